@@ -1,0 +1,51 @@
+//! What a data set must do.
+
+use burn::tensor::Device;
+
+use crate::{batch::Batch, modality::ModalitySpec, subset::Subset};
+
+/// An error of a data set: any, since data sets of users have their own.
+pub type DatasetError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Rows of several modalities, read by number.
+///
+/// A batch is asked for by all its row numbers at once, so that an implementation gathers them in
+/// one go.
+pub trait Dataset: Send + Sync {
+    /// The modalities, in the order of a batch's values.
+    fn modalities(&self) -> &[ModalitySpec];
+
+    /// Number of rows.
+    fn len(&self) -> usize;
+
+    /// Whether there are no rows.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The given rows, in the given order, on `device`.
+    ///
+    /// # Errors
+    ///
+    /// When rows cannot be read.
+    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError>;
+
+    /// The observed modalities of a row.
+    fn presence(&self, row: usize) -> Subset;
+
+    /// The class label of a row, where there are labels.
+    fn label(&self, _row: usize) -> Option<i64> {
+        None
+    }
+
+    /// The identifier of a row; its number if the data has none.
+    fn id(&self, row: usize) -> String {
+        row.to_string()
+    }
+
+    /// Rows that lack a modality.
+    fn incomplete_rows(&self) -> usize {
+        let all = self.modalities().len();
+        (0..self.len()).filter(|&row| self.presence(row).len() < all).count()
+    }
+}

@@ -1,0 +1,332 @@
+//! Rules that join the posteriors of modalities, over all subsets at once, under masks.
+
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::{
+    distribution::Normal,
+    subset::{Subset, Subsets},
+};
+
+/// Normal posteriors of single modalities, stacked, with a mask.
+#[derive(Clone, Debug)]
+pub struct Experts {
+    /// Means, `[modality, batch, latent]`.
+    pub mean: Tensor<3>,
+    /// Log-variances, `[modality, batch, latent]`.
+    pub log_var: Tensor<3>,
+    /// 1 where the modality is observed, `[modality, batch]`.
+    pub presence: Tensor<2>,
+}
+
+impl Experts {
+    /// Takes means and log-variances `[modality, batch, latent]` and a mask `[modality, batch]`.
+    pub fn new(mean: Tensor<3>, log_var: Tensor<3>, presence: Tensor<2>) -> Self {
+        Self { mean, log_var, presence }
+    }
+}
+
+/// How the prior enters products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriorExpert {
+    /// It is an expert of every product.
+    Always,
+    /// It is an expert of no product, but stands in for rows without any expert.
+    Never,
+    /// It is an expert of the product of all modalities only.
+    FullSet,
+}
+
+/// The product of experts: precisions add up, means are weighted by precision.
+///
+/// `q(z | x_S) ∝ p(z)^a Π_{m in S} q(z | x_m)^{w_m}` with `p(z) = N(0, I)`. A missing expert has
+/// precision zero.
+///
+/// Source: Wu and Goodman 2018; Cao and Fleet 2014 for the weights.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Product {
+    /// Whether the prior takes part.
+    pub prior: PriorExpert,
+    /// Smallest variance of an expert, added to it.
+    pub floor: f64,
+}
+
+impl Product {
+    /// With the prior as an expert: MVAE, DMVAE.
+    pub fn with_prior() -> Self {
+        Self { prior: PriorExpert::Always, floor: TINY }
+    }
+
+    /// Without the prior: MVTCAE, CRMVAE.
+    pub fn without_prior() -> Self {
+        Self { prior: PriorExpert::Never, floor: POE_FLOOR }
+    }
+
+    /// With the prior in the product of all modalities only: MoPoE.
+    pub fn prior_on_full_set() -> Self {
+        Self { prior: PriorExpert::FullSet, floor: POE_FLOOR }
+    }
+
+    /// The posteriors of all subsets, `[subset, batch, latent]`.
+    pub fn of(&self, experts: &Experts, subsets: &Subsets) -> Normal<3> {
+        let weights = subsets.membership(&experts.mean.device());
+        self.weighted(experts, subsets, weights)
+    }
+
+    /// The same with powers `w_m` of the experts, `[subset, modality]`, which should be 0 outside
+    /// of the subset: the generalised product.
+    pub fn weighted(&self, experts: &Experts, subsets: &Subsets, weights: Tensor<2>) -> Normal<3> {
+        let [modalities, batch, latent] = experts.mean.dims();
+        let device = experts.mean.device();
+        let presence = experts.presence.clone();
+        let precision =
+            (experts.log_var.clone().exp() + self.floor).recip() * presence.clone().unsqueeze_dim(2);
+        let weighted_mean = precision.clone() * experts.mean.clone();
+        // One matrix product over all subsets: [subset, modality] x [modality, batch * latent].
+        let flat = |x: Tensor<3>| x.reshape([modalities, batch * latent]);
+        let n = subsets.len();
+        let sums = weights.clone().matmul(Tensor::cat(vec![flat(precision), flat(weighted_mean)], 1));
+        let halves = sums.reshape([n, 2, batch * latent]);
+        let half = |i| halves.clone().narrow(1, i, 1).reshape([n, batch, latent]);
+        let (precision, weighted_mean) = (half(0), half(1));
+        // The prior's precision, [subset, batch].
+        let observed = subsets.membership(&device).matmul(presence);
+        let prior = match self.prior {
+            PriorExpert::Always => observed.ones_like(),
+            PriorExpert::Never => observed.clone().equal_scalar(0.0).float(),
+            PriorExpert::FullSet => {
+                let full = observed.clone().equal_scalar(modalities as f32);
+                (full.float() + observed.equal_scalar(0.0).float()).clamp_max(1.0)
+            }
+        };
+        let precision = precision + (prior / (1.0 + self.floor)).unsqueeze_dim(2);
+        Normal::new(weighted_mean / precision.clone(), precision.log().neg())
+    }
+}
+
+/// The variance that MultiVae's `poe` adds to every expert's.
+pub const POE_FLOOR: f64 = 1e-8;
+
+/// A variance that changes no result in single precision and keeps the largest precision finite.
+const TINY: f64 = 1e-30;
+
+/// Equal weights of the subsets that a row can use, `[subset][batch]` on the host: a subset is
+/// available to a row that observes all its modalities. A row that can use none gets weights 0.
+///
+/// Source: Sutter et al. 2021 for the mixture of products; with single modalities as subsets, the
+/// mixture of experts of Shi et al. 2019.
+pub fn mixture_weights(rows: &[Subset], subsets: &Subsets) -> Vec<Vec<f64>> {
+    let available = |row: &Subset, s: Subset| s.iter().all(|m| row.contains(m));
+    rows.iter()
+        .map(|row| {
+            let flags: Vec<bool> = subsets.iter().map(|s| available(row, s)).collect();
+            let n = flags.iter().filter(|&&f| f).count().max(1) as f64;
+            flags.into_iter().map(|f| f64::from(u8::from(f)) / n).collect()
+        })
+        .collect()
+}
+
+/// Picks one component a row from a stack `[component, batch, latent]`.
+pub fn select_component(stack: &Normal<3>, component: &[usize]) -> Normal<2> {
+    let [n, batch, latent] = stack.mean.dims();
+    let rows: Vec<i64> = component.iter().enumerate().map(|(b, c)| (c * batch + b) as i64).collect();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch]), &stack.mean.device());
+    stack.clone().map(|x| x.reshape([n * batch, latent]).select(0, rows.clone()))
+}
+
+/// The mean of the observed experts of each subset, in mean and in variance:
+/// `[subset, batch, latent]`; the standard normal where a row observes none.
+pub fn mean(experts: &Experts, subsets: &Subsets) -> Normal<3> {
+    let [modalities, batch, latent] = experts.mean.dims();
+    let membership = subsets.membership(&experts.mean.device());
+    let presence = experts.presence.clone();
+    let count = membership.clone().matmul(presence.clone());
+    let none = count.clone().equal_scalar(0.0).float().unsqueeze_dim::<3>(2);
+    let average = |x: Tensor<3>| {
+        let x = (x * presence.clone().unsqueeze_dim(2)).reshape([modalities, batch * latent]);
+        let sum = membership.clone().matmul(x).reshape([subsets.len(), batch, latent]);
+        sum / count.clone().clamp_min(1.0).unsqueeze_dim(2)
+    };
+    let variance = average(experts.log_var.clone().exp()) + none;
+    Normal::new(average(experts.mean.clone()), (variance + TINY).log())
+}
+
+/// The normalised geometric mean of the observed experts and the prior: the dynamic prior of the
+/// multimodal Jensen-Shannon divergence, `[subset, batch, latent]`.
+///
+/// Each of the `n` observed experts has power `(1 - prior_weight) / n`, the prior `prior_weight`.
+///
+/// Source: Sutter et al. 2020, "Multimodal generative learning utilizing Jensen-Shannon
+/// divergence"; Nielsen 2019.
+pub fn geometric_mean(experts: &Experts, subsets: &Subsets, prior_weight: f64) -> Normal<3> {
+    let [modalities, batch, latent] = experts.mean.dims();
+    let membership = subsets.membership(&experts.mean.device());
+    let presence = experts.presence.clone();
+    let count = membership.clone().matmul(presence.clone());
+    let none = count.clone().equal_scalar(0.0).float();
+    let share = (count.clamp_min(1.0).recip() * (1.0 - prior_weight)).unsqueeze_dim::<3>(2);
+    let sum = |x: Tensor<3>| {
+        let x = (x * presence.clone().unsqueeze_dim(2)).reshape([modalities, batch * latent]);
+        membership.clone().matmul(x).reshape([subsets.len(), batch, latent]) * share.clone()
+    };
+    let precision = (experts.log_var.clone().exp() + TINY).recip();
+    let prior = (none * (1.0 - prior_weight) + prior_weight).unsqueeze_dim(2);
+    let total = sum(precision.clone()) + prior;
+    Normal::new(sum(precision * experts.mean.clone()) / total.clone(), total.log().neg())
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn experts(mean: &[[f32; 2]], log_var: &[[f32; 2]], presence: &[f32]) -> Experts {
+        let (device, n) = (Device::flex(), mean.len());
+        let tensor = |v: &[[f32; 2]]| Tensor::from_data(TensorData::new(v.concat(), [n, 1, 2]), &device);
+        Experts::new(
+            tensor(mean),
+            tensor(log_var),
+            Tensor::from_data(TensorData::new(presence.to_vec(), [n, 1]), &device),
+        )
+    }
+
+    fn values(tensor: Tensor<3>) -> Vec<f32> {
+        tensor.into_data().try_into_vec().expect("floats")
+    }
+
+    fn check(found: Vec<f32>, expected: &[f32], tolerance: f32) {
+        assert_eq!(found.len(), expected.len());
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() <= tolerance * e.abs().max(1.0), "{found:?} is not {expected:?}");
+        }
+    }
+
+    fn full(n: usize) -> Subsets {
+        Subsets::new(n, vec![Subset::full(n)]).expect("valid")
+    }
+
+    const MEAN: [[f32; 2]; 2] = [[1.0, -2.0], [0.5, 3.0]];
+    const LOG_VAR: [[f32; 2]; 2] = [[0.0, 1.0], [-1.0, 0.5]];
+
+    #[test]
+    fn product_without_prior_equals_multivae_poe() {
+        let q = Product::without_prior().of(&experts(&MEAN, &LOG_VAR, &[1.0, 1.0]), &full(2));
+        check(values(q.mean), &[0.6344707, 1.1122966], 1e-6);
+        check(values(q.log_var), &[-1.3132616, 0.025923], 1e-6);
+    }
+
+    #[test]
+    fn product_with_prior_equals_multivae_stable_poe() {
+        let q = Product::with_prior().of(&experts(&MEAN, &LOG_VAR, &[1.0, 1.0]), &full(2));
+        check(values(q.mean), &[0.5, 0.5489402], 1e-6);
+        check(values(q.log_var), &[-1.5514446, -0.6802697], 1e-6);
+    }
+
+    #[test]
+    fn the_floor_of_poe_equals_multivae() {
+        let sharp = experts(&[[0.0; 2]], &[[-20.0, -30.0]], &[1.0]);
+        let q = Product::without_prior().of(&sharp, &full(1));
+        check(values(q.log_var), &[-18.2333, -18.420681], 1e-5);
+        let q = Product::with_prior().of(&sharp, &full(1));
+        check(values(q.log_var), &[-20.0, -30.0], 1e-5);
+    }
+
+    #[test]
+    fn the_sharpest_experts_stay_finite() {
+        let sharp = experts(&[[3.0, -3.0]], &[[-200.0, 80.0]], &[1.0]);
+        for rule in [Product::with_prior(), Product::without_prior()] {
+            let q = rule.of(&sharp, &full(1));
+            assert!(values(q.mean).iter().chain(&values(q.log_var)).all(|v| v.is_finite()));
+        }
+    }
+
+    #[test]
+    fn a_row_without_experts_has_the_prior_under_every_rule() {
+        let none = experts(&MEAN, &LOG_VAR, &[0.0, 0.0]);
+        let subsets = full(2);
+        let rules = [
+            Product::with_prior().of(&none, &subsets),
+            Product::without_prior().of(&none, &subsets),
+            Product::prior_on_full_set().of(&none, &subsets),
+            mean(&none, &subsets),
+            geometric_mean(&none, &subsets, 0.3),
+        ];
+        for q in rules {
+            check(values(q.mean), &[0.0, 0.0], 1e-6);
+            check(values(q.log_var), &[0.0, 0.0], 1e-6);
+        }
+    }
+
+    #[test]
+    fn the_prior_joins_the_full_set_only() {
+        let all = experts(&MEAN, &LOG_VAR, &[1.0, 1.0]);
+        let q = Product::prior_on_full_set().of(&all, &Subsets::all(2));
+        // Single experts come out as they are, but for the floor.
+        check(values(q.mean.clone())[..4].to_vec(), &MEAN.concat(), 1e-6);
+        check(values(q.log_var)[..4].to_vec(), &LOG_VAR.concat(), 1e-6);
+        check(values(q.mean)[4..].to_vec(), &[0.5, 0.5489402], 1e-6);
+    }
+
+    #[test]
+    fn a_component_is_picked_row_by_row() {
+        let device = Device::flex();
+        let stack = Normal::new(
+            Tensor::from_floats([[[1.0], [2.0]], [[3.0], [4.0]]], &device),
+            Tensor::zeros([2, 2, 1], &device),
+        );
+        let picked = select_component(&stack, &[1, 0]).mean;
+        check(picked.into_data().try_into_vec().expect("floats"), &[3.0, 2.0], 0.0);
+    }
+
+    #[test]
+    fn mixture_weights_are_equal_over_what_a_row_observes() {
+        let rows = [Subset::full(2), Subset::single(1)];
+        let third = 1.0 / 3.0;
+        assert_eq!(
+            mixture_weights(&rows, &Subsets::all(2)),
+            [vec![third, third, third], vec![0.0, 1.0, 0.0]]
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn all_subsets_at_once_equal_one_by_one(
+            mean in prop::collection::vec(prop::array::uniform2(-3f32..3.0), 3),
+            log_var in prop::collection::vec(prop::array::uniform2(-4f32..4.0), 3),
+            presence in prop::collection::vec(0..2u8, 3),
+        ) {
+            let presence: Vec<f32> = presence.into_iter().map(f32::from).collect();
+            let stack = experts(&mean, &log_var, &presence);
+            let all = Product::with_prior().of(&stack, &Subsets::all(3));
+            for (t, subset) in Subsets::all(3).iter().enumerate() {
+                // By the textbook formula, in double precision.
+                let (mut precision, mut weighted) = ([1f64; 2], [0f64; 2]);
+                for m in subset.iter().filter(|&m| presence[m] == 1.0) {
+                    for d in 0..2 {
+                        let p = (-f64::from(log_var[m][d])).exp();
+                        precision[d] += p;
+                        weighted[d] += p * f64::from(mean[m][d]);
+                    }
+                }
+                let found = values(all.mean.clone());
+                for d in 0..2 {
+                    let expected = weighted[d] / precision[d];
+                    prop_assert!((f64::from(found[t * 2 + d]) - expected).abs() < 1e-4);
+                }
+            }
+        }
+
+        #[test]
+        fn what_a_missing_expert_says_has_no_influence(filler in prop::array::uniform2(-50f32..50.0)) {
+            let run = |filler: [f32; 2]| {
+                let stack = experts(&[MEAN[0], filler], &[LOG_VAR[0], filler], &[1.0, 0.0]);
+                let q = Product::without_prior().of(&stack, &Subsets::all(2));
+                (values(q.mean), values(q.log_var))
+            };
+            prop_assert_eq!(run(filler), run([0.0; 2]));
+        }
+    }
+}

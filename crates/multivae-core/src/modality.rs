@@ -1,0 +1,160 @@
+//! What a modality is.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, distribution::Likelihood};
+
+/// The name of a modality: not empty, without `.`, `/`, `\` or white space, since it becomes a
+/// part of parameter paths and file names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct ModalityName(String);
+
+impl ModalityName {
+    /// Checks and takes a name.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ModalityName`].
+    pub fn new(name: impl Into<String>) -> Result<Self> {
+        let name = name.into();
+        let bad = |c: char| matches!(c, '.' | '/' | '\\') || c.is_whitespace() || c.is_control();
+        if name.is_empty() || name.contains(bad) {
+            return Err(Error::ModalityName(name));
+        }
+        Ok(Self(name))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for ModalityName {
+    type Error = Error;
+    fn try_from(name: String) -> Result<Self> {
+        Self::new(name)
+    }
+}
+
+impl From<ModalityName> for String {
+    fn from(name: ModalityName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for ModalityName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A modality: its name, the shape of one sample and the likelihood of its values.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModalitySpec {
+    /// Name in batches, files and parameter paths.
+    pub name: ModalityName,
+    /// Shape of one sample, without the batch axis: `[features]`, `[channels, height, width]`, or
+    /// `[length, vocabulary]` for text.
+    pub shape: Vec<usize>,
+    /// How a decoder's output is a distribution over values.
+    #[serde(default)]
+    pub likelihood: Likelihood,
+}
+
+impl ModalitySpec {
+    /// A modality with a unit normal likelihood.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ModalityName`], [`Error::Config`] if an axis of `shape` is 0 or there is none.
+    pub fn new(name: &str, shape: &[usize]) -> Result<Self> {
+        let spec = Self {
+            name: ModalityName::new(name)?,
+            shape: shape.to_vec(),
+            likelihood: Likelihood::default(),
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+
+    /// The same with another likelihood.
+    pub fn with_likelihood(mut self, likelihood: Likelihood) -> Self {
+        self.likelihood = likelihood;
+        self
+    }
+
+    /// Values of one sample.
+    pub fn features(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether a sample is `[channels, height, width]`.
+    pub fn is_image(&self) -> bool {
+        self.shape.len() == 3
+    }
+
+    /// # Errors
+    ///
+    /// [`Error::Config`] if an axis of the shape is 0 or there is none, or the likelihood's scale
+    /// is not positive.
+    pub fn check(&self) -> Result<()> {
+        if self.shape.is_empty() || self.shape.contains(&0) {
+            return Err(Error::Config {
+                field: format!("{}.shape", self.name),
+                expected: "at least one axis, none of length 0".into(),
+                found: format!("{:?}", self.shape),
+            });
+        }
+        self.likelihood.check(&self.name)
+    }
+}
+
+/// Checks that there are 1 to 64 modalities with different names, each valid.
+///
+/// # Errors
+///
+/// [`Error::ModalityCount`], [`Error::DuplicateModality`], or as [`ModalitySpec::check`].
+pub fn check_all(specs: &[ModalitySpec]) -> Result<()> {
+    if !(1..=64).contains(&specs.len()) {
+        return Err(Error::ModalityCount(specs.len()));
+    }
+    for (i, spec) in specs.iter().enumerate() {
+        spec.check()?;
+        if specs[..i].iter().any(|other| other.name == spec.name) {
+            return Err(Error::DuplicateModality(spec.name.to_string()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_would_split_a_path_are_refused() {
+        for name in ["", "a.b", "a/b", "a b", "a\\b"] {
+            assert_eq!(ModalityName::new(name), Err(Error::ModalityName(name.into())));
+        }
+        assert!(ModalityName::new("image-2_é").is_ok());
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused() {
+        let spec = ModalitySpec::new("a", &[2]).expect("valid");
+        assert_eq!(
+            check_all(&[spec.clone(), spec]),
+            Err(Error::DuplicateModality("a".into()))
+        );
+    }
+
+    #[test]
+    fn an_axis_of_length_zero_is_refused() {
+        assert!(matches!(ModalitySpec::new("a", &[3, 0]), Err(Error::Config { .. })));
+    }
+}

@@ -1,0 +1,161 @@
+//! What a model must do.
+
+use burn::{
+    module::{Module, ModuleDisplay},
+    tensor::{Device, Tensor},
+};
+
+use crate::{
+    batch::Batch,
+    modality::{ModalityName, ModalitySpec},
+    noise::Noise,
+    objective::Estimate,
+    subset::Subset,
+};
+
+/// An objective on a batch.
+#[derive(Clone, Debug)]
+pub struct Loss {
+    /// What is minimised, `[1]`: nats, averaged over the rows of the batch.
+    pub total: Tensor<1>,
+    /// Parts of it by name, `[1]` each, in the same unit. Their names and number do not depend on
+    /// the batch: [`MultimodalVae::terms`].
+    pub terms: Vec<(String, Tensor<1>)>,
+}
+
+/// Values of all latent spaces, for `samples` draws of `batch` rows.
+#[derive(Clone, Debug)]
+pub struct Latent {
+    /// What all modalities share, `[samples, batch, features]` a level. Flat models have one
+    /// level; hierarchical ones have several, the first being the one that decoders read.
+    pub levels: Vec<Tensor<3>>,
+    /// What is private to a modality, `[samples, batch, features]`, in the model's order; empty
+    /// for models without private spaces.
+    pub private: Vec<(ModalityName, Tensor<3>)>,
+}
+
+impl Latent {
+    /// Every space with its name: `z`, or `z_1`, `z_2` and so on where there are several levels,
+    /// then the private spaces as `z_NAME`.
+    pub fn spaces(&self) -> Vec<(String, Tensor<3>)> {
+        let one = self.levels.len() == 1;
+        let level = |i: usize| if one { "z".to_owned() } else { format!("z_{}", i + 1) };
+        let levels = self.levels.iter().enumerate().map(|(i, z)| (level(i), z.clone()));
+        let private = self.private.iter().map(|(name, z)| (format!("z_{name}"), z.clone()));
+        levels.chain(private).collect()
+    }
+}
+
+/// Which values of a posterior are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Draws {
+    /// Its mean, as one sample.
+    Mean,
+    /// So many samples.
+    Samples(usize),
+}
+
+impl Draws {
+    /// How many values a row.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Mean => 1,
+            Self::Samples(n) => n,
+        }
+    }
+}
+
+/// The evidence lower bound of a batch, row by row, with its parts.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// `log p(x_m | z)` for one sample `z`, `[batch, modality]`: nats, summed over features, 0
+    /// where the modality is missing. Not rescaled.
+    pub log_likelihood: Tensor<2>,
+    /// Divergences of the posterior from the prior by space or level, `[batch]` each: nats,
+    /// summed over latent features. Not weighted.
+    pub divergences: Vec<(String, Tensor<1>)>,
+}
+
+impl Bound {
+    /// The bound, `[batch]`: what is observed, minus all divergences.
+    pub fn elbo(&self) -> Tensor<1> {
+        let likelihood = self.log_likelihood.clone().sum_dim(1).squeeze_dim(1);
+        self.divergences.iter().fold(likelihood, |bound, (_, kl)| bound - kl.clone())
+    }
+}
+
+/// A log-likelihood to be estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LikelihoodQuery {
+    /// The modalities that are conditioned on; `None` for the joint likelihood.
+    pub given: Option<Subset>,
+    /// The modalities whose density is wanted. Where one is missing it is left out of its row.
+    pub targets: Subset,
+    /// Importance samples a row.
+    pub samples: usize,
+    /// How many latent rows are decoded at once: memory against speed.
+    pub max_rows: usize,
+}
+
+/// Which part of a run learns what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stage {
+    /// Its name, for logs.
+    pub name: String,
+    /// Prefixes of the paths of parameters that do not learn in this stage.
+    pub frozen: Vec<String>,
+    /// Number of epochs; `None` for all that are left.
+    pub epochs: Option<usize>,
+}
+
+impl Stage {
+    /// All epochs, all parameters.
+    pub fn whole() -> Self {
+        Self { name: "training".into(), frozen: Vec::new(), epochs: None }
+    }
+}
+
+/// A multimodal variational autoencoder.
+///
+/// Every method accepts batches with missing modalities, unless
+/// [`needs_complete_rows`](Self::needs_complete_rows) says otherwise: what a missing entry holds
+/// has no influence on any result or gradient. `S` below is a given subset; a row uses those of
+/// its modalities that it observes, and the prior if it observes none.
+pub trait MultimodalVae: Module + ModuleDisplay + std::fmt::Display + Sync + 'static {
+    /// The modalities, in the order of a batch's values.
+    fn modalities(&self) -> &[ModalitySpec];
+
+    /// Names of all terms of [`loss`](Self::loss), in its order.
+    fn terms(&self) -> Vec<String>;
+
+    /// The objective.
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss;
+
+    /// Latent values from `q(z | x_S)`, and from the prior for private spaces of modalities that
+    /// are not given.
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent;
+
+    /// One sample of the prior of all spaces for each of `rows` rows.
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent;
+
+    /// Parameters of `p(x_m | z)` for the targets in the model's order,
+    /// `[samples, batch, features]` each; see [`crate::distribution::Likelihood::mean`].
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>>;
+
+    /// The evidence lower bound with `q(z | x_S)` as the posterior, on all observed modalities.
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound;
+
+    /// An estimate of a log-likelihood for each row, by importance sampling.
+    fn log_likelihood(&self, batch: &Batch, query: &LikelihoodQuery, noise: &mut Noise)
+    -> Estimate;
+
+    /// Whether the objective is defined for complete rows only.
+    fn needs_complete_rows(&self) -> bool {
+        false
+    }
+
+    /// The stages of training, in order.
+    fn stages(&self) -> Vec<Stage> {
+        vec![Stage::whole()]
+    }
+}

@@ -1,0 +1,310 @@
+//! Randomness as an argument.
+//!
+//! Burn's generators belong to the backend, for its CPU backend to the whole process. A [`Noise`]
+//! belongs to its caller: it gives the same values on every backend and for any number of threads
+//! or devices, and tests can replace it by recorded values.
+
+use std::collections::VecDeque;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use rayon::prelude::*;
+
+use crate::batch::{Batch, NoiseKey};
+
+/// A recorded draw; see [`Noise::recorded`].
+#[derive(Clone, Debug, PartialEq)]
+pub enum Draw {
+    /// Standard normal values of a shape.
+    Normal(Vec<usize>, Vec<f32>),
+    /// Uniform values in `[0, 1)` of a shape.
+    Uniform(Vec<usize>, Vec<f32>),
+    /// Chosen numbers.
+    Choice(Vec<usize>),
+}
+
+/// A source of random values.
+///
+/// Draws are made row by row, each row from a stream of its own that is keyed by (seed, epoch,
+/// step, number of the draw, row): a share of a batch sees the noise that its rows would see in
+/// the whole batch.
+#[derive(Debug)]
+pub struct Noise(Source);
+
+#[derive(Debug)]
+enum Source {
+    Keyed { key: NoiseKey, draws: u64 },
+    Recorded(VecDeque<Draw>),
+    Zero,
+}
+
+impl Noise {
+    /// The noise of a batch, from its key.
+    pub fn of(batch: &Batch) -> Self {
+        Self(Source::Keyed { key: batch.key, draws: 0 })
+    }
+
+    /// A source outside of any run.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Source::Keyed { key: NoiseKey { seed, epoch: 0, step: 0, first_row: 0 }, draws: 0 })
+    }
+
+    /// Gives the recorded draws in their order.
+    ///
+    /// Every method panics when the next draw is of another kind or shape than asked for, or when
+    /// there is none.
+    pub fn recorded(draws: impl IntoIterator<Item = Draw>) -> Self {
+        Self(Source::Recorded(draws.into_iter().collect()))
+    }
+
+    /// Zeros for normal values, one half for uniform ones, the first for choices: means and modes.
+    pub fn zero() -> Self {
+        Self(Source::Zero)
+    }
+
+    /// Recorded draws that were not asked for yet.
+    pub fn remaining(&self) -> usize {
+        match &self.0 {
+            Source::Recorded(draws) => draws.len(),
+            _ => 0,
+        }
+    }
+
+    /// Standard normal values of `shape`, whose axis `row_axis` is the batch.
+    pub fn normal<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        row_axis: usize,
+        device: &Device,
+    ) -> Tensor<D> {
+        let values = match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                by_row(*key, *draws, &shape, row_axis, |rng| StandardNormal.sample(rng))
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Normal(found, values)) if found == shape => values,
+                other => mismatch("normal values", &shape, other.as_ref()),
+            },
+            Source::Zero => vec![0.0; shape.iter().product()],
+        };
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// Uniform values in `[0, 1)` of `shape`, whose axis `row_axis` is the batch.
+    pub fn uniform<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        row_axis: usize,
+        device: &Device,
+    ) -> Tensor<D> {
+        let values = match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                by_row(*key, *draws, &shape, row_axis, |rng| rng.random::<f32>())
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Uniform(found, values)) if found == shape => values,
+                other => mismatch("uniform values", &shape, other.as_ref()),
+            },
+            Source::Zero => vec![0.5; shape.iter().product()],
+        };
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// One number a row, drawn from the row's weights, which need not add up to one.
+    ///
+    /// # Panics
+    ///
+    /// If a row has no positive weight.
+    pub fn categorical(&mut self, weights: &[Vec<f64>]) -> Vec<usize> {
+        match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                let draw = *draws;
+                weights
+                    .iter()
+                    .enumerate()
+                    .map(|(row, w)| {
+                        let mut rng = stream(*key, draw, row);
+                        pick(w, rng.random::<f64>())
+                    })
+                    .collect()
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Choice(found)) if found.len() == weights.len() => found,
+                other => mismatch("choices", &[weights.len()], other.as_ref()),
+            },
+            Source::Zero => weights.iter().map(|w| pick(w, 0.0)).collect(),
+        }
+    }
+
+    /// `n` different numbers below `of`, the same for the whole batch.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is above `of`.
+    pub fn choose(&mut self, n: usize, of: usize) -> Vec<usize> {
+        assert!(n <= of, "{n} different numbers below {of}");
+        match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                // The whole batch shares the choice, whatever its first row.
+                let mut rng = stream(NoiseKey { first_row: 0, ..*key }, *draws, 0);
+                let mut all: Vec<usize> = (0..of).collect();
+                for i in 0..n {
+                    let j = i + (rng.next_u64() % (of - i) as u64) as usize;
+                    all.swap(i, j);
+                }
+                all.truncate(n);
+                all
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Choice(found)) if found.len() == n => found,
+                other => mismatch("choices", &[n], other.as_ref()),
+            },
+            Source::Zero => (0..n).collect(),
+        }
+    }
+}
+
+fn mismatch(wanted: &str, shape: &[usize], found: Option<&Draw>) -> ! {
+    let found = match found {
+        None => "nothing".to_owned(),
+        Some(Draw::Normal(shape, _)) => format!("normal values {shape:?}"),
+        Some(Draw::Uniform(shape, _)) => format!("uniform values {shape:?}"),
+        Some(Draw::Choice(values)) => format!("{} choices", values.len()),
+    };
+    panic!("the recorded noise holds {found} where {wanted} {shape:?} are asked for")
+}
+
+/// The place of a uniform value among weights.
+fn pick(weights: &[f64], uniform: f64) -> usize {
+    let total: f64 = weights.iter().sum();
+    assert!(total > 0.0, "a row has no component to draw");
+    let mut left = uniform * total;
+    let mut last = 0;
+    for (i, &w) in weights.iter().enumerate() {
+        if w > 0.0 {
+            last = i;
+            if left < w {
+                return i;
+            }
+            left -= w;
+        }
+    }
+    last
+}
+
+/// The stream of one row in one draw.
+fn stream(key: NoiseKey, draw: u64, row: usize) -> ChaCha8Rng {
+    let mut seed = [0; 32];
+    for (place, value) in seed.chunks_exact_mut(8).zip([key.seed, key.epoch, key.step, draw]) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    let mut rng = ChaCha8Rng::from_seed(seed);
+    rng.set_stream((key.first_row + row) as u64);
+    rng
+}
+
+/// Values of `shape`, each row of axis `row_axis` from its own stream, in parallel over rows.
+fn by_row(
+    key: NoiseKey,
+    draw: u64,
+    shape: &[usize],
+    row_axis: usize,
+    value: impl Fn(&mut ChaCha8Rng) -> f32 + Sync,
+) -> Vec<f32> {
+    let rows = shape[row_axis];
+    let (lead, rest) = (
+        shape[..row_axis].iter().product::<usize>(),
+        shape[row_axis + 1..].iter().product::<usize>(),
+    );
+    let mut values = vec![0.0; lead * rows * rest];
+    let fill = |row: usize| {
+        let mut rng = stream(key, draw, row);
+        (0..lead * rest).map(|_| value(&mut rng)).collect::<Vec<f32>>()
+    };
+    if rest == 0 || values.is_empty() {
+        return values;
+    }
+    if lead == 1 {
+        values.par_chunks_mut(rest).enumerate().for_each(|(row, out)| {
+            let mut rng = stream(key, draw, row);
+            out.fill_with(|| value(&mut rng));
+        });
+        return values;
+    }
+    let by_row: Vec<Vec<f32>> = (0..rows).into_par_iter().map(fill).collect();
+    values.par_chunks_mut(rows * rest).enumerate().for_each(|(at, out)| {
+        for (row, out) in out.chunks_mut(rest).enumerate() {
+            out.copy_from_slice(&by_row[row][at * rest..(at + 1) * rest]);
+        }
+    });
+    values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn draw(key: NoiseKey, shape: [usize; 3]) -> Vec<f32> {
+        let mut noise = Noise(Source::Keyed { key, draws: 0 });
+        noise.normal(shape, 1, &Device::flex()).into_data().try_into_vec().expect("floats")
+    }
+
+    const KEY: NoiseKey = NoiseKey { seed: 7, epoch: 1, step: 2, first_row: 0 };
+
+    #[test]
+    fn a_share_of_a_batch_sees_the_noise_of_its_rows() {
+        let whole = draw(KEY, [2, 4, 3]);
+        let share = draw(NoiseKey { first_row: 2, ..KEY }, [2, 2, 3]);
+        for sample in 0..2 {
+            assert_eq!(share[sample * 6..][..6], whole[sample * 12 + 6..][..6]);
+        }
+    }
+
+    #[test]
+    fn steps_and_draws_differ() {
+        assert_ne!(draw(KEY, [1, 4, 3]), draw(NoiseKey { step: 3, ..KEY }, [1, 4, 3]));
+        let mut noise = Noise::seeded(0);
+        let device = Device::flex();
+        let (a, b) = (noise.normal([4, 4], 0, &device), noise.normal([4, 4], 0, &device));
+        assert!(!a.all_close(b, None, None));
+    }
+
+    #[test]
+    fn normal_values_have_mean_zero_and_variance_one() {
+        let values = draw(KEY, [1, 1000, 100]);
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
+        assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn categorical_draws_follow_the_weights_and_never_take_weight_zero() {
+        let weights = vec![vec![1.0, 0.0, 3.0]; 4000];
+        let drawn = Noise::seeded(1).categorical(&weights);
+        let last = drawn.iter().filter(|&&i| i == 2).count() as f64 / 4000.0;
+        assert!(drawn.iter().all(|&i| i != 1));
+        assert!((last - 0.75).abs() < 5.0 * (0.75_f64 * 0.25 / 4000.0).sqrt(), "{last}");
+    }
+
+    #[test]
+    fn choices_are_different() {
+        let mut chosen = Noise::seeded(3).choose(6, 6);
+        chosen.sort_unstable();
+        assert_eq!(chosen, [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    #[should_panic(expected = "the recorded noise holds normal values [2] where normal values [3]")]
+    fn a_recorded_draw_of_another_shape_is_refused() {
+        let mut noise = Noise::recorded([Draw::Normal(vec![2], vec![0.0; 2])]);
+        let _: Tensor<1> = noise.normal([3], 0, &Device::flex());
+    }
+}

@@ -1,0 +1,202 @@
+//! Pieces of objectives: reductions, schedules, rescaling, importance-sampled likelihoods.
+
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    batch::Progress,
+    distribution::Normal,
+    modality::ModalitySpec,
+};
+
+/// How the log-likelihoods of modalities of different size are weighed against each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rescale {
+    /// All have weight one.
+    #[default]
+    None,
+    /// A modality of `n` features has weight `max / n`, `max` being the largest number of
+    /// features, so that all weigh the same.
+    BySize,
+    /// Given weights, in the order of the modalities.
+    Given(Vec<f64>),
+}
+
+impl Rescale {
+    /// One weight a modality.
+    pub fn factors(&self, specs: &[ModalitySpec]) -> Vec<f64> {
+        let largest = specs.iter().map(ModalitySpec::features).max().unwrap_or(1);
+        match self {
+            Self::None => vec![1.0; specs.len()],
+            Self::BySize => specs.iter().map(|s| largest as f64 / s.features() as f64).collect(),
+            Self::Given(weights) => weights.clone(),
+        }
+    }
+}
+
+/// Linear growth of a weight from 0 to 1 over the first `epochs` epochs; 0 epochs for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Warmup {
+    /// Length in epochs.
+    pub epochs: usize,
+}
+
+impl Warmup {
+    /// The weight: `(epoch - 1 + fraction) / epochs`, and 1 from epoch `epochs` on.
+    ///
+    /// Source: Wu and Goodman 2018, as their code and MultiVae have it; the step to 1 comes at
+    /// the start of the last epoch.
+    pub fn weight(self, progress: Progress) -> f64 {
+        if progress.epoch >= self.epochs {
+            return 1.0;
+        }
+        ((progress.epoch as f64 - 1.0 + progress.fraction) / self.epochs as f64).clamp(0.0, 1.0)
+    }
+}
+
+/// The mean over the batch, `[1]`, of values `[batch]` under weights `[batch]`; 0 if all weights
+/// are 0.
+pub fn weighted_mean(values: Tensor<1>, weights: Tensor<1>) -> Tensor<1> {
+    let total = weights.clone().sum();
+    // The total is a count of rows: at least one, or zero.
+    (values * weights).sum() / total.clamp_min(1.0)
+}
+
+/// A log-likelihood a row, estimated by importance sampling.
+#[derive(Clone, Debug)]
+pub struct Estimate {
+    /// The estimate, `[batch]`, nats.
+    pub log_likelihood: Tensor<1>,
+    /// Its standard error by the delta method, `[batch]`.
+    pub standard_error: Tensor<1>,
+}
+
+/// A log-mean-exp of weights that come in chunks, in memory that does not grow.
+#[derive(Clone, Debug)]
+pub struct LogMeanExp {
+    max: Tensor<1>,
+    /// Sums of `exp(weight - max)` and of its square.
+    sum: Tensor<1>,
+    squares: Tensor<1>,
+    count: usize,
+}
+
+impl LogMeanExp {
+    /// Nothing yet, for `rows` rows.
+    pub fn new(rows: usize, device: &Device) -> Self {
+        Self {
+            max: Tensor::full([rows], f32::MIN, device),
+            sum: Tensor::zeros([rows], device),
+            squares: Tensor::zeros([rows], device),
+            count: 0,
+        }
+    }
+
+    /// Takes log-weights `[samples, batch]`.
+    pub fn push(self, log_weights: Tensor<2>) -> Self {
+        let [samples, _] = log_weights.dims();
+        let max = log_weights.clone().max_dim(0).squeeze_dim::<1>(0).max_pair(self.max.clone());
+        let scale = (self.max - max.clone()).exp();
+        let weights = (log_weights - max.clone().unsqueeze_dim(0)).exp();
+        Self {
+            sum: self.sum * scale.clone() + weights.clone().sum_dim(0).squeeze_dim(0),
+            squares: self.squares * scale.square() + weights.square().sum_dim(0).squeeze_dim(0),
+            max,
+            count: self.count + samples,
+        }
+    }
+
+    /// `log(mean(exp(weights)))` with its standard error `sd(w) / (sqrt(n) mean(w))`.
+    pub fn estimate(self) -> Estimate {
+        let n = self.count as f64;
+        let mean = self.sum / n;
+        let variance = (self.squares / n - mean.clone().square()).clamp_min(0.0);
+        Estimate {
+            log_likelihood: mean.clone().log() + self.max,
+            standard_error: (variance / n).sqrt() / mean,
+        }
+    }
+}
+
+/// Estimates `log E_q[exp(weight)]` a row with `samples` samples, in chunks whose latent rows do
+/// not exceed `max_rows`; `weights` gives the log-weights `[n, batch]` of the samples `start..start + n`.
+pub fn importance_estimate(
+    rows: usize,
+    samples: usize,
+    max_rows: usize,
+    device: &Device,
+    mut weights: impl FnMut(std::ops::Range<usize>) -> Tensor<2>,
+) -> Estimate {
+    let chunk = (max_rows / rows.max(1)).clamp(1, samples.max(1));
+    let mut sum = LogMeanExp::new(rows, device);
+    let mut start = 0;
+    while start < samples {
+        let end = (start + chunk).min(samples);
+        sum = sum.push(weights(start..end));
+        start = end;
+    }
+    sum.estimate()
+}
+
+/// `log p(z) - log q(z)` of standard-normal prior and normal posterior, for samples
+/// `[samples, batch, latent]`; `[samples, batch]`, summed over latent features.
+pub fn log_prior_ratio(z: &Tensor<3>, posterior: &Normal<3>) -> Tensor<2> {
+    let prior = Normal::standard_like(z);
+    prior.log_prob(z.clone()) - posterior.log_prob(z.clone())
+}
+
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warmup_is_zero_at_the_start_and_one_from_the_last_epoch() {
+        let warmup = Warmup { epochs: 4 };
+        let at = |epoch, fraction| warmup.weight(Progress { epoch, fraction });
+        assert_eq!(at(1, 0.0), 0.0);
+        assert_eq!(at(2, 0.5), 0.375);
+        assert_eq!(at(4, 0.0), 1.0);
+        assert_eq!(warmup.weight(Progress::DONE), 1.0);
+        assert_eq!(Warmup { epochs: 0 }.weight(Progress { epoch: 1, fraction: 0.0 }), 1.0);
+    }
+
+    #[test]
+    fn rescaling_by_size_equals_multivae() {
+        let specs = [
+            ModalitySpec::new("mnist", &[1, 28, 28]).expect("valid"),
+            ModalitySpec::new("svhn", &[3, 32, 32]).expect("valid"),
+        ];
+        let factors = Rescale::BySize.factors(&specs);
+        assert!((factors[0] - 3.9183673).abs() < 1e-6 && factors[1] == 1.0, "{factors:?}");
+    }
+
+    #[test]
+    fn log_mean_exp_in_chunks_equals_the_whole() {
+        let device = Device::flex();
+        let rows = [[-1000.0_f32, 3.0], [-1001.0, -2.0], [-999.0, 0.5], [-1005.0, 80.0]];
+        let whole = LogMeanExp::new(2, &device).push(Tensor::from_floats(rows, &device)).estimate();
+        let chunks = rows
+            .iter()
+            .fold(LogMeanExp::new(2, &device), |sum, row| {
+                sum.push(Tensor::from_floats([*row], &device))
+            })
+            .estimate();
+        let expected = [-999.0 + (1.0 + (-1f64).exp() + (-2f64).exp() + (-6f64).exp()).ln() - 4f64.ln(), 80.0 - 4f64.ln()];
+        for (estimate, name) in [(whole, "whole"), (chunks, "chunks")] {
+            let values: Vec<f32> = estimate.log_likelihood.into_data().try_into_vec().expect("floats");
+            for (value, expected) in values.iter().zip(expected) {
+                assert!((f64::from(*value) - expected).abs() < 1e-3, "{name}: {values:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_of_no_rows_is_zero() {
+        let device = Device::flex();
+        let mean = weighted_mean(Tensor::ones([3], &device), Tensor::zeros([3], &device));
+        assert_eq!(mean.into_scalar::<f32>(), 0.0);
+    }
+}
