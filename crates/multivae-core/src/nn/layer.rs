@@ -776,6 +776,8 @@ impl Layer {
     pub(crate) fn forward(&self, flow: Flow, input: &[usize]) -> Flow {
         let Flow { x, mask } = flow;
         let rows = x.dims()[0];
+        // A mask ends with the sequence that it masks.
+        let mask = mask.filter(|mask| input.len() == 2 && input[0] == mask.dims()[1]);
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
@@ -975,14 +977,22 @@ mod tests {
             (L::Identity {}, image(), image()),
             (L::Dropout { rate: 0.5 }, image(), image()),
             (L::Residual { layers: vec![L::conv2d(4, 3, 1, 1)], scale: 0.1 }, image(), image()),
-            (L::Residual { layers: vec![L::conv2d(2, 3, 1, 1)], scale: 1.0 }, image(), vec![2, 7, 6]),
+            (
+                L::Residual { layers: vec![L::conv2d(2, 3, 1, 1)], scale: 1.0 },
+                image(),
+                vec![2, 7, 6],
+            ),
             (L::Residual { layers: vec![L::linear(3)], scale: 1.0 }, vec![4], vec![3]),
             (
                 L::AvgPool { kernel: 3.into(), stride: Some(2.into()), padding: 1.into() },
                 image(),
                 vec![4, 4, 3],
             ),
-            (L::MaxPool { kernel: 2.into(), stride: None, padding: 0.into() }, image(), vec![4, 3, 3]),
+            (
+                L::MaxPool { kernel: 2.into(), stride: None, padding: 0.into() },
+                image(),
+                vec![4, 3, 3],
+            ),
             (L::Upsample { factor: [2, 3].into() }, image(), vec![4, 14, 18]),
             (L::Flatten {}, image(), vec![168]),
             (L::Reshape { shape: vec![8, 21] }, image(), vec![8, 21]),
