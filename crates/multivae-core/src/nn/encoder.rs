@@ -349,6 +349,8 @@ impl BranchesConfig {
 /// An encoder.
 #[derive(Module, Debug)]
 #[non_exhaustive]
+// A box is no module, and models hold a handful of these.
+#[allow(clippy::large_enum_variant)]
 pub enum EncoderNet {
     /// Of layers.
     Branches(Branches),
