@@ -224,6 +224,29 @@ impl Batch {
         self.presence.mask.device()
     }
 
+    /// The values of a modality with zeros where it is missing, so that no filler, be it infinite
+    /// or no number, reaches a network or a gradient.
+    pub fn observed(&self, modality: usize) -> Values {
+        let values = &self.values[modality];
+        if self.presence.rows().iter().all(|row| row.contains(modality)) {
+            return values.clone();
+        }
+        let missing = self.presence.of(modality).equal_scalar(0.0).unsqueeze_dim::<2>(1);
+        match values {
+            Values::Dense(values) => {
+                let missing = missing.expand(values.dims());
+                Values::Dense(values.clone().mask_fill(missing, 0.0))
+            }
+            Values::Tokens { ids, mask } => {
+                let missing = missing.expand(ids.dims());
+                Values::Tokens {
+                    ids: ids.clone().mask_fill(missing.clone(), 0),
+                    mask: mask.clone().mask_fill(missing, 0.0),
+                }
+            }
+        }
+    }
+
     /// Checks the values against what the modalities say.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Rules that join the posteriors of modalities, over all subsets at once, under masks.
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 
 use crate::{
     distribution::Normal,
@@ -103,26 +103,77 @@ impl Product {
     }
 }
 
+/// A posterior of one modality for some of the subsets of a stack.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Places in the stack of the subsets that hold the modality, ascending.
+    pub subsets: Vec<usize>,
+    /// The posterior in those subsets, `[held, batch, latent]`.
+    pub posterior: Normal<3>,
+    /// 1 where the modality is observed, `[batch]`.
+    pub presence: Tensor<1>,
+}
+
+/// The product of a prior that differs by subset and row, `[subset, batch, latent]`, with the
+/// posteriors of the modalities of each subset: one level of a hierarchical model.
+///
+/// Source: Dorent et al. 2023, arXiv 2309.08747.
+pub fn product_with(prior: &Normal<3>, members: &[Member]) -> Normal<3> {
+    let expert = |q: &Normal<3>| (q.log_var.clone().exp() + POE_FLOOR).recip();
+    let mut precision = expert(prior);
+    let mut weighted_mean = precision.clone() * prior.mean.clone();
+    let total = precision.dims()[0];
+    for member in members {
+        let presence = member.presence.clone().unsqueeze_dims::<3>(&[0, 2]);
+        let p = expert(&member.posterior) * presence;
+        let mean = p.clone() * member.posterior.mean.clone();
+        precision = add_at(precision, &member.subsets, p, total);
+        weighted_mean = add_at(weighted_mean, &member.subsets, mean, total);
+    }
+    Normal::new(weighted_mean / precision.clone(), precision.log().neg())
+}
+
+/// Adds `values` `[indices, ..]` to the entries of the first axis of `stack`.
+fn add_at(stack: Tensor<3>, indices: &[usize], values: Tensor<3>, total: usize) -> Tensor<3> {
+    if indices.len() == total {
+        return stack + values;
+    }
+    let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    let n = indices.len();
+    let indices = Tensor::from_data(TensorData::new(indices, [n]), &stack.device());
+    stack.select_assign(0, indices, values, IndexingUpdateOp::Add)
+}
+
 /// The variance that MultiVae's `poe` adds to every expert's.
 pub const POE_FLOOR: f64 = 1e-8;
 
 /// A variance that changes no result in single precision and keeps the largest precision finite.
 const TINY: f64 = 1e-30;
 
-/// Equal weights of the subsets that a row can use, `[subset][batch]` on the host: a subset is
-/// available to a row that observes all its modalities. A row that can use none gets weights 0.
+/// Equal weights of the subsets that a row can use, `[batch][subset]` on the host.
+///
+/// A subset is available to a row that observes all its modalities. A row to which none is
+/// available uses those that hold any modality it observes, whose products leave the others out,
+/// and if there is none of those either, all.
 ///
 /// Source: Sutter et al. 2021 for the mixture of products; with single modalities as subsets, the
 /// mixture of experts of Shi et al. 2019.
 pub fn mixture_weights(rows: &[Subset], subsets: &Subsets) -> Vec<Vec<f64>> {
-    let available = |row: &Subset, s: Subset| s.iter().all(|m| row.contains(m));
-    rows.iter()
-        .map(|row| {
-            let flags: Vec<bool> = subsets.iter().map(|s| available(row, s)).collect();
-            let n = flags.iter().filter(|&&f| f).count().max(1) as f64;
-            flags.into_iter().map(|f| f64::from(u8::from(f)) / n).collect()
-        })
-        .collect()
+    let weights = |row: &Subset| {
+        let rules: [&dyn Fn(Subset) -> bool; 3] = [
+            &|s| s.iter().all(|m| row.contains(m)),
+            &|s| s.iter().any(|m| row.contains(m)),
+            &|_| true,
+        ];
+        let flags = rules
+            .iter()
+            .map(|rule| subsets.iter().map(rule).collect::<Vec<bool>>())
+            .find(|flags| flags.contains(&true))
+            .expect("the last rule takes every subset, and there is one");
+        let n = flags.iter().filter(|&&f| f).count() as f64;
+        flags.into_iter().map(|f| f64::from(u8::from(f)) / n).collect()
+    };
+    rows.iter().map(weights).collect()
 }
 
 /// Picks one component a row from a stack `[component, batch, latent]`.
@@ -266,6 +317,30 @@ mod tests {
         check(values(q.mean.clone())[..4].to_vec(), &MEAN.concat(), 1e-6);
         check(values(q.log_var)[..4].to_vec(), &LOG_VAR.concat(), 1e-6);
         check(values(q.mean)[4..].to_vec(), &[0.5, 0.5489402], 1e-6);
+    }
+
+    #[test]
+    fn a_product_with_a_standard_normal_prior_is_that_of_all_subsets() {
+        let (device, subsets) = (Device::flex(), Subsets::all(2));
+        for presence in [[1.0, 1.0], [1.0, 0.0]] {
+            let stack = experts(&MEAN, &LOG_VAR, &presence);
+            let rule = Product { prior: PriorExpert::Always, floor: POE_FLOOR };
+            let expected = rule.of(&stack, &subsets);
+            let members: Vec<_> = (0..2)
+                .map(|m| {
+                    let held = subsets.holding(m);
+                    let one = |x: &Tensor<3>| x.clone().narrow(0, m, 1).repeat(&[held.len(), 1, 1]);
+                    Member {
+                        posterior: Normal::new(one(&stack.mean), one(&stack.log_var)),
+                        subsets: held.clone(),
+                        presence: Tensor::from_floats([presence[m]], &device),
+                    }
+                })
+                .collect();
+            let found = product_with(&Normal::standard_like(&expected.mean), &members);
+            check(values(found.mean), &values(expected.mean), 1e-6);
+            check(values(found.log_var), &values(expected.log_var), 1e-6);
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    Error, Result,
     batch::Progress,
     distribution::Normal,
     modality::ModalitySpec,
@@ -24,6 +25,25 @@ pub enum Rescale {
 }
 
 impl Rescale {
+    /// # Errors
+    ///
+    /// [`Error::Config`] if given weights are not `modalities` finite numbers of at least 0.
+    pub fn check(&self, modalities: usize) -> Result<()> {
+        match self {
+            Self::Given(weights)
+                if weights.len() != modalities
+                    || weights.iter().any(|w| !(w.is_finite() && *w >= 0.0)) =>
+            {
+                Err(Error::Config {
+                    field: "model.rescale.given".into(),
+                    expected: format!("{modalities} finite numbers of at least 0"),
+                    found: format!("{weights:?}"),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// One weight a modality.
     pub fn factors(&self, specs: &[ModalitySpec]) -> Vec<f64> {
         let largest = specs.iter().map(ModalitySpec::features).max().unwrap_or(1);

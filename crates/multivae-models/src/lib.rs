@@ -1,1 +1,37 @@
-//! Multimodal variational autoencoders: models.
+//! Multimodal variational autoencoders on Burn: one model, one file.
+//!
+//! A model file holds its documentation (paper, generative process, objective, what differs from
+//! the reference and why, cost), its configuration, its struct and its objective, assembled from
+//! the laws of [`multivae_core`]. [`registry`] lists them all.
+//!
+//! | model | file | joins posteriors by |
+//! |---|---|---|
+//! | MVAE | [`mvae`] | product of experts |
+//! | MoPoE | [`mopoe`] | mixture of products of experts |
+//! | MHVAE | [`mhvae`] | one product of experts per level |
+//!
+//! ```
+//! use burn::tensor::{Device, Distribution, Tensor};
+//! use multivae_core::{batch::Batch, modality::ModalitySpec, model::MultimodalVae, nn::Networks, noise::Noise};
+//! use multivae_models::ModelConfig;
+//!
+//! let device = Device::flex();
+//! let specs = [ModalitySpec::new("scan", &[1, 8, 8])?, ModalitySpec::new("blood", &[5])?];
+//! let config = ModelConfig::named("mopoe").expect("a model of the list").with_modalities(&specs)?;
+//! let model = config.init(&Networks::default(), &device)?;
+//!
+//! let scan = Tensor::random([4, 64], Distribution::Default, &device);
+//! let batch = Batch::complete(vec![scan, Tensor::zeros([4, 5], &device)])?;
+//! let loss = model.loss(&batch, &mut Noise::seeded(0));
+//! assert!(loss.total.into_scalar::<f32>().is_finite());
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
+
+pub mod mhvae;
+pub mod mopoe;
+pub mod mvae;
+mod parts;
+pub mod registry;
+
+pub use parts::ModalityConfig;
+pub use registry::{Model, ModelConfig};

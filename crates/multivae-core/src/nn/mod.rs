@@ -1,4 +1,58 @@
 //! Networks as data: layers with inferred shapes, presets by name, networks of the user.
+//!
+//! A network is described by a config that is plain data, and built by its `init`, which infers
+//! every shape, or says which layer of which network cannot take what comes to it. Values travel
+//! flat, `[rows, features]`; layers that need an image or a sequence reshape.
+//!
+//! | role | config | module | trait |
+//! |---|---|---|---|
+//! | values to posteriors | [`EncoderConfig`] | [`EncoderNet`] | [`Encoder`] |
+//! | features to features | [`NetworkConfig`] | [`NetworkNet`] | [`Network`] |
+//! | latent values to a likelihood | [`NetworkConfig`] and the modality | [`Decoder`] | |
+//! | a hierarchical model's ladders | [`HierarchyConfig`] | [`Hierarchy`] | |
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{
+//!     batch::Values,
+//!     modality::ModalitySpec,
+//!     nn::{Decoder, Encoder, EncoderConfig, NetworkConfig, Networks},
+//! };
+//!
+//! let (networks, device) = (Networks::default(), Device::flex());
+//! let spec = ModalitySpec::new("photo", &[3, 64, 64])?;
+//! let encoder = EncoderConfig::default_for(&spec)
+//!     .init("encoder of `photo`", &spec.shape, Some(&[20]), None, &networks, &device)?;
+//! let config = NetworkConfig::default_for(&spec);
+//! let decoder = Decoder::init(&config, &spec, &[20], &networks, &device)?;
+//!
+//! let photos = Tensor::zeros([2, 3 * 64 * 64], &device);
+//! let posterior = encoder.encode(&Values::Dense(photos)).shared;
+//! let output = decoder.decode(posterior.mean.unsqueeze_dim(0));
+//! assert_eq!(output.dims(), [1, 2, 3 * 64 * 64]);
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
+
+mod decoder;
+mod encoder;
+pub mod hierarchy;
+mod layer;
+mod network;
+mod networks;
+mod presets;
+mod sequential;
+
+pub use decoder::Decoder;
+pub use encoder::{
+    Branch, BranchConfig, Branches, BranchesConfig, CustomEncoderNet, EncoderConfig, EncoderNet,
+    PrivateBranch, PrivateBranchConfig,
+};
+pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
+pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
+pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
+pub use networks::{CustomEncoder, CustomNetwork, DynEncoder, DynNetwork, Networks, Request};
+pub use presets::Activation;
+pub use sequential::{Sequential, SequentialConfig};
 
 use burn::{
     module::{Module, ModuleDisplay},

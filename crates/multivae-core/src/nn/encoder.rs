@@ -1,0 +1,439 @@
+//! Encoders: from values of a modality to posteriors.
+
+use burn::{module::Module, tensor::Device};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Encoder, Encoding,
+    layer::{Flow, LayerConfig},
+    networks::{CustomEncoder, Networks, Request},
+    presets::{self, Activation},
+    sequential::{Sequential, SequentialConfig, check_output},
+};
+use crate::{
+    Error, Result,
+    batch::Values,
+    distribution::{Likelihood, Normal},
+    modality::ModalitySpec,
+};
+
+/// An encoder as data: a preset by name, layers, or a network of the user.
+///
+/// | kind | for | source |
+/// |---|---|---|
+/// | `mlp` | any shape | Encoder_VAE_MLP of MultiVae |
+/// | `conv` | images | convolutions that halve |
+/// | `polymnist_conv`, `polymnist_conv_adapted` | 3×28×28 | Sutter et al. 2021 |
+/// | `polymnist_resnet` | 3×28×28 | Palumbo et al. 2023 |
+/// | `svhn` | 3×32×32 | Shi et al. 2019 |
+/// | `cub_image` | 3×64×64 | Palumbo et al. 2024 |
+/// | `cub_text` | captions | Palumbo et al. 2024 |
+/// | `branches` | what its layers take | [`BranchesConfig`] |
+/// | `custom` | what the user's network takes | [`Networks`] |
+///
+/// The shapes are those of the sources: a preset takes any shape that its layers can.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum EncoderConfig {
+    /// A multilayer perceptron with linear heads. A private space has two more heads.
+    Mlp {
+        /// Widths of the hidden layers.
+        #[serde(default = "presets::encoder_widths")]
+        hidden: Vec<usize>,
+        /// What follows each hidden layer.
+        #[serde(default)]
+        activation: Activation,
+    },
+    /// Convolutions of kernel 3 that halve height and width, a hidden linear layer, linear heads.
+    Conv {
+        /// Channels after each convolution.
+        channels: Vec<usize>,
+        /// Width of the linear layer.
+        #[serde(default = "presets::conv_width")]
+        hidden: usize,
+    },
+    /// Three convolutions, a linear layer as wide as the latent space, linear heads without bias.
+    PolymnistConv {},
+    /// Three convolutions with convolutional heads. A private space has convolutions of its own.
+    PolymnistConvAdapted {},
+    /// Residual blocks with linear heads. A private space has blocks of its own.
+    PolymnistResnet {},
+    /// Three convolutions with convolutional heads.
+    Svhn {},
+    /// Residual blocks that act before they convolve, with linear heads.
+    CubImage {
+        /// Height of the last feature map of 64 rows.
+        #[serde(default = "presets::cub_start")]
+        start: usize,
+        /// Channels of the first block.
+        #[serde(default = "presets::cub_filters")]
+        filters: usize,
+        /// Most channels of a block.
+        #[serde(default = "presets::cub_encoder_filters")]
+        max_filters: usize,
+    },
+    /// A transformer over tokens with linear heads over all positions.
+    CubText {
+        /// Length of the token vectors.
+        #[serde(default = "presets::text_size")]
+        size: usize,
+        /// Attention heads.
+        #[serde(default = "presets::text_heads")]
+        heads: usize,
+        /// Width of the network of a position.
+        #[serde(default = "presets::text_hidden")]
+        hidden: usize,
+        /// Number of transformer layers.
+        #[serde(default = "presets::text_layers")]
+        layers: usize,
+        /// Share of features set to 0 while a model trains.
+        #[serde(default = "presets::text_dropout")]
+        dropout: f64,
+    },
+    /// Layers.
+    Branches(BranchesConfig),
+    /// A network of the user's.
+    Custom {
+        /// Its name among the [`Networks`].
+        name: String,
+        /// Settings that its builder reads.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        settings: Value,
+    },
+}
+
+/// An encoder as layers: a branch for the shared space, and one for a private space.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchesConfig {
+    /// To the space that all modalities share.
+    pub shared: BranchConfig,
+    /// To the private space, where the model has one. If not given it is two linear heads on the
+    /// shared trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private: Option<PrivateBranchConfig>,
+}
+
+/// Layers, and two heads on them. A size left open is that of the latent space, in the trunk too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BranchConfig {
+    /// From the values to what the heads read.
+    #[serde(default)]
+    pub trunk: Vec<LayerConfig>,
+    /// To the mean.
+    #[serde(default = "linear_head")]
+    pub mean: Vec<LayerConfig>,
+    /// To the natural logarithm of the variance.
+    #[serde(default = "linear_head")]
+    pub log_var: Vec<LayerConfig>,
+}
+
+/// Layers of a private space.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateBranchConfig {
+    /// From the values to what the heads read; if not given, the heads read the shared trunk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<Vec<LayerConfig>>,
+    /// To the mean.
+    #[serde(default = "linear_head")]
+    pub mean: Vec<LayerConfig>,
+    /// To the natural logarithm of the variance.
+    #[serde(default = "linear_head")]
+    pub log_var: Vec<LayerConfig>,
+}
+
+fn linear_head() -> Vec<LayerConfig> {
+    vec![LayerConfig::linear_open()]
+}
+
+impl Default for BranchConfig {
+    fn default() -> Self {
+        Self { trunk: Vec::new(), mean: linear_head(), log_var: linear_head() }
+    }
+}
+
+impl Default for PrivateBranchConfig {
+    fn default() -> Self {
+        Self { trunk: None, mean: linear_head(), log_var: linear_head() }
+    }
+}
+
+impl BranchConfig {
+    /// A trunk with linear heads.
+    pub fn new(trunk: Vec<LayerConfig>) -> Self {
+        Self { trunk, ..Self::default() }
+    }
+
+    /// The same with two heads of the same layers.
+    pub fn with_heads(self, head: Vec<LayerConfig>) -> Self {
+        Self { mean: head.clone(), log_var: head, ..self }
+    }
+}
+
+impl From<BranchConfig> for BranchesConfig {
+    fn from(shared: BranchConfig) -> Self {
+        Self { shared, private: None }
+    }
+}
+
+impl BranchesConfig {
+    /// The same with layers like the shared ones, and weights of their own, for a private space.
+    pub fn with_private_copy(mut self) -> Self {
+        let BranchConfig { trunk, mean, log_var } = self.shared.clone();
+        self.private = Some(PrivateBranchConfig { trunk: Some(trunk), mean, log_var });
+        self
+    }
+}
+
+impl EncoderConfig {
+    /// A perceptron of the default widths.
+    pub fn mlp() -> Self {
+        Self::Mlp { hidden: presets::encoder_widths(), activation: Activation::default() }
+    }
+
+    /// An encoder that suits a modality: convolutions for images of at least 8×8, a transformer
+    /// for texts with a large vocabulary, else a perceptron.
+    pub fn default_for(spec: &ModalitySpec) -> Self {
+        match spec.shape.as_slice() {
+            [3, 28, 28] => Self::PolymnistConv {},
+            [_, 32, 32] => Self::Svhn {},
+            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => Self::Conv {
+                channels: presets::conv_channels(height, width),
+                hidden: presets::conv_width(),
+            },
+            [_, _] if is_long_text(spec) => {
+                Self::CubText { size: 128, heads: 4, hidden: 256, layers: 2, dropout: 0.1 }
+            }
+            _ => Self::mlp(),
+        }
+    }
+
+    /// The layers of a preset for values of a shape; `None` for a network of the user.
+    pub fn expand(&self, shape: &[usize]) -> Option<BranchesConfig> {
+        Some(match self {
+            Self::Mlp { hidden, activation } => {
+                BranchConfig::new(presets::mlp_trunk(hidden, *activation)).into()
+            }
+            Self::Conv { channels, hidden } => {
+                BranchConfig::new(presets::conv_trunk(channels, *hidden)).into()
+            }
+            Self::PolymnistConv {} => presets::polymnist_conv_encoder(),
+            Self::PolymnistConvAdapted {} => presets::polymnist_conv_adapted_encoder(),
+            Self::PolymnistResnet {} => presets::polymnist_resnet_encoder(),
+            Self::Svhn {} => presets::svhn_encoder(),
+            Self::CubImage { start, filters, max_filters } => {
+                presets::cub_image_encoder(shape, *start, *filters, *max_filters)
+            }
+            Self::CubText { size, heads, hidden, layers, dropout } => {
+                presets::cub_text_encoder(*size, *heads, *hidden, *layers, *dropout)
+            }
+            Self::Branches(branches) => branches.clone(),
+            Self::Custom { .. } => return None,
+        })
+    }
+
+    /// Builds the encoder of values of a shape.
+    ///
+    /// `latent` is the shape of the shared space, of the heads' choice if `None`; `private` is the
+    /// number of features of a private space. `name` says in errors which encoder of the model it
+    /// is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`], [`Error::Output`] if the heads yield another shape,
+    /// [`Error::MissingCustom`], or what the builder of a network of the user says.
+    pub fn init(
+        &self,
+        name: &str,
+        shape: &[usize],
+        latent: Option<&[usize]>,
+        private: Option<usize>,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<EncoderNet> {
+        let net = self.init_open(name, shape, latent, private, networks, device)?;
+        check_output(&format!("{name}, mean"), net.latent_shape(), latent)?;
+        Ok(net)
+    }
+
+    /// The same where `open` is a suggestion for the shape of the shared space, and no need.
+    pub(crate) fn init_open(
+        &self,
+        name: &str,
+        shape: &[usize],
+        open: Option<&[usize]>,
+        private: Option<usize>,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<EncoderNet> {
+        if let Self::Custom { name: custom, settings } = self {
+            let request =
+                Request { network: name, input: shape, output: open, private, settings, device };
+            let latent = open.ok_or_else(|| Error::Config {
+                field: name.to_owned(),
+                expected: "a network whose latent shape follows from its place".into(),
+                found: format!("the custom encoder `{custom}`"),
+            })?;
+            let encoder = networks.encoder(custom, &request)?;
+            return Ok(EncoderNet::Custom(CustomEncoderNet {
+                net: encoder,
+                latent: latent.to_vec(),
+            }));
+        }
+        let branches = self.expand(shape).expect("all but networks of the user are layers");
+        branches.init(name, shape, open, private, device).map(EncoderNet::Branches)
+    }
+}
+
+/// Whether a perceptron on one-hot vectors would be larger than a transformer.
+fn is_long_text(spec: &ModalitySpec) -> bool {
+    matches!(spec.likelihood, Likelihood::Categorical {}) && spec.features() > 1 << 14
+}
+
+impl BranchesConfig {
+    fn init(
+        &self,
+        name: &str,
+        shape: &[usize],
+        open: Option<&[usize]>,
+        private: Option<usize>,
+        device: &Device,
+    ) -> Result<Branches> {
+        let build =
+            |layers: &[LayerConfig], part: &str, input: &[usize], open: Option<&[usize]>| {
+                SequentialConfig(layers.to_vec()).init_open(
+                    &format!("{name}, {part}"),
+                    input,
+                    open,
+                    device,
+                )
+            };
+        let BranchConfig { trunk, mean, log_var } = &self.shared;
+        let trunk = build(trunk, "trunk", shape, open)?;
+        let mean = build(mean, "mean", trunk.output_shape(), open)?;
+        let log_var = build(log_var, "log_var", trunk.output_shape(), open)?;
+        check_output(
+            &format!("{name}, log_var"),
+            log_var.output_shape(),
+            Some(mean.output_shape()),
+        )?;
+        let private = private
+            .map(|features| {
+                let default = PrivateBranchConfig::default();
+                let PrivateBranchConfig { trunk: own, mean, log_var } =
+                    self.private.as_ref().unwrap_or(&default);
+                let features = [features];
+                let open = Some(features.as_slice());
+                let own = own
+                    .as_ref()
+                    .map(|layers| build(layers, "private trunk", shape, open))
+                    .transpose()?;
+                let input = own.as_ref().unwrap_or(&trunk).output_shape().to_vec();
+                let mean = build(mean, "private mean", &input, open)?;
+                let log_var = build(log_var, "private log_var", &input, open)?;
+                for (part, head) in [("mean", &mean), ("log_var", &log_var)] {
+                    check_output(&format!("{name}, private {part}"), head.output_shape(), open)?;
+                }
+                Ok::<_, Error>(PrivateBranch { trunk: own, mean, log_var })
+            })
+            .transpose()?;
+        let latent = mean.output_shape().to_vec();
+        Ok(Branches { shared: Branch { trunk, mean, log_var }, private, latent })
+    }
+}
+
+/// An encoder.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum EncoderNet {
+    /// Of layers.
+    Branches(Branches),
+    /// A network of the user's.
+    Custom(CustomEncoderNet),
+}
+
+impl EncoderNet {
+    /// Shape of the mean without the batch axis, in which it lies flat in memory: `[latent]` or
+    /// `[channels, height, width]`.
+    pub fn latent_shape(&self) -> &[usize] {
+        match self {
+            Self::Branches(branches) => &branches.latent,
+            Self::Custom(custom) => &custom.latent,
+        }
+    }
+}
+
+impl Encoder for EncoderNet {
+    fn encode(&self, values: &Values) -> Encoding {
+        match self {
+            Self::Branches(branches) => branches.encode(values),
+            Self::Custom(custom) => custom.net.encode(values),
+        }
+    }
+}
+
+/// An encoder of the user's, and the shape it was asked for.
+#[derive(Module, Debug)]
+pub struct CustomEncoderNet {
+    net: CustomEncoder,
+    #[module(skip)]
+    latent: Vec<usize>,
+}
+
+impl CustomEncoderNet {
+    /// The user's encoder.
+    pub fn encoder(&self) -> &CustomEncoder {
+        &self.net
+    }
+}
+
+/// An encoder of layers; see [`BranchesConfig`].
+#[derive(Module, Debug)]
+pub struct Branches {
+    /// To the shared space.
+    pub shared: Branch,
+    /// To the private space.
+    pub private: Option<PrivateBranch>,
+    #[module(skip)]
+    latent: Vec<usize>,
+}
+
+/// See [`BranchConfig`].
+#[derive(Module, Debug)]
+pub struct Branch {
+    /// From the values to what the heads read.
+    pub trunk: Sequential,
+    /// To the mean.
+    pub mean: Sequential,
+    /// To the log-variance.
+    pub log_var: Sequential,
+}
+
+/// See [`PrivateBranchConfig`].
+#[derive(Module, Debug)]
+pub struct PrivateBranch {
+    /// From the values to what the heads read.
+    pub trunk: Option<Sequential>,
+    /// To the mean.
+    pub mean: Sequential,
+    /// To the log-variance.
+    pub log_var: Sequential,
+}
+
+impl Encoder for Branches {
+    fn encode(&self, values: &Values) -> Encoding {
+        let heads = |mean: &Sequential, log_var: &Sequential, flow: Flow| {
+            Normal::new(mean.flow(flow.clone()).x, log_var.flow(flow).x)
+        };
+        let flow = self.shared.trunk.values(values);
+        let private = self.private.as_ref().map(|branch| {
+            let own = branch.trunk.as_ref().map(|trunk| trunk.values(values));
+            heads(&branch.mean, &branch.log_var, own.unwrap_or_else(|| flow.clone()))
+        });
+        Encoding { shared: heads(&self.shared.mean, &self.shared.log_var, flow), private }
+    }
+}

@@ -1,0 +1,485 @@
+//! The networks of a hierarchical model: a ladder up from each modality, one ladder down.
+//!
+//! With `L` levels and modalities `m`, in the order in which values flow:
+//!
+//! | part | from | to | how many |
+//! |---|---|---|---|
+//! | encoder | `x_m` | `s_1` | one a modality |
+//! | bottom-up | `s_i` | `s_{i+1}`, `i = 1..L-2` | `L - 2` a modality |
+//! | top | `s_{L-1}` (`s_1` if `L = 1`) | `q(z_L \| x_m)` | one a modality |
+//! | top-down | `z_{i+1}` | `h_i`, `i = L-1..1` | `L - 1` |
+//! | prior | `h_i` | `p(z_i \| z_{i+1})` | `L - 1` |
+//! | posterior | `h_i` and `s_i`, their channels joined | `q(z_i \| z_{i+1}, x_m)` | `L - 1`, shared or a modality |
+//! | decoder | `z_1` | `p(x_m \| z_1)` | one a modality |
+//!
+//! Source: Dorent et al. 2023, "Unified Brain MR-Ultrasound Synthesis using Multi-Modal
+//! Hierarchical Representations".
+
+use std::collections::BTreeMap;
+
+use burn::{module::Module, tensor::Device};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    decoder::Decoder,
+    encoder::{BranchConfig, EncoderConfig, EncoderNet},
+    layer::LayerConfig,
+    network::{NetworkConfig, NetworkNet},
+    networks::Networks,
+    presets::{self, Activation},
+};
+use crate::{
+    Error, Result,
+    modality::{ModalityName, ModalitySpec},
+    module::Named,
+};
+
+/// Something for each modality, by name.
+pub type PerModality<T> = BTreeMap<ModalityName, T>;
+
+/// The networks of a hierarchical model as data; see the [module](self).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HierarchyConfig {
+    /// From values to `s_1`.
+    pub encoders: PerModality<NetworkConfig>,
+    /// From `s_i` to `s_{i+1}`.
+    pub bottom_up: PerModality<Vec<NetworkConfig>>,
+    /// From `s_{L-1}` to the posterior of `z_L`.
+    pub top: PerModality<EncoderConfig>,
+    /// From `z_{i+1}` to `h_i`; the first is that to `h_1`.
+    pub top_down: Vec<NetworkConfig>,
+    /// From `h_i` to the prior of `z_i`, whose shape is that of its mean. An open size is `h_i`'s.
+    pub prior: Vec<EncoderConfig>,
+    /// From `h_i` joined with `s_i` to the posterior of `z_i`.
+    pub posterior: PosteriorConfig,
+    /// From `z_1` to the likelihood.
+    pub decoders: PerModality<NetworkConfig>,
+}
+
+/// Whether modalities share the networks of their posteriors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PosteriorConfig {
+    /// One network a level.
+    Shared(Vec<EncoderConfig>),
+    /// One network a level and a modality.
+    PerModality(PerModality<Vec<EncoderConfig>>),
+}
+
+/// Largest magnitude of all means and log-variances of the default networks.
+const LIMIT: f64 = 10.0;
+
+/// Width of all hidden layers of the default networks without convolutions.
+const WIDTH: usize = 256;
+
+/// Fewest features of the lower levels of the default networks without convolutions.
+const FEWEST: usize = 64;
+
+impl HierarchyConfig {
+    /// Networks that suit the modalities: convolutions if all are images of one height and width,
+    /// else perceptrons. `latent` is the number of features of the highest level.
+    ///
+    /// For 3×28×28 and three levels these are the networks of the example of MultiVae, but for
+    /// the sigmoid at the end of its decoders; see [`with_output`](Self::with_output).
+    ///
+    /// # Panics
+    ///
+    /// If `levels` is 0.
+    pub fn default_for(specs: &[ModalitySpec], levels: usize, latent: usize) -> Self {
+        assert!(levels > 0, "a hierarchy has at least one level");
+        let size = |spec: &ModalitySpec| match spec.shape.as_slice() {
+            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => {
+                Some([height, width])
+            }
+            _ => None,
+        };
+        let first = specs.first().and_then(size);
+        match first.filter(|_| specs.iter().all(|spec| size(spec) == first)) {
+            Some(size) => Self::of_images(specs, levels, size),
+            None => Self::of_vectors(specs, levels, latent.max(FEWEST)),
+        }
+    }
+
+    /// The same with a function at the end of every decoder that is layers.
+    pub fn with_output(mut self, output: Activation) -> Self {
+        for decoder in self.decoders.values_mut() {
+            if let NetworkConfig::Layers { layers } = decoder {
+                layers.extend(output.layer());
+            }
+        }
+        self
+    }
+
+    /// Number of levels.
+    pub fn levels(&self) -> usize {
+        self.prior.len() + 1
+    }
+
+    fn of_images(specs: &[ModalitySpec], levels: usize, size: [usize; 2]) -> Self {
+        let skips = (levels - 1).max(1);
+        let halved = |[h, w]: &[usize; 2]| Some([h.div_ceil(2), w.div_ceil(2)]);
+        let sizes: Vec<[usize; 2]> =
+            std::iter::successors(Some(size), halved).take(skips + 2).collect();
+        let channels = |level: usize| (16_usize << level.min(4)).min(256);
+        let silu = || LayerConfig::Silu {};
+
+        // From the highest level, which is flat, to the map below it.
+        let [height, width] = sizes[skips + 1];
+        let unfold = vec![
+            LayerConfig::linear(512),
+            LayerConfig::Relu {},
+            LayerConfig::linear(channels(skips + 1) * height * width),
+            LayerConfig::Relu {},
+            LayerConfig::Reshape { shape: vec![channels(skips + 1), height, width] },
+            presets::double(channels(skips), sizes[skips]),
+            silu(),
+        ];
+        let decoder = {
+            let mut layers = if levels == 1 { unfold.clone() } else { Vec::new() };
+            layers.extend([
+                presets::double(channels(1), sizes[0]),
+                silu(),
+                LayerConfig::conv_transpose2d(None, 3, 1, 1, 0),
+            ]);
+            NetworkConfig::layers(layers)
+        };
+        let encoder = NetworkConfig::layers(vec![
+            LayerConfig::conv2d(channels(1), 3, 1, 1),
+            silu(),
+            presets::halve(channels(1)),
+            silu(),
+        ]);
+        let bottom_up = (2..=skips)
+            .map(|level| NetworkConfig::layers(vec![presets::halve(channels(level)), silu()]))
+            .collect::<Vec<_>>();
+        let top = branch(
+            vec![
+                presets::halve(channels(skips + 1)),
+                silu(),
+                LayerConfig::linear(512),
+                LayerConfig::Relu {},
+            ],
+            LayerConfig::linear_open(),
+        );
+        let pointwise = || LayerConfig::conv2d(None, 1, 1, 0);
+        let join = |level| vec![LayerConfig::conv2d(channels(level), 3, 1, 1), silu()];
+        Self {
+            encoders: each(specs, &encoder),
+            bottom_up: each(specs, &bottom_up),
+            top: each(specs, &top),
+            top_down: (1..levels)
+                .map(|level| {
+                    NetworkConfig::layers(if level == levels - 1 {
+                        unfold.clone()
+                    } else {
+                        vec![presets::double(channels(level), sizes[level]), silu()]
+                    })
+                })
+                .collect(),
+            prior: (1..levels).map(|_| branch(Vec::new(), pointwise())).collect(),
+            posterior: PosteriorConfig::Shared(
+                (1..levels).map(|level| branch(join(level), pointwise())).collect(),
+            ),
+            decoders: each(specs, &decoder),
+        }
+    }
+
+    fn of_vectors(specs: &[ModalitySpec], levels: usize, features: usize) -> Self {
+        let block = || vec![LayerConfig::linear(WIDTH), LayerConfig::Silu {}];
+        let network = || NetworkConfig::layers(block());
+        let mut decoder = block();
+        decoder.push(LayerConfig::linear_open());
+        let bottom_up: Vec<_> = (2..levels).map(|_| network()).collect();
+        let head = LayerConfig::linear_open;
+        Self {
+            encoders: each(specs, &network()),
+            bottom_up: each(specs, &bottom_up),
+            top: each(specs, &branch(block(), head())),
+            top_down: (1..levels).map(|_| network()).collect(),
+            prior: (1..levels).map(|_| branch(Vec::new(), LayerConfig::linear(features))).collect(),
+            posterior: PosteriorConfig::Shared(
+                (1..levels).map(|_| branch(block(), head())).collect(),
+            ),
+            decoders: each(specs, &NetworkConfig::layers(decoder)),
+        }
+    }
+
+    /// Checks that every modality has its networks, and every level.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`].
+    pub fn check(&self, specs: &[ModalitySpec]) -> Result<()> {
+        fn count(field: String, expected: usize, found: usize) -> Result<()> {
+            let expected_networks = format!("{expected} networks");
+            if expected == found {
+                return Ok(());
+            }
+            Err(Error::Config { field, expected: expected_networks, found: found.to_string() })
+        }
+        fn names<T>(field: &str, specs: &[ModalitySpec], map: &PerModality<T>) -> Result<()> {
+            let list = |names: Vec<&ModalityName>| {
+                names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+            };
+            let mut expected: Vec<&ModalityName> = specs.iter().map(|spec| &spec.name).collect();
+            expected.sort();
+            let found: Vec<&ModalityName> = map.keys().collect();
+            if expected == found {
+                return Ok(());
+            }
+            Err(Error::Config {
+                field: field.to_owned(),
+                expected: format!("the modalities {}", list(expected)),
+                found: list(found),
+            })
+        }
+        let lower = self.levels() - 1;
+        names("encoders", specs, &self.encoders)?;
+        names("bottom_up", specs, &self.bottom_up)?;
+        names("top", specs, &self.top)?;
+        names("decoders", specs, &self.decoders)?;
+        for (name, blocks) in &self.bottom_up {
+            count(format!("bottom_up.{name}"), lower.saturating_sub(1), blocks.len())?;
+        }
+        count("top_down".into(), lower, self.top_down.len())?;
+        match &self.posterior {
+            PosteriorConfig::Shared(blocks) => {
+                count("posterior.shared".into(), lower, blocks.len())
+            }
+            PosteriorConfig::PerModality(blocks) => {
+                names("posterior.per_modality", specs, blocks)?;
+                blocks.iter().try_for_each(|(name, blocks)| {
+                    count(format!("posterior.per_modality.{name}"), lower, blocks.len())
+                })
+            }
+        }
+    }
+
+    /// Builds the networks; `latent` is the number of features of the highest level.
+    ///
+    /// # Errors
+    ///
+    /// As [`check`](Self::check), [`NetworkConfig::init`] and [`EncoderConfig::init`];
+    /// [`Error::Config`] if `h_i` and `s_i` cannot be joined, or differ between modalities that
+    /// share a network.
+    pub fn init(
+        &self,
+        specs: &[ModalitySpec],
+        latent: usize,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<Hierarchy> {
+        self.check(specs)?;
+        let mut encoders = Vec::new();
+        let mut bottom_up = Vec::new();
+        let mut top = Vec::new();
+        // Of each modality, the shapes of s_1, s_2 and so on.
+        let mut skips: Vec<Vec<Vec<usize>>> = Vec::new();
+        for ModalitySpec { name, shape, .. } in specs {
+            let net = self.encoders[name].init(
+                &format!("encoder of `{name}`"),
+                shape,
+                None,
+                networks,
+                device,
+            )?;
+            let mut shapes = vec![net.output_shape().to_vec()];
+            encoders.push((name.as_str(), net));
+            let mut blocks = Vec::new();
+            for (i, block) in self.bottom_up[name].iter().enumerate() {
+                let block = block.init(
+                    &format!("bottom-up block {i} of `{name}`"),
+                    &shapes[i],
+                    None,
+                    networks,
+                    device,
+                )?;
+                shapes.push(block.output_shape().to_vec());
+                blocks.push(block);
+            }
+            bottom_up.push((name.as_str(), blocks));
+            let net = self.top[name].init(
+                &format!("top of `{name}`"),
+                &shapes[shapes.len() - 1],
+                Some(&[latent]),
+                None,
+                networks,
+                device,
+            )?;
+            top.push((name.as_str(), net));
+            skips.push(shapes);
+        }
+
+        let lower = self.levels() - 1;
+        let mut shapes = vec![vec![latent]; self.levels()];
+        let mut top_down = Vec::new();
+        let mut prior = Vec::new();
+        let mut joined = vec![Vec::new(); lower];
+        for level in (0..lower).rev() {
+            let block = self.top_down[level].init(
+                &format!("top-down block {level}"),
+                &shapes[level + 1],
+                None,
+                networks,
+                device,
+            )?;
+            let h = block.output_shape().to_vec();
+            let net = self.prior[level].init_open(
+                &format!("prior block {level}"),
+                &h,
+                Some(&h),
+                None,
+                networks,
+                device,
+            )?;
+            shapes[level] = net.latent_shape().to_vec();
+            joined[level] = specs
+                .iter()
+                .zip(&skips)
+                .map(|(spec, skips)| join(level, &spec.name, &h, &skips[level]))
+                .collect::<Result<Vec<_>>>()?;
+            top_down.push(block);
+            prior.push(net);
+        }
+        top_down.reverse();
+        prior.reverse();
+
+        let block = |name: String, config: &EncoderConfig, level: usize, input: &[usize]| {
+            config.init(&name, input, Some(&shapes[level]), None, networks, device)
+        };
+        let posterior = match &self.posterior {
+            PosteriorConfig::Shared(configs) => {
+                let nets =
+                    configs.iter().zip(&joined).enumerate().map(|(level, (config, joined))| {
+                        if let Some(other) = joined.iter().find(|shape| **shape != joined[0]) {
+                            return Err(Error::Config {
+                                field: "posterior.shared".into(),
+                                expected: format!("one shape {:?} at level {level}", joined[0]),
+                                found: format!("{other:?}; use `per_modality`"),
+                            });
+                        }
+                        block(format!("posterior block {level}"), config, level, &joined[0])
+                    });
+                PosteriorNet::Shared(nets.collect::<Result<_>>()?)
+            }
+            PosteriorConfig::PerModality(configs) => {
+                let nets = specs.iter().enumerate().map(|(m, spec)| {
+                    let nets = configs[&spec.name].iter().enumerate().map(|(level, config)| {
+                        let name = format!("posterior block {level} of `{}`", spec.name);
+                        block(name, config, level, &joined[level][m])
+                    });
+                    Ok((spec.name.as_str(), nets.collect::<Result<Vec<_>>>()?))
+                });
+                PosteriorNet::PerModality(nets.collect::<Result<_>>()?)
+            }
+        };
+        let decoders = specs
+            .iter()
+            .map(|spec| {
+                let config = &self.decoders[&spec.name];
+                let decoder = Decoder::init(config, spec, &shapes[0], networks, device)?;
+                Ok((spec.name.as_str(), decoder))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Hierarchy {
+            encoders: encoders.into_iter().collect(),
+            bottom_up: bottom_up.into_iter().collect(),
+            top: top.into_iter().collect(),
+            top_down,
+            prior,
+            posterior,
+            decoders,
+            shapes,
+        })
+    }
+}
+
+/// The same network for every modality, as data.
+fn each<T: Clone>(specs: &[ModalitySpec], config: &T) -> PerModality<T> {
+    specs.iter().map(|spec| (spec.name.clone(), config.clone())).collect()
+}
+
+/// A trunk and two heads of one layer, softly clamped.
+fn branch(trunk: Vec<LayerConfig>, head: LayerConfig) -> EncoderConfig {
+    let head = vec![head, LayerConfig::SoftClamp { limit: LIMIT }];
+    EncoderConfig::Branches(BranchConfig::new(trunk).with_heads(head).into())
+}
+
+/// The shape of `h_i` and `s_i` joined along channels, which in memory is end to end.
+fn join(level: usize, name: &ModalityName, h: &[usize], skip: &[usize]) -> Result<Vec<usize>> {
+    match (h, skip) {
+        ([a, rest @ ..], [b, others @ ..]) if rest == others => Ok([&[a + b], rest].concat()),
+        _ => Err(Error::Config {
+            field: format!("top_down.{level}"),
+            expected: format!("{skip:?} but for the channels, as `{name}` has at that level"),
+            found: format!("{h:?}"),
+        }),
+    }
+}
+
+/// The networks of a hierarchical model; see the [module](self). Levels count from 0, the one
+/// that decoders read.
+#[derive(Module, Debug)]
+pub struct Hierarchy {
+    /// From values to `s_1`.
+    pub encoders: Named<NetworkNet>,
+    /// From `s_i` to `s_{i+1}`.
+    pub bottom_up: Named<Vec<NetworkNet>>,
+    /// From `s_{L-1}` to the posterior of `z_L`.
+    pub top: Named<EncoderNet>,
+    /// From `z_{i+1}` to `h_i`.
+    pub top_down: Vec<NetworkNet>,
+    /// From `h_i` to the prior of `z_i`.
+    pub prior: Vec<EncoderNet>,
+    /// From `h_i` joined with `s_i`, features end to end, to the posterior of `z_i`.
+    pub posterior: PosteriorNet,
+    /// From `z_1` to the likelihood.
+    pub decoders: Named<Decoder>,
+    #[module(skip)]
+    shapes: Vec<Vec<usize>>,
+}
+
+impl Hierarchy {
+    /// Number of levels.
+    pub fn levels(&self) -> usize {
+        self.shapes.len()
+    }
+
+    /// Shape of the latent values of every level, without the batch axis, in which they lie flat
+    /// in memory.
+    pub fn shapes(&self) -> &[Vec<usize>] {
+        &self.shapes
+    }
+}
+
+/// See [`PosteriorConfig`].
+#[derive(Module, Debug)]
+pub enum PosteriorNet {
+    /// One network a level.
+    Shared(Vec<EncoderNet>),
+    /// One network a level and a modality.
+    PerModality(Named<Vec<EncoderNet>>),
+}
+
+impl PosteriorNet {
+    /// The network of a level and a modality.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such level or modality.
+    pub fn at(&self, level: usize, modality: usize) -> &EncoderNet {
+        match self {
+            Self::Shared(nets) => &nets[level],
+            Self::PerModality(nets) => &nets.at(modality)[level],
+        }
+    }
+
+    /// The network of a level, if all modalities share it: their rows can be stacked.
+    pub fn shared(&self, level: usize) -> Option<&EncoderNet> {
+        match self {
+            Self::Shared(nets) => Some(&nets[level]),
+            Self::PerModality(_) => None,
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! Networks from features to features: decoders, and the blocks of hierarchical models.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{
+    Network,
+    layer::LayerConfig,
+    networks::{CustomNetwork, Networks, Request},
+    presets::{self, Activation},
+    sequential::{Sequential, SequentialConfig},
+};
+use crate::{Error, Result, batch::Values, modality::ModalitySpec};
+
+/// A network as data: a preset by name, layers, or a network of the user.
+///
+/// | kind | for | source |
+/// |---|---|---|
+/// | `mlp` | any shape | Decoder_AE_MLP of MultiVae, without its sigmoid |
+/// | `conv` | images | transposed convolutions that double |
+/// | `polymnist_conv` | 3×28×28 | Sutter et al. 2021 |
+/// | `polymnist_resnet` | 3×28×28 | Palumbo et al. 2023 |
+/// | `svhn` | 3×32×32 | Shi et al. 2019, without its sigmoid |
+/// | `cub_image` | 3×64×64 | Palumbo et al. 2024 |
+/// | `cub_text` | captions | CubTextDecoderMLP of MultiVae |
+/// | `layers` | what its layers yield | |
+/// | `custom` | what the user's network yields | [`Networks`] |
+///
+/// No preset ends in a sigmoid: the modality's likelihood says what the output means, and reads
+/// log-odds where values are in `[0, 1]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum NetworkConfig {
+    /// A multilayer perceptron.
+    Mlp {
+        /// Widths of the hidden layers.
+        #[serde(default = "presets::decoder_widths")]
+        hidden: Vec<usize>,
+        /// What follows each hidden layer.
+        #[serde(default)]
+        activation: Activation,
+        /// What follows the last layer.
+        #[serde(default = "Activation::none", skip_serializing_if = "Activation::is_none")]
+        output: Activation,
+    },
+    /// A hidden linear layer, then transposed convolutions of kernel 3 that double height and
+    /// width.
+    Conv {
+        /// Channels before each transposed convolution, the largest map first.
+        channels: Vec<usize>,
+        /// Width of the linear layer.
+        #[serde(default = "presets::conv_width")]
+        hidden: usize,
+    },
+    /// A linear layer and three transposed convolutions.
+    PolymnistConv {},
+    /// A linear layer and residual blocks; a leaky ReLU of slope 0.2 acts on the output.
+    PolymnistResnet {},
+    /// Four transposed convolutions.
+    Svhn {
+        /// What follows the last layer.
+        #[serde(default = "Activation::none", skip_serializing_if = "Activation::is_none")]
+        output: Activation,
+    },
+    /// A linear layer and residual blocks that act before they convolve.
+    CubImage {
+        /// Height of the first feature map of 64 rows.
+        #[serde(default = "presets::cub_start")]
+        start: usize,
+        /// Channels of the last block.
+        #[serde(default = "presets::cub_filters")]
+        filters: usize,
+        /// Most channels of a block.
+        #[serde(default = "presets::cub_decoder_filters")]
+        max_filters: usize,
+    },
+    /// A perceptron of one hidden layer of 512, to logits.
+    CubText {},
+    /// Layers.
+    Layers {
+        /// In order; the size of the last one may be open.
+        layers: Vec<LayerConfig>,
+    },
+    /// A network of the user's.
+    Custom {
+        /// Its name among the [`Networks`].
+        name: String,
+        /// Settings that its builder reads.
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        settings: Value,
+    },
+}
+
+impl NetworkConfig {
+    /// A perceptron of the default widths.
+    pub fn mlp() -> Self {
+        Self::Mlp {
+            hidden: presets::decoder_widths(),
+            activation: Activation::default(),
+            output: Activation::None,
+        }
+    }
+
+    /// A network of layers.
+    pub fn layers(layers: Vec<LayerConfig>) -> Self {
+        Self::Layers { layers }
+    }
+
+    /// A decoder that suits a modality: transposed convolutions for images of at least 8×8, else
+    /// a perceptron.
+    pub fn default_for(spec: &ModalitySpec) -> Self {
+        match spec.shape.as_slice() {
+            [3, 28, 28] => Self::PolymnistConv {},
+            [_, 32, 32] => Self::Svhn { output: Activation::None },
+            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => Self::Conv {
+                channels: presets::conv_channels(height, width),
+                hidden: presets::conv_width(),
+            },
+            _ => Self::mlp(),
+        }
+    }
+
+    /// The layers of a preset for outputs of a shape; `None` for a network of the user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if a preset for images is asked for another shape; `name` is its field.
+    pub fn expand(&self, name: &str, output: &[usize]) -> Result<Option<Vec<LayerConfig>>> {
+        let image = || -> Result<[usize; 3]> {
+            output.try_into().map_err(|_| Error::Config {
+                field: name.to_owned(),
+                expected: "an image [channels, height, width] for a decoder of images".into(),
+                found: format!("{output:?}"),
+            })
+        };
+        Ok(Some(match self {
+            Self::Mlp { hidden, activation, output } => {
+                presets::mlp_network(hidden, *activation, *output)
+            }
+            Self::Conv { channels, hidden } => presets::conv_decoder(image()?, channels, *hidden),
+            Self::PolymnistConv {} => presets::polymnist_conv_decoder(),
+            Self::PolymnistResnet {} => presets::polymnist_resnet_decoder(),
+            Self::Svhn { output } => presets::svhn_decoder(*output),
+            Self::CubImage { start, filters, max_filters } => {
+                presets::cub_image_decoder(image()?, *start, *filters, *max_filters)
+            }
+            Self::CubText {} => presets::mlp_network(&[512], Activation::Relu, Activation::None),
+            Self::Layers { layers } => layers.clone(),
+            Self::Custom { .. } => return Ok(None),
+        }))
+    }
+
+    /// Builds the network from an input shape to an output shape, or to whatever it yields where
+    /// no output is asked for. `name` says in errors which network of the model it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`], [`Error::Output`] if it yields another shape, [`Error::Config`] for a
+    /// preset without an output shape, [`Error::MissingCustom`], or what the builder of a network
+    /// of the user says.
+    pub fn init(
+        &self,
+        name: &str,
+        input: &[usize],
+        output: Option<&[usize]>,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<NetworkNet> {
+        match self {
+            Self::Layers { layers } => SequentialConfig(layers.clone())
+                .init(name, input, output, device)
+                .map(NetworkNet::Layers),
+            Self::Custom { name: custom, settings } => {
+                let request =
+                    Request { network: name, input, output, private: None, settings, device };
+                let net = networks.network(custom, &request)?;
+                let output = match output {
+                    Some(output) => output.to_vec(),
+                    // Only the network knows, so it is asked.
+                    None => {
+                        let row = Tensor::zeros([1, request.inputs()], device);
+                        vec![net.valid().forward(row).dims()[1]]
+                    }
+                };
+                Ok(NetworkNet::Custom(CustomNetworkNet { net, output }))
+            }
+            preset => {
+                let output = output.ok_or_else(|| Error::Config {
+                    field: name.to_owned(),
+                    expected: "layers or a custom network, since its output shape is open".into(),
+                    found: "a preset".into(),
+                })?;
+                let layers = preset.expand(name, output)?.expect("presets are layers");
+                SequentialConfig(layers)
+                    .init(name, input, Some(output), device)
+                    .map(NetworkNet::Layers)
+            }
+        }
+    }
+}
+
+/// A network from features to features.
+#[derive(Module, Debug)]
+#[non_exhaustive]
+pub enum NetworkNet {
+    /// Of layers.
+    Layers(Sequential),
+    /// A network of the user's.
+    Custom(CustomNetworkNet),
+}
+
+impl NetworkNet {
+    /// Shape of what comes out, without the batch axis, in which it lies flat in memory.
+    pub fn output_shape(&self) -> &[usize] {
+        match self {
+            Self::Layers(layers) => layers.output_shape(),
+            Self::Custom(custom) => &custom.output,
+        }
+    }
+}
+
+impl NetworkNet {
+    /// From values of a modality to `[rows, outputs]`; see [`Sequential::forward_values`].
+    ///
+    /// # Panics
+    ///
+    /// If tokens are given to a network of the user, or to one whose input is no text.
+    pub fn forward_values(&self, values: &Values) -> Tensor<2> {
+        match (self, values) {
+            (Self::Layers(layers), values) => layers.forward_values(values),
+            (Self::Custom(custom), Values::Dense(values)) => custom.net.forward(values.clone()),
+            (Self::Custom(_), Values::Tokens { .. }) => {
+                panic!("tokens come to a network of the user, which reads features")
+            }
+        }
+    }
+}
+
+impl Network for NetworkNet {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        match self {
+            Self::Layers(layers) => layers.forward(input),
+            Self::Custom(custom) => custom.net.forward(input),
+        }
+    }
+}
+
+/// A network of the user's, and the shape it was asked for.
+#[derive(Module, Debug)]
+pub struct CustomNetworkNet {
+    net: CustomNetwork,
+    #[module(skip)]
+    output: Vec<usize>,
+}
+
+impl CustomNetworkNet {
+    /// The user's network.
+    pub fn network(&self) -> &CustomNetwork {
+        &self.net
+    }
+}

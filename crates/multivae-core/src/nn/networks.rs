@@ -1,0 +1,244 @@
+//! Networks of the user: builders by name, and the erased modules they yield.
+
+use std::{collections::BTreeMap, fmt, sync::Arc};
+
+use burn::tensor::{Device, Tensor};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Encoder, Encoding, Network};
+use crate::{
+    Error, Result,
+    batch::Values,
+    module::{Custom, DynModule, Slot},
+};
+
+/// What the builder of a network is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Which network of the model it will be, for messages.
+    pub network: &'a str,
+    /// Shape of what goes in, without the batch axis.
+    pub input: &'a [usize],
+    /// Shape of what must come out, of an encoder that of the latent space; `None` where the
+    /// network decides.
+    pub output: Option<&'a [usize]>,
+    /// Of an encoder, features of the private space, if the modality has one.
+    pub private: Option<usize>,
+    /// The settings that the config has for the network, null if none.
+    pub settings: &'a Value,
+    /// Where parameters lie.
+    pub device: &'a Device,
+}
+
+impl Request<'_> {
+    /// Number of features that go in.
+    pub fn inputs(&self) -> usize {
+        self.input.iter().product()
+    }
+
+    /// Number of features that must come out.
+    ///
+    /// # Panics
+    ///
+    /// If the network decides it.
+    pub fn outputs(&self) -> usize {
+        self.output.expect("the role asks for an output shape").iter().product()
+    }
+
+    /// The settings as a type of the user's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] if they are not of that type.
+    pub fn settings_as<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(self.settings).map_err(|error| Error::Config {
+            field: format!("{}.settings", self.network),
+            expected: error.to_string(),
+            found: self.settings.to_string(),
+        })
+    }
+}
+
+type Build<T> = Arc<dyn Fn(&Request<'_>) -> Result<T> + Send + Sync>;
+
+/// How to build the networks of the user, by the names that configs call them.
+///
+/// It holds builders and not networks: a clone of a Burn module keeps the identities of its
+/// parameters, so that two modalities served by clones of one network would share gradients.
+///
+/// ```
+/// use burn::{module::Module, nn::{Linear, LinearConfig}, tensor::Tensor};
+/// use multivae_core::{
+///     batch::Values,
+///     distribution::Normal,
+///     nn::{Encoder, Encoding, Networks},
+/// };
+///
+/// #[derive(Module, Debug)]
+/// struct Pose {
+///     mean: Linear,
+///     log_var: Linear,
+/// }
+///
+/// impl Encoder for Pose {
+///     fn encode(&self, values: &Values) -> Encoding {
+///         let x = values.dense().expect("poses are dense").clone();
+///         let shared = Normal::new(self.mean.forward(x.clone()), self.log_var.forward(x));
+///         Encoding { shared, private: None }
+///     }
+/// }
+///
+/// let networks = Networks::default().with_encoder("pose", |request| {
+///     let head = || LinearConfig::new(request.inputs(), request.outputs()).init(request.device);
+///     Pose { mean: head(), log_var: head() }
+/// });
+/// ```
+#[derive(Clone, Default)]
+pub struct Networks {
+    encoders: BTreeMap<String, Build<CustomEncoder>>,
+    networks: BTreeMap<String, Build<CustomNetwork>>,
+}
+
+impl Networks {
+    /// Adds an encoder, or replaces the one of that name.
+    pub fn with_encoder<E: Encoder>(
+        self,
+        name: &str,
+        build: impl Fn(&Request<'_>) -> E + Send + Sync + 'static,
+    ) -> Self {
+        self.try_with_encoder(name, move |request| Ok(build(request)))
+    }
+
+    /// Adds an encoder whose settings may be wrong.
+    pub fn try_with_encoder<E: Encoder>(
+        mut self,
+        name: &str,
+        build: impl Fn(&Request<'_>) -> Result<E> + Send + Sync + 'static,
+    ) -> Self {
+        let build = move |request: &Request<'_>| build(request).map(CustomEncoder::new);
+        self.encoders.insert(name.to_owned(), Arc::new(build));
+        self
+    }
+
+    /// Adds a network that is no encoder, such as a decoder, or replaces the one of that name.
+    pub fn with_network<N: Network>(
+        self,
+        name: &str,
+        build: impl Fn(&Request<'_>) -> N + Send + Sync + 'static,
+    ) -> Self {
+        self.try_with_network(name, move |request| Ok(build(request)))
+    }
+
+    /// Adds a network whose settings may be wrong.
+    pub fn try_with_network<N: Network>(
+        mut self,
+        name: &str,
+        build: impl Fn(&Request<'_>) -> Result<N> + Send + Sync + 'static,
+    ) -> Self {
+        let build = move |request: &Request<'_>| build(request).map(CustomNetwork::new);
+        self.networks.insert(name.to_owned(), Arc::new(build));
+        self
+    }
+
+    pub(crate) fn encoder(&self, name: &str, request: &Request<'_>) -> Result<CustomEncoder> {
+        find(&self.encoders, name)?(request)
+    }
+
+    pub(crate) fn network(&self, name: &str, request: &Request<'_>) -> Result<CustomNetwork> {
+        find(&self.networks, name)?(request)
+    }
+}
+
+fn find<'a, T>(builders: &'a BTreeMap<String, Build<T>>, name: &str) -> Result<&'a Build<T>> {
+    builders.get(name).ok_or_else(|| Error::MissingCustom(name.to_owned()))
+}
+
+impl fmt::Debug for Networks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Networks")
+            .field("encoders", &self.encoders.keys())
+            .field("networks", &self.networks.keys())
+            .finish()
+    }
+}
+
+/// An encoder of unknown type.
+pub type CustomEncoder = Custom<dyn DynEncoder>;
+
+/// A network of unknown type.
+pub type CustomNetwork = Custom<dyn DynNetwork>;
+
+/// The face of an [`Encoder`] that can be a trait object; implemented for every one.
+pub trait DynEncoder: DynModule {
+    /// See [`Encoder::encode`].
+    fn dyn_encode(&self, values: &Values) -> Encoding;
+    /// See [`Clone::clone`].
+    fn dyn_clone(&self) -> Box<dyn DynEncoder>;
+}
+
+/// The face of a [`Network`] that can be a trait object; implemented for every one.
+pub trait DynNetwork: DynModule {
+    /// See [`Network::forward`].
+    fn dyn_forward(&self, input: Tensor<2>) -> Tensor<2>;
+    /// See [`Clone::clone`].
+    fn dyn_clone(&self) -> Box<dyn DynNetwork>;
+}
+
+impl<T: Encoder> DynEncoder for Slot<T> {
+    fn dyn_encode(&self, values: &Values) -> Encoding {
+        self.get().encode(values)
+    }
+
+    fn dyn_clone(&self) -> Box<dyn DynEncoder> {
+        Box::new(self.clone())
+    }
+}
+
+impl<T: Network> DynNetwork for Slot<T> {
+    fn dyn_forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.get().forward(input)
+    }
+
+    fn dyn_clone(&self) -> Box<dyn DynNetwork> {
+        Box::new(self.clone())
+    }
+}
+
+impl CustomEncoder {
+    /// Hides the type of an encoder.
+    pub fn new(encoder: impl Encoder) -> Self {
+        Self::from_box(Box::new(Slot::new(encoder)))
+    }
+}
+
+impl CustomNetwork {
+    /// Hides the type of a network.
+    pub fn new(network: impl Network) -> Self {
+        Self::from_box(Box::new(Slot::new(network)))
+    }
+}
+
+impl Clone for CustomEncoder {
+    fn clone(&self) -> Self {
+        Self::from_box(self.role().dyn_clone())
+    }
+}
+
+impl Clone for CustomNetwork {
+    fn clone(&self) -> Self {
+        Self::from_box(self.role().dyn_clone())
+    }
+}
+
+impl Encoder for CustomEncoder {
+    fn encode(&self, values: &Values) -> Encoding {
+        self.role().dyn_encode(values)
+    }
+}
+
+impl Network for CustomNetwork {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.role().dyn_forward(input)
+    }
+}

@@ -1,0 +1,237 @@
+//! A list of layers whose shapes follow from each other.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Int, Tensor},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Network,
+    layer::{Flow, Layer, LayerConfig},
+};
+use crate::{Error, Result, batch::Values};
+
+/// A list of layers as data.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SequentialConfig(pub Vec<LayerConfig>);
+
+impl From<Vec<LayerConfig>> for SequentialConfig {
+    fn from(layers: Vec<LayerConfig>) -> Self {
+        Self(layers)
+    }
+}
+
+impl SequentialConfig {
+    /// The shape of the input and of the output of every layer, without the batch axis.
+    ///
+    /// # Errors
+    ///
+    /// As [`init`](Self::init).
+    pub fn shapes(
+        &self,
+        name: &str,
+        input: &[usize],
+        output: Option<&[usize]>,
+    ) -> Result<Vec<Vec<usize>>> {
+        let shapes = infer(&self.0, input, output).map_err(|fault| fault.of(name))?;
+        check_output(name, shapes.last().expect("the input is the first shape"), output)?;
+        Ok(shapes)
+    }
+
+    /// Builds the layers from an input shape to an output shape, or whatever they yield where no
+    /// output is asked for. `name` says in errors which network of the model it is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Layer`] if a layer cannot take what comes to it, [`Error::Output`] if the last one
+    /// yields another shape than is needed. A flat vector is as good as an image of as many
+    /// features.
+    pub fn init(
+        &self,
+        name: &str,
+        input: &[usize],
+        output: Option<&[usize]>,
+        device: &Device,
+    ) -> Result<Sequential> {
+        let built = self.init_open(name, input, output, device)?;
+        check_output(name, built.output_shape(), output)?;
+        Ok(built)
+    }
+
+    /// The same where `open` is a suggestion for a size that is left open, and no need.
+    pub(crate) fn init_open(
+        &self,
+        name: &str,
+        input: &[usize],
+        open: Option<&[usize]>,
+        device: &Device,
+    ) -> Result<Sequential> {
+        Sequential::of(&self.0, input, open, device).map_err(|fault| fault.of(name))
+    }
+}
+
+/// A layer that cannot take what comes to it.
+#[derive(Debug)]
+pub(crate) struct Fault {
+    pub(crate) layer: usize,
+    pub(crate) kind: &'static str,
+    pub(crate) input: Vec<usize>,
+    pub(crate) reason: String,
+}
+
+impl Fault {
+    fn of(self, network: &str) -> Error {
+        let Self { layer, kind, input, reason } = self;
+        Error::Layer { network: network.to_owned(), layer, kind, input, reason }
+    }
+}
+
+/// The shapes before, between and after layers. The last layer that has a size of its own may
+/// leave it open, to fit `open`.
+pub(crate) fn infer(
+    layers: &[LayerConfig],
+    input: &[usize],
+    open: Option<&[usize]>,
+) -> Result<Vec<Vec<usize>>, Fault> {
+    let sized = layers.iter().rposition(|layer| !layer.keeps_shape());
+    let mut shapes = vec![input.to_vec()];
+    for (i, layer) in layers.iter().enumerate() {
+        let before = &shapes[i];
+        let open = open.filter(|_| Some(i) == sized);
+        let after = layer.output(before, open).map_err(|reason| Fault {
+            layer: i,
+            kind: layer.kind(),
+            input: before.clone(),
+            reason,
+        })?;
+        shapes.push(after);
+    }
+    Ok(shapes)
+}
+
+/// Whether a shape is what is needed: the same, or as many features and one of the two flat.
+pub(crate) fn check_output(name: &str, found: &[usize], needed: Option<&[usize]>) -> Result<()> {
+    match needed {
+        Some(needed) if !fits(found, needed) => Err(Error::Output {
+            network: name.to_owned(),
+            expected: needed.to_vec(),
+            found: found.to_vec(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn fits(found: &[usize], needed: &[usize]) -> bool {
+    let features = |shape: &[usize]| shape.iter().product::<usize>();
+    let flat = found.len() == 1 || needed.len() == 1;
+    found == needed || (flat && features(found) == features(needed))
+}
+
+/// Layers, one after the other.
+#[derive(Module, Debug)]
+pub struct Sequential {
+    layers: Vec<Layer>,
+    /// Before each layer.
+    #[module(skip)]
+    inputs: Vec<Vec<usize>>,
+    #[module(skip)]
+    output: Vec<usize>,
+    #[module(skip)]
+    input: Vec<usize>,
+}
+
+impl Sequential {
+    pub(crate) fn of(
+        layers: &[LayerConfig],
+        input: &[usize],
+        open: Option<&[usize]>,
+        device: &Device,
+    ) -> Result<Self, Fault> {
+        let mut inputs = infer(layers, input, open)?;
+        let layers = layers
+            .iter()
+            .zip(inputs.windows(2))
+            .map(|(layer, pair)| layer.init(&pair[0], &pair[1], device))
+            .collect();
+        let found = inputs.pop().expect("the input is the first shape");
+        // A flat vector takes the shape that is wanted of it.
+        let output = open.filter(|open| fits(&found, open)).map_or(found, <[usize]>::to_vec);
+        Ok(Self { layers, inputs, output, input: input.to_vec() })
+    }
+
+    /// The layers, for readers of foreign weights.
+    pub fn layers(&self) -> &[Layer] {
+        &self.layers
+    }
+
+    /// Shape of what goes in, without the batch axis.
+    pub fn input_shape(&self) -> &[usize] {
+        &self.input
+    }
+
+    /// Shape of what comes out, without the batch axis: the one that was needed, if any.
+    pub fn output_shape(&self) -> &[usize] {
+        &self.output
+    }
+
+    /// From values of a modality to `[rows, outputs]`. Tokens that meet no embedding become
+    /// one-hot vectors, and padding zeros.
+    ///
+    /// # Panics
+    ///
+    /// If tokens are given to a network whose input is not `[length, vocabulary]`.
+    pub fn forward_values(&self, values: &Values) -> Tensor<2> {
+        self.values(values).x
+    }
+
+    pub(crate) fn values(&self, values: &Values) -> Flow {
+        let (ids, mask) = match values {
+            Values::Dense(x) => return self.flow(Flow { x: x.clone(), mask: None }),
+            Values::Tokens { ids, mask } => (ids, mask),
+        };
+        let [_, vocabulary] = self.input_shape() else {
+            panic!("tokens come to a network of inputs {:?}", self.input_shape())
+        };
+        // What stands at a padded place need not be a token.
+        let ids = ids.clone() * mask.clone().int();
+        match self.layers.split_first() {
+            Some((Layer::Embedding(embedding), rest)) => {
+                self.through(rest, 1, embedding.forward_tokens(ids, mask.clone()))
+            }
+            _ => {
+                let x = one_hot(ids, *vocabulary) * mask.clone().unsqueeze_dim(2);
+                self.flow(Flow { x: x.flatten(1, 2), mask: Some(mask.clone()) })
+            }
+        }
+    }
+
+    pub(crate) fn flow(&self, flow: Flow) -> Flow {
+        self.through(&self.layers, 0, flow)
+    }
+
+    fn through(&self, layers: &[Layer], first: usize, flow: Flow) -> Flow {
+        layers
+            .iter()
+            .zip(&self.inputs[first..])
+            .fold(flow, |flow, (layer, input)| layer.forward(flow, input))
+    }
+}
+
+impl Network for Sequential {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.flow(Flow { x: input, mask: None }).x
+    }
+}
+
+/// `[rows, length, classes]`.
+fn one_hot(ids: Tensor<2, Int>, classes: usize) -> Tensor<3> {
+    let [rows, length] = ids.dims();
+    let device = ids.device();
+    let numbers = Tensor::<1, Int>::arange(0..classes as i64, &device).reshape([1, 1, classes]);
+    ids.reshape([rows, length, 1])
+        .expand([rows, length, classes])
+        .equal(numbers.expand([rows, length, classes]))
+        .float()
+}

@@ -1,0 +1,388 @@
+//! MHVAE: a hierarchy of latent levels with one product of experts per level.
+//!
+//! **Paper.** Dorent et al., "Unified Brain MR-Ultrasound Synthesis using Multi-Modal
+//! Hierarchical Representations", MICCAI 2023, arXiv 2309.08747; without its adversarial term.
+//!
+//! **Generative process.** `z_L ~ N(0, I)`, `z_i ~ p(z_i | z_{i+1})` normal for `i = L-1 .. 1`,
+//! `x_m ~ p(x_m | z_1)`.
+//!
+//! **Inference.** A bottom-up pass of each modality gives features `s_1 .. s_{L-1}` and the
+//! posterior `q(z_L | x_m)`. From the top down, for a set `S` of modalities,
+//!
+//! ```text
+//! q(z_i | z_{i+1}, x_S) ∝ p(z_i | z_{i+1}) Π_{m in S} q(z_i | z_{i+1}, x_m)
+//! ```
+//!
+//! a product of the level's prior and one normal expert per observed modality.
+//!
+//! **Objective.** Averaged over all `2^M - 1` sets,
+//!
+//! ```text
+//! loss = mean_S mean_b [ -Σ_m λ_m log p(x_m | z_1) + β Σ_i KL(q(z_i | z_{i+1}, x_S) ‖ p(z_i | z_{i+1})) ]
+//! ```
+//!
+//! All observed modalities are reconstructed, also those that are not in `S`. A set of which a row
+//! observes nothing contributes its reconstruction from the prior.
+//!
+//! **What differs from MultiVae.** The loss is the mean over rows, not the sum. Samples of the
+//! prior go through all levels; the reference returns values of the top level, which its decoders
+//! cannot read. Divergences are reported as averages over all sets, not those of the last one.
+//! The set axis is folded into the batch, so that each network runs once a step. Likelihoods are
+//! estimated, with the hierarchical posterior as the proposal.
+//!
+//! **Incomplete data.** Yes.
+//!
+//! **Cost of a step.** `M` encoder calls and `M (L - 1)` bottom-up calls of `B` rows; with
+//! `T = 2^M - 1`, `L - 1` top-down and `L - 1` prior calls of `T B` rows, `(L - 1) M` posterior
+//! calls of `2^(M-1) B` rows (`L - 1` calls of all of them if blocks are shared), `M` decoder calls
+//! of `T B` rows.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    Result,
+    batch::{Batch, Values},
+    distribution::Normal,
+    fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
+    modality::ModalitySpec,
+    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, Encoder, EncoderNet, HierarchyConfig, Network, NetworkNet, Networks},
+    noise::Noise,
+    objective::{Estimate, Rescale, importance_estimate},
+    subset::{Subset, Subsets},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{self, ModalityConfig};
+
+/// Configuration of [`Mhvae`].
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `latent` | 64 | features of the top level | at least 1 |
+/// | `levels` | 3 | levels of the hierarchy | at least 2 |
+/// | `beta` | 1.0 | weight of all divergences | at least 0 |
+/// | `shared_posterior` | true | one posterior block a level for all modalities, or one each | |
+/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `blocks` | by the modalities' shapes | all networks | |
+/// | `modalities` | from the data | likelihoods by modality | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MhvaeConfig {
+    /// Features of the top level of the default networks, at least 1.
+    pub latent: usize,
+    /// Levels of the hierarchy, at least 2.
+    pub levels: usize,
+    /// Weight of all divergences, at least 0.
+    pub beta: f64,
+    /// Whether the default networks have one posterior block a level for all modalities, or one
+    /// for each.
+    pub shared_posterior: bool,
+    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+    pub rescale: Rescale,
+    /// All networks; by default what suits the modalities' shapes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<HierarchyConfig>,
+    /// Likelihoods by modality; what is not given comes from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<ModalityConfig>,
+}
+
+impl Default for MhvaeConfig {
+    fn default() -> Self {
+        Self {
+            latent: 64,
+            levels: 3,
+            beta: 1.0,
+            shared_posterior: true,
+            rescale: Rescale::None,
+            blocks: None,
+            modalities: Vec::new(),
+        }
+    }
+}
+
+/// A hierarchical VAE with a product of experts per level; see the [module](self).
+#[derive(Module, Debug)]
+pub struct Mhvae {
+    encoders: Named<NetworkNet>,
+    bottom_up: Named<Vec<NetworkNet>>,
+    top: Named<EncoderNet>,
+    top_down: Vec<NetworkNet>,
+    prior: Vec<EncoderNet>,
+    posterior: Named<Vec<EncoderNet>>,
+    decoders: Named<Decoder>,
+    #[module(skip)]
+    modalities: Vec<ModalitySpec>,
+    #[module(skip)]
+    config: MhvaeConfig,
+    #[module(skip)]
+    rescale: Vec<f64>,
+}
+
+/// One level of a top-down pass.
+struct Level {
+    /// `[subset, batch, features]`.
+    z: Tensor<3>,
+    posterior: Normal<3>,
+    prior: Normal<3>,
+}
+
+impl Level {
+    /// `KL(posterior ‖ prior)`, `[subset, batch]`.
+    fn kl(&self) -> Tensor<2> {
+        self.posterior.kl(&self.prior)
+    }
+
+    /// `log p(z) - log q(z)`, `[subset, batch]`.
+    fn log_ratio(&self) -> Tensor<2> {
+        self.prior.log_prob::<2>(self.z.clone()) - self.posterior.log_prob(self.z.clone())
+    }
+}
+
+/// The bottom-up pass of some modalities.
+struct BottomUp {
+    /// Numbers of the modalities.
+    members: Vec<usize>,
+    /// Features of each level below the top, `[batch, features]`, by member.
+    skips: Vec<Vec<Tensor<2>>>,
+    /// Posteriors of the top level.
+    experts: Experts,
+}
+
+/// The top-down pass of a stack of subsets.
+pub struct SubsetBounds {
+    /// `λ_m log p(x_m | z_1)`, `[subset, batch]` a modality; 0 where the modality is missing.
+    pub log_likelihood: Vec<Tensor<2>>,
+    /// `KL_i`, `[subset, batch]` a level, level 1 first.
+    pub kl: Vec<Tensor<2>>,
+}
+
+impl Mhvae {
+    /// Runs encoders and bottom-up blocks of the modalities in `which`, each once.
+    fn bottom_up(&self, batch: &Batch, which: Subset) -> BottomUp {
+        let members: Vec<usize> = which.iter().filter(|&m| m < self.modalities.len()).collect();
+        let (mut skips, mut mean, mut log_var, mut presence) = (vec![], vec![], vec![], vec![]);
+        for &m in &members {
+            let values = batch.observed(m);
+            let values = values.dense().expect("MHVAE's networks read dense values").clone();
+            let mut levels = vec![self.encoders.at(m).forward(values)];
+            for block in self.bottom_up.at(m) {
+                levels.push(block.forward(levels[levels.len() - 1].clone()));
+            }
+            let top = self.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
+            mean.push(top.shared.mean);
+            log_var.push(top.shared.log_var);
+            presence.push(batch.presence.of(m));
+            skips.push(levels);
+        }
+        let experts =
+            Experts::new(Tensor::stack(mean, 0), Tensor::stack(log_var, 0), Tensor::stack(presence, 0));
+        BottomUp { members, skips, experts }
+    }
+
+    /// All levels, level 1 first, of a stack whose top level has the posterior `top`
+    /// `[subset, batch, latent]`; `holding[i]` are the places of the stack that use the i-th member
+    /// of `bottom_up`.
+    fn top_down(
+        &self,
+        top: Normal<3>,
+        bottom_up: Option<(&BottomUp, &[Vec<usize>])>,
+        noise: &mut Noise,
+    ) -> Vec<Level> {
+        let [stack, rows, _] = top.mean.dims();
+        let device = top.mean.device();
+        let mut sample = |posterior: Normal<3>, prior: Normal<3>| {
+            let z = posterior.rsample(noise.normal(posterior.mean.dims(), 1, &device));
+            Level { z, posterior, prior }
+        };
+        let standard = Normal::standard_like(&top.mean);
+        let mut levels = vec![sample(top, standard)];
+        let folded = |x: &Tensor<3>| {
+            let [_, _, features] = x.dims();
+            x.clone().reshape([stack * rows, features])
+        };
+        for i in (0..self.top_down.len()).rev() {
+            let above = &levels[levels.len() - 1].z;
+            let hidden = self.top_down[i].forward(folded(above));
+            let prior = self.prior[i].encode(&Values::Dense(hidden.clone())).shared;
+            let prior = prior.map(|x| stacked(x, stack, rows));
+            let hidden = stacked(hidden, stack, rows);
+            let members = bottom_up.map_or_else(Vec::new, |(pass, holding)| {
+                self.posteriors(i, &hidden, pass, holding)
+            });
+            let posterior = if members.is_empty() {
+                prior.clone()
+            } else {
+                product_with(&prior, &members)
+            };
+            levels.push(sample(posterior, prior));
+        }
+        levels.reverse();
+        levels
+    }
+
+    /// The posteriors of a level below the top, of each member in the subsets that hold it.
+    fn posteriors(
+        &self,
+        level: usize,
+        hidden: &Tensor<3>,
+        pass: &BottomUp,
+        holding: &[Vec<usize>],
+    ) -> Vec<Member> {
+        let [_, rows, _] = hidden.dims();
+        // Channels come first in memory, so that joining features joins the channels of images.
+        let inputs: Vec<Tensor<2>> = holding
+            .iter()
+            .zip(&pass.skips)
+            .map(|(held, skips)| {
+                let [_, width] = skips[level].dims();
+                let skip = skips[level].clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
+                let input = Tensor::cat(vec![parts::pick(hidden, held), skip], 2);
+                let [held, _, width] = input.dims();
+                input.reshape([held * rows, width])
+            })
+            .collect();
+        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared;
+        let outputs: Vec<Normal<2>> = if self.posterior.len() == 1 {
+            // Shared by all modalities: one call.
+            let sizes: Vec<usize> = inputs.iter().map(|x| x.dims()[0]).collect();
+            let all = run(&self.posterior.at(0)[level], Tensor::cat(inputs, 0));
+            let means = all.mean.split_with_sizes(sizes.clone(), 0);
+            let log_vars = all.log_var.split_with_sizes(sizes, 0);
+            means.into_iter().zip(log_vars).map(|(mean, log_var)| Normal::new(mean, log_var)).collect()
+        } else {
+            let blocks = pass.members.iter().map(|&m| &self.posterior.at(m)[level]);
+            blocks.zip(inputs).map(|(block, input)| run(block, input)).collect()
+        };
+        outputs
+            .into_iter()
+            .zip(holding)
+            .enumerate()
+            .map(|(i, (posterior, held))| Member {
+                posterior: posterior.map(|x| stacked(x, held.len(), rows)),
+                subsets: held.clone(),
+                presence: pass.experts.presence.clone().narrow(0, i, 1).squeeze_dim(0),
+            })
+            .collect()
+    }
+
+    /// The posterior of the top level for a stack of subsets of the members.
+    fn top(&self, pass: &BottomUp, subsets: &Subsets) -> Normal<3> {
+        Product { prior: PriorExpert::Always, floor: POE_FLOOR }.of(&pass.experts, subsets)
+    }
+
+    /// All levels of `samples` draws, given a bottom-up pass of the modalities to condition on.
+    fn sample(&self, pass: &BottomUp, samples: usize, noise: &mut Noise) -> Vec<Level> {
+        let n = pass.members.len();
+        let [_, rows, latent] = pass.experts.mean.dims();
+        let top = self.top(pass, &parts::all_of(n)).map(|x| x.expand([samples, rows, latent]));
+        let holding = vec![(0..samples).collect::<Vec<_>>(); n];
+        self.top_down(top, Some((pass, &holding)), noise)
+    }
+
+    /// The bounds of all subsets, in one pass; subsets as [`Subsets::all`].
+    pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
+        let n = self.modalities.len();
+        let subsets = Subsets::all(n);
+        let pass = self.bottom_up(batch, Subset::full(n));
+        let holding: Vec<_> = (0..n).map(|m| subsets.holding(m)).collect();
+        let levels = self.top_down(self.top(&pass, &subsets), Some((&pass, &holding)), noise);
+        let log_likelihood = (0..n)
+            .map(|m| {
+                let z = levels[0].z.clone();
+                parts::log_likelihood(&self.decoders, batch, m, z) * self.rescale[m]
+            })
+            .collect();
+        SubsetBounds { log_likelihood, kl: levels.iter().map(Level::kl).collect() }
+    }
+}
+
+/// From `[stack * rows, features]` to `[stack, rows, features]`.
+fn stacked(x: Tensor<2>, stack: usize, rows: usize) -> Tensor<3> {
+    let [_, features] = x.dims();
+    x.reshape([stack, rows, features])
+}
+
+impl MultimodalVae for Mhvae {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.modalities
+    }
+
+    fn terms(&self) -> Vec<String> {
+        let reconstructions = self.modalities.iter().map(|s| format!("reconstruction/{}", s.name));
+        let levels = (1..=self.config.levels).map(|i| format!("kl_{i}"));
+        reconstructions.chain(levels).collect()
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let bounds = self.subset_bounds(batch, noise);
+        // Means over subsets and rows at once.
+        let likelihoods: Vec<Tensor<1>> =
+            bounds.log_likelihood.into_iter().map(|l| l.mean().neg()).collect();
+        let divergences: Vec<Tensor<1>> = bounds.kl.into_iter().map(Tensor::mean).collect();
+        let total = Tensor::cat(likelihoods.clone(), 0).sum()
+            + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
+        let terms = likelihoods.into_iter().chain(divergences);
+        Loss { total, terms: self.terms().into_iter().zip(terms).collect() }
+    }
+
+    /// With [`Draws::Mean`], the mean of each level given the mean of the one above.
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        let pass = self.bottom_up(batch, given);
+        let levels = match draws {
+            Draws::Mean => self.sample(&pass, 1, &mut Noise::zero()),
+            Draws::Samples(n) => self.sample(&pass, n, noise),
+        };
+        Latent { levels: levels.into_iter().map(|level| level.z).collect(), private: Vec::new() }
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        let latent = self.top.at(0).latent_shape().iter().product();
+        let standard = Normal::standard_like(&Tensor::zeros([1, rows, latent], device));
+        let levels = self.top_down(standard, None, noise);
+        Latent { levels: levels.into_iter().map(|level| level.z).collect(), private: Vec::new() }
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        targets.iter().map(|m| self.decoders.at(m).decode(latent.levels[0].clone())).collect()
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        let levels = self.sample(&self.bottom_up(batch, given), 1, noise);
+        let likelihoods = (0..self.modalities.len())
+            .map(|m| parts::log_likelihood(&self.decoders, batch, m, levels[0].z.clone()))
+            .collect();
+        let divergences = levels
+            .iter()
+            .enumerate()
+            .map(|(i, level)| (format!("kl_{}", i + 1), level.kl().squeeze_dim(0)))
+            .collect();
+        Bound { log_likelihood: Tensor::cat(likelihoods, 0).transpose(), divergences }
+    }
+
+    fn log_likelihood(
+        &self,
+        batch: &Batch,
+        query: &LikelihoodQuery,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let pass = self.bottom_up(batch, query.given.unwrap_or(query.targets));
+        let (rows, device) = (batch.rows(), batch.device());
+        importance_estimate(rows, query.samples, query.max_rows, &device, |samples| {
+            let levels = self.sample(&pass, samples.len(), noise);
+            let ratio = if query.given.is_none() {
+                levels.iter().map(Level::log_ratio).reduce(|sum, ratio| sum + ratio)
+            } else {
+                None
+            };
+            let weights = ratio.unwrap_or_else(|| Tensor::zeros([samples.len(), rows], &device));
+            query.targets.iter().fold(weights, |weights, m| {
+                weights + parts::log_likelihood(&self.decoders, batch, m, levels[0].z.clone())
+            })
+        })
+    }
+}

@@ -1,0 +1,362 @@
+//! MoPoE: a mixture of products of experts over chosen sets of modalities.
+//!
+//! **Paper.** Sutter, Daunhawer and Vogt, "Generalized Multimodal ELBO", ICLR 2021,
+//! arXiv 2105.02470.
+//!
+//! **Generative process.** `z ~ N(0, I)`, for modalities with a private space `w_m ~ N(0, I)`,
+//! `x_m ~ p(x_m | z, w_m)`.
+//!
+//! **Inference.** `q(z | X) = Σ_S π_S q_S(z)` with `q_S` the product of the experts of `S`, and of
+//! the prior if `S` is the set of all modalities. The weights `π_S` are equal over the subsets
+//! that a row observes completely.
+//!
+//! **Objective.** One component is drawn for each row, and `z` from it:
+//!
+//! ```text
+//! loss = mean_b [ -Σ_m λ_m log p(x_m | z, w_m) + β ( Σ_S π_S KL(q_S ‖ p) + β_private Σ_m KL(q(w_m | x_m) ‖ p) ) ]
+//! ```
+//!
+//! with sums over observed modalities. The divergence is the convexity bound of the mixture's.
+//!
+//! **What differs from MultiVae.** On complete data it deals components to rows by their place in
+//! the batch, so that in a batch of fewer rows than subsets every row uses the full product; here
+//! each row draws its component, whatever the batch. Its prior samples lack the private codes and
+//! cannot be decoded; here they have them. It encodes what stands in missing entries when asked
+//! for incomplete rows; here they are left out. Its joint likelihood draws from one component and
+//! weighs with another density; here proposal and density are the product of the observed
+//! modalities, as in its `compute_joint_nll_paper`.
+//!
+//! **Incomplete data.** Yes.
+//!
+//! **Cost of a step.** `M` encoder calls and `M` decoder calls of `B` rows.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData},
+};
+use multivae_core::{
+    Error, Result,
+    batch::Batch,
+    distribution::Normal,
+    fusion::{PriorExpert, Product, mixture_weights, select_component},
+    modality::{ModalityName, ModalitySpec},
+    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, EncoderNet, Networks},
+    noise::Noise,
+    objective::{Estimate, Rescale},
+    subset::{Subset, Subsets},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{self, ModalityConfig, PrivateSpace};
+
+/// Configuration of [`Mopoe`].
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `latent` | 20 | features of the shared space | at least 1 |
+/// | `beta` | 1.0 | weight of all divergences | at least 0 |
+/// | `private` | none | features of private spaces by modality | |
+/// | `beta_private` | 1.0 | further weight of the private divergences | at least 0 |
+/// | `subsets` | all | components of the mixture, lists of names | |
+/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `modalities` | from the data | networks and likelihoods by modality | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MopoeConfig {
+    /// Features of the shared latent space, at least 1.
+    pub latent: usize,
+    /// Weight of all divergences from the prior, at least 0.
+    pub beta: f64,
+    /// Further weight of the divergences of private spaces, at least 0.
+    pub beta_private: f64,
+    /// Components of the mixture, each a list of modality names; empty for all subsets.
+    pub subsets: Vec<Vec<ModalityName>>,
+    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+    pub rescale: Rescale,
+    /// Features of private spaces by modality; a modality that is not named has none.
+    pub private: BTreeMap<ModalityName, usize>,
+    /// Networks and likelihoods by modality; what is not given comes from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<ModalityConfig>,
+}
+
+impl Default for MopoeConfig {
+    fn default() -> Self {
+        Self {
+            latent: 20,
+            beta: 1.0,
+            beta_private: 1.0,
+            subsets: Vec::new(),
+            rescale: Rescale::None,
+            private: BTreeMap::new(),
+            modalities: Vec::new(),
+        }
+    }
+}
+
+/// A mixture-of-products-of-experts VAE; see the [module](self).
+#[derive(Module, Debug)]
+pub struct Mopoe {
+    encoders: Named<EncoderNet>,
+    decoders: Named<Decoder>,
+    #[module(skip)]
+    modalities: Vec<ModalitySpec>,
+    #[module(skip)]
+    config: MopoeConfig,
+    #[module(skip)]
+    rescale: Vec<f64>,
+    #[module(skip)]
+    subsets: Subsets,
+    #[module(skip)]
+    private: Vec<usize>,
+}
+
+impl MopoeConfig {
+    /// Fills in what the data says.
+    ///
+    /// # Errors
+    ///
+    /// When configuration and data contradict each other.
+    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.check()?;
+        self.components(specs)?;
+        self.private_sizes(specs)?;
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        parts::check_weight("model.beta", self.beta)?;
+        parts::check_weight("model.beta_private", self.beta_private)?;
+        self.rescale.check(self.modalities.len())
+    }
+
+    /// The components of the mixture.
+    fn components(&self, specs: &[ModalitySpec]) -> Result<Subsets> {
+        if !self.subsets.is_empty() {
+            let named = |names: &Vec<ModalityName>| {
+                Subset::named(specs, names.iter().map(ModalityName::as_str))
+            };
+            let list = self.subsets.iter().map(named).collect::<Result<Vec<_>>>()?;
+            return Subsets::new(specs.len(), list);
+        }
+        if specs.len() > MOST_MODALITIES {
+            return Err(Error::Config {
+                field: "model.subsets".into(),
+                expected: format!("a list of subsets, for more than {MOST_MODALITIES} modalities"),
+                found: format!("all subsets of {}", specs.len()),
+            });
+        }
+        Ok(Subsets::all(specs.len()))
+    }
+
+    /// Features of the private space of each modality.
+    fn private_sizes(&self, specs: &[ModalitySpec]) -> Result<Vec<usize>> {
+        for name in self.private.keys() {
+            Subset::named(specs, [name.as_str()])?;
+        }
+        Ok(specs.iter().map(|s| self.private.get(&s.name).copied().unwrap_or(0)).collect())
+    }
+
+    /// Builds the model; `networks` holds those that the configuration calls custom.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range or a network cannot be built.
+    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mopoe> {
+        let modalities = parts::specs(&self.modalities)?;
+        self.check()?;
+        let subsets = self.components(&modalities)?;
+        let private = self.private_sizes(&modalities)?;
+        let (encoders, decoders) =
+            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+        let rescale = self.rescale.factors(&modalities);
+        let config = self.clone();
+        Ok(Mopoe { encoders, decoders, modalities, config, rescale, subsets, private })
+    }
+}
+
+/// All subsets of more modalities than this are more than a thousand components.
+const MOST_MODALITIES: usize = 10;
+
+impl Mopoe {
+    /// The components of the mixture, in order.
+    pub fn components(&self) -> &Subsets {
+        &self.subsets
+    }
+
+    /// The posterior of the shared space and the sources of the private codes, given a subset.
+    fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
+        let unimodal = parts::encode(&self.encoders, batch, given);
+        let rule = if given == Subset::full(self.modalities.len()) {
+            Product::prior_on_full_set()
+        } else {
+            Product { prior: PriorExpert::Never, ..Product::prior_on_full_set() }
+        };
+        let shared = parts::only(rule.of(&unimodal.experts, &parts::all_of(given.len())));
+        (shared, PrivateSpace::of(&unimodal, batch, &self.private))
+    }
+
+    /// The mean of the mixture over the subsets that each row can use, `[batch, latent]`.
+    fn mixture_mean(&self, batch: &Batch) -> (Tensor<2>, Vec<PrivateSpace>) {
+        let all = Subset::full(self.modalities.len());
+        let unimodal = parts::encode(&self.encoders, batch, all);
+        let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
+        let weights = self.weights(batch).1.unsqueeze_dim(2);
+        let mean = (components.mean * weights).sum_dim(0).squeeze_dim(0);
+        (mean, PrivateSpace::of(&unimodal, batch, &self.private))
+    }
+
+    /// Weights of the components, `[batch][subset]` and as `[subset, batch]`.
+    fn weights(&self, batch: &Batch) -> (Vec<Vec<f64>>, Tensor<2>) {
+        let weights = mixture_weights(batch.presence.rows(), &self.subsets);
+        let flat: Vec<f32> = weights.iter().flatten().map(|&w| w as f32).collect();
+        let data = TensorData::new(flat, [weights.len(), self.subsets.len()]);
+        (weights, Tensor::from_data(data, &batch.device()).transpose())
+    }
+
+    /// Private codes of all modalities, in order, from their sources.
+    fn codes(
+        &self,
+        spaces: &[PrivateSpace],
+        batch: &Batch,
+        draws: Draws,
+        noise: &mut Noise,
+    ) -> Vec<(ModalityName, Tensor<3>)> {
+        let (rows, device) = (batch.rows(), batch.device());
+        self.modalities
+            .iter()
+            .zip(spaces)
+            .filter_map(|(spec, space)| {
+                Some((spec.name.clone(), space.draw(rows, draws, &device, noise)?))
+            })
+            .collect()
+    }
+
+    /// What the decoder of a modality reads.
+    fn input(&self, latent: &Latent, modality: usize) -> Tensor<3> {
+        let name = &self.modalities[modality].name;
+        let private = latent.private.iter().find(|(n, _)| n == name).map(|(_, z)| z);
+        parts::decoder_input(&latent.levels[0], private)
+    }
+
+    /// `log p(x_m | z)` of one sample, `[1, batch]` a modality.
+    fn log_likelihoods(&self, batch: &Batch, latent: &Latent) -> Vec<Tensor<2>> {
+        (0..self.modalities.len())
+            .map(|m| parts::log_likelihood(&self.decoders, batch, m, self.input(latent, m)))
+            .collect()
+    }
+
+    /// Divergences of the private spaces that exist, `[batch]`, with the modality's number.
+    fn private_divergences(spaces: &[PrivateSpace]) -> Vec<(usize, Tensor<1>)> {
+        // In rows that lack the modality the posterior is the prior: divergence zero.
+        let divergence = |(m, space): (usize, &PrivateSpace)| match space {
+            PrivateSpace::Posterior(posterior) => Some((m, posterior.kl_standard())),
+            PrivateSpace::Prior(_) => None,
+        };
+        spaces.iter().enumerate().filter_map(divergence).collect()
+    }
+}
+
+impl MultimodalVae for Mopoe {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.modalities
+    }
+
+    fn terms(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.modalities.iter().map(|s| format!("reconstruction/{}", s.name)).collect();
+        names.push("kl".into());
+        let private = self.modalities.iter().zip(&self.private).filter(|(_, size)| **size > 0);
+        names.extend(private.map(|(spec, _)| format!("kl_private/{}", spec.name)));
+        names
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let all = Subset::full(self.modalities.len());
+        let unimodal = parts::encode(&self.encoders, batch, all);
+        let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
+        let (host_weights, weights) = self.weights(batch);
+        let chosen = select_component(&components, &noise.categorical(&host_weights));
+        let z = parts::draw(&chosen, Draws::Samples(1), noise);
+        let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
+        let private = self.codes(&spaces, batch, Draws::Samples(1), noise);
+        let latent = Latent { levels: vec![z], private };
+
+        let mut terms: Vec<Tensor<1>> = self
+            .log_likelihoods(batch, &latent)
+            .into_iter()
+            .zip(&self.rescale)
+            .map(|(likelihood, weight)| likelihood.mean() * -*weight)
+            .collect();
+        let rows = batch.rows() as f64;
+        let kl = (components.kl_standard::<2>() * weights).sum() / rows;
+        let mut total = Tensor::cat(terms.clone(), 0).sum() + kl.clone() * self.config.beta;
+        terms.push(kl);
+        for (_, kl) in Self::private_divergences(&spaces) {
+            let kl = kl.mean();
+            total = total + kl.clone() * (self.config.beta * self.config.beta_private);
+            terms.push(kl);
+        }
+        Loss { total, terms: self.terms().into_iter().zip(terms).collect() }
+    }
+
+    /// Samples of the product of the given modalities; the mean of all is that of the mixture.
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        let all = Subset::full(self.modalities.len());
+        let (z, spaces) = if given == all && draws == Draws::Mean {
+            let (mean, spaces) = self.mixture_mean(batch);
+            (mean.unsqueeze_dim(0), spaces)
+        } else {
+            let (shared, spaces) = self.posterior(batch, given);
+            (parts::draw(&shared, draws, noise), spaces)
+        };
+        Latent { levels: vec![z], private: self.codes(&spaces, batch, draws, noise) }
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        let z = noise.normal([1, rows, self.config.latent], 1, device);
+        let private = self
+            .modalities
+            .iter()
+            .zip(&self.private)
+            .filter(|(_, size)| **size > 0)
+            .map(|(spec, &size)| (spec.name.clone(), noise.normal([1, rows, size], 1, device)))
+            .collect();
+        Latent { levels: vec![z], private }
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        targets.iter().map(|m| self.decoders.at(m).decode(self.input(latent, m))).collect()
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        let (shared, spaces) = self.posterior(batch, given);
+        let z = parts::draw(&shared, Draws::Samples(1), noise);
+        let private = self.codes(&spaces, batch, Draws::Samples(1), noise);
+        let latent = Latent { levels: vec![z], private };
+        let likelihoods = self.log_likelihoods(batch, &latent);
+        let mut divergences = vec![("kl".to_owned(), shared.kl_standard())];
+        divergences.extend(
+            Self::private_divergences(&spaces)
+                .into_iter()
+                .map(|(m, kl)| (format!("kl_private/{}", self.modalities[m].name), kl)),
+        );
+        Bound { log_likelihood: Tensor::cat(likelihoods, 0).transpose(), divergences }
+    }
+
+    fn log_likelihood(
+        &self,
+        batch: &Batch,
+        query: &LikelihoodQuery,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let (shared, spaces) = self.posterior(batch, query.given.unwrap_or(query.targets));
+        parts::estimate(&self.decoders, batch, query, &shared, &spaces, noise)
+    }
+}

@@ -1,0 +1,365 @@
+//! What several models share: the configuration of modalities, unimodal posteriors of a batch,
+//! log-likelihoods of decodings, samples.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use multivae_core::{
+    Error, Result,
+    batch::Batch,
+    distribution::{Likelihood, Normal},
+    fusion::Experts,
+    modality::{ModalityName, ModalitySpec, check_all},
+    model::{Draws, LikelihoodQuery},
+    module::Named,
+    nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
+    noise::Noise,
+    objective::{Estimate, importance_estimate, log_prior_ratio},
+    subset::{Subset, Subsets},
+};
+use serde::{Deserialize, Serialize};
+
+/// What a model's configuration says of one modality.
+///
+/// | name | default | meaning |
+/// |---|---|---|
+/// | `name` | required | name of the modality |
+/// | `shape` | from the data | shape of one sample |
+/// | `likelihood` | from the data | distribution of the decoder |
+/// | `encoder` | by shape | network from values to the posterior |
+/// | `decoder` | by shape | network from latent values to the likelihood's parameters |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModalityConfig {
+    /// Name of the modality.
+    pub name: ModalityName,
+    /// Shape of one sample, without the batch axis; empty for what the data says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shape: Vec<usize>,
+    /// Distribution of the decoder; `None` for what the data says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
+    /// Network from values to the posterior; `None` for the default of the shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encoder: Option<EncoderConfig>,
+    /// Network from latent values to the parameters of the likelihood; `None` for the default of
+    /// the shape.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decoder: Option<NetworkConfig>,
+}
+
+impl ModalityConfig {
+    /// Default networks and likelihood.
+    pub fn new(name: ModalityName) -> Self {
+        Self { name, shape: Vec::new(), likelihood: None, encoder: None, decoder: None }
+    }
+
+    /// The modality that is configured.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModalitySpec::check`].
+    pub fn spec(&self) -> Result<ModalitySpec> {
+        let spec = ModalitySpec {
+            name: self.name.clone(),
+            shape: self.shape.clone(),
+            likelihood: self.likelihood.unwrap_or_default(),
+        };
+        spec.check()?;
+        Ok(spec)
+    }
+}
+
+/// Fills in what the data says: missing modalities, shapes, likelihoods and default networks.
+///
+/// # Errors
+///
+/// [`Error::UnknownModality`] if the configuration names a modality the data lacks,
+/// [`Error::Shape`] if it gives another shape than the data has, or as [`check_all`].
+pub(crate) fn complete(given: &[ModalityConfig], data: &[ModalitySpec]) -> Result<Vec<ModalityConfig>> {
+    check_all(data)?;
+    for config in given {
+        Subset::named(data, [config.name.as_str()])?;
+    }
+    data.iter()
+        .map(|spec| {
+            let config = given.iter().find(|c| c.name == spec.name).cloned();
+            let mut config = config.unwrap_or_else(|| ModalityConfig::new(spec.name.clone()));
+            if !config.shape.is_empty() && config.shape != spec.shape {
+                return Err(Error::Shape {
+                    modality: spec.name.to_string(),
+                    expected: format!("{:?}, as the configuration says", config.shape),
+                    found: format!("{:?} in the data", spec.shape),
+                });
+            }
+            config.shape.clone_from(&spec.shape);
+            let likelihood = *config.likelihood.get_or_insert(spec.likelihood);
+            let spec = ModalitySpec { likelihood, ..spec.clone() };
+            config.encoder.get_or_insert_with(|| EncoderConfig::default_for(&spec));
+            config.decoder.get_or_insert_with(|| NetworkConfig::default_for(&spec));
+            Ok(config)
+        })
+        .collect()
+}
+
+/// The modalities of a complete configuration.
+///
+/// # Errors
+///
+/// As [`ModalitySpec::check`] and [`check_all`].
+pub(crate) fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
+    let specs = modalities.iter().map(ModalityConfig::spec).collect::<Result<Vec<_>>>()?;
+    check_all(&specs)?;
+    Ok(specs)
+}
+
+/// Checks a number of the configuration.
+///
+/// # Errors
+///
+/// [`Error::Config`].
+pub(crate) fn check(holds: bool, field: &str, expected: &str, found: impl ToString) -> Result<()> {
+    if holds {
+        return Ok(());
+    }
+    Err(Error::Config { field: field.into(), expected: expected.into(), found: found.to_string() })
+}
+
+/// Checks a weight of the objective.
+///
+/// # Errors
+///
+/// [`Error::Config`].
+pub(crate) fn check_weight(field: &str, value: f64) -> Result<()> {
+    check(value.is_finite() && value >= 0.0, field, "a finite number of at least 0", value)
+}
+
+/// The encoders and decoders of a model with one latent space and private ones of the given
+/// sizes.
+///
+/// # Errors
+///
+/// When a network cannot be built.
+pub(crate) fn networks(
+    modalities: &[ModalityConfig],
+    latent: usize,
+    private: &[usize],
+    networks: &Networks,
+    device: &Device,
+) -> Result<(Named<EncoderNet>, Named<Decoder>)> {
+    let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
+    for (config, &private) in modalities.iter().zip(private) {
+        let spec = config.spec()?;
+        let name = spec.name.to_string();
+        let encoder =
+            config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec)).init(
+                &format!("encoders.{name}"),
+                &spec.shape,
+                Some(&[latent]),
+                (private > 0).then_some(private),
+                networks,
+                device,
+            )?;
+        let decoder =
+            config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec)).init(
+                &format!("decoders.{name}"),
+                &[latent + private],
+                Some(&spec.shape),
+                networks,
+                device,
+            )?;
+        encoders.push((name.clone(), encoder));
+        decoders.push((name, Decoder::new(spec, decoder, device)));
+    }
+    Ok((encoders.into_iter().collect(), decoders.into_iter().collect()))
+}
+
+/// The unimodal posteriors of a batch.
+#[derive(Clone, Debug)]
+pub(crate) struct Unimodal {
+    /// Posteriors of the shared space, one an encoded modality, in order.
+    pub(crate) experts: Experts,
+    /// Posteriors of the private spaces, `[batch, private]`, one a modality of the model; `None`
+    /// where there is none or the modality was not encoded.
+    pub(crate) private: Vec<Option<Normal<2>>>,
+}
+
+/// Runs the encoders of the modalities in `which`, each once.
+pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Unimodal {
+    let n = encoders.len();
+    let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
+    let mut private = vec![None; n];
+    for m in which.iter().filter(|&m| m < n) {
+        let encoding = encoders.at(m).encode(&batch.observed(m));
+        mean.push(encoding.shared.mean);
+        log_var.push(encoding.shared.log_var);
+        presence.push(batch.presence.of(m));
+        private[m] = encoding.private;
+    }
+    Unimodal {
+        experts: Experts::new(
+            Tensor::stack(mean, 0),
+            Tensor::stack(log_var, 0),
+            Tensor::stack(presence, 0),
+        ),
+        private,
+    }
+}
+
+/// The one subset of all `n` experts that were encoded.
+pub(crate) fn all_of(n: usize) -> Subsets {
+    Subsets::new(n, vec![Subset::full(n)]).expect("one set of n modalities is valid")
+}
+
+/// The only posterior of a stack of one, `[batch, latent]`.
+pub(crate) fn only(stack: Normal<3>) -> Normal<2> {
+    stack.map(|x| x.squeeze_dim(0))
+}
+
+/// Values of a posterior, `[samples, batch, latent]`.
+pub(crate) fn draw(posterior: &Normal<2>, draws: Draws, noise: &mut Noise) -> Tensor<3> {
+    let [batch, latent] = posterior.mean.dims();
+    match draws {
+        Draws::Mean => posterior.mean.clone().unsqueeze_dim(0),
+        Draws::Samples(n) => {
+            let noise = noise.normal([n, batch, latent], 1, &posterior.mean.device());
+            posterior.clone().map(|x| x.unsqueeze_dim(0)).rsample(noise)
+        }
+    }
+}
+
+/// What a decoder reads: the shared values, with the private ones of its modality behind.
+pub(crate) fn decoder_input(shared: &Tensor<3>, private: Option<&Tensor<3>>) -> Tensor<3> {
+    match private {
+        Some(private) => Tensor::cat(vec![shared.clone(), private.clone()], 2),
+        None => shared.clone(),
+    }
+}
+
+/// `log p(x_m | z)` of one modality, `[samples, batch]`, 0 where it is missing; `input` is what
+/// its decoder reads, `[samples, batch, features]`.
+pub(crate) fn log_likelihood(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    modality: usize,
+    input: Tensor<3>,
+) -> Tensor<2> {
+    let decoder = decoders.at(modality);
+    let output = decoder.decode(input);
+    decoder.log_prob(output, &batch.observed(modality))
+        * batch.presence.of(modality).unsqueeze_dim(0)
+}
+
+/// Picks entries of the first axis; the tensor itself if all are picked.
+pub(crate) fn pick(stack: &Tensor<3>, indices: &[usize]) -> Tensor<3> {
+    if indices.len() == stack.dims()[0] {
+        return stack.clone();
+    }
+    let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
+    let n = indices.len();
+    let indices = Tensor::<1, Int>::from_data(TensorData::new(indices, [n]), &stack.device());
+    stack.clone().select(0, indices)
+}
+
+/// Puts rows `[indices, ..]` to their places in `total` rows, the others being zero.
+pub(crate) fn place(rows: Tensor<2>, indices: &[usize], total: usize) -> Tensor<2> {
+    if indices.len() == total {
+        return rows;
+    }
+    let mut matrix = vec![0f32; total * indices.len()];
+    for (column, &row) in indices.iter().enumerate() {
+        matrix[row * indices.len() + column] = 1.0;
+    }
+    let matrix = TensorData::new(matrix, [total, indices.len()]);
+    Tensor::from_data(matrix, &rows.device()).matmul(rows)
+}
+
+/// Estimates a log-likelihood with a normal proposal of the shared space.
+///
+/// Joint (`query.given` is `None`): importance samples from `q(z | x_T)`, with weights
+/// `Π p(x_m | z) p(z) / q(z)`, private spaces likewise. Conditional: samples of `q(z | x_S)` with
+/// weights `Π p(x_m | z)`, private spaces of targets that are not given from their prior.
+///
+/// `private` holds, for each modality of a model with private spaces, the posterior of its private
+/// space, or its size where it is to be drawn from the prior; it is empty for other models.
+pub(crate) fn estimate(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    query: &LikelihoodQuery,
+    shared: &Normal<2>,
+    private: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Estimate {
+    let (rows, device) = (batch.rows(), batch.device());
+    importance_estimate(rows, query.samples, query.max_rows, &device, |samples| {
+        let n = samples.len();
+        let stacked = |q: &Normal<2>| q.clone().map(|x| x.unsqueeze_dim::<3>(0));
+        let joint = query.given.is_none();
+        let z = draw(shared, Draws::Samples(n), noise);
+        let mut weights = Tensor::zeros([n, rows], &device);
+        if joint {
+            weights = weights + log_prior_ratio(&z, &stacked(shared));
+        }
+        for m in query.targets.iter() {
+            let code = match private.get(m) {
+                None | Some(PrivateSpace::Prior(0)) => None,
+                Some(PrivateSpace::Prior(size)) => Some(noise.normal([n, rows, *size], 1, &device)),
+                Some(PrivateSpace::Posterior(posterior)) => {
+                    let code = draw(posterior, Draws::Samples(n), noise);
+                    if joint {
+                        weights = weights + log_prior_ratio(&code, &stacked(posterior));
+                    }
+                    Some(code)
+                }
+            };
+            let input = decoder_input(&z, code.as_ref());
+            weights = weights + log_likelihood(decoders, batch, m, input);
+        }
+        weights
+    })
+}
+
+/// From what the code of a private space is drawn.
+#[derive(Clone, Debug)]
+pub(crate) enum PrivateSpace {
+    /// Its posterior, `[batch, private]`.
+    Posterior(Normal<2>),
+    /// The standard normal, of so many features; 0 for no space.
+    Prior(usize),
+}
+
+impl PrivateSpace {
+    /// The posterior where the modality was encoded, made the prior in rows that lack it; the
+    /// prior where it was not.
+    pub(crate) fn of(unimodal: &Unimodal, batch: &Batch, sizes: &[usize]) -> Vec<Self> {
+        sizes
+            .iter()
+            .zip(&unimodal.private)
+            .enumerate()
+            .map(|(m, (&size, posterior))| match posterior {
+                // A standard normal has mean and log-variance zero.
+                Some(posterior) => {
+                    let presence = batch.presence.of(m).unsqueeze_dim::<2>(1);
+                    Self::Posterior(posterior.clone().map(|x| x * presence.clone()))
+                }
+                None => Self::Prior(size),
+            })
+            .collect()
+    }
+
+    /// Values `[samples, batch, private]`, or `None` for no space; the prior's mean is zero.
+    pub(crate) fn draw(
+        &self,
+        rows: usize,
+        draws: Draws,
+        device: &Device,
+        noise: &mut Noise,
+    ) -> Option<Tensor<3>> {
+        match (self, draws) {
+            (Self::Prior(0), _) => None,
+            (Self::Posterior(posterior), _) => Some(draw(posterior, draws, noise)),
+            (Self::Prior(size), Draws::Mean) => Some(Tensor::zeros([1, rows, *size], device)),
+            (Self::Prior(size), Draws::Samples(n)) => {
+                Some(noise.normal([n, rows, *size], 1, device))
+            }
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Every model, in one list. A model is added by its own file and one line at the end of this one.
+
+use burn::{
+    module::{
+        Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+    },
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    Result,
+    batch::Batch,
+    modality::ModalitySpec,
+    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae, Stage},
+    nn::Networks,
+    noise::Noise,
+    objective::Estimate,
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+/// Declares [`ModelConfig`], which names a model and holds its configuration, and [`Model`], which
+/// holds the model. `Model` forwards without a path segment of its own, unlike a derived enum, so
+/// that its records are those of the model inside.
+macro_rules! models {
+    ($($name:ident, $key:literal, $about:literal: $config:ty => $model:ty;)*) => {
+        /// Configuration of any model; its field `name` tells which.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        #[non_exhaustive]
+        pub enum ModelConfig {
+            $(#[doc = $about] #[serde(rename = $key)] $name($config),)*
+        }
+
+        /// Any model.
+        #[derive(Clone, Debug)]
+        #[non_exhaustive]
+        pub enum Model {
+            $(#[doc = $about] $name($model),)*
+        }
+
+        impl ModelConfig {
+            /// The names of all models.
+            pub const NAMES: &[&str] = &[$($key),*];
+
+            /// A model's configuration with all defaults.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($key => Some(Self::$name(<$config>::default())),)*
+                    _ => None,
+                }
+            }
+
+            /// The model's name.
+            pub fn name(&self) -> &'static str {
+                match self { $(Self::$name(_) => $key,)* }
+            }
+
+            /// What a model is, in a line.
+            pub fn about(name: &str) -> Option<&'static str> {
+                match name { $($key => Some($about),)* _ => None }
+            }
+
+            /// Fills in what the data says. The result is complete: it and a record rebuild the
+            /// model.
+            ///
+            /// # Errors
+            ///
+            /// When configuration and data contradict each other, or a value is out of its range.
+            pub fn with_modalities(self, specs: &[ModalitySpec]) -> Result<Self> {
+                Ok(match self {
+                    $(Self::$name(config) => Self::$name(config.with_modalities(specs)?),)*
+                })
+            }
+
+            /// Builds the model; `networks` holds those that the configuration calls custom.
+            ///
+            /// # Errors
+            ///
+            /// When a value is out of its range or a network cannot be built.
+            pub fn init(&self, networks: &Networks, device: &Device) -> Result<Model> {
+                Ok(match self {
+                    $(Self::$name(config) => Model::$name(config.init(networks, device)?),)*
+                })
+            }
+        }
+
+        $(impl From<$model> for Model {
+            fn from(model: $model) -> Self {
+                Self::$name(model)
+            }
+        })*
+
+        $(impl From<$config> for ModelConfig {
+            fn from(config: $config) -> Self {
+                Self::$name(config)
+            }
+        })*
+
+        impl MultimodalVae for Model {
+            fn modalities(&self) -> &[ModalitySpec] {
+                match self { $(Self::$name(model) => model.modalities(),)* }
+            }
+            fn terms(&self) -> Vec<String> {
+                match self { $(Self::$name(model) => model.terms(),)* }
+            }
+            fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+                match self { $(Self::$name(model) => model.loss(batch, noise),)* }
+            }
+            fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+                match self { $(Self::$name(model) => model.encode(batch, given, draws, noise),)* }
+            }
+            fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+                match self { $(Self::$name(model) => model.prior(rows, device, noise),)* }
+            }
+            fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+                match self { $(Self::$name(model) => model.decode(latent, targets),)* }
+            }
+            fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+                match self { $(Self::$name(model) => model.bound(batch, given, noise),)* }
+            }
+            fn log_likelihood(
+                &self,
+                batch: &Batch,
+                query: &LikelihoodQuery,
+                noise: &mut Noise,
+            ) -> Estimate {
+                match self { $(Self::$name(model) => model.log_likelihood(batch, query, noise),)* }
+            }
+            fn needs_complete_rows(&self) -> bool {
+                match self { $(Self::$name(model) => model.needs_complete_rows(),)* }
+            }
+            fn stages(&self) -> Vec<Stage> {
+                match self { $(Self::$name(model) => model.stages(),)* }
+            }
+        }
+
+        impl Module for Model {
+            fn collect_devices(&self, devices: Devices) -> Devices {
+                match self { $(Self::$name(model) => model.collect_devices(devices),)* }
+            }
+            fn fork(self, device: &Device) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.fork(device)),)* }
+            }
+            fn to_device(self, device: &Device) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.to_device(device)),)* }
+            }
+            fn train(self) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.train()),)* }
+            }
+            fn valid(&self) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.valid()),)* }
+            }
+            fn materialize(self) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.materialize()),)* }
+            }
+            fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+                match self { $(Self::$name(model) => model.visit(visitor),)* }
+            }
+            fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
+                match self { $(Self::$name(model) => Self::$name(model.map(mapper)),)* }
+            }
+        }
+
+        impl ModuleDisplayDefault for Model {
+            fn content(&self, content: Content) -> Option<Content> {
+                match self { $(Self::$name(model) => model.content(content),)* }
+            }
+        }
+
+        impl ModuleDisplay for Model {}
+
+        impl std::fmt::Display for Model {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                match self { $(Self::$name(model) => model.fmt(f),)* }
+            }
+        }
+    };
+}
+
+models! {
+    Mvae, "mvae", "Product of experts, trained on sub-sampled sets of modalities (Wu and Goodman 2018)":
+        crate::mvae::MvaeConfig => crate::mvae::Mvae;
+    Mopoe, "mopoe", "Mixture of products of experts over subsets (Sutter et al. 2021)":
+        crate::mopoe::MopoeConfig => crate::mopoe::Mopoe;
+    Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":
+        crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
+}

@@ -1,0 +1,380 @@
+//! The laws that every model of the list obeys.
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    store::ModuleRecord,
+    tensor::{Device, Gradients, Tensor, TensorData},
+};
+use multivae_core::{
+    batch::{Batch, Presence, Purpose, Values},
+    distribution::Likelihood,
+    modality::ModalitySpec,
+    model::{Draws, LikelihoodQuery, MultimodalVae},
+    module::settle,
+    nn::Networks,
+    noise::Noise,
+    subset::{Subset, Subsets},
+};
+use multivae_models::{Model, ModelConfig};
+use serde_json::json;
+
+const ROWS: usize = 6;
+
+/// Three flat modalities of different likelihoods.
+fn flat() -> Vec<ModalitySpec> {
+    let spec = |name, shape: &[usize], likelihood| {
+        ModalitySpec::new(name, shape).expect("valid").with_likelihood(likelihood)
+    };
+    vec![
+        spec("blood", &[5], Likelihood::normal(0.7)),
+        spec("genes", &[4], Likelihood::laplace(0.5)),
+        spec("stage", &[3], Likelihood::Categorical {}),
+    ]
+}
+
+/// Two images and a label.
+fn images() -> Vec<ModalitySpec> {
+    vec![
+        ModalitySpec::new("scan", &[1, 8, 8]).expect("valid"),
+        ModalitySpec::new("photo", &[3, 8, 8]).expect("valid").with_likelihood(Likelihood::Bernoulli {}),
+    ]
+}
+
+/// A small model of a name, with whatever options make all its parts run.
+fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
+    let mut value = serde_json::to_value(ModelConfig::named(name).expect("a model of the list"))
+        .expect("plain data");
+    value["latent"] = json!(3);
+    if name == "mvae" && specs.len() > 2 {
+        value["random_subsets"] = json!(2);
+    }
+    if name == "mopoe" {
+        value["private"] = json!({ specs[0].name.as_str(): 2 });
+    }
+    let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
+    config.with_modalities(specs).expect("the data suits")
+}
+
+fn model(config: &ModelConfig) -> Model {
+    settle(config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model"))
+}
+
+/// Values from a formula, so that no generator is shared.
+fn values(spec: &ModalitySpec, rows: usize, device: &Device) -> Tensor<2> {
+    let features = spec.features();
+    let value = |i: usize| match spec.likelihood {
+        Likelihood::Categorical {} => f32::from(u8::from(i % features == i / features % features)),
+        _ => 0.5 + 0.5 * (0.7 * i as f32).sin(),
+    };
+    let data: Vec<f32> = (0..rows * features).map(value).collect();
+    Tensor::from_data(TensorData::new(data, [rows, features]), device)
+}
+
+fn complete(specs: &[ModalitySpec]) -> Batch {
+    let device = Device::flex().autodiff();
+    Batch::complete(specs.iter().map(|s| values(s, ROWS, &device)).collect()).expect("one size")
+}
+
+/// Rows that lack this and that, one with a single modality; `filler` stands in what is missing.
+fn incomplete(specs: &[ModalitySpec], filler: f32) -> Batch {
+    let device = Device::flex().autodiff();
+    let n = specs.len();
+    let rows: Vec<Subset> = (0..ROWS)
+        .map(|row| match row {
+            0 => Subset::full(n),
+            1 => Subset::single(0),
+            // The second modality is in the first row only.
+            _ => Subset::new((0..n).filter(|&m| m != 1 && (m != 0 || row % 2 == 0)).chain(
+                (row % 2 == 1 && n == 2).then_some(0),
+            ))
+            .expect("the last modality is there, or the first"),
+        })
+        .collect();
+    let presence = Presence::new(rows, n, &device);
+    let inputs = specs
+        .iter()
+        .enumerate()
+        .map(|(m, spec)| {
+            let x = values(spec, ROWS, &device);
+            let missing = presence.of(m).equal_scalar(0.0).unsqueeze_dim::<2>(1).expand(x.dims());
+            Values::Dense(x.mask_fill(missing, filler))
+        })
+        .collect();
+    let mut batch = Batch::new(inputs, presence).expect("one size");
+    batch.purpose = Purpose::Train;
+    batch
+}
+
+fn each(check: impl Fn(&str, &[ModalitySpec])) {
+    assert!(!ModelConfig::NAMES.is_empty());
+    for name in ModelConfig::NAMES {
+        check(name, &flat());
+        check(name, &images());
+    }
+}
+
+fn loss(model: &Model, batch: &Batch) -> f32 {
+    model.loss(batch, &mut Noise::seeded(1)).total.into_scalar::<f32>()
+}
+
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("floats")
+}
+
+/// Gradients of all parameters by path; `None` where there is none.
+fn gradients(model: &Model, batch: &Batch) -> Vec<(String, Option<Vec<f32>>)> {
+    struct Read<'a> {
+        gradients: &'a Gradients,
+        path: Vec<String>,
+        found: Vec<(String, Option<Vec<f32>>)>,
+    }
+    impl ModuleVisitor for Read<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let gradient = param.val().grad(self.gradients).map(floats);
+            self.found.push((self.path.join("."), gradient));
+        }
+    }
+    let gradients = model.loss(batch, &mut Noise::seeded(1)).total.backward();
+    let mut read = Read { gradients: &gradients, path: Vec::new(), found: Vec::new() };
+    model.visit(&mut read);
+    read.found
+}
+
+#[test]
+fn gradients_reach_every_parameter() {
+    each(|name, specs| {
+        let mut batch = complete(specs);
+        batch.purpose = Purpose::Train;
+        for (path, gradient) in gradients(&model(&config(name, specs)), &batch) {
+            let gradient = gradient.unwrap_or_else(|| panic!("{name}: `{path}` has no gradient"));
+            assert!(gradient.iter().all(|g| g.is_finite()), "{name}: `{path}`");
+            // A unit of ReLU may be dead in six rows, a whole layer may not.
+            assert!(gradient.iter().any(|&g| g != 0.0), "{name}: `{path}` learns nothing");
+        }
+    });
+}
+
+#[test]
+fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let of = |filler: f32| {
+            let batch = incomplete(specs, filler);
+            let bound = model.bound(&batch, Subset::full(specs.len()), &mut Noise::seeded(2));
+            (loss(&model, &batch), gradients(&model, &batch), floats(bound.elbo()))
+        };
+        let zero = of(0.0);
+        assert!(zero.0.is_finite(), "{name}");
+        for filler in [1e9, f32::NAN, f32::INFINITY] {
+            assert_eq!(of(filler), zero, "{name} with filler {filler}");
+        }
+    });
+}
+
+#[test]
+fn a_missing_modality_is_not_the_same_as_an_observed_one() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        assert_ne!(loss(&model, &incomplete(specs, 0.0)), loss(&model, &complete(specs)), "{name}");
+    });
+}
+
+#[test]
+fn the_same_noise_gives_the_same_loss_and_another_another() {
+    each(|name, specs| {
+        let (model, batch) = (model(&config(name, specs)), complete(specs));
+        assert_eq!(loss(&model, &batch), loss(&model, &batch), "{name}");
+        let other = model.loss(&batch, &mut Noise::seeded(9)).total.into_scalar::<f32>();
+        assert_ne!(other, loss(&model, &batch), "{name}");
+    });
+}
+
+#[test]
+fn the_order_of_modalities_has_no_effect() {
+    /// Copies parameters by path.
+    struct Copy(Vec<(String, Vec<f32>)>, Vec<String>);
+    impl ModuleMapper for Copy {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.1.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.1.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = self.1.join(".");
+            let (_, values) = self.0.iter().find(|(p, _)| *p == path).expect("the same paths");
+            let data = TensorData::new(values.clone(), param.val().dims());
+            param.map(|old| Tensor::from_data(data, &old.device()))
+        }
+    }
+    struct All(Vec<(String, Vec<f32>)>, Vec<String>);
+    impl ModuleVisitor for All {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.1.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.1.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0.push((self.1.join("."), floats(param.val())));
+        }
+    }
+    each(|name, specs| {
+        let first = model(&config(name, specs));
+        let mut turned = specs.to_vec();
+        turned.rotate_left(1);
+        // The private space stays with its modality.
+        let mut value = serde_json::to_value(config(name, specs)).expect("plain data");
+        value["modalities"].as_array_mut().expect("a list").rotate_left(1);
+        let second: ModelConfig = serde_json::from_value(value).expect("plain data");
+        let mut all = All(Vec::new(), Vec::new());
+        first.visit(&mut all);
+        let second = model(&second).map(&mut Copy(all.0, Vec::new()));
+        let (a, b) = (complete(specs), complete(&turned));
+        let n = specs.len();
+        for subset in Subsets::all(n).iter() {
+            let moved = Subset::new(subset.iter().map(|m| (m + n - 1) % n)).expect("not empty");
+            let of = |model: &Model, batch, given| {
+                floats(model.bound(batch, given, &mut Noise::zero()).elbo())
+            };
+            for (x, y) in of(&first, &a, subset).iter().zip(of(&second, &b, moved)) {
+                assert!((x - y).abs() < 1e-4 * x.abs().max(1.0), "{name} {subset}: {x} {y}");
+            }
+        }
+    });
+}
+
+#[test]
+fn configuration_and_record_rebuild_the_model() {
+    each(|name, specs| {
+        let config = config(name, specs);
+        let text = serde_json::to_string(&config).expect("plain data");
+        let again: ModelConfig = serde_json::from_str(&text).expect("its own text");
+        assert_eq!(config, again, "{name}");
+        let first = model(&config);
+        let bytes = first.clone().into_record().into_bytes().expect("a record");
+        let record = ModuleRecord::from_bytes(bytes).expect("its own bytes");
+        let second = model(&again).try_load_record(record).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let batch = complete(specs);
+        assert_eq!(loss(&first, &batch), loss(&second, &batch), "{name}");
+    });
+}
+
+#[test]
+fn an_unknown_key_of_the_configuration_is_refused() {
+    for name in ModelConfig::NAMES {
+        let text = format!(r#"{{"name":"{name}","latnet":3}}"#);
+        let error = serde_json::from_str::<ModelConfig>(&text).expect_err("no such key");
+        assert!(error.to_string().contains("latnet"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn shapes_are_as_documented() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let (batch, n) = (complete(specs), specs.len());
+        let device = batch.device();
+        for (draws, samples) in [(Draws::Mean, 1), (Draws::Samples(1), 1), (Draws::Samples(4), 4)] {
+            let latent = model.encode(&batch, Subset::single(n - 1), draws, &mut Noise::seeded(0));
+            for (space, z) in latent.spaces() {
+                assert_eq!(z.dims()[..2], [samples, ROWS], "{name}: {space}");
+            }
+            for (spec, x) in specs.iter().zip(model.decode(&latent, Subset::full(n))) {
+                assert_eq!(x.dims(), [samples, ROWS, spec.features()], "{name}: {}", spec.name);
+            }
+        }
+        let prior = model.prior(7, &device, &mut Noise::seeded(0));
+        let encoded = model.encode(&batch, Subset::full(n), Draws::Mean, &mut Noise::zero());
+        let shape = |l: &multivae_core::model::Latent| {
+            l.spaces().into_iter().map(|(s, z)| (s, z.dims()[2])).collect::<Vec<_>>()
+        };
+        assert_eq!(shape(&prior), shape(&encoded), "{name}: prior samples have all spaces");
+        for (spec, x) in specs.iter().zip(model.decode(&prior, Subset::full(n))) {
+            assert_eq!(x.dims(), [1, 7, spec.features()], "{name}");
+        }
+        let loss = model.loss(&batch, &mut Noise::seeded(0));
+        let names: Vec<_> = loss.terms.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, model.terms(), "{name}");
+        assert_eq!(loss.total.dims(), [1], "{name}");
+    });
+}
+
+#[test]
+fn one_row_and_extreme_values_give_finite_losses() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let device = Device::flex().autodiff();
+        for scale in [0.0, 1.0, 1e4, -1e4] {
+            let inputs = specs.iter().map(|s| match s.likelihood {
+                Likelihood::Normal { .. } | Likelihood::Laplace { .. } => {
+                    Tensor::full([1, s.features()], scale, &device)
+                }
+                _ => values(s, 1, &device),
+            });
+            let mut batch = Batch::complete(inputs.collect()).expect("one size");
+            batch.purpose = Purpose::Train;
+            assert!(loss(&model, &batch).is_finite(), "{name} at {scale}");
+            let gradients = gradients(&model, &batch);
+            let finite = |g: &Vec<f32>| g.iter().all(|v| v.is_finite());
+            for (path, gradient) in gradients {
+                assert!(gradient.as_ref().is_none_or(finite), "{name} at {scale}: `{path}`");
+            }
+        }
+    });
+}
+
+#[test]
+fn conditioning_on_what_a_row_lacks_is_conditioning_on_nothing() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let batch = incomplete(specs, 0.0);
+        // The last row lacks modality 1: its code given modality 1 is the prior's mean.
+        let given = model.encode(&batch, Subset::single(1), Draws::Mean, &mut Noise::zero());
+        let prior = model.prior(ROWS, &batch.device(), &mut Noise::zero());
+        for ((space, a), (_, b)) in given.spaces().into_iter().zip(prior.spaces()) {
+            let last = |z: Tensor<3>| floats(z.narrow(1, ROWS - 1, 1));
+            for (x, y) in last(a).iter().zip(last(b)) {
+                assert!((x - y).abs() < 1e-5, "{name}: {space}");
+            }
+        }
+    });
+}
+
+#[test]
+fn likelihoods_do_not_depend_on_the_size_of_chunks() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let batch = incomplete(specs, 0.0);
+        let n = specs.len();
+        for given in [None, Some(Subset::single(0))] {
+            let of = |max_rows: usize| {
+                let query =
+                    LikelihoodQuery { given, targets: Subset::full(n), samples: 200, max_rows };
+                model.log_likelihood(&batch, &query, &mut Noise::seeded(5))
+            };
+            let (one, many) = (of(1_000_000), of(1));
+            let errors: Vec<_> =
+                floats(one.standard_error.clone()).into_iter().zip(floats(many.standard_error)).collect();
+            let pairs = floats(one.log_likelihood).into_iter().zip(floats(many.log_likelihood));
+            for ((x, y), (a, b)) in pairs.zip(errors) {
+                assert!(x.is_finite() && y.is_finite(), "{name}");
+                // Other chunks are other draws of the same estimator.
+                assert!((x - y).abs() < 6.0 * (a * a + b * b).sqrt() + 1e-3, "{name}: {x} {y} ± {a}");
+            }
+        }
+    });
+}
+
+#[test]
+fn every_public_type_can_cross_threads() {
+    fn send_and_sync<T: Send + Sync>() {}
+    send_and_sync::<Model>();
+    send_and_sync::<ModelConfig>();
+}

@@ -1,0 +1,258 @@
+//! Estimated likelihoods of linear normal models equal the closed form.
+//!
+//! With `z ~ N(0, t)` in one dimension and `x | z ~ N(w z, s² I)` the marginal is
+//! `N(0, s² I + t w wᵀ)`.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor, TensorData},
+};
+use multivae_core::{
+    batch::{Batch, Presence, Values},
+    distribution::{Likelihood, Normal},
+    modality::{ModalityName, ModalitySpec},
+    model::{LikelihoodQuery, MultimodalVae},
+    nn::{
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
+        PosteriorConfig,
+    },
+    noise::Noise,
+    subset::Subset,
+};
+use multivae_models::{
+    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+};
+use serde_json::json;
+
+const WEIGHTS: [[f32; 2]; 2] = [[0.9, -0.4], [0.3, 1.1]];
+const DEVIATION: f64 = 0.8;
+/// Rows of (x_0, x_1).
+const DATA: [[f32; 4]; 3] = [[0.5, -0.2, 0.4, 1.0], [-1.0, 0.7, 0.1, 0.2], [2.0, -1.5, 0.8, 1.9]];
+
+/// Reads the last features as `x` and gives a normal expert for `z`: the exact one, widened by
+/// `widen` and moved by `shift`.
+#[derive(Module, Debug)]
+struct Expert {
+    #[module(skip)]
+    weights: [f32; 2],
+    #[module(skip)]
+    variance: f64,
+    widen: f64,
+    shift: f64,
+}
+
+impl Encoder for Expert {
+    fn encode(&self, values: &Values) -> Encoding {
+        let input = values.dense().expect("dense values").clone();
+        let [rows, width] = input.dims();
+        let x = input.narrow(1, width - 2, 2);
+        let weights = Tensor::<2>::from_data([self.weights], &x.device());
+        let norm = f64::from(self.weights[0].powi(2) + self.weights[1].powi(2));
+        let mean = (x * weights).sum_dim(1) / norm + self.shift;
+        let log_var = (self.variance / norm * self.widen).ln();
+        let log_var = Tensor::full([rows, 1], log_var, &mean.device());
+        Encoding { shared: Normal::new(mean, log_var), private: None }
+    }
+}
+
+/// `N(slope z, variance)`.
+#[derive(Module, Debug)]
+struct Step {
+    slope: f64,
+    variance: f64,
+}
+
+impl Encoder for Step {
+    fn encode(&self, values: &Values) -> Encoding {
+        let mean = values.dense().expect("dense values").clone() * self.slope;
+        let log_var = mean.full_like(self.variance.ln());
+        Encoding { shared: Normal::new(mean, log_var), private: None }
+    }
+}
+
+/// `w z`.
+#[derive(Module, Debug)]
+struct Loading {
+    #[module(skip)]
+    weights: [f32; 2],
+}
+
+impl Network for Loading {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        let weights = Tensor::<2>::from_data([self.weights], &input.device());
+        input.matmul(weights)
+    }
+}
+
+/// What comes in.
+#[derive(Module, Debug)]
+struct Same {
+    #[module(skip)]
+    nothing: (),
+}
+
+impl Network for Same {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        input
+    }
+}
+
+const SLOPE: f64 = 0.7;
+const STEP: f64 = 0.5;
+
+fn networks() -> Networks {
+    let get = |settings: &serde_json::Value, key: &str| settings[key].as_f64().expect("a number");
+    let modality = |settings: &serde_json::Value| {
+        WEIGHTS[settings["modality"].as_u64().expect("a number") as usize]
+    };
+    Networks::default()
+        .with_encoder("expert", move |request| Expert {
+            weights: modality(request.settings),
+            variance: DEVIATION * DEVIATION,
+            widen: get(request.settings, "widen"),
+            shift: get(request.settings, "shift"),
+        })
+        .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
+        .with_network("loading", move |request| Loading { weights: modality(request.settings) })
+        .with_network("same", |_| Same { nothing: () })
+}
+
+fn expert(modality: usize, widen: f64, shift: f64) -> EncoderConfig {
+    let settings = json!({ "modality": modality, "widen": widen, "shift": shift });
+    EncoderConfig::Custom { name: "expert".into(), settings }
+}
+
+fn loading(modality: usize) -> NetworkConfig {
+    NetworkConfig::Custom { name: "loading".into(), settings: json!({ "modality": modality }) }
+}
+
+fn same() -> NetworkConfig {
+    NetworkConfig::Custom { name: "same".into(), settings: json!(null) }
+}
+
+fn modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
+    (0..2)
+        .map(|m| ModalityConfig {
+            encoder: Some(expert(m, widen, shift)),
+            decoder: Some(loading(m)),
+            ..ModalityConfig::new(ModalityName::new(format!("m{m}")).expect("valid"))
+        })
+        .collect()
+}
+
+/// Models of the marginal with `t = 1`, with experts that are exact or not.
+fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
+    let modalities = modalities(widen, shift);
+    let mvae = MvaeConfig { latent: 1, modalities: modalities.clone(), ..MvaeConfig::default() };
+    let mopoe = MopoeConfig { latent: 1, modalities, ..MopoeConfig::default() };
+    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0)]
+}
+
+/// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
+fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
+    let step = EncoderConfig::Custom { name: "step".into(), settings: json!(null) };
+    let blocks = HierarchyConfig {
+        encoders: vec![same(); 2],
+        bottom_up: vec![vec![]; 2],
+        top: (0..2).map(|m| expert(m, 2.0 * widen, shift)).collect(),
+        top_down: vec![same()],
+        prior: vec![step],
+        posterior: PosteriorConfig::Each((0..2).map(|m| vec![expert(m, widen, shift)]).collect()),
+        decoders: (0..2).map(loading).collect(),
+        levels: vec![vec![1], vec![1]],
+        ..HierarchyConfig::default()
+    };
+    let config = MhvaeConfig {
+        latent: 1,
+        levels: 2,
+        blocks: Some(blocks),
+        shared_posterior: false,
+        ..MhvaeConfig::default()
+    };
+    (config.into(), SLOPE * SLOPE + STEP)
+}
+
+/// `ln N(x; 0, s² I + t w wᵀ)` by the matrix determinant lemma and Sherman and Morrison.
+fn exact(x: &[f32], weights: &[f32], t: f64) -> f64 {
+    let s2 = DEVIATION * DEVIATION;
+    let dot = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let (xx, xw, ww) = (dot(x, x), dot(x, weights), dot(weights, weights));
+    let n = x.len() as f64;
+    let log_det = n * s2.ln() + (1.0 + t * ww / s2).ln();
+    let quadratic = (xx - t * xw * xw / (s2 + t * ww)) / s2;
+    -0.5 * (n * (2.0 * std::f64::consts::PI).ln() + log_det + quadratic)
+}
+
+fn both() -> Vec<f32> {
+    WEIGHTS.concat()
+}
+
+/// Checks the estimates of the rows of `DATA` against `expected`.
+fn check(
+    config: &ModelConfig,
+    presence: &[Subset; 3],
+    given: Option<Subset>,
+    targets: Subset,
+    expected: impl Fn(&[f32; 4], Subset) -> f64,
+) {
+    let device = Device::flex();
+    let specs: Vec<_> = ["m0", "m1"]
+        .iter()
+        .map(|name| {
+            let spec = ModalitySpec::new(name, &[2]).expect("valid");
+            spec.with_likelihood(Likelihood::normal(DEVIATION))
+        })
+        .collect();
+    let config = config.clone().with_modalities(&specs).expect("the data suits");
+    let model = config.init(&networks(), &device).expect("a model");
+    let column = |m: usize| {
+        let values: Vec<f32> = DATA.iter().flat_map(|row| row[2 * m..2 * m + 2].to_vec()).collect();
+        Values::Dense(Tensor::from_data(TensorData::new(values, [3, 2]), &device))
+    };
+    let presence = Presence::new(presence.to_vec(), 2, &device);
+    let rows = presence.rows().to_vec();
+    let batch = Batch::new(vec![column(0), column(1)], presence).expect("one size");
+    for samples in [10, 100, 1000] {
+        let query = LikelihoodQuery { given, targets, samples, max_rows: 1500 };
+        let estimate = model.log_likelihood(&batch, &query, &mut Noise::seeded(3));
+        let found: Vec<f32> = estimate.log_likelihood.into_data().try_into_vec().expect("floats");
+        let error: Vec<f32> = estimate.standard_error.into_data().try_into_vec().expect("floats");
+        for (row, data) in DATA.iter().enumerate() {
+            let expected = expected(data, rows[row]);
+            let distance = (f64::from(found[row]) - expected).abs();
+            assert!(
+                distance <= 3.0 * f64::from(error[row]) + 1e-4,
+                "{} with {samples} samples, row {row}: expected {expected}, found {} ± {}",
+                config.name(),
+                found[row],
+                error[row]
+            );
+        }
+    }
+}
+
+#[test]
+fn joint_likelihoods_equal_the_closed_form_for_complete_and_masked_rows() {
+    let mut models = flat(1.6, 0.2);
+    models.push(hierarchy(1.6, 0.2));
+    for (config, t) in &models {
+        let presence = [Subset::full(2), Subset::single(0), Subset::single(1)];
+        check(config, &presence, None, Subset::full(2), |row, observed| match observed.len() {
+            2 => exact(row, &both(), *t),
+            _ if observed.contains(0) => exact(&row[..2], &WEIGHTS[0], *t),
+            _ => exact(&row[2..], &WEIGHTS[1], *t),
+        });
+    }
+}
+
+#[test]
+fn conditional_likelihoods_equal_the_closed_form() {
+    // MVAE's product with the prior is the exact posterior.
+    let mvae = &flat(1.0, 0.0)[0];
+    let (config, t) = mvae;
+    check(config, &[Subset::full(2); 3], Some(Subset::single(0)), Subset::single(1), |row, _| {
+        exact(row, &both(), *t) - exact(&row[..2], &WEIGHTS[0], *t)
+    });
+}

@@ -1,0 +1,9 @@
+//! Tests over all models: laws, minimum work, parity with the reference, likelihoods.
+
+#[path = "../parity/mod.rs"]
+mod parity;
+
+mod contract;
+mod likelihood;
+mod reference;
+mod work;

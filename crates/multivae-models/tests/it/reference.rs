@@ -1,0 +1,76 @@
+//! Parity with the Python library on the bundled cases.
+
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Read},
+};
+
+use burn::tensor::Device;
+use flate2::read::GzDecoder;
+use tar::Archive;
+
+use crate::parity::{Case, run};
+
+/// Files of the cases by case name.
+fn cases() -> BTreeMap<String, BTreeMap<String, Vec<u8>>> {
+    let bytes = include_bytes!("../parity/cases.tar.gz");
+    let mut archive = Archive::new(GzDecoder::new(Cursor::new(bytes)));
+    let mut cases: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
+    for entry in archive.entries().expect("a tar archive") {
+        let mut entry = entry.expect("an entry");
+        let path = entry.path().expect("a path").to_string_lossy().into_owned();
+        let (case, file) = path.split_once('/').expect("case/file");
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content).expect("the entry's bytes");
+        cases.entry(case.to_owned()).or_default().insert(file.to_owned(), content);
+    }
+    cases
+}
+
+fn check(model: &str, expected_cases: usize) {
+    let mut compared = 0;
+    for (name, files) in cases() {
+        let case = Case::new(
+            &files["case.json"],
+            &files["weights.safetensors"],
+            &files["tensors.safetensors"],
+        )
+        .unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        if case.description().model != model {
+            continue;
+        }
+        let outcome = run(&case, &Device::flex()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        assert!(outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
+        assert!(outcome.todo.is_empty(), "{name}: {:#?}", outcome.todo);
+        assert!(outcome.compared > 0, "{name} compared nothing");
+        compared += 1;
+    }
+    assert_eq!(compared, expected_cases, "cases of {model}");
+}
+
+#[test]
+fn mvae_equals_multivae() {
+    check("mvae", 6);
+}
+
+#[test]
+fn mopoe_equals_multivae() {
+    check("mopoe", 6);
+}
+
+#[test]
+fn mhvae_equals_multivae() {
+    check("mhvae", 6);
+}
+
+#[test]
+fn a_changed_weight_makes_the_comparison_fail() {
+    let files = &cases()["mvae_default"];
+    let mut weights = files["weights.safetensors"].clone();
+    let last = weights.len() - 2;
+    weights[last] ^= 0x40;
+    let case = Case::new(&files["case.json"], &weights, &files["tensors.safetensors"])
+        .unwrap_or_else(|problem| panic!("{problem}"));
+    let outcome = run(&case, &Device::flex()).unwrap_or_else(|problem| panic!("{problem}"));
+    assert!(!outcome.failures.is_empty());
+}

@@ -1,0 +1,198 @@
+//! The number of network calls and rows of a training step is the minimum.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use burn::{
+    module::Module,
+    nn::{Linear, LinearConfig},
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    batch::{Batch, Purpose, Values},
+    distribution::Normal,
+    modality::{ModalityName, ModalitySpec},
+    model::MultimodalVae,
+    nn::{Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks, PosteriorConfig},
+    noise::Noise,
+};
+use multivae_models::{
+    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+};
+use serde_json::json;
+
+const ROWS: usize = 4;
+const WIDTH: usize = 3;
+
+/// Calls and rows by kind of network.
+#[derive(Clone, Debug, Default)]
+struct Count(Arc<Mutex<BTreeMap<String, (usize, usize)>>>);
+
+impl Count {
+    fn add(&self, kind: &str, rows: usize) {
+        let mut counts = self.0.lock().expect("no panic while counting");
+        let entry = counts.entry(kind.to_owned()).or_default();
+        *entry = (entry.0 + 1, entry.1 + rows);
+    }
+}
+
+/// One linear layer that counts its calls.
+#[derive(Module, Debug)]
+struct Counted {
+    layer: Linear,
+    #[module(skip)]
+    kind: String,
+    #[module(skip)]
+    count: Count,
+}
+
+impl Network for Counted {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        self.count.add(&self.kind, input.dims()[0]);
+        self.layer.forward(input)
+    }
+}
+
+impl Encoder for Counted {
+    fn encode(&self, values: &Values) -> Encoding {
+        let input = values.dense().expect("dense values").clone();
+        self.count.add(&self.kind, input.dims()[0]);
+        let mut halves = self.layer.forward(input).chunk(2, 1);
+        let log_var = halves.pop().expect("two halves");
+        let mean = halves.pop().expect("two halves");
+        Encoding { shared: Normal::new(mean, log_var), private: None }
+    }
+}
+
+/// Networks whose kind is the setting of the configuration.
+fn networks(count: &Count) -> Networks {
+    let (a, b) = (count.clone(), count.clone());
+    let kind = |settings: &serde_json::Value| settings.as_str().expect("a kind").to_owned();
+    Networks::default()
+        .with_encoder("counted", move |request| Counted {
+            layer: LinearConfig::new(request.inputs(), 2 * request.outputs()).init(request.device),
+            kind: kind(request.settings),
+            count: a.clone(),
+        })
+        .with_network("counted", move |request| Counted {
+            layer: LinearConfig::new(request.inputs(), request.outputs()).init(request.device),
+            kind: kind(request.settings),
+            count: b.clone(),
+        })
+}
+
+fn encoder(kind: &str) -> EncoderConfig {
+    EncoderConfig::Custom { name: "counted".into(), settings: json!(kind) }
+}
+
+fn network(kind: &str) -> NetworkConfig {
+    NetworkConfig::Custom { name: "counted".into(), settings: json!(kind) }
+}
+
+fn names(m: usize) -> Vec<ModalityName> {
+    (0..m).map(|i| ModalityName::new(format!("m{i}")).expect("valid")).collect()
+}
+
+fn modalities(m: usize) -> Vec<ModalityConfig> {
+    names(m)
+        .into_iter()
+        .map(|name| ModalityConfig {
+            encoder: Some(encoder("encoder")),
+            decoder: Some(network("decoder")),
+            ..ModalityConfig::new(name)
+        })
+        .collect()
+}
+
+/// Runs one step and compares `(kind, calls, rows in batches)`.
+fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
+    let device = Device::flex();
+    let specs: Vec<_> = names(m)
+        .iter()
+        .map(|name| ModalitySpec::new(name.as_str(), &[WIDTH]).expect("valid"))
+        .collect();
+    let count = Count::default();
+    let name = config.name();
+    let config = config.with_modalities(&specs).expect("the data suits");
+    let model = config.init(&networks(&count), &device).expect("a model");
+    let mut batch =
+        Batch::complete(vec![Tensor::zeros([ROWS, WIDTH], &device); m]).expect("one size");
+    batch.purpose = Purpose::Train;
+    model.loss(&batch, &mut Noise::seeded(0));
+    let counts = count.0.lock().expect("no panic while counting").clone();
+    let expected: BTreeMap<String, (usize, usize)> = expected
+        .iter()
+        .map(|(kind, calls, batches)| ((*kind).to_owned(), (*calls, batches * ROWS)))
+        .collect();
+    assert_eq!(counts, expected, "{name} with {m} modalities");
+}
+
+#[test]
+fn mvae_encodes_once_and_decodes_once_a_modality() {
+    for m in [2, 3, 5] {
+        let config = MvaeConfig { modalities: modalities(m), ..MvaeConfig::default() };
+        let alone = MvaeConfig { subsampling: false, ..config.clone() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, 2 * m)]);
+        check(alone.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+    // All subsets of two of three modalities: each modality is in two of them.
+    let config =
+        MvaeConfig { random_subsets: 3, modalities: modalities(3), ..MvaeConfig::default() };
+    check(config.into(), 3, &[("encoder", 3, 3), ("decoder", 3, 3 * 4)]);
+}
+
+#[test]
+fn mopoe_encodes_once_and_decodes_once_a_modality() {
+    for m in [2, 3, 5] {
+        let config = MopoeConfig { modalities: modalities(m), ..MopoeConfig::default() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
+fn mhvae_runs_each_block_once() {
+    let levels = 3;
+    for m in [2, 3, 5] {
+        let (all, half) = ((1 << m) - 1, 1 << (m - 1));
+        for shared in [true, false] {
+            let posterior = || vec![encoder("posterior"); levels - 1];
+            let blocks = HierarchyConfig {
+                encoders: vec![network("encoder"); m],
+                bottom_up: vec![vec![network("bottom_up"); levels - 2]; m],
+                top: vec![encoder("bottom_up"); m],
+                top_down: vec![network("top_down"); levels - 1],
+                prior: vec![encoder("prior"); levels - 1],
+                posterior: if shared {
+                    PosteriorConfig::Shared(posterior())
+                } else {
+                    PosteriorConfig::Each(vec![posterior(); m])
+                },
+                decoders: vec![network("decoder"); m],
+                levels: vec![vec![WIDTH]; levels],
+                ..HierarchyConfig::default()
+            };
+            let config = MhvaeConfig {
+                latent: WIDTH,
+                levels,
+                blocks: Some(blocks),
+                shared_posterior: shared,
+                ..MhvaeConfig::default()
+            };
+            let posterior_calls = (levels - 1) * if shared { 1 } else { m };
+            check(
+                config.into(),
+                m,
+                &[
+                    ("encoder", m, m),
+                    ("bottom_up", m * (levels - 1), m * (levels - 1)),
+                    ("top_down", levels - 1, (levels - 1) * all),
+                    ("prior", levels - 1, (levels - 1) * all),
+                    ("posterior", posterior_calls, (levels - 1) * m * half),
+                    ("decoder", m, m * all),
+                ],
+            );
+        }
+    }
+}

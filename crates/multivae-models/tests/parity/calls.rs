@@ -1,0 +1,554 @@
+//! The calls of a case, their expected values, the comparison.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::{AdamConfig, GradientsParams},
+    tensor::{Device, Gradients, Int, Tensor, TensorData},
+};
+use multivae_core::{
+    batch::{Batch, Presence, Progress, Purpose, Values},
+    modality::ModalityName,
+    model::{Draws, Latent, LikelihoodQuery, MultimodalVae},
+    noise::Noise,
+    subset::Subset,
+};
+use multivae_models::Model;
+use serde_json::Value;
+
+use super::{
+    Case, Problem, broken,
+    case::{Array, Bounds, Call, Quirk},
+    model::Recorded,
+    network::{Layout, WeightName},
+};
+
+/// What a case came to.
+#[derive(Debug)]
+pub struct Outcome {
+    pub name: String,
+    /// Entries that were compared.
+    pub compared: usize,
+    /// Entries left out, each affected by a quirk of the reference that is not harmless.
+    pub left_out: usize,
+    /// The largest relative difference of an entry that is within its tolerance.
+    pub max_rel: f64,
+    /// One line an entry that differs.
+    pub failures: Vec<String>,
+    /// One line a call that asks for what is not implemented.
+    pub todo: Vec<String>,
+}
+
+/// What a call gave: scalars, tensors and gradients under the names of the case.
+#[derive(Default)]
+pub(super) struct Found {
+    pub scalars: BTreeMap<String, f64>,
+    pub tensors: BTreeMap<String, Vec<f32>>,
+    /// `None` for a parameter without gradient.
+    pub grads: BTreeMap<String, Option<Vec<f32>>>,
+}
+
+/// Compares a case.
+///
+/// # Errors
+///
+/// When its model cannot be built at all.
+pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
+    let recorded = Recorded::new(case, device)?;
+    let mut outcome = Outcome {
+        name: case.description.name.clone(),
+        compared: 0,
+        left_out: 0,
+        max_rel: 0.0,
+        failures: Vec::new(),
+        todo: Vec::new(),
+    };
+    if case.description.calls.is_empty() {
+        outcome.failures.push("the case has no calls".into());
+    }
+    for call in &case.description.calls {
+        match perform(&recorded, call) {
+            Ok(found) => outcome.compare(case, call, &found)?,
+            Err(Problem::Todo(why)) => outcome.todo.push(format!("{}: {why}", call.id)),
+            Err(Problem::Broken(why)) => outcome.failures.push(format!("{}: {why}", call.id)),
+        }
+    }
+    Ok(outcome)
+}
+
+impl Outcome {
+    fn compare(&mut self, case: &Case, call: &Call, found: &Found) -> Result<(), Problem> {
+        let tolerance = |bounds: Option<Bounds>, what: &str| {
+            bounds.ok_or_else(|| broken(format!("{}: no tolerance for {what}", call.id)))
+        };
+        for (name, &expected) in &call.expected.scalars {
+            if self.leaves_out(call, name) {
+                continue;
+            }
+            let bounds = tolerance(call.tolerance.scalar, "scalars")?;
+            match found.scalars.get(name) {
+                Some(&value) => self.entry(call, name, &[expected], &[value], bounds),
+                None => self.missing(call, name),
+            }
+        }
+        for full in &call.expected.tensors {
+            let name = full
+                .strip_prefix(&format!("expected.{}.", call.id))
+                .ok_or_else(|| broken(format!("{}: unexpected tensor name `{full}`", call.id)))?;
+            if self.leaves_out(call, name) {
+                continue;
+            }
+            let bounds = tolerance(call.tolerance.tensor, "tensors")?;
+            let expected = wide(&case.tensor(full)?.values);
+            match found.tensors.get(name) {
+                Some(values) => self.entry(call, name, &expected, &wide(values), bounds),
+                None => self.missing(call, name),
+            }
+        }
+        if !call.expected.grads.is_empty() {
+            self.gradients(case, call, found, tolerance(call.tolerance.grad, "gradients")?)?;
+        }
+        for name in &call.expected.grad_none {
+            let zero = found
+                .grads
+                .get(name)
+                .is_some_and(|g| g.as_ref().is_none_or(|g| g.iter().all(|&v| v == 0.0)));
+            self.compared += 1;
+            if !zero {
+                self.failures.push(format!("{} grad.{name}: expected none", call.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Per parameter, relative to the larger of its own largest entry and a share of the largest
+    /// of all.
+    fn gradients(
+        &mut self,
+        case: &Case,
+        call: &Call,
+        found: &Found,
+        bounds: Bounds,
+    ) -> Result<(), Problem> {
+        let expected: Vec<(&String, &Array)> = call
+            .expected
+            .grads
+            .iter()
+            .map(|name| Ok((name, case.tensor(&format!("grad.{}.{name}", call.id))?)))
+            .collect::<Result<_, Problem>>()?;
+        let largest = expected.iter().map(|(_, array)| max_abs(&wide(&array.values))).fold(0.0, f64::max);
+        for (name, array) in expected {
+            if self.leaves_out(call, "grad") {
+                continue;
+            }
+            let Some(Some(values)) = found.grads.get(name) else {
+                self.missing(call, &format!("grad.{name}"));
+                continue;
+            };
+            let expected = wide(&array.values);
+            let scale = max_abs(&expected).max(bounds.floor * largest);
+            let bounds = Bounds { rtol: 0.0, atol: bounds.rtol * scale, floor: 0.0 };
+            self.entry(call, &format!("grad.{name}"), &expected, &wide(values), bounds);
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, call: &Call, name: &str, expected: &[f64], found: &[f64], bounds: Bounds) {
+        self.compared += 1;
+        if expected.len() != found.len() {
+            let (e, f) = (expected.len(), found.len());
+            self.failures.push(format!("{} {name}: expected {e} values, got {f}", call.id));
+            return;
+        }
+        let scale = max_abs(expected).max(f64::MIN_POSITIVE);
+        let mut largest = 0.0_f64;
+        for (&e, &f) in expected.iter().zip(found) {
+            // A value that is no number fails this comparison.
+            if !((f - e).abs() <= bounds.atol + bounds.rtol * e.abs()) {
+                self.failures.push(format!("{} {name}: expected {e}, got {f}", call.id));
+                return;
+            }
+            largest = largest.max((f - e).abs() / scale);
+        }
+        self.max_rel = self.max_rel.max(largest);
+    }
+
+    fn missing(&mut self, call: &Call, name: &str) {
+        self.compared += 1;
+        self.failures.push(format!("{} {name}: expected, got nothing", call.id));
+    }
+
+    /// Whether a quirk that is not harmless affects an entry.
+    fn leaves_out(&mut self, call: &Call, name: &str) -> bool {
+        let quirks = call.quirk.iter().flatten().filter(|q| !q.harmless);
+        let out = quirks.into_iter().any(|Quirk { affects, .. }| {
+            affects.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => name.starts_with(prefix),
+                None => name == pattern || name.starts_with(&format!("{pattern}.")),
+            })
+        });
+        self.left_out += usize::from(out);
+        out
+    }
+}
+
+fn wide(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&v| f64::from(v)).collect()
+}
+
+fn max_abs(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |max, v| max.max(v.abs()))
+}
+
+/// The values of a tensor.
+pub(super) fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("a tensor of floats has floats")
+}
+
+/// The only value of a tensor.
+pub(super) fn scalar(tensor: Tensor<1>) -> f64 {
+    f64::from(values(tensor)[0])
+}
+
+fn perform(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    match call.call.as_str() {
+        "forward" => forward(recorded, call),
+        "train_steps" => train_steps(recorded, call),
+        "encode" => encode(recorded, call),
+        "decode" => decode(recorded, call),
+        "predict" => predict(recorded, call),
+        "generate_from_prior" => generate_from_prior(recorded, call),
+        "compute_joint_nll" | "compute_joint_nll_paper" => joint_nll(recorded, call),
+        "compute_cond_nll" => cond_nll(recorded, call),
+        other => Err(Problem::Todo(format!("call `{other}`"))),
+    }
+}
+
+/// A keyword argument, or its default.
+fn count(kwargs: &Value, key: &str, default: usize) -> Result<usize, Problem> {
+    match kwargs.get(key) {
+        None | Some(Value::Null) => Ok(default),
+        Some(value) => value
+            .as_u64()
+            .map(|v| v as usize)
+            .ok_or_else(|| broken(format!("`{key}` is no count: {value}"))),
+    }
+}
+
+fn flag(kwargs: &Value, key: &str) -> bool {
+    kwargs.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// Refuses arguments that are not understood, so that none is passed over in silence.
+fn only(kwargs: &Value, known: &[&str]) -> Result<(), Problem> {
+    let unknown = kwargs.as_object().into_iter().flatten().find(|(k, _)| !known.contains(&k.as_str()));
+    match unknown {
+        Some((key, _)) => Err(Problem::Todo(format!("argument `{key}`"))),
+        None => Ok(()),
+    }
+}
+
+/// The modalities that an argument names: a name, a list of names, or "all".
+fn subset(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
+    let all = Subset::full(recorded.specs.len());
+    let names: Vec<&str> = match value {
+        None => return Ok(all),
+        Some(Value::String(name)) if name == "all" => return Ok(all),
+        Some(Value::String(name)) => vec![name],
+        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+        Some(other) => return Err(broken(format!("no set of modalities: {other}"))),
+    };
+    Subset::named(&recorded.specs, names).map_err(|error| broken(error.to_string()))
+}
+
+/// The rows of the case that a call is given, as a batch.
+pub(super) fn batch(recorded: &Recorded<'_>, call: &Call) -> Result<Batch, Problem> {
+    let case = recorded.case;
+    let rows: Vec<usize> =
+        call.rows.clone().unwrap_or_else(|| (0..case.description.batch).collect());
+    let index: Vec<i64> = rows.iter().map(|&r| r as i64).collect();
+    let index = Tensor::<1, Int>::from_data(TensorData::new(index, [rows.len()]), &recorded.device);
+    let mut inputs = Vec::new();
+    for spec in &recorded.specs {
+        let input = case.tensor(&format!("input.{}", spec.name))?.rows(&recorded.device);
+        inputs.push(Values::Dense(input.select(0, index.clone())));
+    }
+    let n = recorded.specs.len();
+    let presence = if case.description.incomplete {
+        let masks = recorded
+            .specs
+            .iter()
+            .map(|spec| case.tensor(&format!("mask.{}", spec.name)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let flags: Vec<bool> =
+            rows.iter().flat_map(|&r| masks.iter().map(move |m| m.values[r] != 0.0)).collect();
+        Presence::from_flags(&flags, n, &recorded.device).map_err(|e| broken(e.to_string()))?
+    } else {
+        Presence::complete(rows.len(), n, &recorded.device)
+    };
+    let mut batch = Batch::new(inputs, presence).map_err(|error| broken(error.to_string()))?;
+    batch.purpose = if call.mode == "train" { Purpose::Train } else { Purpose::Evaluate };
+    Ok(batch)
+}
+
+/// Where the reference's arguments say that the run stands.
+fn progress(kwargs: &Value) -> Result<Progress, Problem> {
+    let fraction = kwargs.get("batch_ratio").and_then(Value::as_f64).unwrap_or(0.0);
+    Ok(Progress { epoch: count(kwargs, "epoch", 1)?, fraction })
+}
+
+fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["epoch", "batch_ratio"])?;
+    let mut batch = batch(recorded, call)?;
+    batch.progress = progress(&call.kwargs)?;
+    let draws = recorded.forward_draws(call, &batch, &call.noise)?;
+    let loss = recorded.loss(&recorded.model, &batch, draws.clone())?;
+    let mut found = Found { scalars: recorded.scalars(&batch, &loss, draws)?, ..Found::default() };
+    if !call.expected.grads.is_empty() || !call.expected.grad_none.is_empty() {
+        let gradients = (loss.total * recorded.reduction(&batch)).backward();
+        found.grads = read_gradients(recorded, &gradients);
+    }
+    Ok(found)
+}
+
+/// The gradients of all parameters under the names of the case, those of tied ones added up.
+fn read_gradients(recorded: &Recorded<'_>, gradients: &Gradients) -> BTreeMap<String, Option<Vec<f32>>> {
+    struct Read<'a> {
+        layout: &'a Layout,
+        gradients: &'a Gradients,
+        path: Vec<String>,
+        found: BTreeMap<String, Option<Vec<f32>>>,
+    }
+    impl ModuleVisitor for Read<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let WeightName { name, transposed } = self.layout.name(&self.path.join("."));
+            let gradient = param.val().grad(self.gradients).map(|gradient| {
+                values(if transposed { gradient.swap_dims(0, 1) } else { gradient })
+            });
+            self.found.insert(name, gradient);
+        }
+    }
+    let mut read =
+        Read { layout: &recorded.layout, gradients, path: Vec::new(), found: BTreeMap::new() };
+    recorded.model.visit(&mut read);
+    let mut found = read.found;
+    for group in &recorded.case.description.tied_parameters {
+        let sum = group.iter().filter_map(|name| found.get(name).cloned().flatten()).reduce(
+            |mut sum, gradient| {
+                sum.iter_mut().zip(gradient).for_each(|(s, g)| *s += g);
+                sum
+            },
+        );
+        for name in group {
+            found.insert(name.clone(), sum.clone());
+        }
+    }
+    found
+}
+
+fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    let kwargs = &call.kwargs;
+    only(kwargs, &["steps", "optimizer", "lr", "betas", "eps", "forward"])?;
+    if kwargs.get("optimizer").and_then(Value::as_str) != Some("Adam") {
+        return Err(Problem::Todo(format!("optimizer {:?}", kwargs.get("optimizer"))));
+    }
+    if !recorded.case.description.tied_parameters.is_empty() {
+        return Err(Problem::Todo("optimiser steps of tied parameters".into()));
+    }
+    let number = |value: Option<&Value>, default: f64| value.and_then(Value::as_f64).unwrap_or(default);
+    let beta = |i: usize, default: f64| number(kwargs.get("betas").and_then(|b| b.get(i)), default);
+    let steps = count(kwargs, "steps", 1)?;
+    let mut batch = batch(recorded, call)?;
+    batch.progress = progress(kwargs.get("forward").unwrap_or(&Value::Null))?;
+    let mut optimizer = AdamConfig::new()
+        .with_beta_1(beta(0, 0.9) as f32)
+        .with_beta_2(beta(1, 0.999) as f32)
+        .with_epsilon(number(kwargs.get("eps"), 1e-8) as f32)
+        .init();
+    let mut model: Model = recorded.model.clone();
+    let mut found = Found::default();
+    let per_step = call.noise.len() / steps.max(1);
+    for step in 0..steps {
+        let noise = &call.noise[step * per_step..(step + 1) * per_step];
+        let draws = recorded.forward_draws(call, &batch, noise)?;
+        let loss = recorded.loss(&model, &batch, draws)?.total * recorded.reduction(&batch);
+        found.scalars.insert(format!("loss.{step}"), scalar(loss.clone()));
+        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        model = optimizer.step(number(kwargs.get("lr"), 1e-3), model, gradients);
+    }
+    Ok(found)
+}
+
+/// Latent values as `encode` of the reference returns them.
+fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent, Problem> {
+    let given = subset(recorded, call.kwargs.get("cond_mod"))?;
+    let n = count(&call.kwargs, "N", 1)?;
+    let draws = if flag(&call.kwargs, "return_mean") { Draws::Mean } else { Draws::Samples(n) };
+    let mut noise = Noise::recorded(recorded.encode_draws(call, batch, n)?);
+    let mut latent = recorded.model.encode(batch, given, draws, &mut noise);
+    if noise.remaining() > 0 {
+        return Err(broken(format!("{} recorded draws were not used", noise.remaining())));
+    }
+    if draws == Draws::Mean {
+        let tile = |z: &mut Tensor<3>| *z = z.clone().repeat(&[n, 1, 1]);
+        latent.levels.iter_mut().for_each(tile);
+        latent.private.iter_mut().for_each(|(_, z)| tile(z));
+    }
+    Ok(latent)
+}
+
+fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["cond_mod", "N", "return_mean", "flatten", "ignore_incomplete"])?;
+    let batch = batch(recorded, call)?;
+    let latent = latent(recorded, call, &batch)?;
+    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
+    for (i, z) in latent.levels.iter().enumerate() {
+        tensors.insert(format!("all_z.z_{}", i + 1), values(z.clone()));
+    }
+    for (name, z) in &latent.private {
+        tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
+    }
+    Ok(Found { tensors, ..Found::default() })
+}
+
+/// The decoder's outputs of all targets under their names.
+fn reconstructions(recorded: &Recorded<'_>, latent: &Latent, targets: Subset) -> Found {
+    let outputs = recorded.model.decode(latent, targets);
+    let names = targets.iter().map(|m| format!("recon.{}", recorded.specs[m].name));
+    Found { tensors: names.zip(outputs.into_iter().map(values)).collect(), ..Found::default() }
+}
+
+fn predict(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["cond_mod", "gen_mod", "N", "flatten", "ignore_incomplete", "return_mean"])?;
+    let latent = latent(recorded, call, &batch(recorded, call)?)?;
+    let targets = subset(recorded, call.kwargs.get("gen_mod"))?;
+    Ok(reconstructions(recorded, &latent, targets))
+}
+
+fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["modalities"])?;
+    let names = call.embedding.as_ref().ok_or_else(|| broken("`embedding` is missing"))?;
+    let array = |name: &Value| {
+        let name = name.as_str().ok_or_else(|| broken("`embedding` names no tensor"))?;
+        Ok::<_, Problem>(recorded.case.tensor(name)?.rows(&recorded.device).unsqueeze_dim::<3>(0))
+    };
+    let z = names.get("z").ok_or_else(|| broken("`embedding` lacks `z`"))?;
+    let mut private = Vec::new();
+    for spec in &recorded.specs {
+        if let Some(name) = names.get("modalities_z").and_then(|z| z.get(spec.name.as_str())) {
+            let name_of: ModalityName = spec.name.clone();
+            private.push((name_of, array(name)?));
+        }
+    }
+    let latent = Latent { levels: vec![array(z)?], private };
+    Ok(reconstructions(recorded, &latent, subset(recorded, call.kwargs.get("modalities"))?))
+}
+
+fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["n_samples"])?;
+    let rows = count(&call.kwargs, "n_samples", 1)?;
+    let mut noise = Noise::recorded(recorded.prior_draws(call, rows)?);
+    let latent = recorded.model.prior(rows, &recorded.device, &mut noise);
+    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
+    for (name, z) in &latent.private {
+        tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
+    }
+    Ok(Found { tensors, ..Found::default() })
+}
+
+fn joint_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["K", "batch_size_K"])?;
+    let batch = batch(recorded, call)?;
+    let samples = count(&call.kwargs, "K", 1000)?;
+    let query = LikelihoodQuery {
+        given: None,
+        targets: Subset::full(recorded.specs.len()),
+        samples,
+        // One chunk, as the noise was recorded.
+        max_rows: samples * batch.rows(),
+    };
+    let mut noise = Noise::recorded(recorded.likelihood_draws(call, &batch, None, samples)?);
+    let estimate = recorded.model.log_likelihood(&batch, &query, &mut noise);
+    let nll = -scalar(estimate.log_likelihood.sum());
+    Ok(Found { scalars: BTreeMap::from([("nll".into(), nll)]), ..Found::default() })
+}
+
+fn cond_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
+    only(&call.kwargs, &["subset", "pred_mods", "k_iwae"])?;
+    let batch = batch(recorded, call)?;
+    let given = subset(recorded, call.kwargs.get("subset"))?;
+    let samples = count(&call.kwargs, "k_iwae", 1000)?;
+    let mut found = Found::default();
+    for target in subset(recorded, call.kwargs.get("pred_mods"))?.iter() {
+        let query = LikelihoodQuery {
+            given: Some(given),
+            targets: Subset::single(target),
+            samples,
+            max_rows: samples * batch.rows(),
+        };
+        let draws = recorded.likelihood_draws(call, &batch, Some(target), samples)?;
+        let mut noise = Noise::recorded(draws);
+        let estimate = recorded.model.log_likelihood(&batch, &query, &mut noise);
+        let name = format!("cnll.{}", recorded.specs[target].name);
+        found.scalars.insert(name, -scalar(estimate.log_likelihood.mean()));
+    }
+    Ok(found)
+}
+
+/// Puts the weights of the case into a model.
+pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, Problem> {
+    struct Load<'a> {
+        case: &'a Case,
+        layout: &'a Layout,
+        path: Vec<String>,
+        used: Vec<String>,
+        problems: Vec<String>,
+    }
+    impl ModuleMapper for Load<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            let path = self.path.join(".");
+            let WeightName { name, transposed } = self.layout.name(&path);
+            let Some(array) = self.case.weights.get(&name) else {
+                self.problems.push(format!("no weight `{name}` for parameter `{path}`"));
+                return param;
+            };
+            self.used.push(name.clone());
+            let mut expected = param.lazy_shape().to_vec();
+            if transposed {
+                expected.reverse();
+            }
+            if expected != array.shape {
+                self.problems.push(format!("`{name}`: {:?} is not {expected:?}", array.shape));
+                return param;
+            }
+            let data = TensorData::new(array.values.clone(), array.shape.clone());
+            param.map(|old| {
+                let new = Tensor::<D>::from_data(data, &old.device());
+                let new = if transposed { new.swap_dims(0, 1) } else { new };
+                new.set_require_grad(old.is_require_grad())
+            })
+        }
+    }
+    let mut load =
+        Load { case, layout, path: Vec::new(), used: Vec::new(), problems: Vec::new() };
+    let model = model.map(&mut load);
+    for name in case.weights.keys() {
+        if !load.used.contains(name) {
+            load.problems.push(format!("weight `{name}` has no place in the model"));
+        }
+    }
+    if load.problems.is_empty() { Ok(model) } else { Err(broken(load.problems.join("; "))) }
+}
