@@ -1,0 +1,299 @@
+//! What can go wrong with data.
+
+use std::{io, path::PathBuf};
+
+/// A result whose error is [`DataError`].
+pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// Why data could not be read, split or prepared.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// Neither the name of an embedded data set nor an existing path.
+    #[error("`{name}` is neither an embedded data set ({known}) nor an existing file or folder")]
+    UnknownSource {
+        /// What was given.
+        name: String,
+        /// The embedded data sets.
+        known: String,
+    },
+    /// The operating system refused.
+    #[error("`{path}` cannot be read: {cause}")]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The operating system refused.
+    #[error("`{path}` cannot be written: {cause}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file of a kind that is not read here.
+    #[error("`{path}`: expected {expected}, found another kind of file")]
+    UnsupportedFile {
+        /// The file.
+        path: PathBuf,
+        /// The kinds that are read.
+        expected: &'static str,
+    },
+    /// A file without data.
+    #[error("`{path}` is empty: {reason}")]
+    EmptyFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is missing.
+        reason: &'static str,
+    },
+    /// A truncated, damaged or foreign file.
+    #[error("`{path}` is not a valid {format} file: {reason}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should be.
+        format: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A cell of a table that does not hold what it should.
+    #[error("`{path}`, line {line}, column `{column}`: expected {expected}, found `{found}`")]
+    Cell {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1, the header included.
+        line: u64,
+        /// The column's name.
+        column: String,
+        /// What it should hold.
+        expected: &'static str,
+        /// What it holds.
+        found: String,
+    },
+    /// An infinite value in an array.
+    #[error("`{path}`, row {row}, value {value}: expected a finite number or NaN, found `{found}`")]
+    Infinite {
+        /// The file.
+        path: PathBuf,
+        /// The row, from 0.
+        row: usize,
+        /// Place of the value in the flattened row, from 0.
+        value: usize,
+        /// What it holds.
+        found: f32,
+    },
+    /// A value that the likelihood of its modality cannot have.
+    #[error("modality `{modality}`, row `{row}`: expected {expected}, found `{found}`")]
+    Value {
+        /// The modality.
+        modality: String,
+        /// Identifier of the row.
+        row: String,
+        /// What the likelihood takes.
+        expected: &'static str,
+        /// What was found.
+        found: f32,
+    },
+    /// Values of a type that is not read here.
+    #[error("`{path}`: expected values of type {expected}, found `{found}`")]
+    Type {
+        /// The file, and the array in it.
+        path: String,
+        /// The types that are read.
+        expected: &'static str,
+        /// The type in the file.
+        found: String,
+    },
+    /// A column that a table lacks.
+    #[error("`{path}` has no column `{column}`; it has {known}")]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// The column that was looked for.
+        column: String,
+        /// The columns that exist.
+        known: String,
+    },
+    /// Two columns of one name.
+    #[error("`{path}`: column `{column}` is given twice; is the header line missing?")]
+    DuplicateColumn {
+        /// The file.
+        path: PathBuf,
+        /// The name.
+        column: String,
+    },
+    /// A file of labels or splits with several candidate columns.
+    #[error(
+        "`{path}`: expected one column besides the identifiers, found {found}; name one in a manifest"
+    )]
+    AmbiguousColumn {
+        /// The file.
+        path: PathBuf,
+        /// The columns.
+        found: String,
+    },
+    /// An array that a file lacks, or one of several that must be named.
+    #[error("`{path}`: expected {expected}, found the arrays {found}")]
+    Array {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        expected: String,
+        /// The arrays of the file.
+        found: String,
+    },
+    /// Two files for one modality.
+    #[error("modality `{modality}` is given twice: `{first}` and `{second}`")]
+    DuplicateModality {
+        /// The name.
+        modality: String,
+        /// The first file.
+        first: PathBuf,
+        /// The second file.
+        second: PathBuf,
+    },
+    /// An identifier given twice in one file.
+    #[error("`{path}`: identifier `{id}` is given twice")]
+    DuplicateId {
+        /// The file or folder.
+        path: PathBuf,
+        /// The identifier.
+        id: String,
+    },
+    /// Files of different length, and no identifiers to join them by.
+    #[error(
+        "`{first}` has {first_rows} rows and `{second}` has {second_rows}; \
+         files without an `id` column must have the same rows"
+    )]
+    RowCounts {
+        /// One file.
+        first: PathBuf,
+        /// Its rows.
+        first_rows: usize,
+        /// Another file.
+        second: PathBuf,
+        /// Its rows.
+        second_rows: usize,
+    },
+    /// Rows cannot be matched, since only some files say which row is which.
+    #[error(
+        "`{with}` has identifiers and `{without}` has none: rows can only be joined if all files have them"
+    )]
+    MixedIds {
+        /// A file with identifiers.
+        with: PathBuf,
+        /// A file without.
+        without: PathBuf,
+    },
+    /// Images of different size in one folder.
+    #[error(
+        "`{path}` is {found}, and `{first}` is {expected}: \
+         all images of a modality must have one size"
+    )]
+    ImageSize {
+        /// The image that differs.
+        path: PathBuf,
+        /// Its size.
+        found: String,
+        /// The first image of the folder.
+        first: PathBuf,
+        /// The size of the first.
+        expected: String,
+    },
+    /// Values of another shape than expected.
+    #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]
+    Shape {
+        /// The modality.
+        modality: String,
+        /// Its file.
+        path: PathBuf,
+        /// The shape that was expected.
+        expected: String,
+        /// The shape that was found.
+        found: String,
+    },
+    /// A manifest that does not parse.
+    #[error("manifest `{path}`{line}: {reason}")]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// `, line N` where it is known.
+        line: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A setting out of its range.
+    #[error("`{field}`: expected {expected}, found `{found}`")]
+    Config {
+        /// The setting.
+        field: String,
+        /// What is possible.
+        expected: String,
+        /// What was given.
+        found: String,
+    },
+    /// Rows that observe nothing.
+    #[error("row `{first}` observes no modality; there are {count} such rows")]
+    EmptyRows {
+        /// Identifier of the first such row.
+        first: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// Rows without a label, where others have one.
+    #[error("`{path}` has no label for row `{first}`; {count} rows lack one")]
+    MissingLabels {
+        /// The file of the labels.
+        path: PathBuf,
+        /// Identifier of the first row without.
+        first: String,
+        /// How many there are.
+        count: usize,
+    },
+    /// A modality that nothing can be learned about.
+    #[error("modality `{modality}`: no row of the training split observes it")]
+    Unobserved {
+        /// The modality.
+        modality: String,
+    },
+    /// No rows are left.
+    #[error("the training split has no rows: {reason}")]
+    NoRows {
+        /// Why.
+        reason: String,
+    },
+    /// A row that does not exist.
+    #[error("row {row} was asked for, the data has {rows}")]
+    Row {
+        /// The row asked for.
+        row: usize,
+        /// How many there are.
+        rows: usize,
+    },
+    /// Class-dependent missingness without classes.
+    #[error("`missing.pattern` is `class_dependent`, and the data has no labels")]
+    NoLabels,
+    /// A standardisation that belongs to other data.
+    #[error("standardisation of modality `{modality}`: expected {expected}, found {found}")]
+    Standardisation {
+        /// The modality.
+        modality: String,
+        /// What the data says.
+        expected: String,
+        /// What the standardisation says.
+        found: String,
+    },
+    /// A modality's name, shape or likelihood is invalid.
+    #[error(transparent)]
+    Core(#[from] multivae_core::Error),
+}
+
+/// Names in backticks, joined by commas.
+pub(crate) fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+    names.into_iter().map(|n| format!("`{}`", n.as_ref())).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,417 @@
+//! Rows in memory.
+
+use std::{collections::HashSet, path::Path, sync::Arc};
+
+use burn::tensor::{Device, Tensor, TensorData};
+use multivae_core::{
+    batch::{Batch, Presence, Values},
+    dataset::{Dataset, DatasetError},
+    modality::{self, ModalitySpec},
+    subset::Subset,
+};
+use rayon::prelude::*;
+
+use crate::error::{DataError, Result};
+
+/// Values above which a batch is gathered by several threads: below, waking them costs more.
+const PARALLEL: usize = 1 << 18;
+
+/// The values of one modality, row by row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Storage {
+    /// The values themselves.
+    Floats(Vec<f32>),
+    /// Images as they come from files, a quarter of the memory: a byte `b` is the value `b / 255`.
+    Bytes(Vec<u8>),
+}
+
+impl Storage {
+    /// How many values there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Floats(values) => values.len(),
+            Self::Bytes(values) => values.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes values `from..from + out.len()` to `out`.
+    pub(crate) fn read(&self, from: usize, out: &mut [f32]) {
+        let range = from..from + out.len();
+        match self {
+            Self::Floats(values) => out.copy_from_slice(&values[range]),
+            Self::Bytes(values) => {
+                for (out, &byte) in out.iter_mut().zip(&values[range]) {
+                    *out = f32::from(byte) / 255.0;
+                }
+            }
+        }
+    }
+}
+
+impl From<Vec<f32>> for Storage {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Floats(values)
+    }
+}
+
+impl From<Vec<u8>> for Storage {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Bytes(bytes)
+    }
+}
+
+/// Rows of several modalities in memory: cheap to clone, and cheap to select rows from, since
+/// selections share the values.
+#[derive(Clone, Debug)]
+pub struct MemoryDataset {
+    specs: Arc<[ModalitySpec]>,
+    values: Vec<Arc<Storage>>,
+    labels: Option<Arc<[i64]>>,
+    label_names: Option<Arc<[String]>>,
+    ids: Option<Arc<[String]>>,
+    /// The stored row of each row.
+    rows: Arc<[usize]>,
+    /// The observed modalities of each row.
+    presence: Arc<[Subset]>,
+}
+
+impl MemoryDataset {
+    /// Complete rows: each modality with its values, `rows * features` of them.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Shape`] if the values of a modality are not whole rows, or not as many rows as
+    /// those of the first; [`DataError::Core`] if the modalities are invalid.
+    pub fn new(modalities: Vec<(ModalitySpec, Storage)>) -> Result<Self> {
+        let (specs, values): (Vec<_>, Vec<_>) = modalities.into_iter().unzip();
+        modality::check_all(&specs)?;
+        let rows = values[0].len() / specs[0].features();
+        for (spec, values) in specs.iter().zip(&values) {
+            if values.len() != rows * spec.features() {
+                return Err(DataError::Shape {
+                    modality: spec.name.to_string(),
+                    path: "memory".into(),
+                    expected: format!("{rows} rows of {} values", spec.features()),
+                    found: format!("{} values", values.len()),
+                });
+            }
+        }
+        Ok(Self {
+            presence: vec![Subset::full(specs.len()); rows].into(),
+            specs: specs.into(),
+            values: values.into_iter().map(Arc::new).collect(),
+            labels: None,
+            label_names: None,
+            ids: None,
+            rows: (0..rows).collect(),
+        })
+    }
+
+    /// The same with a class label for each row, in this data set's order.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::RowCounts`].
+    pub fn with_labels(mut self, labels: Vec<i64>) -> Result<Self> {
+        self.check_rows("labels", labels.len())?;
+        self.labels = Some(self.scatter(labels, 0));
+        Ok(self)
+    }
+
+    /// The same with names of the classes: label `i` is called `names[i]`.
+    pub fn with_label_names(mut self, names: Vec<String>) -> Self {
+        self.label_names = Some(names.into());
+        self
+    }
+
+    /// The same with an identifier for each row, in this data set's order.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::RowCounts`], [`DataError::DuplicateId`].
+    pub fn with_ids(mut self, ids: Vec<String>) -> Result<Self> {
+        self.check_rows("identifiers", ids.len())?;
+        let mut seen = HashSet::new();
+        if let Some(id) = ids.iter().find(|id| !seen.insert(*id)) {
+            return Err(DataError::DuplicateId { path: "memory".into(), id: id.clone() });
+        }
+        self.ids = Some(self.scatter(ids, String::new()));
+        Ok(self)
+    }
+
+    /// The same with fewer observed modalities: row `i` observes `presence[i]`.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::RowCounts`]; [`DataError::Config`] if a row would observe what it lacks now.
+    pub fn with_presence(mut self, presence: Vec<Subset>) -> Result<Self> {
+        self.check_rows("presence", presence.len())?;
+        for (row, (new, old)) in presence.iter().zip(self.presence.iter()).enumerate() {
+            if new.iter().any(|m| !old.contains(m)) {
+                return Err(DataError::Config {
+                    field: format!("presence of row {row}"),
+                    expected: format!("a part of the modalities {old}"),
+                    found: new.to_string(),
+                });
+            }
+        }
+        self.presence = presence.into();
+        Ok(self)
+    }
+
+    /// The given rows, in the given order; the values are shared.
+    ///
+    /// # Panics
+    ///
+    /// If a row does not exist.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        Self {
+            rows: rows.iter().map(|&row| self.rows[row]).collect(),
+            presence: rows.iter().map(|&row| self.presence[row]).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The rows that observe every modality.
+    pub fn complete_cases(&self) -> Self {
+        let all = self.specs.len();
+        let rows: Vec<_> = (0..self.len()).filter(|&row| self.presence[row].len() == all).collect();
+        self.select(&rows)
+    }
+
+    /// Names of the classes, where the data names them: label `i` is called `label_names()[i]`.
+    pub fn label_names(&self) -> Option<&[String]> {
+        self.label_names.as_deref()
+    }
+
+    /// The labels of all rows, where there are labels.
+    pub fn labels(&self) -> Option<Vec<i64>> {
+        let labels = self.labels.as_deref()?;
+        Some(self.rows.iter().map(|&row| labels[row]).collect())
+    }
+
+    /// Place of each row in the data as it was read, from 0.
+    pub fn stored_rows(&self) -> &[usize] {
+        &self.rows
+    }
+
+    /// The values of one modality, `[rows, features]` flattened; 0 where it is missing.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such modality.
+    pub fn values(&self, modality: usize) -> Vec<f32> {
+        let rows: Vec<_> = (0..self.len()).collect();
+        self.gather(modality, &rows)
+    }
+
+    /// Values of one modality by stored row, shared between selections.
+    pub(crate) fn storage(&self, modality: usize) -> &Arc<Storage> {
+        &self.values[modality]
+    }
+
+    /// The same rows over other values.
+    pub(crate) fn with_storage(mut self, values: Vec<Arc<Storage>>) -> Self {
+        debug_assert!(values.iter().zip(&self.values).all(|(a, b)| a.len() == b.len()));
+        self.values = values;
+        self
+    }
+
+    /// Values of the given rows; 0 where the modality is missing.
+    fn gather(&self, modality: usize, rows: &[usize]) -> Vec<f32> {
+        let features = self.specs[modality].features();
+        let storage = &*self.values[modality];
+        let mut out = vec![0.0; rows.len() * features];
+        let fill = |(out, &row): (&mut [f32], &usize)| {
+            if self.presence[row].contains(modality) {
+                storage.read(self.rows[row] * features, out);
+            }
+        };
+        if out.len() < PARALLEL {
+            out.chunks_exact_mut(features).zip(rows).for_each(fill);
+        } else {
+            // Whole rows to a task, and not so few that handing them out is most of the work.
+            out.par_chunks_exact_mut(features)
+                .with_min_len((PARALLEL / 8).div_ceil(features))
+                .zip(rows)
+                .for_each(fill);
+        }
+        out
+    }
+
+    /// Values given in the order of this data set's rows, put where their rows are stored.
+    fn scatter<T: Clone>(&self, values: Vec<T>, filler: T) -> Arc<[T]> {
+        let stored = self.values[0].len() / self.specs[0].features();
+        let mut out = vec![filler; stored];
+        for (&row, value) in self.rows.iter().zip(values) {
+            out[row] = value;
+        }
+        out.into()
+    }
+
+    fn check_rows(&self, what: &str, rows: usize) -> Result<()> {
+        if rows == self.len() {
+            return Ok(());
+        }
+        Err(DataError::RowCounts {
+            first: Path::new("memory").into(),
+            first_rows: self.len(),
+            second: Path::new(what).into(),
+            second_rows: rows,
+        })
+    }
+}
+
+impl Dataset for MemoryDataset {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.specs
+    }
+
+    fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+        if let Some(&row) = rows.iter().find(|&&row| row >= self.len()) {
+            return Err(DataError::Row { row, rows: self.len() }.into());
+        }
+        let values = self
+            .specs
+            .iter()
+            .enumerate()
+            .map(|(m, spec)| {
+                let data = TensorData::new(self.gather(m, rows), [rows.len(), spec.features()]);
+                Values::Dense(Tensor::from_data(data, device))
+            })
+            .collect();
+        let presence = rows.iter().map(|&row| self.presence[row]).collect();
+        let presence = Presence::new(presence, self.specs.len(), device);
+        let mut batch = Batch::new(values, presence)?;
+        if let Some(labels) = self.labels.as_deref() {
+            batch.labels = Some(rows.iter().map(|&row| labels[self.rows[row]]).collect());
+        }
+        Ok(batch)
+    }
+
+    fn presence(&self, row: usize) -> Subset {
+        self.presence[row]
+    }
+
+    fn label(&self, row: usize) -> Option<i64> {
+        Some(self.labels.as_deref()?[self.rows[row]])
+    }
+
+    fn id(&self, row: usize) -> String {
+        let row = self.rows[row];
+        self.ids.as_deref().map_or_else(|| row.to_string(), |ids| ids[row].clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data() -> MemoryDataset {
+        let spec = |name, features| ModalitySpec::new(name, &[features]).expect("valid");
+        MemoryDataset::new(vec![
+            (spec("a", 2), vec![0.0f32, 1.0, 2.0, 3.0, 4.0, 5.0].into()),
+            (spec("b", 1), vec![0u8, 51, 255].into()),
+        ])
+        .and_then(|data| data.with_labels(vec![7, 8, 9]))
+        .expect("three rows each")
+    }
+
+    fn floats(batch: &Batch, modality: usize) -> Vec<f32> {
+        let values = batch.values[modality].dense().expect("dense").clone();
+        values.into_data().try_into_vec().expect("floats")
+    }
+
+    #[test]
+    fn a_batch_holds_the_rows_asked_for_in_their_order() {
+        let batch = data().batch(&[2, 0, 2], &Device::flex()).expect("rows exist");
+        assert_eq!(floats(&batch, 0), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
+        assert_eq!(floats(&batch, 1), [1.0, 0.0, 1.0]);
+        assert_eq!(batch.labels, Some(vec![9, 7, 9]));
+    }
+
+    #[test]
+    fn a_batch_of_many_rows_equals_its_rows_one_by_one() {
+        let features = 300;
+        let rows = 2 * PARALLEL / features;
+        let values: Vec<f32> = (0..rows * features).map(|i| i as f32).collect();
+        let spec = ModalitySpec::new("a", &[features]).expect("valid");
+        let data = MemoryDataset::new(vec![(spec, values.into())]).expect("whole rows");
+        let order: Vec<_> = (0..rows).rev().collect();
+        let batch = data.batch(&order, &Device::flex()).expect("rows exist");
+        let found = floats(&batch, 0);
+        for (i, &row) in order.iter().enumerate() {
+            assert_eq!(found[i * features], (row * features) as f32);
+            assert_eq!(found[(i + 1) * features - 1], ((row + 1) * features - 1) as f32);
+        }
+    }
+
+    #[test]
+    fn missing_values_are_read_as_zero() {
+        let presence = vec![Subset::full(2), Subset::single(0), Subset::single(1)];
+        let data = data().with_presence(presence.clone()).expect("a part");
+        let batch = data.batch(&[0, 1, 2], &Device::flex()).expect("rows exist");
+        assert_eq!(floats(&batch, 0), [0.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
+        assert_eq!(floats(&batch, 1), [0.0, 0.0, 1.0]);
+        assert_eq!(batch.presence.rows(), presence);
+        assert_eq!(data.incomplete_rows(), 2);
+        assert_eq!(data.complete_cases().stored_rows(), [0]);
+    }
+
+    #[test]
+    fn selections_of_selections_keep_labels_and_numbers_of_the_original_rows() {
+        let data = data().select(&[2, 1]).select(&[1]);
+        assert_eq!((data.len(), data.label(0), data.id(0)), (1, Some(8), "1".into()));
+        assert_eq!(data.values(0), [2.0, 3.0]);
+        let named = data.with_ids(vec!["x".into()]).expect("one row");
+        assert_eq!(named.id(0), "x");
+    }
+
+    #[test]
+    fn a_row_that_does_not_exist_is_refused() {
+        let error = data().batch(&[3], &Device::flex()).expect_err("three rows");
+        assert_eq!(error.to_string(), "row 3 was asked for, the data has 3");
+    }
+
+    #[test]
+    fn a_modality_that_is_missing_cannot_be_observed_again() {
+        let less = data().with_presence(vec![Subset::single(0); 3]).expect("a part");
+        let error = less.with_presence(vec![Subset::full(2); 3]).expect_err("more than there is");
+        assert!(matches!(error, DataError::Config { .. }), "{error}");
+    }
+
+    #[test]
+    fn other_numbers_of_rows_are_refused_with_both() {
+        let error = data().with_labels(vec![1]).expect_err("three rows");
+        assert!(error.to_string().contains("has 3 rows and `labels` has 1"), "{error}");
+        let spec = |name| ModalitySpec::new(name, &[2]).expect("valid");
+        let error = MemoryDataset::new(vec![
+            (spec("a"), vec![0.0f32; 4].into()),
+            (spec("b"), vec![0.0f32; 6].into()),
+        ])
+        .expect_err("2 rows are not 3");
+        assert!(error.to_string().contains("modality `b`"), "{error}");
+    }
+
+    #[test]
+    fn an_identifier_given_twice_is_refused() {
+        let ids = ["x", "y", "x"].map(String::from).to_vec();
+        let error = data().with_ids(ids).expect_err("twice");
+        assert!(matches!(error, DataError::DuplicateId { ref id, .. } if id == "x"), "{error}");
+    }
+
+    #[test]
+    fn data_sets_can_be_shared_between_threads() {
+        fn check<T: Send + Sync + 'static>() {}
+        check::<MemoryDataset>();
+    }
+}
