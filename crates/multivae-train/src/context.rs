@@ -1,0 +1,237 @@
+//! What the parts of one launch share.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Instant,
+};
+
+use burn::{
+    data::dataset::DatasetError,
+    train::{Interrupter, TrainingError},
+};
+
+use crate::{
+    TrainError,
+    config::{ClipConfig, NonFinite},
+    history::Split,
+    report::SharedReport,
+};
+
+/// A handle that ends a run from outside: another thread, a signal handler.
+///
+/// The step at work is finished. The run then ends with
+/// [`Stopped::Interrupted`](crate::Stopped::Interrupted), and can be resumed from its last
+/// checkpoint. Clones are the same handle.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// A handle that has not been used.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Asks the run to end. Only stores a flag, and so may be called from a signal handler.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the run was asked to end.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// What the loader, the steps, the checkpoints and the strategies of one launch share.
+pub(crate) struct Context {
+    /// The run's handle.
+    pub(crate) interrupt: Interrupt,
+    /// The launch's handle.
+    pub(crate) stop: Interrupter,
+    pub(crate) policy: NonFinite,
+    pub(crate) clip: ClipConfig,
+    pub(crate) report: SharedReport,
+    /// Names of the modalities.
+    pub(crate) modalities: Vec<String>,
+    /// Names of the total and the terms.
+    pub(crate) terms: Vec<String>,
+    /// Epochs of the whole run.
+    pub(crate) epochs: usize,
+    state: Mutex<State>,
+    /// The last epoch that ended.
+    completed: AtomicUsize,
+}
+
+/// What changes from step to step.
+struct State {
+    error: Option<TrainError>,
+    epoch: usize,
+    step: usize,
+    /// Steps of the epoch by outcome: made (true) or left out.
+    steps: BTreeMap<bool, usize>,
+    /// What was wrong with the last step that was left out.
+    skipped: Option<Bad>,
+    started: Instant,
+}
+
+/// A value that is not finite.
+#[derive(Clone, Debug)]
+pub(crate) struct Bad {
+    pub(crate) term: String,
+    pub(crate) split: Split,
+    pub(crate) epoch: usize,
+    pub(crate) step: usize,
+    pub(crate) value: f64,
+}
+
+impl Context {
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn new(
+        interrupt: Interrupt,
+        policy: NonFinite,
+        clip: ClipConfig,
+        report: SharedReport,
+        modalities: Vec<String>,
+        terms: Vec<String>,
+        epochs: usize,
+        done: usize,
+    ) -> Self {
+        let state = State {
+            error: None,
+            epoch: done,
+            step: 0,
+            steps: BTreeMap::new(),
+            skipped: None,
+            started: Instant::now(),
+        };
+        Self {
+            interrupt,
+            stop: Interrupter::new(),
+            policy,
+            clip,
+            report,
+            modalities,
+            terms,
+            epochs,
+            state: Mutex::new(state),
+            completed: AtomicUsize::new(done),
+        }
+    }
+
+    /// Ends the launch with an error; the first one counts.
+    pub(crate) fn fail(&self, error: TrainError) {
+        let message = error.to_string();
+        self.state().error.get_or_insert(error);
+        self.stop.fail(TrainingError::Dataset(DatasetError::new(Told(message))));
+    }
+
+    /// Whether the launch has failed.
+    pub(crate) fn failed(&self) -> bool {
+        self.stop.error().is_some()
+    }
+
+    /// The error of the launch.
+    pub(crate) fn take_error(&self) -> Option<TrainError> {
+        self.state().error.take()
+    }
+
+    /// An epoch of training begins; called once a device.
+    pub(crate) fn begin_epoch(&self, epoch: usize) {
+        let mut state = self.state();
+        if state.epoch == epoch {
+            return;
+        }
+        state.epoch = epoch;
+        state.steps.clear();
+        state.started = Instant::now();
+        drop(state);
+        self.report.with(|report| report.epoch_started(epoch, self.epochs));
+    }
+
+    /// An epoch has ended; how many seconds it took.
+    pub(crate) fn end_epoch(&self, epoch: usize) -> f64 {
+        self.completed.store(epoch, Ordering::SeqCst);
+        self.state().started.elapsed().as_secs_f64()
+    }
+
+    /// The epoch at work, or the last one.
+    pub(crate) fn epoch(&self) -> usize {
+        self.state().epoch
+    }
+
+    /// The last epoch that ended.
+    pub(crate) fn completed(&self) -> usize {
+        self.completed.load(Ordering::SeqCst)
+    }
+
+    /// A step of training begins. Passes a request to end on to burn-train, which asks after
+    /// every step.
+    pub(crate) fn begin_step(&self, step: usize) {
+        self.state().step = step;
+        self.pass_on_interrupt();
+    }
+
+    /// The step of training at work.
+    pub(crate) fn step(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.epoch, state.step)
+    }
+
+    pub(crate) fn pass_on_interrupt(&self) {
+        if self.interrupt.is_stopped() && !self.stop.should_stop() {
+            self.stop.stop(Some("asked to end"));
+        }
+    }
+
+    /// A step of training was made.
+    pub(crate) fn step_made(&self) {
+        *self.state().steps.entry(true).or_default() += 1;
+    }
+
+    /// A value is not finite: ends the launch, or notes that the step is left out.
+    pub(crate) fn not_finite(&self, bad: Bad) {
+        if self.policy != NonFinite::Skip {
+            self.fail(self.error_of(bad));
+            return;
+        }
+        let message = self.error_of(bad.clone()).to_string();
+        tracing::warn!("{message}: left out");
+        self.report.with(|report| report.event(&format!("{message}: left out")));
+        if bad.split == Split::Train {
+            let mut state = self.state();
+            *state.steps.entry(false).or_default() += 1;
+            state.skipped = Some(bad);
+        }
+    }
+
+    /// Ends the launch if the epoch had no step that was made: the weights are past saving.
+    pub(crate) fn check_epoch(&self) {
+        let state = self.state();
+        let none_made = !state.steps.contains_key(&true);
+        let bad = state.skipped.clone().filter(|_| none_made);
+        drop(state);
+        if let Some(bad) = bad {
+            self.fail(self.error_of(bad));
+        }
+    }
+
+    fn error_of(&self, bad: Bad) -> TrainError {
+        let last = bad.term.rsplit('/').next().unwrap_or_default();
+        let modality = self.modalities.iter().find(|name| *name == last).cloned();
+        let Bad { term, split, epoch, step, value } = bad;
+        TrainError::NotFinite { term, modality, split, epoch, step, value }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no thread panics while it holds the state")
+    }
+}
+
+/// An error that the context holds, for burn-train's log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Told(pub(crate) String);

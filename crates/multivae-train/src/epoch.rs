@@ -1,0 +1,164 @@
+//! What happens after an epoch.
+//!
+//! The strategies have no state: they ask the history every time, so that a resumed run decides
+//! as one that never stopped.
+
+use std::{
+    error::Error,
+    sync::{Arc, Mutex},
+};
+
+use burn::train::{
+    EarlyStoppingStrategy,
+    checkpoint::{CheckpointingAction, CheckpointingStrategy},
+    metric::store::{Aggregate, EventStoreClient, Split as BurnSplit},
+};
+
+use crate::{
+    TrainError,
+    config::{EarlyStopping, TrainConfig},
+    context::Context,
+    fit::Kept,
+    history::{History, Split},
+    report::Summary,
+    terms::LOSS,
+    vault::{Collector, Fingerprint, Header},
+};
+
+/// A function of the caller that is called after every epoch with the model in validation form,
+/// the epoch and what was measured so far.
+pub type OnEpoch<M> =
+    Box<dyn FnMut(&M, usize, &History) -> Result<(), Box<dyn Error + Send + Sync>> + Send>;
+
+/// By what a stage is judged.
+#[derive(Clone, Debug)]
+pub(crate) struct Judge {
+    pub(crate) history: History,
+    /// The split whose loss decides.
+    pub(crate) split: Split,
+    /// The epochs of the stage are those after `from`, up to `to`.
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) early_stopping: Option<EarlyStopping>,
+}
+
+impl Judge {
+    /// The best epoch of the stage up to `epoch`.
+    pub(crate) fn best(&self, epoch: usize) -> Option<usize> {
+        self.history.best(LOSS, self.split, self.from + 1..=epoch)
+    }
+
+    /// Whether training ends early with `epoch`.
+    pub(crate) fn is_over(&self, epoch: usize) -> bool {
+        let Some(stop) = &self.early_stopping else { return false };
+        // Only an epoch that was measured can disappoint.
+        if self.history.get(epoch, self.split, LOSS).is_none() {
+            return false;
+        }
+        let (mut lowest, mut improved) = (f64::INFINITY, self.from);
+        for (e, value) in self.history.values(LOSS, self.split, self.from + 1..=epoch) {
+            if value < lowest - stop.min_delta {
+                (lowest, improved) = (value, e);
+            }
+        }
+        epoch - improved >= stop.patience
+    }
+}
+
+/// Decides whether an epoch is written.
+pub(crate) struct Keep {
+    pub(crate) judge: Judge,
+    pub(crate) every: usize,
+    pub(crate) run: Fingerprint,
+    pub(crate) collector: Arc<Collector>,
+    pub(crate) context: Arc<Context>,
+}
+
+impl Keep {
+    pub(crate) fn new(
+        config: &TrainConfig,
+        judge: Judge,
+        run: Fingerprint,
+        collector: Arc<Collector>,
+        context: Arc<Context>,
+    ) -> Self {
+        Self { judge, every: config.checkpoint_every, run, collector, context }
+    }
+}
+
+impl CheckpointingStrategy for Keep {
+    fn checkpointing(
+        &mut self,
+        epoch: usize,
+        store: &EventStoreClient,
+    ) -> Vec<CheckpointingAction> {
+        // The history is written on the store's thread: its answer comes after all of the epoch.
+        store.find_metric(LOSS, epoch, Aggregate::Mean, &BurnSplit::Train);
+        self.context.check_epoch();
+        if self.context.failed() {
+            return Vec::new();
+        }
+        let best = self.judge.best(epoch);
+        let last = epoch == self.judge.to || self.judge.is_over(epoch);
+        if !(epoch.is_multiple_of(self.every) || last || best == Some(epoch)) {
+            return Vec::new();
+        }
+        self.collector.announce(Header::new(epoch, self.judge.from, best, self.run.clone()));
+        vec![CheckpointingAction::Save]
+    }
+}
+
+/// Reports the epoch, calls the caller and decides whether training ends.
+pub(crate) struct AfterEpoch<M> {
+    pub(crate) judge: Judge,
+    pub(crate) context: Arc<Context>,
+    pub(crate) kept: Kept<M>,
+    pub(crate) on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
+}
+
+impl<M> Clone for AfterEpoch<M> {
+    fn clone(&self) -> Self {
+        Self {
+            judge: self.judge.clone(),
+            context: self.context.clone(),
+            kept: self.kept.clone(),
+            on_epoch: self.on_epoch.clone(),
+        }
+    }
+}
+
+impl<M: Send> AfterEpoch<M> {
+    fn call(&self, epoch: usize) {
+        let kept = self.kept.lock().expect("no thread panics while it holds the model").take();
+        let (Some(model), Some(call)) = (kept, &self.on_epoch) else { return };
+        let mut call = call.lock().expect("a panic of the callback ends the run");
+        if let Err(source) = call(&model, epoch, &self.judge.history) {
+            self.context.fail(TrainError::Callback { epoch, source });
+        }
+    }
+}
+
+impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
+    fn should_stop(&mut self, epoch: usize, _: &EventStoreClient) -> bool {
+        let context = &self.context;
+        if context.failed() {
+            return true;
+        }
+        let history = &self.judge.history;
+        let seconds = context.end_epoch(epoch);
+        context.report.with(|report| {
+            report.epoch_finished(&Summary {
+                epoch,
+                epochs: context.epochs,
+                train: history.terms(epoch, Split::Train),
+                valid: history.terms(epoch, Split::Valid),
+                rate: history.rate(epoch),
+                best: self.judge.best(epoch) == Some(epoch),
+                seconds,
+            });
+        });
+        self.call(epoch);
+        context.pass_on_interrupt();
+        context.stop.should_stop() || self.judge.is_over(epoch)
+    }
+}

@@ -1,0 +1,275 @@
+//! Any model as a learner's model.
+
+use std::{
+    fmt::{self, Display},
+    sync::{Arc, Mutex},
+};
+
+use burn::{
+    lr_scheduler::module_lr_scheduler::ModuleLearningRate,
+    module::{
+        Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
+        Param,
+    },
+    optim::{GradientsParams, ModuleOptimizer},
+    tensor::{Device, Tensor},
+    train::{InferenceStep, TrainOutput, TrainStep},
+};
+use multivae_core::{
+    model::{Loss, MultimodalVae},
+    noise::Noise,
+};
+
+use crate::{
+    TrainError,
+    config::{ClipConfig, NonFinite},
+    context::{Bad, Context},
+    history::Split,
+    rows::{Check, Step},
+    terms::{self, LOSS, Terms},
+};
+
+/// Name of the gradient's norm among the terms.
+const GRADIENT: &str = "gradient";
+
+/// Where the model of the last validation is kept.
+pub(crate) type Kept<M> = Arc<Mutex<Option<M>>>;
+
+/// A model with the steps that burn-train asks for. It adds nothing to the paths of parameters:
+/// a bare model reads its records, and the other way round.
+#[derive(Clone)]
+pub(crate) struct Fit<M> {
+    pub(crate) model: M,
+    context: Arc<Context>,
+    kept: Kept<M>,
+}
+
+impl<M: MultimodalVae> Fit<M> {
+    pub(crate) fn new(model: M, context: Arc<Context>, kept: Kept<M>) -> Self {
+        Self { model, context, kept }
+    }
+
+    /// The objective with its values, if all of them are finite.
+    fn evaluate(&self, step: &Step, split: Split, epoch: usize) -> Option<(Loss, Vec<f64>)> {
+        let loss = self.model.loss(&step.batch, &mut Noise::of(&step.batch));
+        let found = || std::iter::once(LOSS).chain(loss.terms.iter().map(|(name, _)| &**name));
+        if !found().eq(self.context.terms.iter().map(String::as_str)) {
+            self.context.fail(TrainError::Terms {
+                expected: self.context.terms[1..].to_vec(),
+                found: loss.terms.iter().map(|(name, _)| name.clone()).collect(),
+            });
+            return None;
+        }
+        let values = match terms::read(&loss) {
+            Ok(values) => values,
+            Err(message) => {
+                self.context.fail(TrainError::Device(message));
+                return None;
+            }
+        };
+        // The total is not finite whenever a term is not: the term says more.
+        let bad = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
+        if let Some(place) = bad {
+            let place = (place + 1) % values.len();
+            self.context.not_finite(Bad {
+                term: self.context.terms[place].clone(),
+                split,
+                epoch,
+                step: step.step,
+                value: values[place],
+            });
+            // Under other policies than to end the run, validation reports what it found.
+            let report = split == Split::Valid && self.context.policy == NonFinite::Skip;
+            return report.then_some((loss, values));
+        }
+        Some((loss, values))
+    }
+}
+
+impl<M: MultimodalVae> TrainStep for Fit<M> {
+    type Input = Step;
+    type Output = Terms;
+
+    fn step(&self, step: Step) -> TrainOutput<Terms> {
+        self.context.begin_step(step.step);
+        if step.first {
+            // Dropout draws from the device; its state is in no checkpoint.
+            step.batch.device().seed(step.device_seed);
+        }
+        let epoch = self.context.epoch();
+        let Some((loss, values)) = self.evaluate(&step, Split::Train, epoch) else {
+            // Without gradients the weights stay as they are.
+            return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
+        };
+        let total = if step.weight == 1.0 { loss.total } else { loss.total * step.weight };
+        let item = Terms { values: Arc::new(values), rows: step.rows };
+        TrainOutput::new(&self.model, total.backward(), item)
+    }
+
+    fn optimize(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
+        mut gradients: GradientsParams,
+    ) -> Self {
+        if gradients.is_empty() || self.context.failed() {
+            return self;
+        }
+        match &self.context.clip {
+            ClipConfig::None(_) => {}
+            ClipConfig::Value(clip) => {
+                self.model.visit(&mut Bound { gradients: &mut gradients, max: clip.max });
+            }
+            ClipConfig::Norm(clip) => {
+                let norm = match norm(&self.model, &gradients) {
+                    Ok(norm) => norm,
+                    Err(message) => {
+                        self.context.fail(TrainError::Device(message));
+                        return self;
+                    }
+                };
+                if !norm.is_finite() {
+                    let (epoch, step) = self.context.step();
+                    let term = GRADIENT.to_owned();
+                    self.context.not_finite(Bad {
+                        term,
+                        split: Split::Train,
+                        epoch,
+                        step,
+                        value: norm,
+                    });
+                    return self;
+                }
+                if norm > clip.max {
+                    let factor = clip.max / norm;
+                    self.model.visit(&mut Scale { gradients: &mut gradients, factor });
+                }
+            }
+        }
+        self.context.step_made();
+        let model = optimizer.step(rate, self.model, gradients);
+        Self { model, ..self }
+    }
+}
+
+impl<M: MultimodalVae> InferenceStep for Fit<M> {
+    type Input = Check;
+    type Output = Terms;
+
+    fn step(&self, check: Check) -> Terms {
+        self.context.pass_on_interrupt();
+        let step = match check {
+            Check::Keep => {
+                let kept = self.model.clone();
+                *self.kept.lock().expect("no thread panics while it holds the model") = Some(kept);
+                return Terms::none();
+            }
+            Check::Rows(step) => step,
+        };
+        match self.evaluate(&step, Split::Valid, self.context.epoch()) {
+            Some((_, values)) => Terms { values: Arc::new(values), rows: step.rows },
+            None => Terms::none(),
+        }
+    }
+}
+
+impl<M: Module> Module for Fit<M> {
+    fn collect_devices(&self, devices: Devices) -> Devices {
+        self.model.collect_devices(devices)
+    }
+
+    fn fork(self, device: &Device) -> Self {
+        Self { model: self.model.fork(device), ..self }
+    }
+
+    fn to_device(self, device: &Device) -> Self {
+        Self { model: self.model.to_device(device), ..self }
+    }
+
+    fn train(self) -> Self {
+        Self { model: self.model.train(), ..self }
+    }
+
+    fn valid(&self) -> Self {
+        Self { model: self.model.valid(), context: self.context.clone(), kept: self.kept.clone() }
+    }
+
+    fn materialize(self) -> Self {
+        Self { model: self.model.materialize(), ..self }
+    }
+
+    fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
+        self.model.visit(visitor);
+    }
+
+    fn map<P: ModuleMapper>(self, mapper: &mut P) -> Self {
+        Self { model: self.model.map(mapper), ..self }
+    }
+}
+
+impl<M: fmt::Debug> fmt::Debug for Fit<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.model.fmt(f)
+    }
+}
+
+impl<M: Display> Display for Fit<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.model.fmt(f)
+    }
+}
+
+impl<M: ModuleDisplay> ModuleDisplayDefault for Fit<M> {
+    fn content(&self, content: Content) -> Option<Content> {
+        self.model.content(content)
+    }
+}
+
+impl<M: ModuleDisplay> ModuleDisplay for Fit<M> {}
+
+/// The norm of the gradient over all parameters, read from the device.
+fn norm<M: Module>(model: &M, gradients: &GradientsParams) -> Result<f64, String> {
+    struct Squares<'a> {
+        gradients: &'a GradientsParams,
+        sums: Vec<Tensor<1>>,
+    }
+    impl ModuleVisitor for Squares<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if let Some(gradient) = self.gradients.get::<D>(param.id) {
+                self.sums.push(gradient.square().sum());
+            }
+        }
+    }
+    let mut squares = Squares { gradients, sums: Vec::new() };
+    model.visit(&mut squares);
+    let data = Tensor::cat(squares.sums, 0).try_into_data().map_err(|error| error.to_string())?;
+    Ok(data.iter::<f64>().sum::<f64>().sqrt())
+}
+
+/// Multiplies all gradients.
+struct Scale<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient * self.factor);
+        }
+    }
+}
+
+/// Keeps all entries of gradients within bounds.
+struct Bound<'a> {
+    gradients: &'a mut GradientsParams,
+    max: f64,
+}
+
+impl ModuleVisitor for Bound<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient.clamp(-self.max, self.max));
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Runs of a tiny model.
+
+mod kit;
+mod resume;
