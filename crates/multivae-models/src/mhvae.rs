@@ -42,14 +42,13 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use multivae_core::{
-    Result,
+    Error, Result,
     batch::{Batch, Values},
     distribution::Normal,
     fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
     modality::ModalitySpec,
     model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
-    module::Named,
-    nn::{Decoder, Encoder, EncoderNet, HierarchyConfig, Network, NetworkNet, Networks},
+    nn::{Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, PosteriorConfig},
     noise::Noise,
     objective::{Estimate, Rescale, importance_estimate},
     subset::{Subset, Subsets},
@@ -63,7 +62,7 @@ use crate::parts::{self, ModalityConfig};
 /// | name | default | meaning | range |
 /// |---|---|---|---|
 /// | `latent` | 64 | features of the top level | at least 1 |
-/// | `levels` | 3 | levels of the hierarchy | at least 2 |
+/// | `levels` | 3 | levels of the hierarchy | 1 to 16 |
 /// | `beta` | 1.0 | weight of all divergences | at least 0 |
 /// | `shared_posterior` | true | one posterior block a level for all modalities, or one each | |
 /// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
@@ -74,7 +73,7 @@ use crate::parts::{self, ModalityConfig};
 pub struct MhvaeConfig {
     /// Features of the top level of the default networks, at least 1.
     pub latent: usize,
-    /// Levels of the hierarchy, at least 2.
+    /// Levels of the hierarchy, 1 to 16.
     pub levels: usize,
     /// Weight of all divergences, at least 0.
     pub beta: f64,
@@ -108,13 +107,7 @@ impl Default for MhvaeConfig {
 /// A hierarchical VAE with a product of experts per level; see the [module](self).
 #[derive(Module, Debug)]
 pub struct Mhvae {
-    encoders: Named<NetworkNet>,
-    bottom_up: Named<Vec<NetworkNet>>,
-    top: Named<EncoderNet>,
-    top_down: Vec<NetworkNet>,
-    prior: Vec<EncoderNet>,
-    posterior: Named<Vec<EncoderNet>>,
-    decoders: Named<Decoder>,
+    hierarchy: Hierarchy,
     #[module(skip)]
     modalities: Vec<ModalitySpec>,
     #[module(skip)]
@@ -122,6 +115,71 @@ pub struct Mhvae {
     #[module(skip)]
     rescale: Vec<f64>,
 }
+
+impl MhvaeConfig {
+    /// Fills in what the data says.
+    ///
+    /// # Errors
+    ///
+    /// When configuration and data contradict each other.
+    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+        if let Some(config) =
+            self.modalities.iter().find(|c| c.encoder.is_some() || c.decoder.is_some())
+        {
+            return Err(Error::Config {
+                field: format!("model.modalities.{}.encoder", config.name),
+                expected: "the networks of mhvae in `model.blocks`".into(),
+                found: "a network of the modality".into(),
+            });
+        }
+        self.modalities = parts::complete_likelihoods(&self.modalities, specs)?;
+        self.check()?;
+        let specs = parts::specs(&self.modalities)?;
+        let blocks = self.blocks.take().unwrap_or_else(|| self.default_blocks(&specs));
+        blocks.check(&specs)?;
+        self.blocks = Some(blocks);
+        Ok(self)
+    }
+
+    fn default_blocks(&self, specs: &[ModalitySpec]) -> HierarchyConfig {
+        let mut blocks = HierarchyConfig::default_for(specs, self.levels, self.latent);
+        if let (PosteriorConfig::Shared(shared), false) = (&blocks.posterior, self.shared_posterior) {
+            let each = specs.iter().map(|spec| (spec.name.clone(), shared.clone()));
+            blocks.posterior = PosteriorConfig::PerModality(each.collect());
+        }
+        blocks
+    }
+
+    fn check(&self) -> Result<()> {
+        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        parts::check((1..=16).contains(&self.levels), "model.levels", "1 to 16", self.levels)?;
+        let found = self.blocks.as_ref().map_or(self.levels, HierarchyConfig::levels);
+        parts::check(found == self.levels, "model.levels", "as many as `blocks` has", found)?;
+        parts::check_weight("model.beta", self.beta)?;
+        let most = MOST_MODALITIES;
+        let n = self.modalities.len();
+        parts::check(n <= most, "modalities", &format!("at most {most}, of {} sets", 1 << most), n)?;
+        self.rescale.check(n)
+    }
+
+    /// Builds the model; `networks` holds those that the configuration calls custom.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range or a network cannot be built.
+    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mhvae> {
+        let modalities = parts::specs(&self.modalities)?;
+        self.check()?;
+        let default = || self.default_blocks(&modalities);
+        let blocks = self.blocks.clone().unwrap_or_else(default);
+        let hierarchy = blocks.init(&modalities, self.latent, networks, device)?;
+        let rescale = self.rescale.factors(&modalities);
+        Ok(Mhvae { hierarchy, modalities, config: self.clone(), rescale })
+    }
+}
+
+/// All sets of more modalities than this are more than a thousand.
+const MOST_MODALITIES: usize = 10;
 
 /// One level of a top-down pass.
 struct Level {
@@ -168,14 +226,14 @@ impl Mhvae {
         let (mut skips, mut mean, mut log_var, mut presence) = (vec![], vec![], vec![], vec![]);
         for &m in &members {
             let values = batch.observed(m);
-            let values = values.dense().expect("MHVAE's networks read dense values").clone();
-            let mut levels = vec![self.encoders.at(m).forward(values)];
-            for block in self.bottom_up.at(m) {
+            let mut levels = vec![self.hierarchy.encoders.at(m).forward_values(&values)];
+            for block in self.hierarchy.bottom_up.at(m) {
                 levels.push(block.forward(levels[levels.len() - 1].clone()));
             }
-            let top = self.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
-            mean.push(top.shared.mean);
-            log_var.push(top.shared.log_var);
+            let top = self.hierarchy.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
+            let top = top.shared.bounded();
+            mean.push(top.mean);
+            log_var.push(top.log_var);
             presence.push(batch.presence.of(m));
             skips.push(levels);
         }
@@ -205,10 +263,10 @@ impl Mhvae {
             let [_, _, features] = x.dims();
             x.clone().reshape([stack * rows, features])
         };
-        for i in (0..self.top_down.len()).rev() {
+        for i in (0..self.hierarchy.top_down.len()).rev() {
             let above = &levels[levels.len() - 1].z;
-            let hidden = self.top_down[i].forward(folded(above));
-            let prior = self.prior[i].encode(&Values::Dense(hidden.clone())).shared;
+            let hidden = self.hierarchy.top_down[i].forward(folded(above));
+            let prior = self.hierarchy.prior[i].encode(&Values::Dense(hidden.clone())).shared.bounded();
             let prior = prior.map(|x| stacked(x, stack, rows));
             let hidden = stacked(hidden, stack, rows);
             let members = bottom_up.map_or_else(Vec::new, |(pass, holding)| {
@@ -246,16 +304,16 @@ impl Mhvae {
                 input.reshape([held * rows, width])
             })
             .collect();
-        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared;
-        let outputs: Vec<Normal<2>> = if self.posterior.len() == 1 {
-            // Shared by all modalities: one call.
+        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared.bounded();
+        let outputs: Vec<Normal<2>> = if let Some(block) = self.hierarchy.posterior.shared(level) {
+            // One call for all modalities.
             let sizes: Vec<usize> = inputs.iter().map(|x| x.dims()[0]).collect();
-            let all = run(&self.posterior.at(0)[level], Tensor::cat(inputs, 0));
+            let all = run(block, Tensor::cat(inputs, 0));
             let means = all.mean.split_with_sizes(sizes.clone(), 0);
             let log_vars = all.log_var.split_with_sizes(sizes, 0);
             means.into_iter().zip(log_vars).map(|(mean, log_var)| Normal::new(mean, log_var)).collect()
         } else {
-            let blocks = pass.members.iter().map(|&m| &self.posterior.at(m)[level]);
+            let blocks = pass.members.iter().map(|&m| self.hierarchy.posterior.at(level, m));
             blocks.zip(inputs).map(|(block, input)| run(block, input)).collect()
         };
         outputs
@@ -294,7 +352,7 @@ impl Mhvae {
         let log_likelihood = (0..n)
             .map(|m| {
                 let z = levels[0].z.clone();
-                parts::log_likelihood(&self.decoders, batch, m, z) * self.rescale[m]
+                parts::log_likelihood(&self.hierarchy.decoders, batch, m, z) * self.rescale[m]
             })
             .collect();
         SubsetBounds { log_likelihood, kl: levels.iter().map(Level::kl).collect() }
@@ -341,20 +399,20 @@ impl MultimodalVae for Mhvae {
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let latent = self.top.at(0).latent_shape().iter().product();
+        let latent = self.hierarchy.shapes()[self.config.levels - 1].iter().product();
         let standard = Normal::standard_like(&Tensor::zeros([1, rows, latent], device));
         let levels = self.top_down(standard, None, noise);
         Latent { levels: levels.into_iter().map(|level| level.z).collect(), private: Vec::new() }
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets.iter().map(|m| self.decoders.at(m).decode(latent.levels[0].clone())).collect()
+        targets.iter().map(|m| self.hierarchy.decoders.at(m).decode(latent.levels[0].clone())).collect()
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let levels = self.sample(&self.bottom_up(batch, given), 1, noise);
         let likelihoods = (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.decoders, batch, m, levels[0].z.clone()))
+            .map(|m| parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone()))
             .collect();
         let divergences = levels
             .iter()
@@ -381,7 +439,7 @@ impl MultimodalVae for Mhvae {
             };
             let weights = ratio.unwrap_or_else(|| Tensor::zeros([samples.len(), rows], &device));
             query.targets.iter().fold(weights, |weights, m| {
-                weights + parts::log_likelihood(&self.decoders, batch, m, levels[0].z.clone())
+                weights + parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
             })
         })
     }

@@ -74,30 +74,47 @@ impl ModalityConfig {
 ///
 /// [`Error::UnknownModality`] if the configuration names a modality the data lacks,
 /// [`Error::Shape`] if it gives another shape than the data has, or as [`check_all`].
-pub(crate) fn complete(given: &[ModalityConfig], data: &[ModalitySpec]) -> Result<Vec<ModalityConfig>> {
+pub(crate) fn complete(
+    given: &[ModalityConfig],
+    data: &[ModalitySpec],
+) -> Result<Vec<ModalityConfig>> {
+    let mut modalities = complete_likelihoods(given, data)?;
+    for config in &mut modalities {
+        let spec = config.spec()?;
+        config.encoder.get_or_insert_with(|| EncoderConfig::default_for(&spec));
+        config.decoder.get_or_insert_with(|| NetworkConfig::default_for(&spec));
+    }
+    Ok(modalities)
+}
+
+/// As [`complete`], but for the networks, which stay open.
+///
+/// # Errors
+///
+/// As [`complete`].
+pub(crate) fn complete_likelihoods(
+    given: &[ModalityConfig],
+    data: &[ModalitySpec],
+) -> Result<Vec<ModalityConfig>> {
     check_all(data)?;
     for config in given {
         Subset::named(data, [config.name.as_str()])?;
     }
-    data.iter()
-        .map(|spec| {
-            let config = given.iter().find(|c| c.name == spec.name).cloned();
-            let mut config = config.unwrap_or_else(|| ModalityConfig::new(spec.name.clone()));
-            if !config.shape.is_empty() && config.shape != spec.shape {
-                return Err(Error::Shape {
-                    modality: spec.name.to_string(),
-                    expected: format!("{:?}, as the configuration says", config.shape),
-                    found: format!("{:?} in the data", spec.shape),
-                });
-            }
-            config.shape.clone_from(&spec.shape);
-            let likelihood = *config.likelihood.get_or_insert(spec.likelihood);
-            let spec = ModalitySpec { likelihood, ..spec.clone() };
-            config.encoder.get_or_insert_with(|| EncoderConfig::default_for(&spec));
-            config.decoder.get_or_insert_with(|| NetworkConfig::default_for(&spec));
-            Ok(config)
-        })
-        .collect()
+    let fill = |spec: &ModalitySpec| {
+        let config = given.iter().find(|c| c.name == spec.name).cloned();
+        let mut config = config.unwrap_or_else(|| ModalityConfig::new(spec.name.clone()));
+        if !config.shape.is_empty() && config.shape != spec.shape {
+            return Err(Error::Shape {
+                modality: spec.name.to_string(),
+                expected: format!("{:?}, as the configuration says", config.shape),
+                found: format!("{:?} in the data", spec.shape),
+            });
+        }
+        config.shape.clone_from(&spec.shape);
+        config.likelihood.get_or_insert(spec.likelihood);
+        Ok(config)
+    };
+    data.iter().map(fill).collect()
 }
 
 /// The modalities of a complete configuration.
@@ -148,26 +165,19 @@ pub(crate) fn networks(
     let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
     for (config, &private) in modalities.iter().zip(private) {
         let spec = config.spec()?;
-        let name = spec.name.to_string();
-        let encoder =
-            config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec)).init(
-                &format!("encoders.{name}"),
-                &spec.shape,
-                Some(&[latent]),
-                (private > 0).then_some(private),
-                networks,
-                device,
-            )?;
-        let decoder =
-            config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec)).init(
-                &format!("decoders.{name}"),
-                &[latent + private],
-                Some(&spec.shape),
-                networks,
-                device,
-            )?;
-        encoders.push((name.clone(), encoder));
-        decoders.push((name, Decoder::new(spec, decoder, device)));
+        let encoder = config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec));
+        let decoder = config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec));
+        let encoder = encoder.init(
+            &format!("encoder of `{}`", spec.name),
+            &spec.shape,
+            Some(&[latent]),
+            (private > 0).then_some(private),
+            networks,
+            device,
+        )?;
+        let decoder = Decoder::init(&decoder, &spec, &[latent + private], networks, device)?;
+        encoders.push((spec.name.to_string(), encoder));
+        decoders.push((spec.name.to_string(), decoder));
     }
     Ok((encoders.into_iter().collect(), decoders.into_iter().collect()))
 }
@@ -189,10 +199,11 @@ pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset)
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
         let encoding = encoders.at(m).encode(&batch.observed(m));
-        mean.push(encoding.shared.mean);
-        log_var.push(encoding.shared.log_var);
+        let shared = encoding.shared.bounded();
+        mean.push(shared.mean);
+        log_var.push(shared.log_var);
         presence.push(batch.presence.of(m));
-        private[m] = encoding.private;
+        private[m] = encoding.private.map(Normal::bounded);
     }
     Unimodal {
         experts: Experts::new(

@@ -14,7 +14,7 @@ pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use laplace::Laplace;
 pub use likelihood::{LearnedScale, Likelihood, Scale, softplus_scale};
-pub use normal::Normal;
+pub use normal::{LOG_VAR_LIMIT, Normal};
 
 use burn::tensor::Tensor;
 

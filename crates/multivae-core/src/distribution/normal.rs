@@ -13,6 +13,10 @@ pub struct Normal<const D: usize> {
     pub log_var: Tensor<D>,
 }
 
+/// Largest magnitude of a log-variance that a network may give: deviations from 5e-5 to 2e4, whose
+/// squares, precisions and ratios are finite in single precision.
+pub const LOG_VAR_LIMIT: f64 = 20.0;
+
 impl<const D: usize> Normal<D> {
     /// Takes means and log-variances of one shape.
     pub fn new(mean: Tensor<D>, log_var: Tensor<D>) -> Self {
@@ -48,6 +52,12 @@ impl<const D: usize> Normal<D> {
         let distance = (self.mean.clone() - other.mean.clone()).square()
             * other.log_var.clone().neg().exp();
         sum_last((ratio.clone().exp() - ratio + distance - 1.0) * 0.5)
+    }
+
+    /// The same with log-variances held within ±[`LOG_VAR_LIMIT`], as the output of a network has
+    /// to be before it is exponentiated.
+    pub fn bounded(self) -> Self {
+        Self { log_var: self.log_var.clamp(-LOG_VAR_LIMIT, LOG_VAR_LIMIT), ..self }
     }
 
     /// Both parameters under a function.

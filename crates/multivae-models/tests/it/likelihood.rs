@@ -3,6 +3,8 @@
 //! With `z ~ N(0, t)` in one dimension and `x | z ~ N(w z, s² I)` the marginal is
 //! `N(0, s² I + t w wᵀ)`.
 
+use std::collections::BTreeMap;
+
 use burn::{
     module::Module,
     tensor::{Device, Tensor, TensorData},
@@ -151,16 +153,18 @@ fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
 fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
     let step = EncoderConfig::Custom { name: "step".into(), settings: json!(null) };
+    fn each<T>(config: impl Fn(usize) -> T) -> BTreeMap<ModalityName, T> {
+        let name = |m| ModalityName::new(format!("m{m}")).expect("valid");
+        (0..2).map(|m| (name(m), config(m))).collect()
+    }
     let blocks = HierarchyConfig {
-        encoders: vec![same(); 2],
-        bottom_up: vec![vec![]; 2],
-        top: (0..2).map(|m| expert(m, 2.0 * widen, shift)).collect(),
+        encoders: each(|_| same()),
+        bottom_up: each(|_| vec![]),
+        top: each(|m| expert(m, 2.0 * widen, shift)),
         top_down: vec![same()],
         prior: vec![step],
-        posterior: PosteriorConfig::Each((0..2).map(|m| vec![expert(m, widen, shift)]).collect()),
-        decoders: (0..2).map(loading).collect(),
-        levels: vec![vec![1], vec![1]],
-        ..HierarchyConfig::default()
+        posterior: PosteriorConfig::PerModality(each(|m| vec![expert(m, widen, shift)])),
+        decoders: each(loading),
     };
     let config = MhvaeConfig {
         latent: 1,

@@ -442,7 +442,7 @@ fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     let z = names.get("z").ok_or_else(|| broken("`embedding` lacks `z`"))?;
     let mut private = Vec::new();
     for spec in &recorded.specs {
-        if let Some(name) = names.get("modalities_z").and_then(|z| z.get(spec.name.as_str())) {
+        if let Some(name) = names.get(format!("modalities_z.{}", spec.name)) {
             let name_of: ModalityName = spec.name.clone();
             private.push((name_of, array(name)?));
         }

@@ -46,7 +46,7 @@ pub struct RecordedDraw {
     pub len: usize,
     pub label: String,
     #[serde(default)]
-    pub options: Option<Vec<usize>>,
+    pub options: Option<Vec<Value>>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -10,14 +10,14 @@
 //! | `model.rs` | the model of a case: configuration, noise order, reductions, metrics |
 //! | `calls.rs` | the calls of a case, their expected values, the comparison |
 
-#![allow(dead_code, reason = "the reader serves two programs, each using a part of it")]
+#![allow(dead_code, unreachable_pub, reason = "the reader serves two programs, each using a part of it")]
 
 mod calls;
 mod case;
 mod model;
 mod network;
 
-pub use calls::{Outcome, run};
+pub use calls::run;
 pub use case::Case;
 
 /// Why a case, or a part of it, cannot be compared.

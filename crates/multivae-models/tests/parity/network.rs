@@ -6,7 +6,7 @@ use multivae_core::{
     modality::ModalitySpec,
     nn::{
         BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, LayerConfig, NetworkConfig,
-        PrivateBranchConfig,
+        PosteriorConfig, PrivateBranchConfig,
     },
 };
 use serde_json::{Value, json};
@@ -32,7 +32,8 @@ impl Layout {
     /// The reference's name of the parameter at a path of ours; the path itself if it has none.
     pub fn name(&self, path: &str) -> WeightName {
         // Variants of enums stand in our paths and not in the reference's.
-        let variants = ["Branches", "Layers", "Linear", "Conv2d", "ConvTranspose2d"];
+        let variants =
+            ["Branches", "Layers", "Linear", "Conv2d", "ConvTranspose2d", "Shared", "PerModality"];
         let segments: Vec<&str> = path.split('.').filter(|s| !variants.contains(s)).collect();
         let (last, layer) = segments.split_last().expect("a path has a segment");
         match self.0.get(&layer.join(".")) {
@@ -183,4 +184,92 @@ pub(super) fn decoder(
     let path = format!("{group}.{name}");
     let layers = layers(&arch[group][name], &format!("{path}.net"), &path, layout)?;
     Ok(NetworkConfig::Layers { layers })
+}
+
+/// The networks of a hierarchical model.
+pub(super) fn hierarchy(
+    arch: &Value,
+    specs: &[ModalitySpec],
+) -> Result<(HierarchyConfig, Layout), Problem> {
+    let mut layout = Layout::default();
+    let layout = &mut layout;
+    let mut encoders = BTreeMap::new();
+    let mut bottom_up = BTreeMap::new();
+    let mut top = BTreeMap::new();
+    let mut decoders = BTreeMap::new();
+    let mut posteriors = BTreeMap::new();
+    let separate = arch["posterior_blocks"].is_object();
+    for spec in specs {
+        let name = spec.name.as_str();
+        let network = |group: &str, path: &str, layout: &mut Layout| {
+            let theirs = format!("{group}.{name}");
+            let layers = layers(&arch[group][name], &format!("hierarchy.{path}"), &theirs, layout)?;
+            Ok::<_, Problem>(NetworkConfig::Layers { layers })
+        };
+        let encoder = network("encoders", &format!("encoders.{name}"), layout)?;
+        let decoder = network("decoders", &format!("decoders.{name}.net"), layout)?;
+        let ladder = list(&arch["bottom_up_blocks"], name)?;
+        let (last, blocks) =
+            ladder.split_last().ok_or_else(|| broken("arch: no bottom-up block"))?;
+        let blocks = blocks
+            .iter()
+            .enumerate()
+            .map(|(i, block)| {
+                let path = format!("{name}.{i}");
+                let ours = format!("hierarchy.bottom_up.{path}");
+                let layers = layers(block, &ours, &format!("bottom_up_blocks.{path}"), layout)?;
+                Ok(NetworkConfig::Layers { layers })
+            })
+            .collect::<Result<Vec<_>, Problem>>()?;
+        let last = {
+            let theirs = format!("bottom_up_blocks.{name}.{}", blocks.len());
+            branch(last, &format!("hierarchy.top.{name}.shared"), &theirs, layout)?
+        };
+        if separate {
+            let ours = format!("hierarchy.posterior.{name}");
+            let theirs = format!("posterior_blocks.{name}");
+            let blocks = heads(list(&arch["posterior_blocks"], name)?, &ours, &theirs, layout)?;
+            posteriors.insert(spec.name.clone(), blocks);
+        }
+        encoders.insert(spec.name.clone(), encoder);
+        bottom_up.insert(spec.name.clone(), blocks);
+        top.insert(spec.name.clone(), EncoderConfig::Branches(last.into()));
+        decoders.insert(spec.name.clone(), decoder);
+    }
+    let top_down = list(arch, "top_down_blocks")?
+        .iter()
+        .enumerate()
+        .map(|(i, block)| {
+            let (ours, theirs) = (format!("hierarchy.top_down.{i}"), format!("top_down_blocks.{i}"));
+            Ok(NetworkConfig::Layers { layers: layers(block, &ours, &theirs, layout)? })
+        })
+        .collect::<Result<_, Problem>>()?;
+    let prior = heads(list(arch, "prior_blocks")?, "hierarchy.prior", "prior_blocks", layout)?;
+    let posterior = if separate {
+        PosteriorConfig::PerModality(posteriors)
+    } else {
+        let blocks = list(arch, "posterior_blocks")?;
+        PosteriorConfig::Shared(heads(blocks, "hierarchy.posterior", "posterior_blocks", layout)?)
+    };
+    let config =
+        HierarchyConfig { encoders, bottom_up, top, top_down, prior, posterior, decoders };
+    Ok((config, std::mem::take(layout)))
+}
+
+/// A list of networks with heads.
+fn heads(
+    blocks: &[Value],
+    ours: &str,
+    theirs: &str,
+    layout: &mut Layout,
+) -> Result<Vec<EncoderConfig>, Problem> {
+    blocks
+        .iter()
+        .enumerate()
+        .map(|(i, block)| {
+            let ours = format!("{ours}.{i}.shared");
+            let branch = branch(block, &ours, &format!("{theirs}.{i}"), layout)?;
+            Ok(EncoderConfig::Branches(branch.into()))
+        })
+        .collect()
 }
