@@ -263,14 +263,12 @@ mod tests {
 
     #[test]
     fn set_beats_flags_and_flags_beat_the_file() {
-        let file = file("[train]\nepochs = 3\nbatch_size = 7\nseed = 9\n[model]\nname = \"mvae\"\n");
+        let file =
+            file("[train]\nepochs = 3\nbatch_size = 7\nseed = 9\n[model]\nname = \"mvae\"\n");
         let path = file.path().display();
         let config = of(&format!("--config {path} --epochs 4 --batch-size 8 --set train.epochs=5"));
         let config = config.expect("valid");
-        assert_eq!(
-            (config.train.epochs, config.train.batch_size, config.train.seed),
-            (5, 8, 9)
-        );
+        assert_eq!((config.train.epochs, config.train.batch_size, config.train.seed), (5, 8, 9));
         assert_eq!(config.model.name(), "mvae");
     }
 

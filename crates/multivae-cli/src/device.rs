@@ -119,7 +119,9 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
         #[cfg(feature = "remote")]
         "remote" => {
             let Some(url) = place else {
-                return Err(bad_input(format!("device `{name}`: expected `remote:ws://HOST:PORT`")));
+                return Err(bad_input(format!(
+                    "device `{name}`: expected `remote:ws://HOST:PORT`"
+                )));
             };
             let host = burn::tensor::remote::RemoteHost::websocket(url);
             Device::remote_options(&host)

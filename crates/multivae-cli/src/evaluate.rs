@@ -26,8 +26,7 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         None => run.test_split()?,
         Some(source) => run.all_rows(Some(source))?,
     };
-    let config =
-        EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
+    let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let evaluation = evaluate(&run.model, &data, &config, &run.device)?;
     say(text(&evaluation))?;
     if let Some(out) = &arguments.out {
@@ -68,14 +67,7 @@ fn text(evaluation: &Evaluation) -> String {
             let [likelihood, likelihood_error] = number(entry.log_likelihood);
             let given = entry.given.join("+");
             let name = format!("{given} -> {}", entry.target);
-            vec![
-                name,
-                entry.rows.to_string(),
-                error,
-                error_error,
-                likelihood,
-                likelihood_error,
-            ]
+            vec![name, entry.rows.to_string(), error, error_error, likelihood, likelihood_error]
         })
         .collect();
     format!(

@@ -60,25 +60,25 @@ pub(crate) fn report(error: &Error) -> ExitCode {
 }
 
 fn is_closed_pipe(error: &Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
             || cause.is::<multivae::core::Error>()
-            || cause.downcast_ref::<DataError>().is_some_and(|e| !matches!(e, DataError::Write { .. }))
+            || cause
+                .downcast_ref::<DataError>()
+                .is_some_and(|e| !matches!(e, DataError::Write { .. }))
             || cause.downcast_ref::<TrainError>().is_some_and(|e| {
                 matches!(
                     e,
                     TrainError::Config { .. } | TrainError::Occupied(_) | TrainError::Data(_)
                 )
             })
-            || cause
-                .downcast_ref::<MetricsError>()
-                .is_some_and(|e| !matches!(e, MetricsError::NotFinite { .. } | MetricsError::Device { .. }))
+            || cause.downcast_ref::<MetricsError>().is_some_and(|e| {
+                !matches!(e, MetricsError::NotFinite { .. } | MetricsError::Device { .. })
+            })
     });
     if bad { BAD_INPUT } else { FAILED }
 }

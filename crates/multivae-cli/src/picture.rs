@@ -5,7 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use image::{ImageFormat, Rgb, RgbImage};
-use multivae::core::{dataset::Dataset, modality::ModalitySpec, model::MultimodalVae, subset::Subset};
+use multivae::core::{
+    dataset::Dataset, modality::ModalitySpec, model::MultimodalVae, subset::Subset,
+};
 
 use crate::files;
 
@@ -72,8 +74,7 @@ impl Row {
 pub(crate) fn grid(rows: &[Row]) -> RgbImage {
     let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
     let shown = columns.clamp(1, COLUMNS);
-    let width =
-        rows.iter().map(|row| GAP + shown * (row.shape[2] + GAP)).max().unwrap_or(2 * GAP);
+    let width = rows.iter().map(|row| GAP + shown * (row.shape[2] + GAP)).max().unwrap_or(2 * GAP);
     let block: usize = GAP + rows.iter().map(|row| row.shape[1] + GAP).sum::<usize>();
     let blocks = columns.div_ceil(COLUMNS).max(1);
     let height = blocks * block + (blocks - 1) * BLOCK_GAP;
@@ -130,7 +131,8 @@ mod tests {
 
     #[test]
     fn only_grey_and_colour_images_are_drawn() {
-        let drawable = |shape: &[usize]| is_drawable(&ModalitySpec::new("m", shape).expect("valid"));
+        let drawable =
+            |shape: &[usize]| is_drawable(&ModalitySpec::new("m", shape).expect("valid"));
         assert!(drawable(&[1, 4, 4]) && drawable(&[3, 4, 4]));
         assert!(!drawable(&[2, 4, 4]) && !drawable(&[16]));
     }

@@ -3,13 +3,10 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
 };
 
 use anyhow::{Context, Result};
+use multivae::train::Interrupt;
 
 use crate::failure::INTERRUPTED;
 
@@ -31,18 +28,19 @@ pub(crate) fn is_watched() -> bool {
     io::stdout().is_terminal()
 }
 
-/// A flag that the first interrupt raises; the second ends the process.
-pub(crate) fn interrupt() -> Result<Arc<AtomicBool>> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
+/// What the first interrupt asks to end; the second ends the process.
+pub(crate) fn interrupt() -> Result<Interrupt> {
+    let interrupt = Interrupt::new();
+    let handle = interrupt.clone();
     ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::SeqCst) {
+        if handle.is_stopped() {
             std::process::exit(INTERRUPTED.into());
         }
-        complain("interrupted: the state is saved after this step; once more to end at once");
+        handle.stop();
+        complain("interrupted: the run ends after this step; once more to end at once");
     })
     .context("the handler of interrupts cannot be set")?;
-    Ok(flag)
+    Ok(interrupt)
 }
 
 /// Columns with aligned edges: the first to the left, the others to the right.
@@ -71,9 +69,6 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let rows = vec![vec!["m0".into(), "1.5".into()], vec!["image".into(), "-12.25".into()]];
-        assert_eq!(
-            table(&["name", "mean"], &rows),
-            "name     mean\nm0        1.5\nimage  -12.25"
-        );
+        assert_eq!(table(&["name", "mean"], &rows), "name     mean\nm0        1.5\nimage  -12.25");
     }
 }
