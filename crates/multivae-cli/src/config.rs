@@ -213,10 +213,11 @@ fn merge(base: &mut Table, over: Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(Value::Table(base)), Value::Table(over)) => {
-                let other = |tag: &&str| {
-                    over.get(**tag).is_some_and(|new| base.get(**tag).is_some_and(|old| old != new))
+                let differs = |tag: &str| match (base.get(tag), over.get(tag)) {
+                    (Some(old), Some(new)) => old != new,
+                    _ => false,
                 };
-                if TAGS.iter().any(|tag| other(&tag)) {
+                if TAGS.into_iter().any(differs) {
                     *base = over;
                 } else {
                     merge(base, over);

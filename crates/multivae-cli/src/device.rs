@@ -137,7 +137,7 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
 pub(crate) fn names(backend: &str) -> Option<Vec<String>> {
     use burn::tensor::DeviceType;
     #[allow(unused_variables, reason = "which arms there are depends on the backends built in")]
-    let numbered = |kind: DeviceType| {
+    let numbered = |kind: DeviceType| -> Option<Vec<String>> {
         let count = Device::enumerate(kind).into_vec().len();
         Some((0..count).map(|i| format!("{backend}:{i}")).collect())
     };

@@ -5,9 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use image::{ImageFormat, Rgb, RgbImage};
-use multivae::core::{
-    dataset::Dataset, modality::ModalitySpec, model::MultimodalVae, subset::Subset,
-};
+use multivae::core::modality::ModalitySpec;
 
 use crate::files;
 
