@@ -1,1 +1,32 @@
-//! Multimodal variational autoencoders: metrics.
+//! Measures of multimodal variational autoencoders.
+//!
+//! They see a model only through [`MultimodalVae`](multivae_core::model::MultimodalVae) and data
+//! only through [`Dataset`](multivae_core::dataset::Dataset), and go through the rows in batches
+//! with memory that does not grow. Every mean comes with its standard error.
+//!
+//! ```
+//! # use burn::tensor::Device;
+//! # use multivae_core::dataset::Dataset;
+//! # use multivae_testkit::{LinearGaussian, Rows};
+//! # let device = Device::flex();
+//! # let data = Rows::new(2, vec![vec![Some(0.5), Some(1.0)], vec![Some(0.0), None]]);
+//! # let model = LinearGaussian::new(0.5, data.modalities(), &device);
+//! use multivae_metrics::{EvaluateConfig, evaluate};
+//!
+//! let evaluation = evaluate(&model, &data, &EvaluateConfig::default(), &device)?;
+//! assert_eq!(evaluation.rows, 2);
+//! // How well is `m1` told from `m0`? One row observes both.
+//! let cross = evaluation.cross(&["m0"], "m1").expect("both are modalities");
+//! assert_eq!(cross.rows, 1);
+//! # Ok::<(), multivae_metrics::MetricsError>(())
+//! ```
+
+mod error;
+mod evaluate;
+mod mean;
+
+pub use error::MetricsError;
+pub use evaluate::{
+    Cross, EvaluateConfig, Evaluation, ModalityMean, SpaceMean, evaluate, given_subsets,
+};
+pub use mean::Mean;

@@ -1,1 +1,143 @@
-//! Multimodal variational autoencoders: samplers.
+//! Samplers of latent spaces of multimodal variational autoencoders.
+//!
+//! They see a model only through [`MultimodalVae`]. There is one so far, the prior:
+//!
+//! ```
+//! # use burn::tensor::Device;
+//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, subset::Subset};
+//! # use multivae_testkit::{LinearGaussian, Rows};
+//! # let device = Device::flex();
+//! # let data = Rows::new(2, vec![vec![Some(0.0), None]]);
+//! # let model = LinearGaussian::new(0.5, data.modalities(), &device);
+//! use multivae_samplers::PriorSampler;
+//!
+//! // 1000 rows, of which no more than 256 are decoded at once.
+//! let sampler = PriorSampler { rows: 1000, chunk: 256, seed: 0 };
+//! let mut rows = 0;
+//! for latent in sampler.chunks(&model, &device) {
+//!     rows += model.decode(&latent, Subset::single(0))[0].dims()[1];
+//! }
+//! assert_eq!(rows, 1000);
+//! ```
+
+use burn::tensor::{Device, Tensor};
+use multivae_core::{
+    batch::{Batch, NoiseKey},
+    model::{Latent, MultimodalVae},
+    noise::Noise,
+};
+
+/// Draws rows from the prior of all latent spaces, chunk by chunk.
+///
+/// Row `i` depends on the seed and on `i` alone, not on how many rows there are or how they are
+/// cut into chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PriorSampler {
+    /// How many rows.
+    pub rows: usize,
+    /// How many rows at most at once, at least 1: memory against speed.
+    pub chunk: usize,
+    /// What the rows derive from.
+    pub seed: u64,
+}
+
+impl PriorSampler {
+    /// The rows, in order, as latent values `[1, chunk, features]` a space; the last chunk may be
+    /// shorter.
+    ///
+    /// # Panics
+    ///
+    /// If `chunk` is 0.
+    pub fn chunks<'a, M: MultimodalVae>(
+        self,
+        model: &'a M,
+        device: &'a Device,
+    ) -> impl Iterator<Item = Latent> + 'a {
+        assert!(self.chunk > 0, "a chunk has at least one row");
+        (0..self.rows).step_by(self.chunk).map(move |start| {
+            let rows = self.chunk.min(self.rows - start);
+            model.prior(rows, device, &mut noise_from(self.seed, start, device))
+        })
+    }
+
+    /// All rows at once, `[1, rows, features]` a space; `None` if there are none.
+    ///
+    /// # Panics
+    ///
+    /// If `chunk` is 0.
+    pub fn all<M: MultimodalVae>(self, model: &M, device: &Device) -> Option<Latent> {
+        join(self.chunks(model, device).collect())
+    }
+}
+
+/// Latent values of the same spaces one after the other along the batch; `None` for no parts.
+///
+/// # Panics
+///
+/// If the parts differ in their spaces, features or samples.
+pub fn join(parts: Vec<Latent>) -> Option<Latent> {
+    let first = parts.first()?;
+    let along = |of: &dyn Fn(&Latent) -> Tensor<3>| Tensor::cat(parts.iter().map(of).collect(), 1);
+    let levels = (0..first.levels.len()).map(|i| along(&|part| part.levels[i].clone()));
+    let private = first
+        .private
+        .iter()
+        .enumerate()
+        .map(|(i, (name, _))| (name.clone(), along(&|part| part.private[i].1.clone())));
+    Some(Latent { levels: levels.collect(), private: private.collect() })
+}
+
+/// The noise of rows `first_row..` of a seed.
+fn noise_from(seed: u64, first_row: usize, device: &Device) -> Noise {
+    // A batch is what carries a key; what it holds is not looked at.
+    let mut batch =
+        Batch::complete(vec![Tensor::zeros([1, 1], device)]).expect("one row of one modality");
+    batch.key = NoiseKey { seed, epoch: 0, step: 0, first_row };
+    Noise::of(&batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::dataset::Dataset;
+    use multivae_testkit::{LinearGaussian, Rows};
+
+    use super::*;
+
+    fn draw(rows: usize, chunk: usize, seed: u64) -> Vec<f32> {
+        let device = Device::flex();
+        let data = Rows::new(1, vec![vec![Some(0.0)]]);
+        let model = LinearGaussian::new(1.0, data.modalities(), &device);
+        let sampler = PriorSampler { rows, chunk, seed };
+        let latent = sampler.all(&model, &device).expect("there are rows");
+        latent.levels[0].clone().into_data().try_into_vec().expect("floats")
+    }
+
+    #[test]
+    fn rows_do_not_depend_on_the_chunk() {
+        let whole = draw(10, 10, 3);
+        for chunk in [1, 3, 7, 100] {
+            assert_eq!(draw(10, chunk, 3), whole, "chunks of {chunk}");
+        }
+        assert_eq!(draw(4, 2, 3), whole[..4]);
+    }
+
+    #[test]
+    fn another_seed_gives_other_rows() {
+        assert_ne!(draw(4, 4, 0), draw(4, 4, 1));
+    }
+
+    #[test]
+    fn the_prior_has_mean_zero_and_variance_one() {
+        let values = draw(20_000, 4096, 0);
+        let n = values.len() as f64;
+        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
+        let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
+        assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
+        assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn no_rows_are_no_latent() {
+        assert!(join(Vec::new()).is_none());
+    }
+}

@@ -1,1 +1,31 @@
-//! Multimodal variational autoencoders on Burn.
+#![doc = include_str!("../../../README.md")]
+
+pub use multivae_core as core;
+pub use multivae_data as data;
+pub use multivae_metrics as metrics;
+pub use multivae_models as models;
+pub use multivae_samplers as samplers;
+pub use multivae_train as train;
+
+/// What most programs need: `use multivae::prelude::*`.
+pub mod prelude {
+    pub use burn::{
+        module::Module,
+        tensor::{Device, Tensor},
+    };
+    pub use multivae_core::{
+        batch::{Batch, Presence, Values},
+        dataset::Dataset,
+        distribution::{Likelihood, Normal},
+        modality::ModalitySpec,
+        model::{Draws, Latent, LikelihoodQuery, MultimodalVae},
+        nn::{Encoder, Encoding, Network, Networks},
+        noise::Noise,
+        subset::Subset,
+    };
+    pub use multivae_data::{DataConfig, MemoryDataset, Splits, Standardisation};
+    pub use multivae_metrics::{EvaluateConfig, Evaluation, evaluate};
+    pub use multivae_models::{Model, ModelConfig};
+    pub use multivae_samplers::PriorSampler;
+    pub use multivae_train::{Fitted, TrainConfig, Trainer, load_best};
+}

@@ -1,0 +1,183 @@
+//! The arguments.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Args, Parser, Subcommand};
+
+/// Multimodal variational autoencoders.
+#[derive(Debug, Parser)]
+#[command(name = "multivae", version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Train a model; without arguments MoPoE on the embedded data set `polydigits`
+    Train(TrainArguments),
+    /// Write latent values of data as NPZ
+    Encode(EncodeArguments),
+    /// Generate modalities from others, or from the prior, as PNG or NPZ
+    Generate(GenerateArguments),
+    /// Measure bound, reconstructions and cross generations
+    Evaluate(EvaluateArguments),
+    /// List the models
+    Models,
+    /// List the embedded data sets
+    Data,
+    /// List the devices
+    Devices,
+    /// Print a model's configuration with all defaults, as a file for `train --config`
+    Config {
+        /// Name of the model
+        model: String,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TrainArguments {
+    /// Configuration as TOML; `multivae config MODEL` prints one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Model
+    #[arg(long, value_name = "NAME")]
+    pub(crate) model: Option<String>,
+    /// Embedded data set, or path of a folder, a file or a manifest
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    /// Share of modality entries taken from training and validation rows, completely at random
+    #[arg(long, value_name = "RATE")]
+    pub(crate) missing: Option<f64>,
+    /// Epochs of the whole run
+    #[arg(long, value_name = "N")]
+    pub(crate) epochs: Option<usize>,
+    /// Rows of a batch
+    #[arg(long, value_name = "N")]
+    pub(crate) batch_size: Option<usize>,
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// What first weights, order of rows and noise derive from
+    #[arg(long, value_name = "SEED")]
+    pub(crate) seed: Option<u64>,
+    /// Folder of the run, new or empty [default: runs/MODEL-DATA]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Go on with the run in this folder, to more epochs if `--epochs` says so
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = [
+        "config", "model", "data", "missing", "batch_size", "seed", "out", "set",
+    ])]
+    pub(crate) resume: Option<PathBuf>,
+    /// Any key of the configuration, such as `model.latent=10` or `train.optimizer.name=sgd`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// One JSON object an epoch on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the tasks on a finished run have in common.
+#[derive(Args, Debug)]
+pub(crate) struct RunArguments {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Rows at once: memory against speed
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
+    pub(crate) batch_size: usize,
+    /// What samples derive from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EncodeArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Embedded data set or path, all its rows [default: the data of the run]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    /// Modalities to encode from, separated by commas [default: all]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) given: Option<Vec<String>>,
+    /// Samples a row; without it the posterior's mean
+    #[arg(short, value_name = "N", value_parser = positive)]
+    pub(crate) n: Option<usize>,
+    /// File to write, .npz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("from").args(["given", "prior"]).required(true))]
+pub(crate) struct GenerateArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Modalities of the run's test rows to generate from, separated by commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) given: Option<Vec<String>>,
+    /// Generate from samples of the prior
+    #[arg(long)]
+    pub(crate) prior: bool,
+    /// Modalities to generate, separated by commas [default: all; for a PNG all images]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) target: Option<Vec<String>>,
+    /// Rows
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive)]
+    pub(crate) n: usize,
+    /// File to write, .png or .npz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct EvaluateArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Embedded data set or path, all its rows [default: the test split of the run]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    /// Folder for metrics.json, new or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_resumed_run_takes_no_other_settings() {
+        let parse = |arguments: &str| Arguments::try_parse_from(arguments.split(' '));
+        assert!(parse("multivae train --resume a --epochs 3 --json").is_ok());
+        assert!(parse("multivae train --resume a --set model.latent=2").is_err());
+        assert!(parse("multivae train --resume a --out b").is_err());
+    }
+
+    #[test]
+    fn generation_is_either_from_modalities_or_from_the_prior() {
+        let parse = |arguments: &str| Arguments::try_parse_from(arguments.split(' '));
+        assert!(parse("multivae generate a --prior --out b.png").is_ok());
+        assert!(parse("multivae generate a --given x,y --out b.png").is_ok());
+        assert!(parse("multivae generate a --given x --prior --out b.png").is_err());
+        assert!(parse("multivae generate a --out b.png").is_err());
+        assert!(parse("multivae generate a --prior -n 0 --out b.png").is_err());
+    }
+}

@@ -1,0 +1,137 @@
+//! The configuration with comments.
+
+use anyhow::{Context, Result};
+use toml::{Table, Value};
+
+use crate::config::RunConfig;
+
+/// What each key means, by its place. A test says if one is missing.
+const MEANINGS: &[(&str, &str)] = &[
+    ("version", "version of the format"),
+    ("model", "the model; `multivae models` lists them"),
+    ("model.name", "which model"),
+    ("model.latent", "features of the (shared or top) latent space, at least 1"),
+    ("model.levels", "levels of the hierarchy, at least 2"),
+    ("model.beta", "weight of the divergence from the prior, at least 0"),
+    ("model.beta_private", "further weight of the divergences of private spaces, at least 0"),
+    ("model.warmup", "epochs over which the weight of the divergence grows from 0; 0 for none"),
+    ("model.subsampling", "whether bounds of single modalities and random subsets are added"),
+    ("model.random_subsets", "random subsets of 2 to M - 1 modalities a training batch"),
+    ("model.subsets", "components of the mixture, lists of modalities; empty for all subsets"),
+    (
+        "model.shared_posterior",
+        "whether the default networks have one posterior block a level for all modalities",
+    ),
+    (
+        "model.rescale",
+        "weights of the modalities' likelihoods: \"none\", \"by_size\" or { given = [..] }",
+    ),
+    ("model.private", "features of private spaces by modality; none for those not named"),
+    ("data", "the data; `multivae data` lists what is embedded"),
+    ("data.source", "an embedded data set, or the path of a folder, a file or a manifest"),
+    ("data.standardise", "\"auto\" (tables yes, images no) or \"none\""),
+    ("data.split", "shares of the rows; the rest is for training"),
+    ("data.split.valid", "for choosing the best epoch"),
+    ("data.split.test", "for `multivae generate --given` and `multivae evaluate`"),
+    ("data.split.seed", "from which the order derives"),
+    ("data.missing", "modalities that are taken from training and validation rows"),
+    (
+        "data.missing.pattern",
+        "\"none\", \"mcar\" (completely at random), \"class_dependent\" or \"complete_cases\"",
+    ),
+    ("data.missing.rate", "probability that a modality is missing"),
+    ("data.missing.seed", "from which the missing entries derive"),
+    ("output", "what a run writes besides checkpoints and measurements"),
+    ("output.pictures_every", "epochs between two pictures of reconstructions; 0 for none"),
+    ("output.picture_rows", "validation rows in a picture, at least 1"),
+];
+
+/// The whole configuration as TOML that reads back, each key after what it means.
+pub(crate) fn commented(config: &RunConfig) -> Result<String> {
+    let table = Table::try_from(config).context("the configuration is no TOML")?;
+    let mut out = String::new();
+    let mut plain = table.clone();
+    plain.remove("train");
+    write(&mut out, &plain, "");
+    out += "\n# how the model is trained\n[train]\n";
+    for line in config.train.commented_toml().lines() {
+        // Its sections are parts of ours.
+        let head = ["[", "# ["].into_iter().find(|head| line.starts_with(head));
+        out += &match head {
+            Some(head) => format!("{head}train.{}\n", &line[head.len()..]),
+            None => format!("{line}\n"),
+        };
+    }
+    Ok(out)
+}
+
+fn meaning(key: &str) -> Option<&'static str> {
+    MEANINGS.iter().find(|(known, _)| *known == key).map(|(_, meaning)| *meaning)
+}
+
+/// Values first, then the tables, which would else take the values that follow them.
+fn write(out: &mut String, table: &Table, place: &str) {
+    let key = |name: &str| if place.is_empty() { name.into() } else { format!("{place}.{name}") };
+    let is_section = |value: &Value| value.as_table().is_some_and(|table| !table.is_empty());
+    for (name, value) in table.iter().filter(|(_, value)| !is_section(value)) {
+        if let Some(meaning) = meaning(&key(name)) {
+            *out += &format!("# {meaning}\n");
+        }
+        *out += &format!("{name} = {value}\n");
+    }
+    for (name, value) in table {
+        let (Value::Table(section), true) = (value, is_section(value)) else { continue };
+        out.push('\n');
+        if let Some(meaning) = meaning(&key(name)) {
+            *out += &format!("# {meaning}\n");
+        }
+        *out += &format!("[{}]\n", key(name));
+        write(out, section, &key(name));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae::models::ModelConfig;
+
+    use super::*;
+
+    #[test]
+    fn the_configuration_of_every_model_reads_back() {
+        for name in ModelConfig::NAMES {
+            let config = RunConfig::named(name).expect("listed");
+            let text = commented(&config).expect("plain data");
+            let read: RunConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            assert_eq!(read, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_every_model_has_its_meaning() {
+        for name in ModelConfig::NAMES {
+            let text = commented(&RunConfig::named(name).expect("listed")).expect("plain data");
+            let mut before = "";
+            for line in text.lines().filter(|line| !line.is_empty()) {
+                let explained = before.starts_with('#');
+                assert!(line.starts_with('#') || explained, "{name}: `{line}` has no comment");
+                before = line;
+            }
+        }
+    }
+
+    #[test]
+    fn every_meaning_is_of_a_key() {
+        let known: Vec<Table> = ModelConfig::NAMES
+            .iter()
+            .map(|name| Table::try_from(RunConfig::named(name).expect("listed")).expect("data"))
+            .collect();
+        for (key, _) in MEANINGS {
+            let find = |table: &Table| {
+                let whole = Value::Table(table.clone());
+                key.split('.').try_fold(&whole, |value, part| value.get(part)).is_some()
+            };
+            let exists = known.iter().any(find);
+            assert!(exists, "`{key}`");
+        }
+    }
+}

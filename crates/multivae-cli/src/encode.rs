@@ -1,0 +1,108 @@
+//! `multivae encode`.
+
+use anyhow::Result;
+use multivae::core::{
+    dataset::Dataset,
+    model::{Draws, MultimodalVae},
+    noise::Noise,
+};
+
+use crate::{
+    arguments::EncodeArguments,
+    failure::{Outcome, bad_input},
+    npz::{self, Array},
+    run::Run,
+    terminal::{complain, say},
+};
+
+/// Values of one latent space, filled batch by batch: `[samples][row][feature]`.
+struct Space {
+    name: String,
+    features: usize,
+    values: Vec<f32>,
+}
+
+/// Writes the latent values of all rows.
+pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
+    if arguments.out.extension().is_none_or(|extension| extension != "npz") {
+        return Err(bad_input(format!(
+            "`--out {}`: expected a file name that ends with `.npz`",
+            arguments.out.display()
+        )));
+    }
+    let run = Run::open(&arguments.run)?;
+    let given = run.subset(arguments.given.as_deref())?;
+    let data = run.all_rows(arguments.data.as_deref())?;
+    let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
+    let (rows, samples) = (data.len(), draws.count());
+    let mut spaces: Vec<Space> = Vec::new();
+    for batch in data.batches(arguments.run.batch_size, arguments.run.seed, &run.device) {
+        let (start, batch) = batch?;
+        let latent = run.model.encode(&batch, given, draws, &mut Noise::of(&batch));
+        for (i, (name, values)) in latent.spaces().into_iter().enumerate() {
+            let [_, size, features] = values.dims();
+            if spaces.len() == i {
+                let values = vec![0.0; samples * rows * features];
+                spaces.push(Space { name, features, values });
+            }
+            let Array::Floats(_, values) = Array::of(values, Vec::new())? else {
+                unreachable!("a tensor of numbers is an array of numbers");
+            };
+            for (sample, part) in values.chunks(size * features).enumerate() {
+                let from = (sample * rows + start) * features;
+                spaces[i].values[from..from + part.len()].copy_from_slice(part);
+            }
+        }
+    }
+    let mut arrays: Vec<(String, Array)> = spaces
+        .into_iter()
+        .map(|space| {
+            let shape = match draws {
+                Draws::Mean => vec![rows, space.features],
+                Draws::Samples(n) => vec![n, rows, space.features],
+            };
+            (space.name, Array::Floats(shape, space.values))
+        })
+        .collect();
+    let shown: Vec<_> = arrays
+        .iter()
+        .map(|(name, array)| match array {
+            Array::Floats(shape, _) => format!("{name} {shape:?}"),
+            _ => name.clone(),
+        })
+        .collect();
+    arrays.extend(about(&data));
+    npz::write(&arguments.out, &arrays)?;
+
+    let without = (0..rows).filter(|&row| given.iter().all(|m| !data.presence(row).contains(m)));
+    let without = without.count();
+    if without > 0 {
+        let label = given.label(run.model.modalities());
+        complain(&format!(
+            "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
+        ));
+    }
+    say(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
+    Ok(Outcome::Done)
+}
+
+/// Which rows these are: `ids`, `observed` `[rows, modality]` with `modalities`, and `labels` if
+/// every row has one.
+fn about(data: &dyn Dataset) -> Vec<(String, Array)> {
+    let (rows, specs) = (data.len(), data.modalities());
+    let ids = (0..rows).map(|row| data.id(row)).collect();
+    let observed = (0..rows).flat_map(|row| {
+        let presence = data.presence(row);
+        (0..specs.len()).map(move |m| presence.contains(m))
+    });
+    let names = specs.iter().map(|spec| spec.name.to_string()).collect();
+    let mut arrays = vec![
+        ("ids".into(), Array::Text(ids)),
+        ("modalities".into(), Array::Text(names)),
+        ("observed".into(), Array::Flags(vec![rows, specs.len()], observed.collect())),
+    ];
+    if let Some(labels) = (0..rows).map(|row| data.label(row)).collect::<Option<Vec<_>>>() {
+        arrays.push(("labels".into(), Array::Integers(vec![rows], labels)));
+    }
+    arrays
+}

@@ -1,0 +1,101 @@
+//! How the program ends.
+
+use std::{fmt, io, process::ExitCode};
+
+use anyhow::Error;
+use multivae::{data::DataError, metrics::MetricsError, train::TrainError};
+
+use crate::terminal;
+
+/// Exit code after an interrupt from the terminal.
+pub(crate) const INTERRUPTED: u8 = 130;
+/// Exit code when what was given cannot be used.
+const BAD_INPUT: u8 = 2;
+/// Exit code when something went wrong while running.
+const FAILED: u8 = 1;
+
+/// How a task ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Done,
+    Interrupted,
+}
+
+/// What the user gave cannot be used.
+#[derive(Debug)]
+pub(crate) struct BadInput(String);
+
+impl fmt::Display for BadInput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for BadInput {}
+
+/// An error about what the user gave.
+pub(crate) fn bad_input(message: impl Into<String>) -> Error {
+    Error::new(BadInput(message.into()))
+}
+
+/// Writes the error with its causes and gives the exit code.
+pub(crate) fn report(error: &Error) -> ExitCode {
+    if is_closed_pipe(error) {
+        // Who reads our output has seen enough.
+        return ExitCode::SUCCESS;
+    }
+    let mut message = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        // Some errors repeat their cause in their own message.
+        if !message.contains(&cause) {
+            if !message.is_empty() {
+                message += ": ";
+            }
+            message += cause.trim_end();
+        }
+    }
+    terminal::complain(&format!("error: {message}"));
+    ExitCode::from(code(error))
+}
+
+fn is_closed_pipe(error: &Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn code(error: &Error) -> u8 {
+    let bad = error.chain().any(|cause| {
+        cause.is::<BadInput>()
+            || cause.is::<multivae::core::Error>()
+            || cause
+                .downcast_ref::<DataError>()
+                .is_some_and(|e| !matches!(e, DataError::Write { .. }))
+            || cause.downcast_ref::<TrainError>().is_some_and(|e| {
+                matches!(
+                    e,
+                    TrainError::Config { .. } | TrainError::Occupied(_) | TrainError::Data(_)
+                )
+            })
+            || cause.downcast_ref::<MetricsError>().is_some_and(|e| {
+                !matches!(e, MetricsError::NotFinite { .. } | MetricsError::Device { .. })
+            })
+    });
+    if bad { BAD_INPUT } else { FAILED }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn what_the_user_gave_is_told_from_what_went_wrong() {
+        let deep = Err::<(), _>(bad_input("unknown key")).context("config").expect_err("given");
+        assert_eq!(code(&deep), BAD_INPUT);
+        let core = multivae::core::Error::EmptySubset;
+        assert_eq!(code(&Error::new(core)), BAD_INPUT);
+        let disk = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(code(&Error::new(disk)), FAILED);
+    }
+}

@@ -1,0 +1,56 @@
+//! `multivae models`, `data`, `devices` and `config`.
+
+use anyhow::Result;
+use multivae::{data, models::ModelConfig};
+
+use crate::{
+    comments,
+    config::RunConfig,
+    device::{self, BACKENDS},
+    failure::Outcome,
+    terminal::say,
+};
+
+/// Lists the models.
+pub(crate) fn models() -> Result<Outcome> {
+    for name in ModelConfig::NAMES {
+        say(format!("{name:<8} {}", ModelConfig::about(name).unwrap_or_default()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Lists the embedded data sets.
+pub(crate) fn data() -> Result<Outcome> {
+    for info in data::embedded() {
+        say(format!("{:<13} {}", info.name, info.about))?;
+        say(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;
+        say(format!("{:<13} {}", "", info.licence))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Lists the devices of the backends that are built in, and the other backends.
+pub(crate) fn devices() -> Result<Outcome> {
+    for backend in BACKENDS.iter().filter(|backend| backend.built) {
+        let names = device::names(backend.name).unwrap_or_else(|| vec![backend.name.to_owned()]);
+        for name in &names {
+            say(format!("{name:<9} {}", backend.about))?;
+        }
+        if names.is_empty() {
+            say(format!("{:<9} {}; none found", backend.name, backend.about))?;
+        }
+    }
+    for backend in BACKENDS.iter().filter(|backend| !backend.built) {
+        say(format!(
+            "{:<9} {}; not built in, build with `--features {}`",
+            backend.name, backend.about, backend.name
+        ))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Prints the configuration of a model with all defaults and what they mean.
+pub(crate) fn config(model: &str) -> Result<Outcome> {
+    say(comments::commented(&RunConfig::named(model)?)?.trim_end())?;
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,353 @@
+//! `multivae train`.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use anyhow::{Context, Result};
+use burn::tensor::Device;
+use indicatif::{ProgressBar, ProgressStyle};
+use multivae::{
+    core::{
+        dataset::Dataset,
+        model::{Draws, MultimodalVae},
+        noise::Noise,
+        subset::Subset,
+    },
+    data::{MemoryDataset, Splits, Standardisation},
+    models::Model,
+    train::{Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer},
+};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    arguments::TrainArguments,
+    config::RunConfig,
+    device,
+    failure::Outcome,
+    files::{self, NewFolder},
+    generate::{means, original},
+    picture::{self, Row},
+    run::{self, Aligned, CONFIG, STANDARDISATION, Stored},
+    terminal::{self, complain, say},
+};
+
+/// Folder of the pictures in a run's folder.
+const PICTURES: &str = "pictures";
+
+/// Starts or resumes a run.
+pub(crate) fn run(arguments: &TrainArguments) -> Result<Outcome> {
+    match &arguments.resume {
+        None => start(arguments),
+        Some(folder) => resume(arguments, folder),
+    }
+}
+
+/// Where a run is trained.
+struct Place {
+    folder: PathBuf,
+    device: Device,
+    json: bool,
+}
+
+fn start(arguments: &TrainArguments) -> Result<Outcome> {
+    let mut config = RunConfig::of(arguments)?;
+    let folder = arguments.out.clone().unwrap_or_else(|| config.folder());
+    let shown = folder.display();
+    let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
+    files::check_free(&folder, &instead)?;
+    let device = device::open(arguments.device.as_deref())?;
+    let splits = config.data.open()?;
+    config.data.source = run::absolute(&config.data.source);
+    config.model = config.model.with_modalities(splits.train.modalities())?;
+    config.standardisation = Some(STANDARDISATION.to_owned());
+    let model = run::init(&config.model, config.train.seed, &device)?;
+
+    let new = NewFolder::new(&folder)?;
+    splits.standardisation.save(&new.path().join(STANDARDISATION))?;
+    write_config(&config, new.path())?;
+    new.finish()?;
+    let place = Place { folder, device, json: arguments.json };
+    let result = train(&config, &place, model, splits, Trainer::fit);
+    if let Err(error) = &result
+        && error
+            .downcast_ref::<TrainError>()
+            .is_some_and(|e| matches!(e, TrainError::Config { .. }))
+    {
+        // Nothing was trained: the folder would only be in the way of the next try.
+        let _ = fs::remove_dir_all(&place.folder);
+    }
+    result
+}
+
+fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
+    let mut stored = Stored::open(folder)?;
+    let device = device::open(arguments.device.as_deref())?;
+    let splits = stored.config.data.open()?;
+    if splits.standardisation != stored.standardisation {
+        return Err(run::changed(&stored));
+    }
+    if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
+        stored.config.train.epochs = epochs;
+        stored.config.train.check()?;
+        write_config(&stored.config, folder)?;
+    }
+    let config = stored.config;
+    let model = run::init(&config.model, config.train.seed, &device)?;
+    let place = Place { folder: stored.folder, device, json: arguments.json };
+    train(&config, &place, model, splits, Trainer::resume)
+}
+
+fn write_config(config: &RunConfig, folder: &Path) -> Result<()> {
+    let text = toml::to_string(config).context("the configuration is no TOML")?;
+    files::write_whole(&folder.join(CONFIG), |file| Ok(file.write_all(text.as_bytes())?))
+}
+
+/// How a trainer is set off: [`Trainer::fit`] or [`Trainer::resume`].
+type Launch = fn(
+    Trainer<Model>,
+    Model,
+    Arc<dyn Dataset>,
+    Arc<dyn Dataset>,
+) -> Result<Fitted<Model>, TrainError>;
+
+/// Trains, shows how it goes, and says what came of it.
+fn train(
+    config: &RunConfig,
+    place: &Place,
+    model: Model,
+    splits: Splits,
+    launch: Launch,
+) -> Result<Outcome> {
+    complain(&format!(
+        "{} on {}: {} training and {} validation rows, {} modalities, {} parameters, in `{}`",
+        config.model.name(),
+        config.data.source,
+        splits.train.len(),
+        splits.valid.len(),
+        splits.train.modalities().len(),
+        burn::module::Module::num_params(&model),
+        place.folder.display()
+    ));
+    let epochs_run = Arc::new(AtomicUsize::new(0));
+    let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
+    let display = match (dashboard, place.json) {
+        (true, _) => Display::Dashboard,
+        (false, true) => Display::Report(Box::new(Lines)),
+        (false, false) => Display::Report(Box::new(Console::new())),
+    };
+    let pictures = Pictures::new(config, place, &splits, &model)?;
+    let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
+    let trainer = Trainer::new(config.train.clone(), &place.folder)
+        .device(place.device.clone())
+        .display(display)
+        .interrupt(terminal::interrupt()?)
+        .on_epoch(move |model, epoch, _| {
+            count.fetch_add(1, Ordering::SeqCst);
+            if let Some(pictures) = &pictures
+                && (epoch.is_multiple_of(pictures.every) || epoch == last)
+            {
+                pictures.draw(model, epoch).map_err(|error| format!("{error:#}"))?;
+            }
+            Ok(())
+        });
+    let fitted = launch(trainer, model, Arc::new(splits.train), Arc::new(splits.valid))?;
+    summarise(place, &fitted, epochs_run.load(Ordering::SeqCst))
+}
+
+/// Says how a run has ended.
+fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result<Outcome> {
+    let folder = place.folder.display();
+    if fitted.stopped == Stopped::Interrupted {
+        complain(&format!(
+            "interrupted after {} whole epochs; go on with `multivae train --resume {folder}`",
+            fitted.epochs
+        ));
+        return Ok(Outcome::Interrupted);
+    }
+    let best = fitted.best_epoch.map_or(String::new(), |epoch| {
+        let split = if fitted.history.get(epoch, Split::Valid, LOSS).is_some() {
+            Split::Valid
+        } else {
+            Split::Train
+        };
+        let loss = fitted.history.get(epoch, split, LOSS).unwrap_or(f64::NAN);
+        format!(", the best is {epoch} with a {split} loss of {loss:.4}")
+    });
+    let epochs = fitted.epochs;
+    let message = match (epochs_run, fitted.stopped) {
+        (0, _) => format!("`{folder}` is finished: {epochs} epochs{best}"),
+        (_, Stopped::Early) => {
+            format!(
+                "`{folder}`: stopped after {epochs} epochs, since the loss no longer fell{best}"
+            )
+        }
+        _ => format!("`{folder}`: {epochs} epochs{best}"),
+    };
+    if place.json {
+        // Standard output holds JSON only.
+        complain(&message);
+    } else {
+        say(message)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// One JSON object an epoch on standard output.
+struct Lines;
+
+impl Report for Lines {
+    fn epoch_finished(&mut self, summary: &Summary) {
+        let terms = |terms: &[(String, f64)]| {
+            let terms = terms.iter().map(|(name, value)| (name.clone(), json!(value)));
+            Value::Object(terms.collect::<Map<_, _>>())
+        };
+        let line = json!({
+            "epoch": summary.epoch,
+            "epochs": summary.epochs,
+            "train": terms(&summary.train),
+            "valid": terms(&summary.valid),
+            "rate": summary.rate,
+            "best": summary.best,
+            "seconds": summary.seconds,
+        });
+        // The run is worth more than its echo: it goes on if nobody reads.
+        let _ = say(line);
+    }
+
+    fn event(&mut self, message: &str) {
+        complain(message);
+    }
+}
+
+/// A line an epoch on standard output, and a bar on standard error if that is a terminal.
+struct Console {
+    bar: ProgressBar,
+}
+
+impl Console {
+    fn new() -> Self {
+        let style =
+            ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} rows, {eta} left")
+                .expect("the template is valid");
+        Self { bar: ProgressBar::no_length().with_style(style) }
+    }
+}
+
+impl Report for Console {
+    fn epoch_started(&mut self, epoch: usize, epochs: usize) {
+        self.bar.reset();
+        self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+    }
+
+    fn progress(&mut self, split: Split, done: usize, rows: usize) {
+        if split == Split::Train {
+            self.bar.set_length(rows as u64);
+            self.bar.set_position(done as u64);
+        }
+    }
+
+    fn epoch_finished(&mut self, summary: &Summary) {
+        let loss = |terms: &[(String, f64)]| {
+            let total = terms.iter().find(|(name, _)| name == LOSS);
+            total.map_or("-".to_owned(), |(_, value)| format!("{value:.4}"))
+        };
+        let width = summary.epochs.to_string().len();
+        let line = format!(
+            "epoch {:>width$}/{}  train loss {:>12}  valid loss {:>12}  {:.1} s{}",
+            summary.epoch,
+            summary.epochs,
+            loss(&summary.train),
+            loss(&summary.valid),
+            summary.seconds,
+            if summary.best { "  best so far" } else { "" },
+        );
+        self.bar.suspend(|| {
+            // The run is worth more than its echo: it goes on if nobody reads.
+            let _ = say(line);
+        });
+    }
+
+    fn event(&mut self, message: &str) {
+        self.bar.suspend(|| complain(message));
+    }
+}
+
+/// Draws some rows while training: of each image modality the originals, their reconstructions
+/// from all modalities, and what each other modality alone makes of it.
+struct Pictures {
+    every: usize,
+    folder: PathBuf,
+    rows: Aligned,
+    images: Vec<usize>,
+    standardisation: Standardisation,
+    device: Device,
+}
+
+impl Pictures {
+    /// `None` if there is nothing to draw.
+    fn new(
+        config: &RunConfig,
+        place: &Place,
+        splits: &Splits,
+        model: &Model,
+    ) -> Result<Option<Self>> {
+        let specs = model.modalities().iter().enumerate();
+        let images: Vec<_> =
+            specs.filter(|(_, spec)| picture::is_drawable(spec)).map(|(m, _)| m).collect();
+        let every = config.output.pictures_every;
+        if images.is_empty() || every == 0 {
+            return Ok(None);
+        }
+        let data: &MemoryDataset =
+            if splits.valid.is_empty() { &splits.train } else { &splits.valid };
+        let chosen: Vec<_> = (0..data.len().min(config.output.picture_rows)).collect();
+        Ok(Some(Self {
+            every,
+            folder: place.folder.join(PICTURES),
+            rows: Aligned::new(data.select(&chosen), model)?,
+            images,
+            standardisation: splits.standardisation.clone(),
+            device: place.device.clone(),
+        }))
+    }
+
+    fn draw(&self, model: &Model, epoch: usize) -> Result<()> {
+        let rows: Vec<_> = (0..self.rows.len()).collect();
+        let batch = self
+            .rows
+            .batch(&rows, &self.device)
+            .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
+        let specs = model.modalities();
+        let images = Subset::new(self.images.iter().copied())?;
+        let from = |given: Subset| {
+            let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::zero());
+            means(model, &self.standardisation, &latent, images)
+        };
+        // One posterior for each given set serves all targets.
+        let all = from(Subset::full(specs.len()));
+        let single: Vec<_> = (0..specs.len()).map(|m| from(Subset::single(m))).collect();
+        let mut drawn = Vec::new();
+        for (place, &m) in self.images.iter().enumerate() {
+            let spec = &specs[m];
+            if let Some(values) = original(&self.standardisation, &batch, spec, m) {
+                drawn.push(Row::new(spec, values, |row| self.rows.presence(row).contains(m))?);
+            }
+            drawn.push(Row::new(spec, all[place].clone(), |_| true)?);
+            for (given, means) in single.iter().enumerate().filter(|(given, _)| *given != m) {
+                let observed = |row| self.rows.presence(row).contains(given);
+                drawn.push(Row::new(spec, means[place].clone(), observed)?);
+            }
+        }
+        fs::create_dir_all(&self.folder)
+            .with_context(|| format!("folder `{}`", self.folder.display()))?;
+        let path = self.folder.join(format!("epoch-{epoch}.png"));
+        picture::write(&path, &picture::grid(&drawn))
+    }
+}

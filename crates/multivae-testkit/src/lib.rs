@@ -1,0 +1,8 @@
+//! A model whose every value is known, and a data set in memory, for tests of what sees only the
+//! traits of `multivae-core`.
+
+mod linear;
+mod rows;
+
+pub use linear::{LinearGaussian, log_density};
+pub use rows::Rows;

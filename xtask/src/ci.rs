@@ -1,0 +1,141 @@
+//! What a change must pass, cheapest first.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+/// Cases recorded from the reference implementation, where a clone has them beside it.
+const PARITY: &str = "../shared/parity/public";
+/// The models of the list that have such cases.
+const PARITY_MODELS: &str = "mvae,mopoe,mhvae";
+
+/// One command with its environment.
+struct Step {
+    name: &'static str,
+    arguments: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
+}
+
+impl Step {
+    fn new(name: &'static str, arguments: &str) -> Self {
+        let arguments = arguments.split_whitespace().map(str::to_owned).collect();
+        Self { name, arguments, environment: Vec::new() }
+    }
+}
+
+/// Runs every step, stops at the first that fails, and prints the time of each.
+pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+    let scratch = Scratch::new()?;
+    let mut times = Vec::new();
+    let mut code = ExitCode::SUCCESS;
+    for step in steps(root, &scratch.0) {
+        println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
+        let start = Instant::now();
+        let status = Command::new("cargo")
+            .args(&step.arguments)
+            .envs(step.environment.iter().copied())
+            .current_dir(root)
+            .status()
+            .context("cargo does not start")?;
+        times.push((step.name, start.elapsed(), status.success()));
+        if !status.success() {
+            code = ExitCode::FAILURE;
+            break;
+        }
+    }
+    println!("\n{}", table(&times));
+    Ok(code)
+}
+
+/// All steps. The first four need no running program; the last are the main job in short.
+fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
+    let run = scratch.join("run").display().to_string();
+    let grid = scratch.join("grid.png").display().to_string();
+    let latents = scratch.join("latents.npz").display().to_string();
+    let report = scratch.join("report").display().to_string();
+    let program =
+        |name, arguments: String| Step::new(name, &format!("run --quiet --release -- {arguments}"));
+    let mut documentation = Step::new("doc", "doc --no-deps --workspace --release");
+    documentation.environment.push(("RUSTDOCFLAGS", "-D warnings"));
+    let mut steps = vec![
+        Step::new("format", "fmt --all --check"),
+        Step::new("tidy", "xtask tidy"),
+        Step::new("lint", "clippy --release --workspace --all-targets -- -D warnings"),
+        documentation,
+        Step::new("test", "test --release"),
+        Step::new("test tasks", "test --quiet --release --package xtask"),
+    ];
+    let parity = root.join(PARITY);
+    if parity.is_dir() {
+        steps.push(Step::new("parity", &format!("xtask parity {PARITY} --model {PARITY_MODELS}")));
+    } else {
+        println!("no folder {PARITY}: the step `parity` is left out");
+    }
+    steps.push(program("train", format!("train --epochs 2 --out {run}")));
+    steps.push(program("encode", format!("encode {run} --out {latents}")));
+    steps.push(program("generate", format!("generate {run} --prior --out {grid}")));
+    steps.push(program("evaluate", format!("evaluate {run} --out {report}")));
+    steps
+}
+
+fn table(times: &[(&str, Duration, bool)]) -> String {
+    let mut text = String::new();
+    for (name, time, passed) in times {
+        let verdict = if *passed { "passed" } else { "FAILED" };
+        text += &format!("{name:<12} {verdict} {:>8.1} s\n", time.as_secs_f64());
+    }
+    let sum: Duration = times.iter().map(|(_, time, _)| *time).sum();
+    text + &format!("{:<12}        {:>8.1} s", "all", sum.as_secs_f64())
+}
+
+/// A folder that is gone when its owner is.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("multivae-ci-{}", std::process::id()));
+        fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
+        Ok(Self(folder))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_step_is_the_command_of_the_readme() {
+        let steps = steps(Path::new("nowhere"), Path::new("scratch"));
+        let test = steps.iter().find(|step| step.name == "test").expect("there is such a step");
+        let command = format!("cargo {}", test.arguments.join(" "));
+        assert_eq!(command, "cargo test --release");
+        assert!(include_str!("../../README.md").lines().any(|line| line.trim() == command));
+    }
+
+    #[test]
+    fn without_cases_there_is_no_parity_step() {
+        let steps = steps(Path::new("nowhere"), Path::new("scratch"));
+        assert!(steps.iter().all(|step| step.name != "parity"));
+    }
+
+    #[test]
+    fn a_failed_step_is_told_from_a_passed_one() {
+        let second = Duration::from_secs(1);
+        let text = table(&[("format", second, true), ("lint", second, false)]);
+        assert!(text.contains("format       passed      1.0 s"), "{text}");
+        assert!(text.contains("lint         FAILED      1.0 s"), "{text}");
+        assert!(text.ends_with("2.0 s"), "{text}");
+    }
+}
