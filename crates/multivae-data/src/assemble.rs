@@ -412,29 +412,28 @@ fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
 /// Checks that the values are such as their likelihood takes.
 fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
-        let bad = |row: &[f32]| match spec.likelihood {
+        let bad: &dyn Fn(&[f32]) -> Option<f32>;
+        let unit = |row: &[f32]| row.iter().copied().find(|value| !(0.0..=1.0).contains(value));
+        let classes = *spec.shape.last().expect("a shape has an axis");
+        let one = |row: &[f32]| {
+            let sums = row.chunks(classes).map(|row| row.iter().sum::<f32>());
+            unit(row).or_else(|| sums.into_iter().find(|sum| (sum - 1.0).abs() > 1e-3))
+        };
+        let expected = match spec.likelihood {
+            Likelihood::Normal { .. } | Likelihood::Laplace { .. } => continue,
             Likelihood::Bernoulli {} => {
-                let bad = row.iter().find(|value| !(0.0..=1.0).contains(*value))?;
-                Some(("values from 0 to 1 for a bernoulli likelihood", *bad))
+                bad = &unit;
+                "values from 0 to 1 for a bernoulli likelihood"
             }
             Likelihood::Categorical {} => {
-                let classes = *spec.shape.last().expect("a shape has an axis");
-                let sum = |p: &[f32]| p.iter().sum::<f32>();
-                let one = |p: &&[f32]| (sum(p) - 1.0).abs() > 1e-3 || p.iter().any(|&p| p < 0.0);
-                let bad = row.chunks(classes).find(one)?;
-                let expected =
-                    "values from 0 that sum to 1 over the last axis for a categorical likelihood";
-                Some((expected, sum(bad)))
+                bad = &one;
+                "values from 0 to 1 whose sum over the last axis is 1, for a categorical likelihood"
             }
-            Likelihood::Normal { .. } | Likelihood::Laplace { .. } => None,
         };
-        if matches!(spec.likelihood, Likelihood::Normal { .. } | Likelihood::Laplace { .. }) {
-            continue;
-        }
         let mut buffer = vec![0.0; spec.features()];
         for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
             data.storage(m).read(row * spec.features(), &mut buffer);
-            if let Some((expected, found)) = bad(&buffer) {
+            if let Some(found) = bad(&buffer) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
                 return Err(DataError::Value { modality, row, expected, found });
             }
@@ -461,5 +460,137 @@ fn gather(values: &Storage, places: &[Option<usize>], features: usize) -> Storag
     match values {
         Storage::Floats(values) => Storage::Floats(rows(values, places, features)),
         Storage::Bytes(values) => Storage::Bytes(rows(values, places, features)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn block(name: &str, ids: Option<&[&str]>, values: Vec<f32>) -> Source {
+        let block = Block {
+            path: name.into(),
+            ids: ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
+            shape: vec![1],
+            missing: values.iter().map(|value| value.is_nan()).collect(),
+            values: values.into(),
+        };
+        Source { name: name.into(), block, shape: None, likelihood: None }
+    }
+
+    fn labels(ids: Option<&[&str]>, values: Vec<i64>) -> Labels {
+        let ids = ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
+        Labels { path: "labels".into(), ids, values, names: None }
+    }
+
+    fn join(sources: Vec<Source>, labels: Option<Labels>) -> Result<Assembled> {
+        Files { sources, labels, splits: None }.join()
+    }
+
+    fn message(sources: Vec<Source>, labels: Option<Labels>) -> String {
+        join(sources, labels).map(|_| ()).expect_err("cannot be joined").to_string()
+    }
+
+    #[test]
+    fn rows_are_joined_by_their_identifiers_and_what_a_file_lacks_is_missing() {
+        let a = block("a", Some(&["x", "y"]), vec![1.5, 2.5]);
+        let b = block("b", Some(&["z", "y", "w"]), vec![30.0, 20.0, f32::NAN]);
+        let c = block("c", Some(&["w", "z"]), vec![5.0, 6.0]);
+        let labels = labels(Some(&["w", "x", "v", "y", "z"]), vec![4, 1, 0, 2, 3]);
+        let Assembled { data, report, .. } = join(vec![a, b, c], Some(labels)).expect("joined");
+        let ids: Vec<_> = (0..data.len()).map(|row| data.id(row)).collect();
+        assert_eq!(ids, ["x", "y", "z", "w"]);
+        assert_eq!(data.values(0), [1.5, 2.5, 0.0, 0.0]);
+        assert_eq!(data.values(1), [0.0, 20.0, 30.0, 0.0]);
+        assert_eq!(data.values(2), [0.0, 0.0, 6.0, 5.0]);
+        assert_eq!(data.labels(), Some(vec![1, 2, 3, 4]));
+        assert_eq!((report.rows, report.unused_labels), (4, 1));
+        let counts = |m: usize| {
+            let ModalityReport { observed, not_a_number, absent, .. } = report.modalities[m];
+            (observed, not_a_number, absent)
+        };
+        assert_eq!([counts(0), counts(1), counts(2)], [(2, 0, 2), (2, 1, 1), (2, 0, 2)]);
+    }
+
+    #[test]
+    fn files_without_identifiers_are_joined_by_place() {
+        let sources = vec![block("a", None, vec![1.5, 2.5]), block("b", None, vec![3.0, 4.0])];
+        let data = join(sources, Some(labels(Some(&["x", "y"]), vec![7, 8]))).expect("joined").data;
+        assert_eq!((data.id(1), data.label(1)), ("y".into(), Some(8)));
+        assert_eq!(data.values(1), [3.0, 4.0]);
+    }
+
+    #[test]
+    fn files_that_cannot_be_joined_are_refused_with_both() {
+        assert_eq!(
+            message(vec![block("a", None, vec![1.0]), block("b", None, vec![1.0, 2.0])], None),
+            "`a` has 1 rows and `b` has 2; files without an `id` column must have the same rows"
+        );
+        let sources = || {
+            let a = block("a", Some(&["x", "y"]), vec![1.0, 2.0]);
+            vec![a, block("b", Some(&["y", "x"]), vec![1.0, 2.0])]
+        };
+        assert_eq!(
+            message(sources(), Some(labels(None, vec![0, 1]))),
+            "`b` has identifiers and `labels` has none: rows can only be joined if all files have them"
+        );
+        assert_eq!(
+            message(sources(), Some(labels(Some(&["y", "z"]), vec![0, 1]))),
+            "`labels` has no label for row `x`; 1 rows lack one"
+        );
+        assert_eq!(
+            message(vec![block("a", None, vec![1.0, 2.0])], Some(labels(None, vec![0]))),
+            "`a` has 2 rows and `labels` has 1; files without an `id` column must have the same rows"
+        );
+    }
+
+    #[test]
+    fn rows_that_observe_nothing_are_refused_by_the_first_and_their_number() {
+        let nan = f32::NAN;
+        let a = || block("a", Some(&["x", "y", "z"]), vec![1.0, nan, nan]);
+        assert_eq!(message(vec![a()], None), "row `y` observes no modality; there are 2 such rows");
+        let b = block("b", Some(&["z"]), vec![3.0]);
+        assert_eq!(
+            message(vec![a(), b], None),
+            "row `y` observes no modality; there are 1 such rows"
+        );
+    }
+
+    #[test]
+    fn likelihoods_follow_from_shape_and_values() {
+        let image = [1, 2, 1];
+        for (shape, values, expected) in [
+            (&[2][..], vec![0.5, 1.0], Likelihood::normal(1.0)),
+            (&[2][..], vec![0.0, 1.0], Likelihood::Bernoulli {}),
+            (&image, vec![0.5, 1.0], Likelihood::laplace(0.75)),
+            (&image, vec![0.0, 1.0], Likelihood::Bernoulli {}),
+            (&image, vec![0.0, 7.0], Likelihood::normal(1.0)),
+        ] {
+            assert_eq!(likelihood(shape, &Storage::Floats(values)), expected);
+        }
+        assert_eq!(likelihood(&image, &vec![0u8, 255].into()), Likelihood::Bernoulli {});
+        assert_eq!(likelihood(&image, &vec![0u8, 9].into()), Likelihood::laplace(0.75));
+    }
+
+    #[test]
+    fn values_that_a_likelihood_cannot_have_are_refused_by_modality_and_row() {
+        let with = |likelihood, values| {
+            let source = block("a", Some(&["x", "y"]), values);
+            message(vec![Source { likelihood: Some(likelihood), ..source }], None)
+        };
+        assert_eq!(
+            with(Likelihood::Bernoulli {}, vec![0.5, 1.5]),
+            "modality `a`, row `y`: expected values from 0 to 1 for a bernoulli likelihood, \
+             found `1.5`"
+        );
+        assert_eq!(
+            with(Likelihood::Categorical {}, vec![1.0, 0.5]),
+            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1, \
+             for a categorical likelihood, found `0.5`"
+        );
+        assert_eq!(
+            with(Likelihood::normal(-1.0), vec![1.0, 0.5]),
+            "`a.likelihood.scale`: expected a positive number, found -1"
+        );
     }
 }

@@ -174,3 +174,158 @@ pub(crate) fn no_modalities(modalities: Option<usize>, source: &str) -> Result<(
         }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::distribution::Likelihood;
+
+    use super::*;
+    use crate::{
+        fixture::{Folder, npy, text},
+        missing::Pattern,
+    };
+
+    fn refused(config: DataConfig) -> String {
+        config.open().map(|_| ()).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn every_embedded_set_opens_split_and_standardised() {
+        for info in embedded::embedded() {
+            let config = DataConfig::new(info.name);
+            let Splits { train, valid, test, standardisation, report } =
+                config.open().expect("embedded");
+            assert_eq!(train.len() + valid.len() + test.len(), info.rows);
+            assert_eq!(report, LoadReport { rows: info.rows, ..report.clone() });
+            standardisation.check(train.modalities()).expect("its own");
+            for (m, spec) in train.modalities().iter().enumerate() {
+                let name = spec.name.as_str();
+                let table = spec.likelihood == Likelihood::normal(1.0);
+                assert_eq!(standardisation.moments(name).is_some(), table, "{name}");
+                let values = train.values(m);
+                let square = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
+                // Constant features stay constant, so that the mean square can be below 1.
+                assert!(!table || (0.9..1.001).contains(&square), "{name}: {square}");
+            }
+            let all = config.open_all(&standardisation).expect("its own");
+            assert_eq!(all.len(), info.rows);
+            let row = test.stored_rows()[0];
+            assert_eq!(all.select(&[row]).values(1), test.select(&[0]).values(1));
+            assert_eq!(all.id(row), test.id(0));
+        }
+    }
+
+    #[test]
+    fn modalities_are_taken_from_training_and_validation_and_not_from_the_test() {
+        for pattern in [Pattern::Mcar, Pattern::ClassDependent] {
+            let missing = MissingConfig { pattern, rate: 0.5, seed: 1 };
+            let config = DataConfig { missing, rows: Some(400), ..DataConfig::new("mfeat") };
+            let splits = config.open().expect("embedded");
+            assert!(splits.train.incomplete_rows() > 200, "{}", splits.train.incomplete_rows());
+            assert!(splits.valid.incomplete_rows() > 20);
+            assert_eq!(splits.test.incomplete_rows(), 0);
+        }
+        let missing = MissingConfig { pattern: Pattern::CompleteCases, rate: 0.2, seed: 1 };
+        let config = DataConfig { missing, rows: Some(400), ..DataConfig::new("mfeat") };
+        let splits = config.open().expect("embedded");
+        assert!((50..150).contains(&splits.train.len()), "{}", splits.train.len());
+        assert_eq!((splits.train.incomplete_rows(), splits.test.len()), (0, 80));
+    }
+
+    #[test]
+    fn the_standardisation_is_that_of_observed_training_rows() {
+        let rows: String = (0..20).map(|row| format!("r{row},{}\n", row + 2)).collect();
+        let folder = Folder::new([("a.csv", text(&format!("id,x\n{rows}")))]);
+        let config = DataConfig::new(folder.source());
+        let splits = config.open().expect("whole");
+        let train: Vec<f32> =
+            splits.train.stored_rows().iter().map(|&row| row as f32 + 2.0).collect();
+        let mean = train.iter().sum::<f32>() / train.len() as f32;
+        let moments = splits.standardisation.moments("a").expect("a table");
+        assert!((moments.mean[0] - mean).abs() < 1e-5, "{moments:?}");
+        let mut test = splits.test.values(0);
+        splits.standardisation.invert_slice("a", &mut test);
+        for (value, row) in test.iter().zip(splits.test.stored_rows()) {
+            assert!((value - (*row as f32 + 2.0)).abs() < 1e-4);
+        }
+        let plain = DataConfig { standardise: Standardise::None, ..config }.open().expect("whole");
+        assert_eq!(plain.train.values(0), train);
+    }
+
+    #[test]
+    fn a_config_survives_toml_and_refuses_unknown_keys() {
+        let config = DataConfig {
+            modalities: Some(4),
+            missing: MissingConfig { pattern: Pattern::ClassDependent, rate: 0.3, seed: 2 },
+            split: SplitConfig { valid: 0.25, test: 0.0, seed: 9 },
+            ..DataConfig::default()
+        };
+        let written = toml::to_string(&config).expect("plain data");
+        assert_eq!(toml::from_str::<DataConfig>(&written).expect("just written"), config);
+        let read = toml::from_str::<DataConfig>("source = 'mfeat'").expect("defaults");
+        assert_eq!(read, DataConfig::new("mfeat"));
+        let error = toml::from_str::<DataConfig>("sorce = 'mfeat'").expect_err("a typo");
+        assert!(error.to_string().contains("unknown field `sorce`"), "{error}");
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let rows = |rows| DataConfig { rows: Some(rows), ..Default::default() };
+        let modalities = |source, modalities| DataConfig {
+            modalities: Some(modalities),
+            ..DataConfig::new(source)
+        };
+        for (config, expected) in [
+            (
+                DataConfig::new("polydigit"),
+                "`polydigit` is neither an embedded data set (`polydigits`, `mnist-labels`, `mfeat`) \
+                 nor an existing file or folder",
+            ),
+            (rows(0), "`rows`: expected 1 to the data's 5000 rows, found `0`"),
+            (
+                rows(2),
+                "the training split has no rows: 2 rows, of which 1 for validation and 1 to test",
+            ),
+            (
+                modalities("polydigits", 6),
+                "`modalities`: expected 2 to 5 modalities of `polydigits`, found `6`",
+            ),
+            (
+                modalities("mfeat", 2),
+                "`modalities`: expected nothing, since `mfeat` has all its modalities, found `2`",
+            ),
+        ] {
+            assert_eq!(refused(config), expected);
+        }
+    }
+
+    #[test]
+    fn data_of_which_nothing_can_be_learned_is_refused() {
+        let column = format!("x\n1\n{}", "NaN\n".repeat(9));
+        let folder = Folder::new([("a.npy", npy(10, 2)), ("b.csv", text(&column))]);
+        let split = SplitConfig { valid: 0.2, test: 0.7, seed: 3 };
+        let config = DataConfig { split, ..DataConfig::new(folder.source()) };
+        assert_eq!(refused(config), "modality `b`: no row of the training split observes it");
+        let missing = MissingConfig { pattern: Pattern::CompleteCases, rate: 0.0, seed: 0 };
+        let config = DataConfig { split, missing, ..DataConfig::new(folder.source()) };
+        assert_eq!(refused(config), "the training split has no rows: none is complete");
+    }
+
+    #[test]
+    fn other_files_and_choices_that_a_manifest_makes_are_refused() {
+        let folder = Folder::new([
+            ("a.npy", npy(4, 1)),
+            (
+                "manifest.toml",
+                text("splits = { train = [0, 1] }\n[[modality]]\nname = 'a'\nfile = 'a.npy'"),
+            ),
+        ]);
+        let config = DataConfig::new(folder.source());
+        assert_eq!(config.open().expect("whole").train.len(), 2);
+        let rows = DataConfig { rows: Some(2), ..config };
+        assert!(refused(rows).starts_with("`rows`: expected nothing, since the manifest says"));
+        let file = DataConfig::new(folder.path("a.npy").display().to_string());
+        let found = folder.message(refused(file));
+        assert!(found.starts_with("`a.npy`: expected a folder, a manifest `.toml`"), "{found}");
+    }
+}

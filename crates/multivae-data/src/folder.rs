@@ -74,3 +74,94 @@ fn arrays(path: &Path) -> Result<Files> {
     }
     Ok(Files { sources, labels, splits: None })
 }
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::{dataset::Dataset, distribution::Likelihood};
+
+    use super::*;
+    use crate::{
+        assemble::Assembled,
+        fixture::{Folder, npy, npz, png, text},
+    };
+
+    fn opened(folder: &Folder, name: &str) -> Result<Assembled, String> {
+        open(&folder.path(name)).and_then(Files::join).map_err(|error| folder.message(error))
+    }
+
+    fn refused(folder: &Folder) -> String {
+        opened(folder, "").map(|_| ()).expect_err("refused")
+    }
+
+    #[test]
+    fn each_file_is_a_modality_by_name_and_labels_are_labels() {
+        let folder = Folder::new([
+            ("table.csv", text("id,x,y\na,1,2\nb,3,\nc,5,6\n")),
+            ("labels.csv", text("kind,id\ncat,c\ndog,b\ndog,a\n")),
+            ("images/a.png", png(2, 3, 51)),
+            ("images/b.png", png(2, 3, 255)),
+            (".hidden", text("not read")),
+        ]);
+        let Assembled { data, report, parts } = opened(&folder, "").expect("whole");
+        let specs = data.modalities();
+        assert_eq!((specs[0].name.as_str(), &specs[0].shape[..]), ("images", &[1, 3, 2][..]));
+        assert_eq!(specs[0].likelihood, Likelihood::laplace(0.75));
+        assert_eq!((specs[1].name.as_str(), &specs[1].shape[..]), ("table", &[2][..]));
+        assert_eq!(specs[1].likelihood, Likelihood::normal(1.0));
+        assert_eq!(data.values(0)[5..7], [0.2, 1.0]);
+        assert_eq!(data.values(1), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0]);
+        assert_eq!(data.labels(), Some(vec![1, 1, 0]));
+        assert_eq!(data.label_names().map(<[_]>::len), Some(2));
+        assert_eq!((report.modalities[0].absent, report.modalities[1].not_a_number), (1, 1));
+        assert!(parts.is_none());
+    }
+
+    #[test]
+    fn arrays_of_one_file_are_modalities_in_its_order() {
+        let folder = Folder::new([("a.npz", npz(&[("z", 3, 2), ("b", 3, 1)]))]);
+        let data = opened(&folder, "a.npz").expect("whole").data;
+        let names: Vec<_> = data.modalities().iter().map(|spec| spec.name.as_str()).collect();
+        assert_eq!((names, data.len()), (vec!["z", "b"], 3));
+    }
+
+    #[test]
+    fn files_that_do_not_fit_are_refused_by_name() {
+        for (files, expected) in [
+            (vec![], "`.` is empty: it has no files of modalities"),
+            (
+                vec![("a.npy", npy(3, 1)), ("b.npy", npy(2, 1))],
+                "`a.npy` has 3 rows and `b.npy` has 2; \
+                 files without an `id` column must have the same rows",
+            ),
+            (
+                vec![("a.npy", npy(3, 1)), ("a.csv", text("x\n1\n"))],
+                "modality `a` is given twice: `a.csv` and `a.npy`",
+            ),
+            (
+                vec![("a.npy", npy(3, 1)), ("notes.txt", text("x"))],
+                "`notes.txt`: expected `.npy`, `.npz`, `.csv`, `.csv.gz`, `.safetensors`, `.idx`, \
+                 `-ubyte` (IDX, also `.gz`) or a folder of `.png` or `.jpg` images, \
+                 found another kind of file",
+            ),
+            (
+                vec![("a.npz", npz(&[("x", 2, 1), ("y", 2, 1)]))],
+                "`a.npz`: expected one array, or the name of one in a manifest, \
+                 found the arrays `x`, `y`",
+            ),
+            (
+                vec![("my data.npy", npy(2, 1))],
+                "modality name `my data` must not be empty nor hold `.`, `/`, `\\` or white space",
+            ),
+            (
+                vec![("a.npy", npy(2, 1)), ("labels.npy", npy(2, 1))],
+                "modality `labels`, row `0`: expected a whole number, found `0.5`",
+            ),
+            (
+                vec![("a.npy", npy(2, 1)), ("labels/x.png", png(1, 1, 0))],
+                "`labels`: expected a file of labels, found another kind of file",
+            ),
+        ] {
+            assert_eq!(refused(&Folder::new(files)), expected);
+        }
+    }
+}

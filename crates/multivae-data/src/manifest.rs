@@ -28,7 +28,10 @@
 //! id = "sample"
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use multivae_core::distribution::Likelihood;
 use rayon::prelude::*;
@@ -109,7 +112,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
         .par_iter()
         .map(|ModalityEntry { name, file, array, id, .. }| {
             let field = format!("modality `{name}`");
-            let file = folder.join(file);
+            let file = existing(folder, file)?;
             check_said(&file, &field, array, id, &None, &bad)?;
             read::block(&file, Said { array: array.as_deref(), column: None, id: id.as_deref() })
         })
@@ -123,7 +126,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
         .collect::<Result<_>>()?;
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
-            let file = folder.join(file);
+            let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let said =
                 Said { array: array.as_deref(), column: column.as_deref(), id: id.as_deref() };
@@ -132,6 +135,15 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
         .transpose()?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
     Ok(Files { sources, labels, splits })
+}
+
+/// The path of a file beside the manifest.
+fn existing(folder: &Path, file: &Path) -> Result<PathBuf> {
+    let path = folder.join(file);
+    match fs::metadata(&path) {
+        Ok(_) => Ok(path),
+        Err(cause) => Err(DataError::Read { path, cause }),
+    }
 }
 
 /// Refuses what a file of its kind does not have.
@@ -167,7 +179,7 @@ fn fixed(
 ) -> Result<Fixed> {
     match entry {
         SplitsEntry { file: Some(file), column, id, train: None, valid: None, test: None } => {
-            let file = folder.join(file);
+            let file = existing(folder, &file)?;
             if Kind::of(&file)? != Kind::Csv {
                 let expected = "a table of splits, `.csv` or `.csv.gz`";
                 return Err(DataError::UnsupportedFile { path: file, expected });
@@ -201,5 +213,159 @@ fn fixed(
             None,
             "`splits`: expected either `file` or the lists `train`, `valid`, `test`".into(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::dataset::Dataset;
+
+    use super::*;
+    use crate::{
+        assemble::Assembled,
+        fixture::{Folder, npz, png, text},
+        split::Parts,
+    };
+
+    fn folder(manifest: &str) -> Folder {
+        Folder::new([
+            ("manifest.toml", text(manifest)),
+            ("scans/p1.png", png(2, 2, 10)),
+            ("scans/p2.png", png(2, 2, 20)),
+            ("genes.csv", text("sample,x,y\np2,1,2\np3,3,4\np1,0.5,0\n")),
+            ("clinical.csv", text("sample,stage,split\np1,i,train\np2,ii,test\np3,i,valid\n")),
+            ("arrays.npz", npz(&[("a", 3, 4), ("b", 3, 1)])),
+        ])
+    }
+
+    fn opened(folder: &Folder) -> Result<Assembled, String> {
+        open(&folder.path("manifest.toml"))
+            .and_then(Files::join)
+            .map_err(|error| folder.message(error))
+    }
+
+    fn refused(manifest: &str) -> String {
+        opened(&folder(manifest)).map(|_| ()).expect_err("refused")
+    }
+
+    const GENES: &str = "[[modality]]\nname = 'genes'\nfile = 'genes.csv'\n";
+
+    #[test]
+    fn a_manifest_gives_shapes_likelihoods_labels_and_splits() {
+        let manifest = "
+            labels = { file = 'clinical.csv', column = 'stage', id = 'sample' }
+            splits = { file = 'clinical.csv', column = 'split', id = 'sample' }
+            [[modality]]
+            name = 'scan'
+            file = 'scans'
+            shape = [4]
+            likelihood = { kind = 'bernoulli' }
+            [[modality]]
+            name = 'genes'
+            file = 'genes.csv'
+            id = 'sample'
+            likelihood = { kind = 'laplace', scale = 'learned' }
+        ";
+        let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
+        let specs = data.modalities();
+        assert_eq!(
+            (&specs[0].shape[..], specs[0].likelihood),
+            (&[4][..], Likelihood::Bernoulli {})
+        );
+        assert_eq!((specs[1].likelihood.kind(), specs[1].name.as_str()), ("laplace", "genes"));
+        let ids: Vec<_> = (0..3).map(|row| data.id(row)).collect();
+        assert_eq!(ids, ["p1", "p2", "p3"]);
+        assert_eq!(data.values(1), [0.5, 0.0, 1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(data.labels(), Some(vec![0, 1, 0]));
+        assert_eq!(parts, Some(Parts { train: vec![0], valid: vec![2], test: vec![1] }));
+    }
+
+    #[test]
+    fn arrays_are_named_and_splits_can_be_lists() {
+        let manifest = "
+            [[modality]]
+            name = 'a'
+            file = 'arrays.npz'
+            array = 'a'
+            shape = [1, 2, 2]
+            [splits]
+            train = [0, 2]
+            test = [1]
+        ";
+        let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
+        assert_eq!((data.len(), &data.modalities()[0].shape[..]), (3, &[1, 2, 2][..]));
+        assert_eq!(parts, Some(Parts { train: vec![0, 2], valid: vec![], test: vec![1] }));
+        let genes = format!("{GENES}id = 'sample'\n[splits]\ntrain = ['p1']\ntest = ['p2']");
+        let parts = opened(&folder(&genes)).expect("whole").parts;
+        assert_eq!(parts, Some(Parts { train: vec![2], valid: vec![], test: vec![0] }));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        for (manifest, expected) in [
+            (
+                format!("{GENES}colour = 1"),
+                "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
+                 `name`, `file`, `array`, `id`, `shape`, `likelihood`",
+            ),
+            ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
+            ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),
+            (
+                "[[modality]]\nname = 'x'\nfile = 'x.csv'".into(),
+                "`x.csv` cannot be read: No such file or directory",
+            ),
+            (
+                format!("{GENES}{GENES}"),
+                "modality `genes` is given twice: `genes.csv` and `genes.csv`",
+            ),
+            (format!("{GENES}id = 'name'"), "`genes.csv` has no column `name`; it has `sample`"),
+            (
+                format!("{GENES}id = 'sample'\nshape = [3]"),
+                "modality `genes` (`genes.csv`): expected [3] = 3 values a row, found [2] = 2",
+            ),
+            (
+                format!("{GENES}array = 'x'"),
+                "manifest `manifest.toml`: modality `genes`: `array` is given, and ",
+            ),
+            (
+                "[[modality]]\nname = 'x'\nfile = 'arrays.npz'\narray = 'c'".into(),
+                "`arrays.npz`: expected an array `c`, found the arrays `a`, `b`",
+            ),
+            (
+                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'poisson' }}"),
+                "manifest `manifest.toml`, line 5: unknown variant `poisson`, expected one of ",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\ntrain = [0, 3]"),
+                "manifest `manifest.toml`: `splits.train`: expected rows below 3, found `3`",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\ntrain = [0]\ntest = ['p2']"),
+                "manifest `manifest.toml`: `splits.test`: expected each row once, found `p2`",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\ntrain = ['p9']"),
+                "manifest `manifest.toml`: `splits.train`: expected identifiers of rows, found `p9`",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\ntrain = [0]\nfile = 'clinical.csv'"),
+                "manifest `manifest.toml`: `splits`: expected either `file` or the lists",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\nfile = 'clinical.csv'\ncolumn = 'stage'"),
+                "`clinical.csv`, line 2, column `stage`: expected `train`, `valid` or `test`, found",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[splits]\ntrain = []"),
+                "the training split has no rows: `manifest.toml` puts none there",
+            ),
+            (
+                format!("{GENES}id = 'sample'\n[labels]\nfile = 'clinical.csv'\nid = 'sample'"),
+                "`clinical.csv`: expected one column besides the identifiers, found `stage`, `split`",
+            ),
+        ] {
+            let found = refused(&manifest);
+            assert!(found.starts_with(expected), "{found}");
+        }
     }
 }

@@ -97,10 +97,12 @@ impl MissingConfig {
 ///
 /// [`DataError::Config`] if `rate` is not in `[0, 1)`.
 pub fn mcar(data: &MemoryDataset, rate: f64, seed: u64) -> Result<MemoryDataset> {
-    let modalities = data.modalities().len();
-    take(data, seed, &vec![vec![rate; data.len()]; modalities], |row, _| {
-        row.iter().next().expect("a subset is not empty")
-    })
+    let first = |row| data.presence(row).iter().next().expect("a subset is not empty");
+    let firsts: Vec<_> = (0..data.len()).map(first).collect();
+    let rates: Vec<Vec<f64>> = (0..data.modalities().len())
+        .map(|m| firsts.iter().map(|&first| if m == first { 0.0 } else { rate }).collect())
+        .collect();
+    take(data, seed, &rates, |row| firsts[row])
 }
 
 /// Takes modality `m` from a row of the class of number `k` with probability `rates[m][k]`: missing
@@ -135,9 +137,10 @@ pub fn class_dependent(
     // The kept one is drawn for every row, so that it is no matter which rows need it.
     let mut keep = stream(seed, modalities);
     let keep: Vec<f64> = (0..data.len()).map(|_| keep.random()).collect();
-    take_unless(data, seed, &rates, |row, i| {
-        let nth = (keep[i] * row.len() as f64) as usize;
-        row.iter().nth(nth).expect("a uniform number is below 1")
+    take(data, seed, &rates, |row| {
+        let before = data.presence(row);
+        let nth = (keep[row] * before.len() as f64) as usize;
+        before.iter().nth(nth).expect("a uniform number is below 1")
     })
 }
 
@@ -162,40 +165,12 @@ fn class_rates(modalities: usize, classes: usize, rate: f64) -> Vec<Vec<f64>> {
     (0..modalities).map(|m| (0..classes).map(|class| of(m, class)).collect()).collect()
 }
 
-/// Takes modalities by `rates[modality][row]`; `keep` names the one of each row that stays.
+/// Takes modalities by `rates[modality][row]`; a row that would lose all keeps `keep(row)`.
 fn take(
     data: &MemoryDataset,
     seed: u64,
     rates: &[Vec<f64>],
-    keep: impl Fn(Subset, usize) -> usize,
-) -> Result<MemoryDataset> {
-    choose(data, seed, rates, |before, row, kept| {
-        kept.iter().copied().chain([keep(before, row)]).collect()
-    })
-}
-
-/// As [`take`], but `keep` is only asked where nothing would be left.
-fn take_unless(
-    data: &MemoryDataset,
-    seed: u64,
-    rates: &[Vec<f64>],
-    keep: impl Fn(Subset, usize) -> usize,
-) -> Result<MemoryDataset> {
-    choose(
-        data,
-        seed,
-        rates,
-        |before, row, kept| {
-            if kept.is_empty() { vec![keep(before, row)] } else { kept.to_vec() }
-        },
-    )
-}
-
-fn choose(
-    data: &MemoryDataset,
-    seed: u64,
-    rates: &[Vec<f64>],
-    rule: impl Fn(Subset, usize, &[usize]) -> Vec<usize>,
+    keep: impl Fn(usize) -> usize,
 ) -> Result<MemoryDataset> {
     if let Some(rate) = rates.iter().flatten().find(|rate| !(0.0..=1.0).contains(*rate)) {
         return Err(DataError::Config {
@@ -215,11 +190,10 @@ fn choose(
         .collect();
     let presence = (0..data.len())
         .map(|row| {
-            let before = data.presence(row);
-            let kept: Vec<_> = before.iter().filter(|&m| !taken[m][row]).collect();
-            Ok(Subset::new(rule(before, row, &kept))?)
+            let kept = data.presence(row).iter().filter(|&m| !taken[m][row]);
+            Subset::new(kept).unwrap_or_else(|_| Subset::single(keep(row)))
         })
-        .collect::<Result<_>>()?;
+        .collect();
     data.clone().with_presence(presence)
 }
 

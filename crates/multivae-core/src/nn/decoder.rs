@@ -102,3 +102,70 @@ impl Decoder {
         self.log_scale.as_ref().map(|log_scale| log_scale.val().exp())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Error,
+        distribution::{LearnedScale, Likelihood},
+        module::{parameters, settle, tests::without_gradient},
+    };
+
+    fn decoder(likelihood: Likelihood, device: &Device) -> Decoder {
+        let spec = ModalitySpec::new("a", &[2, 3]).expect("valid").with_likelihood(likelihood);
+        let config = NetworkConfig::default_for(&spec);
+        Decoder::init(&config, &spec, &[4], &Networks::default(), device).expect("any shape")
+    }
+
+    #[test]
+    fn samples_are_folded_into_rows_and_back() {
+        let device = Device::flex();
+        let decoder = settle(decoder(Likelihood::default(), &device));
+        let z = Tensor::<1>::from_floats([0.1, -0.4, 0.9, 1.3, 0.0, 0.7, -1.0, 0.2], &device);
+        let output = decoder.decode(z.clone().reshape([2, 1, 4]));
+        assert_eq!(output.dims(), [2, 1, 6]);
+        let second = decoder.decode(z.narrow(0, 4, 4).reshape([1, 1, 4]));
+        assert!(output.narrow(0, 1, 1).all_close(second, None, Some(1e-6)));
+    }
+
+    #[test]
+    fn a_learned_scale_is_a_parameter_that_starts_at_one_and_learns() {
+        let device = Device::flex().autodiff();
+        let likelihood = Likelihood::Normal {
+            scale: crate::distribution::Scale::Learned(LearnedScale::Learned),
+        };
+        let learned = settle(decoder(likelihood, &device));
+        assert_eq!(parameters(&learned).last().map(|p| p.path.as_str()), Some("log_scale"));
+        let scale = learned.learned_scale().expect("it is learned");
+        assert_eq!(scale.into_scalar::<f32>(), 1.0);
+        let output = learned.decode(Tensor::ones([3, 2, 4], &device));
+        let log_prob =
+            learned.log_prob(output.clone(), &Values::Dense(Tensor::ones([2, 6], &device)));
+        assert_eq!(log_prob.dims(), [3, 2]);
+        let fixed = decoder(Likelihood::default(), &device);
+        let same = fixed.log_prob(output, &Values::Dense(Tensor::ones([2, 6], &device)));
+        assert!(log_prob.clone().all_close(same, None, Some(1e-5)));
+        assert!(without_gradient(&learned, &log_prob.sum().backward()).is_empty());
+        assert!(fixed.learned_scale().is_none());
+    }
+
+    #[test]
+    fn the_mean_is_that_of_the_likelihood() {
+        let device = Device::flex();
+        let decoder = decoder(Likelihood::Categorical {}, &device);
+        let mean = decoder.mean(Tensor::<3>::ones([1, 2, 6], &device));
+        assert!(mean.all_close(Tensor::full([1, 2, 6], 1.0 / 3.0, &device), None, Some(1e-6)));
+    }
+
+    #[test]
+    fn a_network_of_another_shape_is_refused() {
+        let device = Device::flex();
+        let spec = ModalitySpec::new("a", &[2, 3]).expect("valid");
+        let net = NetworkConfig::mlp()
+            .init("net", &[4], Some(&[5]), &Networks::default(), &device)
+            .expect("any shape");
+        let error = Decoder::new(spec, net, &device).expect_err("5 is not 6");
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+    }
+}

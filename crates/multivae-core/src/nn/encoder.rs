@@ -349,6 +349,8 @@ impl BranchesConfig {
 /// An encoder.
 #[derive(Module, Debug)]
 #[non_exhaustive]
+// A box is no module, and models hold a handful of these.
+#[allow(clippy::large_enum_variant)]
 pub enum EncoderNet {
     /// Of layers.
     Branches(Branches),
@@ -435,5 +437,170 @@ impl Encoder for Branches {
             heads(&branch.mean, &branch.log_var, own.unwrap_or_else(|| flow.clone()))
         });
         Encoding { shared: heads(&self.shared.mean, &self.shared.log_var, flow), private }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+
+    use super::*;
+    use crate::module::{settle, tests::without_gradient};
+
+    fn init(
+        config: &EncoderConfig,
+        shape: &[usize],
+        latent: &[usize],
+        private: Option<usize>,
+    ) -> Result<EncoderNet> {
+        let networks = Networks::default();
+        config.init("encoder of `a`", shape, Some(latent), private, &networks, &Device::flex())
+    }
+
+    fn parse(text: &str) -> EncoderConfig {
+        serde_json::from_str(text).expect("valid")
+    }
+
+    /// The number of parameters of a preset of 64 latent features, after it has encoded one row.
+    fn count(kind: &str, shape: &[usize], private: Option<usize>) -> usize {
+        let net = init(&parse(&format!(r#"{{"kind":"{kind}"}}"#)), shape, &[64], private)
+            .expect("the shape it is for");
+        let row = Tensor::zeros([1, shape.iter().product()], &Device::flex());
+        let Encoding { shared, private: own } = net.encode(&Values::Dense(row));
+        assert_eq!((shared.mean.dims(), shared.log_var.dims()), ([1, 64], [1, 64]), "{kind}");
+        assert_eq!(own.map(|own| own.mean.dims()), private.map(|features| [1, features]));
+        assert_eq!(net.latent_shape(), [64]);
+        net.num_params()
+    }
+
+    #[test]
+    fn presets_have_the_parameters_of_their_sources() {
+        let mlp = init(&EncoderConfig::mlp(), &[1, 28, 28], &[10], None).expect("any shape");
+        assert_eq!(mlp.num_params(), 674_836);
+        assert_eq!(count("svhn", &[3, 32, 32], None), 427_872);
+        assert_eq!(count("polymnist_conv", &[3, 28, 28], None), 232_576);
+        assert_eq!(count("polymnist_resnet", &[3, 28, 28], None), 2_275_904);
+        assert_eq!(count("cub_image", &[3, 64, 64], None), 9_058_880);
+        // Three convolutions of 93 248 and two heads of 64 · (128 · 16 + 1).
+        assert_eq!(count("polymnist_conv_adapted", &[3, 28, 28], None), 93_248 + 262_272);
+    }
+
+    #[test]
+    fn private_spaces_have_branches_of_their_own_where_the_source_has() {
+        assert_eq!(count("polymnist_resnet", &[3, 28, 28], Some(64)), 2 * 2_275_904);
+        assert_eq!(count("polymnist_conv_adapted", &[3, 28, 28], Some(64)), 2 * (93_248 + 262_272));
+        assert_eq!(count("polymnist_conv", &[3, 28, 28], Some(64)), 2 * 232_576);
+        // Two more heads on one trunk.
+        assert_eq!(count("svhn", &[3, 32, 32], Some(32)), 427_872 + 2 * 32 * (128 * 16 + 1));
+        let style = parse(r#"{"kind":"mlp","hidden":[512]}"#);
+        let style = init(&style, &[784], &[10], Some(3)).expect("any shape");
+        assert_eq!(style.num_params(), 785 * 512 + 513 * 2 * 13);
+    }
+
+    #[test]
+    fn a_text_encoder_has_an_embedding_transformers_and_heads_over_all_positions() {
+        let config = parse(r#"{"kind":"cub_text","size":8,"heads":2,"hidden":16,"layers":3}"#);
+        let net = init(&config, &[5, 11], &[4], None).expect("a text");
+        let attention = 4 * (8 * 8 + 8);
+        let layer = attention + (8 * 16 + 16) + (16 * 8 + 8) + 4 * 8;
+        assert_eq!(net.num_params(), 11 * 8 + 3 * layer + 2 * (5 * 8 + 1) * 4);
+    }
+
+    #[test]
+    fn any_modality_has_a_default_that_encodes_and_learns() {
+        let device = Device::flex().autodiff();
+        for shape in [
+            &[1_usize, 28, 28] as &[usize],
+            &[3, 28, 28],
+            &[3, 32, 32],
+            &[3, 64, 64],
+            &[3, 12, 12],
+            &[2, 9, 31],
+            &[1, 5, 9],
+            &[6],
+            &[10],
+            &[1],
+            &[4, 3],
+            &[2, 3, 4, 5],
+        ] {
+            let spec = ModalitySpec::new("a", shape).expect("valid");
+            let config = EncoderConfig::default_for(&spec);
+            let net = config
+                .init("encoder of `a`", shape, Some(&[5]), Some(3), &Networks::default(), &device)
+                .unwrap_or_else(|error| panic!("{error}"));
+            let net = settle(net);
+            let x = Tensor::ones([2, spec.features()], &device) * 0.5;
+            let Encoding { shared, private } = net.encode(&Values::Dense(x));
+            let private = private.expect("asked for");
+            assert_eq!((shared.mean.dims(), private.mean.dims()), ([2, 5], [2, 3]), "{shape:?}");
+            let loss = shared.mean.sum() + shared.log_var.sum() + private.mean.sum();
+            let gradients = (loss + private.log_var.sum()).backward();
+            assert_eq!(without_gradient(&net, &gradients), Vec::<String>::new(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_text_has_a_transformer_by_default() {
+        let spec = ModalitySpec::new("caption", &[32, 1590]).expect("valid");
+        let spec = spec.with_likelihood(Likelihood::Categorical {});
+        let config = EncoderConfig::default_for(&spec);
+        assert!(matches!(config, EncoderConfig::CubText { .. }), "{config:?}");
+    }
+
+    #[test]
+    fn presets_expand_to_branches_that_build_the_same() {
+        let config = parse(r#"{"kind":"svhn"}"#);
+        let branches = EncoderConfig::Branches(config.expand(&[3, 32, 32]).expect("a preset"));
+        let text = serde_json::to_string(&branches).expect("plain data");
+        assert_eq!(parse(&text), branches);
+        let count = |config: &EncoderConfig| {
+            init(config, &[3, 32, 32], &[7], Some(2)).expect("fits").num_params()
+        };
+        assert_eq!(count(&branches), count(&config));
+        let custom = EncoderConfig::Custom { name: "x".into(), settings: Value::Null };
+        assert_eq!(custom.expand(&[3]), None);
+    }
+
+    #[test]
+    fn configs_read_with_defaults_and_refuse_unknown_keys() {
+        assert_eq!(parse(r#"{"kind":"mlp"}"#), EncoderConfig::mlp());
+        let heads = parse(r#"{"kind":"branches","shared":{"trunk":[{"kind":"relu"}]}}"#);
+        let expected = BranchConfig::new(vec![LayerConfig::Relu {}]);
+        assert_eq!(heads, EncoderConfig::Branches(expected.into()));
+        for wrong in [
+            r#"{"kind":"mlp","hiden":[3]}"#,
+            r#"{"kind":"svhn","x":1}"#,
+            r#"{"kind":"branches","shared":{},"privat":{}}"#,
+            r#"{"kind":"branches","shared":{"trunk":[{"kind":"relu","x":1}]}}"#,
+            r#"{"kind":"resnet"}"#,
+        ] {
+            assert!(serde_json::from_str::<EncoderConfig>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn errors_name_the_part_and_the_layer() {
+        let error = init(&parse(r#"{"kind":"svhn"}"#), &[3, 16, 16], &[4], None)
+            .expect_err("the third map is 2 × 2");
+        assert_eq!(
+            error.to_string(),
+            "encoder of `a`, mean: layer 0 (conv2d) cannot take an input of shape [128, 2, 2]: \
+             a kernel of 4 does not fit into 2"
+        );
+        let wrong =
+            parse(r#"{"kind":"branches","shared":{"mean":[{"kind":"linear","outputs":3}]}}"#);
+        let error = init(&wrong, &[2], &[4], None).expect_err("3 is not 4");
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+    }
+
+    #[test]
+    fn heads_may_yield_maps() {
+        let head = vec![LayerConfig::conv2d(None, 1, 1, 0), LayerConfig::SoftClamp { limit: 10.0 }];
+        let branch = BranchConfig::new(Vec::new()).with_heads(head);
+        let config = EncoderConfig::Branches(branch.into());
+        let net = init(&config, &[4, 3, 2], &[5, 3, 2], None).expect("fits");
+        assert_eq!(net.latent_shape(), [5, 3, 2]);
+        let row = Values::Dense(Tensor::ones([1, 24], &Device::flex()));
+        assert_eq!(net.encode(&row).shared.log_var.dims(), [1, 30]);
     }
 }

@@ -483,3 +483,232 @@ impl PosteriorNet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Tensor;
+
+    use super::*;
+    use crate::{
+        batch::Values,
+        module::{settle, tests::without_gradient},
+        nn::{Encoder, Network},
+    };
+
+    fn specs(shapes: &[&[usize]]) -> Vec<ModalitySpec> {
+        let spec = |(i, shape): (usize, &&[usize])| ModalitySpec::new(&format!("m{i}"), shape);
+        shapes.iter().enumerate().map(spec).collect::<Result<_>>().expect("valid")
+    }
+
+    fn build(config: &HierarchyConfig, specs: &[ModalitySpec], latent: usize) -> Result<Hierarchy> {
+        config.init(specs, latent, &Networks::default(), &Device::flex().autodiff())
+    }
+
+    /// Goes up and down with every network, and sees that all shapes agree and all parameters
+    /// learn.
+    fn walk(net: &Hierarchy, specs: &[ModalitySpec]) {
+        let device = Device::flex().autodiff();
+        let rows = 2;
+        let dense = |x: &Tensor<2>| Values::Dense(x.clone());
+        let mut sum = Tensor::<1>::zeros([1], &device);
+        let mut z = Vec::new();
+        let mut skips = Vec::new();
+        for (m, spec) in specs.iter().enumerate() {
+            let x = Tensor::ones([rows, spec.features()], &device) * 0.5;
+            let mut ladder = vec![net.encoders.at(m).forward_values(&dense(&x))];
+            for block in net.bottom_up.at(m) {
+                ladder.push(block.forward(ladder[ladder.len() - 1].clone()));
+            }
+            let top = net.top.at(m).encode(&dense(&ladder[ladder.len() - 1])).shared;
+            sum = sum + top.log_var.sum();
+            z.push(top.mean);
+            skips.push(ladder);
+        }
+        let mut z = z.into_iter().reduce(|a, b| a + b).expect("a modality");
+        for level in (0..net.levels() - 1).rev() {
+            let h = net.top_down[level].forward(z);
+            let prior = net.prior[level].encode(&dense(&h)).shared;
+            sum = sum + prior.log_var.sum();
+            z = prior.mean;
+            for (m, ladder) in skips.iter().enumerate() {
+                let joined = Tensor::cat(vec![h.clone(), ladder[level].clone()], 1);
+                let posterior = net.posterior.at(level, m).encode(&dense(&joined)).shared;
+                assert_eq!(posterior.mean.dims(), z.dims());
+                sum = sum + posterior.log_var.sum();
+                z = z + posterior.mean;
+            }
+            assert_eq!(z.dims(), [rows, net.shapes()[level].iter().product()]);
+        }
+        for decoder in net.decoders.values() {
+            sum = sum + decoder.decode(z.clone().unsqueeze_dim(0)).sum();
+        }
+        assert_eq!(without_gradient(net, &sum.backward()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn any_images_and_any_number_of_levels_have_default_networks() {
+        for shape in [[3, 28, 28], [1, 9, 14], [2, 33, 8]] {
+            for levels in 1..=5 {
+                let specs = specs(&[&shape, &shape]);
+                let config = HierarchyConfig::default_for(&specs, levels, 6);
+                assert_eq!(config.levels(), levels);
+                let net = build(&config, &specs, 6).unwrap_or_else(|error| panic!("{error}"));
+                assert_eq!(net.shapes()[levels - 1], [6]);
+                walk(&settle(net), &specs);
+            }
+        }
+    }
+
+    #[test]
+    fn mixed_modalities_have_vectors_at_every_level() {
+        for levels in 1..=4 {
+            let specs = specs(&[&[3, 28, 28], &[10], &[4, 3]]);
+            let config = HierarchyConfig::default_for(&specs, levels, 6);
+            let net = build(&config, &specs, 6).unwrap_or_else(|error| panic!("{error}"));
+            assert!(net.shapes()[..levels - 1].iter().all(|shape| shape == &[FEWEST]));
+            walk(&settle(net), &specs);
+        }
+    }
+
+    #[test]
+    fn images_of_different_sizes_are_mixed_modalities() {
+        let specs = specs(&[&[3, 28, 28], &[3, 32, 32]]);
+        let net = build(&HierarchyConfig::default_for(&specs, 2, 6), &specs, 6).expect("vectors");
+        assert_eq!(net.shapes()[0], [FEWEST]);
+    }
+
+    #[test]
+    fn three_levels_of_polymnist_are_the_example_of_multivae() {
+        let specs = specs(&[&[3, 28, 28], &[3, 28, 28]]);
+        let config = HierarchyConfig::default_for(&specs, 3, 16).with_output(Activation::Sigmoid);
+        let layers =
+            |text: &str| -> Vec<LayerConfig> { serde_json::from_str(text).expect("valid") };
+        let network = |text: &str| NetworkConfig::layers(layers(text));
+        let name = &specs[1].name;
+        assert_eq!(
+            config.encoders[name],
+            network(
+                r#"[{"kind":"conv2d","channels":32,"kernel":3,"stride":1,"padding":1},{"kind":"silu"},
+                    {"kind":"conv2d","channels":32,"kernel":3,"stride":2,"padding":1},{"kind":"silu"}]"#
+            )
+        );
+        assert_eq!(
+            config.bottom_up[name],
+            [network(
+                r#"[{"kind":"conv2d","channels":64,"kernel":3,"stride":2,"padding":1},{"kind":"silu"}]"#
+            )]
+        );
+        let branches = |config: &EncoderConfig| config.expand(&[]).expect("layers").shared;
+        let top = branches(&config.top[name]);
+        assert_eq!(
+            top.trunk,
+            layers(
+                r#"[{"kind":"conv2d","channels":128,"kernel":3,"stride":2,"padding":1},{"kind":"silu"},
+                    {"kind":"linear","outputs":512},{"kind":"relu"}]"#
+            )
+        );
+        assert_eq!(top.mean, layers(r#"[{"kind":"linear"},{"kind":"soft_clamp","limit":10.0}]"#));
+        assert_eq!(
+            config.top_down,
+            [
+                network(
+                    r#"[{"kind":"conv_transpose2d","channels":32,"kernel":3,"stride":2,"padding":1,
+                         "output_padding":1},{"kind":"silu"}]"#
+                ),
+                network(
+                    r#"[{"kind":"linear","outputs":512},{"kind":"relu"},
+                        {"kind":"linear","outputs":2048},{"kind":"relu"},
+                        {"kind":"reshape","shape":[128,4,4]},
+                        {"kind":"conv_transpose2d","channels":64,"kernel":3,"stride":2,"padding":1},
+                        {"kind":"silu"}]"#
+                )
+            ]
+        );
+        let head = layers(r#"[{"kind":"conv2d","kernel":1},{"kind":"soft_clamp","limit":10.0}]"#);
+        for (level, prior) in config.prior.iter().enumerate() {
+            let prior = branches(prior);
+            assert_eq!((prior.trunk, prior.log_var), (Vec::new(), head.clone()), "level {level}");
+        }
+        let PosteriorConfig::Shared(posterior) = &config.posterior else { panic!("shared") };
+        let posterior = branches(&posterior[1]);
+        assert_eq!(
+            posterior.trunk,
+            layers(
+                r#"[{"kind":"conv2d","channels":64,"kernel":3,"stride":1,"padding":1},{"kind":"silu"}]"#
+            )
+        );
+        assert_eq!(posterior.mean, head);
+        assert_eq!(
+            config.decoders[name],
+            network(
+                r#"[{"kind":"conv_transpose2d","channels":32,"kernel":3,"stride":2,"padding":1,
+                     "output_padding":1},{"kind":"silu"},
+                    {"kind":"conv_transpose2d","kernel":3,"padding":1},{"kind":"sigmoid"}]"#
+            )
+        );
+        let net = build(&config, &specs, 16).expect("fits");
+        assert_eq!(net.shapes(), [vec![32, 14, 14], vec![64, 7, 7], vec![16]]);
+    }
+
+    #[test]
+    fn configs_round_trip_and_refuse_unknown_keys() {
+        let config = HierarchyConfig::default_for(&specs(&[&[3, 28, 28], &[3, 28, 28]]), 3, 6);
+        let text = serde_json::to_string(&config).expect("plain data");
+        assert_eq!(serde_json::from_str::<HierarchyConfig>(&text).expect("its own text"), config);
+        let wrong = text.replacen("\"top\"", "\"tops\"", 1);
+        assert!(serde_json::from_str::<HierarchyConfig>(&wrong).is_err());
+    }
+
+    #[test]
+    fn networks_that_are_missing_or_too_many_are_refused_by_name() {
+        let specs = specs(&[&[6], &[4]]);
+        let config = HierarchyConfig::default_for(&specs, 3, 6);
+        let message = |config: &HierarchyConfig| {
+            config.check(&specs).expect_err("something is wrong").to_string()
+        };
+        let mut wrong = config.clone();
+        wrong.encoders.remove(&specs[1].name);
+        assert_eq!(message(&wrong), "`encoders`: expected the modalities `m0`, `m1`, found `m0`");
+        let mut wrong = config.clone();
+        wrong.bottom_up.values_mut().for_each(Vec::clear);
+        assert_eq!(message(&wrong), "`bottom_up.m0`: expected 1 networks, found 0");
+        let mut wrong = config;
+        wrong.posterior = PosteriorConfig::Shared(Vec::new());
+        assert_eq!(message(&wrong), "`posterior.shared`: expected 2 networks, found 0");
+    }
+
+    #[test]
+    fn posteriors_may_differ_between_modalities_and_levels_be_narrow() {
+        let specs = specs(&[&[1, 8, 8], &[1, 8, 8]]);
+        let mut config = HierarchyConfig::default_for(&specs, 2, 6);
+        let PosteriorConfig::Shared(shared) = config.posterior.clone() else { panic!("shared") };
+        config.posterior = PosteriorConfig::PerModality(each(&specs, &shared));
+        // Fewer channels than h has.
+        config.prior = vec![branch(Vec::new(), LayerConfig::conv2d(5, 1, 1, 0))];
+        let net = settle(build(&config, &specs, 6).expect("fits"));
+        assert_eq!(net.shapes()[0], [5, 4, 4]);
+        assert!(net.posterior.shared(0).is_none());
+        walk(&net, &specs);
+    }
+
+    #[test]
+    fn maps_that_cannot_be_joined_are_refused() {
+        let specs = specs(&[&[1, 8, 8]]);
+        let mut config = HierarchyConfig::default_for(&specs, 2, 6);
+        config.top_down = vec![NetworkConfig::layers(vec![LayerConfig::linear(512)])];
+        config.prior = vec![branch(Vec::new(), LayerConfig::linear(512))];
+        let error = build(&config, &specs, 6).expect_err("a vector and a map");
+        assert!(error.to_string().starts_with("`top_down.0`"), "{error}");
+    }
+
+    #[test]
+    fn a_custom_encoder_at_the_top_must_be_given() {
+        let specs = specs(&[&[6]]);
+        let mut config = HierarchyConfig::default_for(&specs, 2, 6);
+        let custom =
+            EncoderConfig::Custom { name: "mine".into(), settings: serde_json::Value::Null };
+        config.top = each(&specs, &custom);
+        let error = build(&config, &specs, 6).expect_err("not given");
+        assert_eq!(error, Error::MissingCustom("mine".into()));
+    }
+}

@@ -776,6 +776,8 @@ impl Layer {
     pub(crate) fn forward(&self, flow: Flow, input: &[usize]) -> Flow {
         let Flow { x, mask } = flow;
         let rows = x.dims()[0];
+        // A mask ends with the sequence that it masks.
+        let mask = mask.filter(|mask| input.len() == 2 && input[0] == mask.dims()[1]);
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
@@ -904,5 +906,329 @@ impl Function {
 impl fmt::Display for LayerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Error,
+        batch::Values,
+        module::{parameters, settle, tests::without_gradient},
+        nn::{Network, SequentialConfig},
+    };
+
+    fn build(layers: &[LayerConfig], input: &[usize]) -> Sequential {
+        let config = SequentialConfig(layers.to_vec());
+        config.init("net", input, None, &Device::flex()).expect("the shapes fit")
+    }
+
+    fn run(layers: &[LayerConfig], input: &[usize], values: &[f32]) -> Vec<f32> {
+        let features: usize = input.iter().product();
+        let x = Tensor::<1>::from_floats(values, &Device::flex());
+        let y = build(layers, input).forward(x.reshape([values.len() / features, features]));
+        y.into_data().try_into_vec().expect("floats")
+    }
+
+    fn close(found: &[f32], expected: &[f32]) {
+        assert_eq!(found.len(), expected.len(), "{found:?} {expected:?}");
+        for (f, e) in found.iter().zip(expected) {
+            assert!((f - e).abs() < 1e-5, "expected {expected:?}, found {found:?}");
+        }
+    }
+
+    fn refused(layer: LayerConfig, input: &[usize], reason: &str) {
+        let kind = layer.kind();
+        let config = SequentialConfig(vec![LayerConfig::Identity {}, layer]);
+        match config.init("net", input, None, &Device::flex()) {
+            Err(Error::Layer { network, layer: 1, kind: found, input: shape, reason: why }) => {
+                assert_eq!((network.as_str(), found, shape.as_slice()), ("net", kind, input));
+                assert!(why.contains(reason), "{why}");
+            }
+            other => panic!("{kind} on {input:?}: {other:?}"),
+        }
+    }
+
+    /// One layer of every kind, with an input shape it takes and the shape it yields.
+    fn every_kind() -> Vec<(LayerConfig, Vec<usize>, Vec<usize>)> {
+        use LayerConfig as L;
+        let image = || vec![4, 7, 6];
+        let text = || vec![5, 8];
+        vec![
+            (L::linear(3), image(), vec![3]),
+            (L::conv2d(8, 3, 2, 1), image(), vec![8, 4, 3]),
+            (L::conv2d(8, [3, 1], [1, 2], 0), image(), vec![8, 5, 3]),
+            (L::conv_transpose2d(2, 3, 2, 1, [0, 1]), image(), vec![2, 13, 12]),
+            (L::conv_transpose2d(2, 4, 1, 0, 0), vec![6], vec![2, 4, 4]),
+            (L::BatchNorm {}, image(), image()),
+            (L::BatchNorm {}, vec![4], vec![4]),
+            (L::LayerNorm {}, text(), text()),
+            (L::LayerNorm {}, vec![4], vec![4]),
+            (L::GroupNorm { groups: 2 }, image(), image()),
+            (L::Relu {}, image(), image()),
+            (L::LeakyRelu { slope: 0.1 }, image(), image()),
+            (L::Silu {}, image(), image()),
+            (L::Gelu {}, image(), image()),
+            (L::Tanh {}, image(), image()),
+            (L::Sigmoid {}, image(), image()),
+            (L::Softplus {}, image(), image()),
+            (L::SoftClamp { limit: 2.0 }, image(), image()),
+            (L::Identity {}, image(), image()),
+            (L::Dropout { rate: 0.5 }, image(), image()),
+            (L::Residual { layers: vec![L::conv2d(4, 3, 1, 1)], scale: 0.1 }, image(), image()),
+            (
+                L::Residual { layers: vec![L::conv2d(2, 3, 1, 1)], scale: 1.0 },
+                image(),
+                vec![2, 7, 6],
+            ),
+            (L::Residual { layers: vec![L::linear(3)], scale: 1.0 }, vec![4], vec![3]),
+            (
+                L::AvgPool { kernel: 3.into(), stride: Some(2.into()), padding: 1.into() },
+                image(),
+                vec![4, 4, 3],
+            ),
+            (
+                L::MaxPool { kernel: 2.into(), stride: None, padding: 0.into() },
+                image(),
+                vec![4, 3, 3],
+            ),
+            (L::Upsample { factor: [2, 3].into() }, image(), vec![4, 14, 18]),
+            (L::Flatten {}, image(), vec![168]),
+            (L::Reshape { shape: vec![8, 21] }, image(), vec![8, 21]),
+            (L::Embedding { size: 6, range: None, scaled: true }, text(), vec![5, 6]),
+            (L::Positions {}, text(), text()),
+            (L::Transformer { heads: 2, hidden: 16, layers: 2, dropout: 0.1 }, text(), text()),
+        ]
+    }
+
+    #[test]
+    fn every_layer_yields_its_inferred_shape_even_for_one_row() {
+        for (layer, input, output) in every_kind() {
+            let net = build(std::slice::from_ref(&layer), &input);
+            assert_eq!(net.output_shape(), output, "{layer:?}");
+            for rows in [1, 3] {
+                let x = Tensor::ones([rows, input.iter().product()], &Device::flex());
+                let found = net.forward(x).dims();
+                assert_eq!(found, [rows, output.iter().product()], "{layer:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_parameter_of_every_layer_gets_a_gradient() {
+        let device = Device::flex().autodiff();
+        for (layer, input, _) in every_kind() {
+            let config = SequentialConfig(vec![layer.clone()]);
+            let net = settle(config.init("net", &input, None, &device).expect("the shapes fit"));
+            if parameters(&net).is_empty() {
+                continue;
+            }
+            let x = Tensor::<1>::from_floats([0.3, -0.2, 1.0], &device).reshape([3, 1]);
+            let gradients = net.forward(x.expand([3, input.iter().product()])).sum().backward();
+            let mut without = without_gradient(&net, &gradients);
+            without.retain(|path| !path.contains("running"));
+            assert_eq!(without, Vec::<String>::new(), "{layer:?}");
+        }
+    }
+
+    #[test]
+    fn every_layer_reads_and_writes_as_text_and_knows_its_name() {
+        for (layer, ..) in every_kind() {
+            let text = serde_json::to_string(&layer).expect("plain data");
+            assert!(text.starts_with(&format!(r#"{{"kind":"{}""#, layer.kind())), "{text}");
+            assert_eq!(serde_json::from_str::<LayerConfig>(&text).expect("its own text"), layer);
+            let wrong = format!(r#"{},"extra":1}}"#, &text[..text.len() - 1]);
+            let error = serde_json::from_str::<LayerConfig>(&wrong).expect_err("unknown key");
+            assert!(error.to_string().contains("extra"), "{error}");
+        }
+    }
+
+    #[test]
+    fn shapes_that_a_layer_cannot_take_are_refused_with_the_reason() {
+        use LayerConfig as L;
+        refused(L::conv2d(8, 3, 1, 0), &[12], "an image");
+        refused(L::conv2d(8, 5, 1, 0), &[1, 4, 8], "a kernel of 5 does not fit into 4");
+        refused(L::conv2d(0, 3, 1, 1), &[1, 4, 8], "`channels` must be at least 1");
+        refused(L::conv2d(None, 3, 1, 1), &[1, 4, 8], "`channels` must be given");
+        refused(L::linear_open(), &[4], "`outputs` must be given");
+        refused(L::conv_transpose2d(1, 3, 2, 1, 2), &[1, 4, 4], "below its stride 2");
+        refused(L::conv_transpose2d(1, 1, 1, 3, 0), &[1, 4, 4], "leaves nothing");
+        refused(L::BatchNorm {}, &[4, 5], "[features] or [channels");
+        refused(L::LayerNorm {}, &[1, 2, 3], "group_norm");
+        refused(L::GroupNorm { groups: 3 }, &[4, 2, 2], "3 groups");
+        refused(L::Dropout { rate: 1.0 }, &[4], "in [0, 1)");
+        refused(L::SoftClamp { limit: 0.0 }, &[4], "must be positive");
+        refused(L::Reshape { shape: vec![3, 3] }, &[8], "8 features");
+        refused(L::Embedding { size: 4, range: None, scaled: false }, &[7], "a sequence");
+        refused(L::Positions {}, &[4, 3], "an even size");
+        refused(
+            L::Transformer { heads: 3, hidden: 4, layers: 1, dropout: 0.0 },
+            &[4, 8],
+            "3 heads",
+        );
+        refused(
+            L::Residual { layers: vec![L::conv2d(2, 3, 2, 1)], scale: 1.0 },
+            &[2, 4, 4],
+            "adds to no shortcut",
+        );
+        refused(
+            L::Residual { layers: vec![L::Relu {}, L::conv2d(2, 9, 1, 0)], scale: 1.0 },
+            &[2, 4, 4],
+            "inside, layer 1 (conv2d)",
+        );
+        refused(
+            L::AvgPool { kernel: 2.into(), stride: None, padding: 2.into() },
+            &[2, 4, 4],
+            "half the kernel",
+        );
+    }
+
+    #[test]
+    fn average_pooling_counts_the_padding_and_maximum_pooling_does_not() {
+        let (kernel, padding) = (Pair::from(3), Pair::from(1));
+        let stride = Some(Pair::from(2));
+        let average = LayerConfig::AvgPool { kernel, stride, padding };
+        close(&run(&[average], &[1, 2, 2], &[9.0, 18.0, 27.0, 36.0]), &[10.0]);
+        let largest = LayerConfig::MaxPool { kernel, stride, padding };
+        close(&run(&[largest], &[1, 2, 2], &[-9.0, -18.0, -27.0, -36.0]), &[-9.0]);
+    }
+
+    #[test]
+    fn upsampling_repeats_pixels() {
+        let layer = LayerConfig::Upsample { factor: [2, 3].into() };
+        let expected = [1., 1., 1., 2., 2., 2., 1., 1., 1., 2., 2., 2.];
+        close(&run(&[layer], &[1, 1, 2], &[1.0, 2.0]), &expected);
+    }
+
+    #[test]
+    fn functions_equal_pytorch() {
+        let at = |layer| run(&[layer], &[3], &[-1.5, 0.0, 2.0]);
+        close(&at(LayerConfig::LeakyRelu { slope: 0.2 }), &[-0.3, 0.0, 2.0]);
+        close(&at(LayerConfig::Silu {}), &[-0.27363843, 0.0, 1.7615942]);
+        close(&at(LayerConfig::Gelu {}), &[-0.100_210_8, 0.0, 1.9544997]);
+        close(&at(LayerConfig::Softplus {}), &[0.20141332, 2_f32.ln(), 2.126_928]);
+        close(&at(LayerConfig::SoftClamp { limit: 2.0 }), &[-1.2702979, 0.0, 1.5231884]);
+    }
+
+    #[test]
+    fn positions_are_sines_and_cosines() {
+        let found = run(&[LayerConfig::Positions {}], &[2, 4], &[0.0; 8]);
+        let expected = [0.0, 1.0, 0.0, 1.0, 1f32.sin(), 1f32.cos(), 0.01f32.sin(), 0.01f32.cos()];
+        close(&found, &expected);
+    }
+
+    #[test]
+    fn a_residual_block_is_its_shortcut_plus_a_share_of_its_layers() {
+        let layers = vec![LayerConfig::Relu {}];
+        let found = run(&[LayerConfig::Residual { layers, scale: 0.1 }], &[2], &[2.0, -3.0]);
+        close(&found, &[2.2, -3.0]);
+    }
+
+    #[test]
+    fn weights_and_biases_start_uniform_within_the_bounds_of_pytorch() {
+        let largest = |values: Vec<f32>| values.iter().fold(0.0_f32, |max, v| max.max(v.abs()));
+        let check = |layer: LayerConfig, input: &[usize], fan_in: usize| {
+            let bound = 1.0 / (fan_in as f32).sqrt();
+            let net = build(&[layer], input);
+            let (weight, bias) = match &net.layers()[0] {
+                Layer::Linear(l) => (l.weight.to_data(), &l.bias),
+                Layer::Conv2d(l) => (l.weight.to_data(), &l.bias),
+                Layer::ConvTranspose2d(l) => (l.weight.to_data(), &l.bias),
+                other => panic!("{other:?} has no fan-in"),
+            };
+            let bias = bias.as_ref().expect("with bias").to_data();
+            for values in [weight, bias] {
+                let largest = largest(values.try_into_vec().expect("floats"));
+                assert!((0.9 * bound..=bound).contains(&largest), "{largest}, bound {bound}");
+            }
+        };
+        check(LayerConfig::linear(300), &[50], 50);
+        check(LayerConfig::conv2d(300, 3, 1, 1), &[5, 4, 4], 45);
+        // Of a transposed convolution the number of outputs counts.
+        check(LayerConfig::conv_transpose2d(300, 3, 1, 1, 0), &[5, 4, 4], 2700);
+    }
+
+    #[test]
+    fn attention_starts_as_in_pytorch() {
+        let layer = LayerConfig::Transformer { heads: 2, hidden: 4, layers: 1, dropout: 0.0 };
+        let net = build(&[layer], &[3, 64]);
+        let Layer::Transformer(encoder) = &net.layers()[0] else { panic!("a transformer") };
+        let attention = &encoder.layers[0].mha;
+        let max = |tensor: Tensor<2>| tensor.abs().max().into_scalar::<f32>();
+        let bound = (6.0 / 256.0_f32).sqrt();
+        for projection in [&attention.query, &attention.key, &attention.value] {
+            let found = max(projection.weight.val());
+            assert!((0.9 * bound..=bound).contains(&found), "{found}, bound {bound}");
+        }
+        let found = max(attention.output.weight.val());
+        assert!((0.9 * 0.125..=0.125).contains(&found), "{found}");
+        let bias = attention.output.bias.as_ref().expect("with bias").val();
+        assert_eq!(bias.abs().max().into_scalar::<f32>(), 0.0);
+    }
+
+    fn text_net() -> Sequential {
+        settle(build(
+            &[
+                LayerConfig::Embedding { size: 8, range: None, scaled: true },
+                LayerConfig::Positions {},
+                LayerConfig::Dropout { rate: 0.5 },
+                LayerConfig::Transformer { heads: 2, hidden: 16, layers: 2, dropout: 0.5 },
+            ],
+            &[4, 5],
+        ))
+    }
+
+    fn tokens(ids: [[i32; 4]; 2], mask: [[f32; 4]; 2]) -> Values {
+        let device = Device::flex();
+        Values::Tokens {
+            ids: Tensor::from_ints(ids, &device),
+            mask: Tensor::from_floats(mask, &device),
+        }
+    }
+
+    #[test]
+    fn padding_has_no_influence_and_is_zero_in_the_result() {
+        let net = text_net();
+        let mask = [[1.0, 1.0, 0.0, 0.0], [1.0, 1.0, 1.0, 1.0]];
+        let out = |ids| net.forward_values(&tokens(ids, mask));
+        let (a, b) = (out([[1, 2, 0, 0], [4, 3, 2, 1]]), out([[1, 2, 4, 99], [4, 3, 2, 1]]));
+        assert_eq!(a.to_data(), b.to_data());
+        let padded = a.clone().slice([0..1, 16..32]).abs().max().into_scalar::<f32>();
+        assert_eq!(padded, 0.0);
+        let other = out([[1, 3, 0, 0], [4, 3, 2, 1]]);
+        assert!(!a.slice([0..1, 0..8]).all_close(other.slice([0..1, 0..8]), None, None));
+    }
+
+    #[test]
+    fn a_text_without_tokens_gives_zeros_and_no_nan() {
+        let mask = [[0.0; 4], [1.0; 4]];
+        let out = text_net().forward_values(&tokens([[0; 4], [1; 4]], mask));
+        assert_eq!(out.clone().slice([0..1, 0..32]).abs().max().into_scalar::<f32>(), 0.0);
+        assert!(out.sum().into_scalar::<f32>().is_finite());
+    }
+
+    #[test]
+    fn one_hot_values_give_what_tokens_give() {
+        let net = text_net();
+        let mut one_hot = [0.0_f32; 20];
+        for (position, id) in [3, 1, 4].into_iter().enumerate() {
+            one_hot[position * 5 + id] = 1.0;
+        }
+        let dense = Tensor::<1>::from_floats(one_hot, &Device::flex()).reshape([1, 20]);
+        let dense = net.forward(dense.repeat(&[2, 1]));
+        let ids = tokens([[3, 1, 4, 2]; 2], [[1.0, 1.0, 1.0, 0.0]; 2]);
+        let tokens = net.forward_values(&ids);
+        assert!(dense.all_close(tokens, Some(1e-5), Some(1e-5)));
+    }
+
+    #[test]
+    fn tokens_meet_a_perceptron_as_one_hot_vectors() {
+        let net = build(&[LayerConfig::Identity {}], &[4, 5]);
+        let ids = tokens([[3, 1, 4, 2]; 2], [[1.0, 1.0, 1.0, 0.0]; 2]);
+        let found: Vec<f32> = net.forward_values(&ids).into_data().try_into_vec().expect("floats");
+        let ones: Vec<usize> = (0..20).filter(|&i| found[i] == 1.0).collect();
+        assert_eq!(ones, [3, 6, 14]);
+        assert_eq!(found.iter().sum::<f32>(), 6.0);
     }
 }

@@ -264,3 +264,125 @@ impl CustomNetworkNet {
         &self.net
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::module::{settle, tests::without_gradient};
+
+    fn parse(text: &str) -> NetworkConfig {
+        serde_json::from_str(text).expect("valid")
+    }
+
+    fn init(config: &NetworkConfig, inputs: usize, output: &[usize]) -> Result<NetworkNet> {
+        config.init("net", &[inputs], Some(output), &Networks::default(), &Device::flex())
+    }
+
+    /// The number of parameters of a preset of 64 latent features, after it has decoded one row.
+    fn count(kind: &str, output: &[usize]) -> usize {
+        let net = init(&parse(&format!(r#"{{"kind":"{kind}"}}"#)), 64, output).expect("its shape");
+        let found = net.forward(Tensor::zeros([1, 64], &Device::flex())).dims();
+        assert_eq!(found, [1, output.iter().product()], "{kind}");
+        assert_eq!(net.output_shape(), output);
+        net.num_params()
+    }
+
+    /// A convolution or a linear layer with bias.
+    fn weights(inputs: usize, outputs: usize, places: usize) -> usize {
+        outputs * (inputs * places + 1)
+    }
+
+    fn block(inputs: usize, outputs: usize) -> usize {
+        let hidden = inputs.min(outputs);
+        let shortcut = if inputs == outputs { 0 } else { inputs * outputs };
+        weights(inputs, hidden, 9) + weights(hidden, outputs, 9) + shortcut
+    }
+
+    #[test]
+    fn presets_have_the_parameters_of_their_sources() {
+        assert_eq!(count("svhn", &[3, 32, 32]), 296_675);
+        assert_eq!(count("mlp", &[1, 28, 28]), weights(64, 512, 1) + weights(512, 784, 1));
+        assert_eq!(count("cub_text", &[32, 20]), weights(64, 512, 1) + weights(512, 640, 1));
+        assert_eq!(
+            count("polymnist_conv", &[3, 28, 28]),
+            weights(64, 2048, 1) + weights(128, 64, 9) + weights(64, 32, 9) + weights(32, 3, 9)
+        );
+        let tail = block(64, 64) + weights(64, 3, 9);
+        let blocks = block(256, 128) + block(128, 64) + tail;
+        assert_eq!(count("polymnist_resnet", &[3, 28, 28]), weights(64, 12_544, 1) + blocks);
+        assert_eq!(count("cub_image", &[3, 64, 64]), weights(64, 65_536, 1) + blocks);
+    }
+
+    #[test]
+    fn any_modality_has_a_default_that_decodes_and_learns() {
+        let device = Device::flex().autodiff();
+        for shape in [
+            &[1_usize, 28, 28] as &[usize],
+            &[3, 28, 28],
+            &[3, 32, 32],
+            &[3, 64, 64],
+            &[3, 12, 12],
+            &[2, 9, 31],
+            &[1, 5, 9],
+            &[6],
+            &[1],
+            &[4, 3],
+        ] {
+            let spec = ModalitySpec::new("a", shape).expect("valid");
+            let net = NetworkConfig::default_for(&spec)
+                .init("net", &[5], Some(shape), &Networks::default(), &device)
+                .unwrap_or_else(|error| panic!("{error}"));
+            let net = settle(net);
+            let output = net.forward(Tensor::ones([2, 5], &device));
+            assert_eq!(output.dims(), [2, spec.features()], "{shape:?}");
+            let without = without_gradient(&net, &output.sum().backward());
+            assert_eq!(without, Vec::<String>::new(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn a_sigmoid_ends_a_decoder_only_if_asked_for() {
+        let limits = |text: &str| {
+            let net = init(&parse(text), 2, &[6]).expect("any shape");
+            let output = net.forward(Tensor::ones([1, 2], &Device::flex()) * -1e4);
+            (output.clone().min().into_scalar::<f32>(), output.max().into_scalar::<f32>())
+        };
+        let (min, max) = limits(r#"{"kind":"mlp","output":"sigmoid"}"#);
+        assert!((0.0..=1.0).contains(&min) && (0.0..=1.0).contains(&max));
+        let (min, max) = limits(r#"{"kind":"mlp"}"#);
+        assert!(min < 0.0 || max > 1.0, "{min} {max}");
+    }
+
+    #[test]
+    fn layers_may_yield_what_they_like_where_nothing_is_needed() {
+        let layers = vec![LayerConfig::conv2d(4, 3, 2, 1), LayerConfig::Silu {}];
+        let config = NetworkConfig::layers(layers);
+        let net = config
+            .init("net", &[2, 7, 6], None, &Networks::default(), &Device::flex())
+            .expect("fits");
+        assert_eq!(net.output_shape(), [4, 4, 3]);
+        let preset = NetworkConfig::mlp();
+        let error = preset.init("net", &[2], None, &Networks::default(), &Device::flex());
+        assert!(matches!(error, Err(Error::Config { .. })), "{error:?}");
+    }
+
+    #[test]
+    fn a_decoder_of_images_refuses_other_shapes() {
+        let error = init(&parse(r#"{"kind":"cub_image"}"#), 4, &[10]).expect_err("no image");
+        assert!(matches!(error, Error::Config { .. }), "{error}");
+        let error = init(&parse(r#"{"kind":"svhn"}"#), 4, &[3, 28, 28]).expect_err("32 × 32");
+        assert!(matches!(error, Error::Output { .. }), "{error}");
+    }
+
+    #[test]
+    fn configs_read_with_defaults_and_refuse_unknown_keys() {
+        assert_eq!(parse(r#"{"kind":"mlp"}"#), NetworkConfig::mlp());
+        let config = parse(r#"{"kind":"layers","layers":[{"kind":"linear"}]}"#);
+        assert_eq!(config, NetworkConfig::layers(vec![LayerConfig::linear_open()]));
+        let text = serde_json::to_string(&config).expect("plain data");
+        assert_eq!(parse(&text), config);
+        for wrong in [r#"{"kind":"mlp","hiden":[3]}"#, r#"{"kind":"polymnist_conv","x":1}"#] {
+            assert!(serde_json::from_str::<NetworkConfig>(wrong).is_err(), "{wrong}");
+        }
+    }
+}

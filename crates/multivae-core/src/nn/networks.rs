@@ -242,3 +242,118 @@ impl Network for CustomNetwork {
         self.role().dyn_forward(input)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::{
+        module::Module,
+        nn::{Linear, LinearConfig},
+    };
+    use serde::Deserialize;
+
+    use super::*;
+    use crate::{
+        distribution::Normal,
+        module::{parameters, settle},
+        nn::{EncoderConfig, NetworkConfig},
+    };
+
+    #[derive(Module, Debug)]
+    struct Pose {
+        head: Linear,
+    }
+
+    impl Encoder for Pose {
+        fn encode(&self, values: &Values) -> Encoding {
+            let x = values.dense().expect("poses are dense").clone();
+            let mean = self.head.forward(x);
+            Encoding { shared: Normal::new(mean.clone(), mean), private: None }
+        }
+    }
+
+    impl Network for Pose {
+        fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+            self.head.forward(input)
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Settings {
+        bias: bool,
+    }
+
+    fn networks() -> Networks {
+        Networks::default()
+            .try_with_encoder("pose", |request| {
+                let Settings { bias } = request.settings_as()?;
+                let head = LinearConfig::new(request.inputs(), request.outputs()).with_bias(bias);
+                Ok(Pose { head: head.init(request.device) })
+            })
+            .with_network("pose", |request| Pose {
+                head: LinearConfig::new(request.inputs(), 7).init(request.device),
+            })
+    }
+
+    fn custom(settings: &str) -> EncoderConfig {
+        let text = format!(r#"{{"kind":"custom","name":"pose","settings":{settings}}}"#);
+        serde_json::from_str(&text).expect("valid")
+    }
+
+    fn encoder(config: &EncoderConfig, networks: &Networks) -> Result<crate::nn::EncoderNet> {
+        config.init("encoder of `pose`", &[2, 3], Some(&[4]), None, networks, &Device::flex())
+    }
+
+    #[test]
+    fn a_network_of_the_user_is_built_to_shape_and_reads_its_settings() {
+        let with = encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered");
+        let without = encoder(&custom(r#"{"bias":false}"#), &networks()).expect("registered");
+        assert_eq!((with.num_params(), without.num_params()), (28, 24));
+        assert_eq!(with.latent_shape(), [4]);
+        let values = Values::Dense(Tensor::ones([1, 6], &Device::flex()));
+        assert_eq!(with.encode(&values).shared.mean.dims(), [1, 4]);
+    }
+
+    #[test]
+    fn settings_of_another_type_are_an_error_that_names_the_network() {
+        let error = encoder(&custom("{}"), &networks()).expect_err("no `bias`");
+        assert!(error.to_string().contains("`encoder of `pose`.settings`"), "{error}");
+        assert!(error.to_string().contains("bias"), "{error}");
+    }
+
+    #[test]
+    fn a_network_that_was_not_given_is_an_error() {
+        let error = encoder(&custom("null"), &Networks::default()).expect_err("not there");
+        assert_eq!(error, Error::MissingCustom("pose".into()));
+    }
+
+    #[test]
+    fn the_weights_of_a_network_of_the_user_come_back_from_a_record() {
+        let saved = settle(encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered"));
+        let fresh = encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered");
+        assert_ne!(parameters(&fresh), parameters(&saved));
+        let loaded = fresh.load_record(saved.clone().into_record());
+        assert_eq!(parameters(&loaded), parameters(&saved));
+        let values = Values::Dense(Tensor::ones([2, 6], &Device::flex()));
+        let mean = |net: &crate::nn::EncoderNet| net.encode(&values).shared.mean.to_data();
+        assert_eq!(mean(&loaded), mean(&saved));
+    }
+
+    #[test]
+    fn two_networks_of_one_name_do_not_share_parameters() {
+        let networks = networks();
+        let config = custom(r#"{"bias":true}"#);
+        let ids = |net: crate::nn::EncoderNet| parameters(&net)[0].id;
+        let build = || encoder(&config, &networks).expect("registered");
+        assert_ne!(ids(build()), ids(build()));
+    }
+
+    #[test]
+    fn a_network_whose_output_is_open_is_asked_for_it() {
+        let config = NetworkConfig::Custom { name: "pose".into(), settings: Value::Null };
+        let init = |output: Option<&[usize]>| {
+            config.init("net", &[3], output, &networks(), &Device::flex().autodiff())
+        };
+        assert_eq!(init(None).expect("registered").output_shape(), [7]);
+        assert_eq!(init(Some(&[7, 1, 1])).expect("registered").output_shape(), [7, 1, 1]);
+    }
+}

@@ -235,3 +235,59 @@ fn one_hot(ids: Tensor<2, Int>, classes: usize) -> Tensor<3> {
         .equal(numbers.expand([rows, length, classes]))
         .float()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn init(
+        layers: Vec<LayerConfig>,
+        input: &[usize],
+        output: Option<&[usize]>,
+    ) -> Result<Sequential> {
+        SequentialConfig(layers).init("decoder of `a`", input, output, &Device::flex())
+    }
+
+    #[test]
+    fn an_open_size_becomes_what_is_needed_through_layers_that_keep_shapes() {
+        let layers = vec![LayerConfig::linear_open(), LayerConfig::Sigmoid {}];
+        let net = init(layers, &[4], Some(&[3, 2, 2])).expect("open");
+        assert_eq!(net.output_shape(), [3, 2, 2]);
+        assert_eq!(net.forward(Tensor::ones([1, 4], &Device::flex())).dims(), [1, 12]);
+        let layers = vec![LayerConfig::conv2d(None, 3, 1, 1)];
+        assert_eq!(
+            init(layers, &[4, 2, 2], Some(&[12])).expect("12 = 3 · 2 · 2").output_shape(),
+            [12]
+        );
+    }
+
+    #[test]
+    fn only_the_last_layer_with_a_size_may_leave_it_open() {
+        let layers = vec![LayerConfig::linear_open(), LayerConfig::linear_open()];
+        let error = init(layers, &[4], Some(&[5])).expect_err("the first is open");
+        assert_eq!(
+            error.to_string(),
+            "decoder of `a`: layer 0 (linear) cannot take an input of shape [4]: its `outputs` must be given here"
+        );
+    }
+
+    #[test]
+    fn an_output_of_another_shape_is_refused() {
+        let layers = || vec![LayerConfig::conv2d(2, 3, 1, 1)];
+        let error = init(layers(), &[1, 4, 4], Some(&[4, 4, 2])).expect_err("channels are last");
+        assert_eq!(
+            error.to_string(),
+            "decoder of `a`: expected an output of [4, 4, 2], found [2, 4, 4]"
+        );
+        assert!(init(layers(), &[1, 4, 4], Some(&[33])).is_err());
+        let shapes = SequentialConfig(layers()).shapes("net", &[1, 4, 4], None).expect("fits");
+        assert_eq!(shapes, [[1, 4, 4], [2, 4, 4]]);
+    }
+
+    #[test]
+    fn a_list_without_layers_is_the_identity() {
+        let net = init(vec![], &[2, 3], None).expect("nothing to fit");
+        let x = Tensor::ones([2, 6], &Device::flex());
+        assert_eq!(net.forward(x.clone()).to_data(), x.to_data());
+    }
+}

@@ -132,6 +132,9 @@ impl Table {
         if let Some(column) = header.iter().find(|column| !seen.insert(*column)) {
             return Err(DataError::DuplicateColumn { path: path.into(), column: column.clone() });
         }
+        if header.len() == 1 {
+            check_empty_lines(path, &bytes)?;
+        }
         let mut table = Self { header, id: None, bytes };
         table.id = match id {
             Some(id) => Some(table.find(path, id)?),
@@ -189,6 +192,20 @@ impl Table {
     ) -> DataError {
         let (path, column) = (path.into(), self.header[column].clone());
         DataError::Cell { path, line, column, expected, found: found.into() }
+    }
+}
+
+/// Refuses empty lines within a table of one column, where they could be missing values, since the
+/// reader would pass over them.
+fn check_empty_lines(path: &Path, bytes: &[u8]) -> Result<()> {
+    let lines: Vec<&[u8]> = bytes.trim_ascii().split(|&byte| byte == b'\n').collect();
+    match lines.iter().position(|line| line.trim_ascii().is_empty()) {
+        None => Ok(()),
+        Some(line) => Err(DataError::Malformed {
+            path: path.into(),
+            format: "CSV",
+            reason: format!("line {} is empty; a missing value is `NaN`", line + 1),
+        }),
     }
 }
 
@@ -283,6 +300,10 @@ mod tests {
         for (text, expected) in [
             ("x,y\n1,2\n3,red\n", "`a.csv`, line 3, column `y`: expected a number, found `red`"),
             ("x\n1\ninf\n", "`a.csv`, line 3, column `x`: expected a finite number, found `inf`"),
+            (
+                "x\n1\n\n3\n",
+                "`a.csv` is not a valid CSV file: line 3 is empty; a missing value is `NaN`",
+            ),
             ("x\n1e99\n", "`a.csv`, line 2, column `x`: expected a finite number, found `1e99`"),
             ("x,y\n1,2\n3\n", "`a.csv` is not a valid CSV file: line 3: expected 2 cells, found 1"),
             ("x,y\n", "`a.csv` is empty: it has no rows below its header"),
