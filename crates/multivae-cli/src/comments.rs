@@ -1,9 +1,7 @@
 //! The configuration with comments.
 
-use anyhow::{Context, Result};
-use toml::{Table, Value};
-
 use crate::config::RunConfig;
+use anyhow::{Context, Result};
 
 /// What each key means, by its place. A test says if one is missing.
 const MEANINGS: &[(&str, &str)] = &[
@@ -48,12 +46,36 @@ const MEANINGS: &[(&str, &str)] = &[
 
 /// The whole configuration as TOML that reads back, each key after what it means.
 pub(crate) fn commented(config: &RunConfig) -> Result<String> {
-    let table = Table::try_from(config).context("the configuration is no TOML")?;
+    let text = toml::to_string(config).context("the configuration is no TOML")?;
     let mut out = String::new();
-    let mut plain = table.clone();
-    plain.remove("train");
-    write(&mut out, &plain, "");
-    out += "\n# how the model is trained\n[train]\n";
+    let mut section = String::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            section = name.to_owned();
+            if section == "train" {
+                out += &training(config);
+            }
+        }
+        // The trainer explains its own section.
+        if section == "train" || section.starts_with("train.") {
+            continue;
+        }
+        let key = match line.split_once(" = ") {
+            Some((name, _)) if section.is_empty() => name.to_owned(),
+            Some((name, _)) => format!("{section}.{name}"),
+            None => section.clone(),
+        };
+        if let (Some(meaning), false) = (meaning(&key), line.is_empty()) {
+            out += &format!("# {meaning}\n");
+        }
+        out += &format!("{line}\n");
+    }
+    Ok(out)
+}
+
+/// The section of the training.
+fn training(config: &RunConfig) -> String {
+    let mut out = String::from("# how the model is trained\n[train]\n");
     for line in config.train.commented_toml().lines() {
         // Its sections are parts of ours.
         let head = ["[", "# ["].into_iter().find(|head| line.starts_with(head));
@@ -62,37 +84,17 @@ pub(crate) fn commented(config: &RunConfig) -> Result<String> {
             None => format!("{line}\n"),
         };
     }
-    Ok(out)
+    out + "\n"
 }
 
 fn meaning(key: &str) -> Option<&'static str> {
     MEANINGS.iter().find(|(known, _)| *known == key).map(|(_, meaning)| *meaning)
 }
 
-/// Values first, then the tables, which would else take the values that follow them.
-fn write(out: &mut String, table: &Table, place: &str) {
-    let key = |name: &str| if place.is_empty() { name.into() } else { format!("{place}.{name}") };
-    let is_section = |value: &Value| value.as_table().is_some_and(|table| !table.is_empty());
-    for (name, value) in table.iter().filter(|(_, value)| !is_section(value)) {
-        if let Some(meaning) = meaning(&key(name)) {
-            *out += &format!("# {meaning}\n");
-        }
-        *out += &format!("{name} = {value}\n");
-    }
-    for (name, value) in table {
-        let (Value::Table(section), true) = (value, is_section(value)) else { continue };
-        out.push('\n');
-        if let Some(meaning) = meaning(&key(name)) {
-            *out += &format!("# {meaning}\n");
-        }
-        *out += &format!("[{}]\n", key(name));
-        write(out, section, &key(name));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use multivae::models::ModelConfig;
+    use toml::{Table, Value};
 
     use super::*;
 
@@ -112,7 +114,8 @@ mod tests {
             let text = commented(&RunConfig::named(name).expect("listed")).expect("plain data");
             let mut before = "";
             for line in text.lines().filter(|line| !line.is_empty()) {
-                let explained = before.starts_with('#');
+                // The trainer explains the name of a variant with its section.
+                let explained = before.starts_with('#') || before.starts_with("[train.");
                 assert!(line.starts_with('#') || explained, "{name}: `{line}` has no comment");
                 before = line;
             }

@@ -56,7 +56,7 @@ fn text(evaluation: &Evaluation) -> String {
         bound.push(row(&format!("log p({} | z)", entry.modality), entry.rows, entry.mean));
     }
     for entry in &evaluation.kl {
-        bound.push(row(&format!("kl {}", entry.space), evaluation.rows, entry.mean));
+        bound.push(row(&entry.space, evaluation.rows, entry.mean));
     }
     let cross: Vec<_> = evaluation
         .cross

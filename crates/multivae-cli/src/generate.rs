@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     match &arguments.given {
         Some(names) => {
             let given = run.subset(Some(names))?;
-            let rows = run.test_split()?.first(arguments.n, given)?;
+            let rows = run.test_split()?.some(arguments.n, given)?;
             from_rows(&run, arguments, &kind, given, targets, &rows)?;
         }
         None => from_prior(&run, arguments, &kind, targets)?,

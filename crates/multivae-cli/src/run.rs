@@ -178,14 +178,16 @@ impl Aligned {
         Ok(Self { data, specs, places, rows })
     }
 
-    /// The first rows that observe all of `wanted`, at most `n`.
-    pub(crate) fn first(mut self, n: usize, wanted: Subset) -> Result<Self> {
+    /// At most `n` of the rows that observe all of `wanted`, evenly spread: rows of one class often
+    /// follow each other.
+    pub(crate) fn some(mut self, n: usize, wanted: Subset) -> Result<Self> {
         let observes = |row: usize| wanted.iter().all(|m| self.presence(row).contains(m));
-        let rows: Vec<_> = (0..self.len()).filter(|&row| observes(row)).take(n).collect();
-        if rows.is_empty() {
+        let fitting: Vec<_> = (0..self.len()).filter(|&row| observes(row)).collect();
+        if fitting.is_empty() {
             return Err(bad_input(format!("no row observes `{}`", wanted.label(&self.specs))));
         }
-        self.rows = rows.into_iter().map(|row| self.rows[row]).collect();
+        let n = n.min(fitting.len());
+        self.rows = (0..n).map(|i| self.rows[fitting[i * fitting.len() / n]]).collect();
         Ok(self)
     }
 

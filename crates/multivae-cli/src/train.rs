@@ -307,7 +307,9 @@ impl Pictures {
         }
         let data: &MemoryDataset =
             if splits.valid.is_empty() { &splits.train } else { &splits.valid };
-        let chosen: Vec<_> = (0..data.len().min(config.output.picture_rows)).collect();
+        // Evenly spread, since rows of one class often follow each other.
+        let n = data.len().min(config.output.picture_rows);
+        let chosen: Vec<_> = (0..n).map(|i| i * data.len() / n).collect();
         Ok(Some(Self {
             every,
             folder: place.folder.join(PICTURES),

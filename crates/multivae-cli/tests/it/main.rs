@@ -1,0 +1,6 @@
+//! The program as a user starts it.
+
+mod bad_input;
+mod interruption;
+mod place;
+mod tasks;

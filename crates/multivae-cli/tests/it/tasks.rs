@@ -1,0 +1,183 @@
+//! What the tasks do when nothing is wrong.
+
+use std::fs::{self, File};
+
+use multivae::{metrics::Evaluation, models::ModelConfig};
+use ndarray::{Array1, Array2, Array3};
+use ndarray_npy::NpzReader;
+
+use crate::place::{Place, ROWS, table, with_run};
+
+fn npz(place: &Place, name: &str) -> NpzReader<File> {
+    NpzReader::new(File::open(place.path(name)).expect("it was written")).expect("an NPZ")
+}
+
+#[test]
+fn a_run_has_its_files_and_prints_a_line_an_epoch() {
+    let place = Place::new();
+    let text = place.succeeds("train --config small.toml --out run");
+    assert_eq!(text.lines().filter(|line| line.starts_with("epoch ")).count(), 2, "{text}");
+    for name in ["run.toml", "standardisation.json", "metrics.jsonl", "checkpoints/epoch-2.ckpt"] {
+        assert!(place.path("run").join(name).is_file(), "{name}");
+    }
+    assert!(place.left_over().is_empty());
+}
+
+#[test]
+fn json_is_one_object_an_epoch_and_nothing_else() {
+    let place = Place::new();
+    let text = place.succeeds("train --config small.toml --json --out run");
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(lines[1]["epoch"], 2);
+    assert!(lines[1]["train"]["loss"].is_f64() && lines[1]["valid"]["loss"].is_f64(), "{text}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_seed_another() {
+    let history = |seed: u64| {
+        let place = Place::new();
+        place.succeeds(&format!("train --config small.toml --seed {seed} --out run"));
+        fs::read_to_string(place.path("run/metrics.jsonl")).expect("a history")
+    };
+    assert_eq!(history(1), history(1));
+    assert_ne!(history(1), history(2));
+}
+
+#[test]
+fn every_model_trains_with_missing_modalities() {
+    let place = Place::new();
+    for name in ModelConfig::NAMES {
+        place.succeeds(&format!(
+            "train --model {name} --data data --missing 0.4 --epochs 1 --out {name}"
+        ));
+        place.succeeds(&format!("evaluate {name}"));
+    }
+}
+
+#[test]
+fn an_encoding_has_means_identifiers_and_presence() {
+    let place = with_run();
+    place.succeeds("encode run --out means.npz");
+    let mut arrays = npz(place, "means.npz");
+    let names = arrays.names().expect("names");
+    assert_eq!(names, ["z.npy", "ids.npy", "modalities.npy", "observed.npy"]);
+    let z: Array2<f32> = arrays.by_name("z.npy").expect("two axes");
+    assert_eq!(z.dim(), (ROWS, 2));
+    let observed: Array2<bool> = arrays.by_name("observed.npy").expect("two axes");
+    assert_eq!(observed.dim(), (ROWS, 2));
+    assert!(observed.iter().all(|&observed| observed));
+}
+
+#[test]
+fn samples_have_an_axis_of_their_own_and_do_not_depend_on_the_batch_size() {
+    let place = with_run();
+    place.succeeds("encode run -n 3 --given gait --out samples.npz");
+    place.succeeds("encode run -n 3 --given gait --batch-size 7 --out again.npz");
+    let z: Array3<f32> = npz(&place, "samples.npz").by_name("z.npy").expect("three axes");
+    let again: Array3<f32> = npz(&place, "again.npz").by_name("z.npy").expect("three axes");
+    assert_eq!(z.dim(), (3, ROWS, 2));
+    let far = z.iter().zip(&again).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(far < 1e-5, "{far}");
+    assert!(z.iter().any(|&value| value != z[[0, 0, 0]]));
+}
+
+#[test]
+fn data_that_lacks_a_modality_is_encoded_from_the_others() {
+    let place = with_run();
+    place.file("other/gait.csv", table(&["speed", "step"], 0..ROWS));
+    place.succeeds("encode run --data other --out other.npz");
+    place.succeeds("encode run --given gait --out given.npz");
+    let z: Array2<f32> = npz(&place, "other.npz").by_name("z.npy").expect("two axes");
+    let given: Array2<f32> = npz(&place, "given.npz").by_name("z.npy").expect("two axes");
+    let far = z.iter().zip(&given).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(far < 1e-5, "{far}");
+    let output = place.run("encode run --data other --given blood --out none.npz");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("40 of 40 rows observe nothing of `blood`"), "{message}");
+}
+
+#[test]
+fn generated_values_are_in_the_units_of_the_data() {
+    let place = Place::new();
+    // Far from zero and wide: standardised values would be near zero.
+    let far = |column: usize| {
+        let rows = (0..ROWS).map(|row| format!("p{row},{}", 5000 + 100 * ((row * column) % 7)));
+        format!("id,value\n{}\n", rows.collect::<Vec<_>>().join("\n"))
+    };
+    place.file("far/a.csv", far(2)).file("far/b.csv", far(3));
+    place.succeeds("train --data far --epochs 1 --set model.latent=2 --out run");
+    place.succeeds("generate run --given a --target b -n 5 --out b.npz");
+    let mut arrays = npz(&place, "b.npz");
+    let b: Array2<f32> = arrays.by_name("b.npy").expect("two axes");
+    assert_eq!(b.dim(), (5, 1));
+    assert!(b.iter().all(|&value| (4000.0..7000.0).contains(&value)), "{b}");
+    let original: Array2<f32> = arrays.by_name("original_b.npy").expect("two axes");
+    assert!(original.iter().all(|&value| value % 100.0 < 0.01 || value % 100.0 > 99.99));
+    place.succeeds("generate run --prior -n 4 --out prior.npz");
+    let a: Array2<f32> = npz(&place, "prior.npz").by_name("a.npy").expect("two axes");
+    assert_eq!(a.dim(), (4, 1));
+}
+
+#[test]
+fn images_are_drawn_while_training_and_generated_as_png() {
+    let place = Place::new();
+    place.succeeds(
+        "train --data mnist-labels --model mvae --epochs 1 --set data.rows=60 \
+         --set output.picture_rows=3 --out run",
+    );
+    let size = |name: &str| {
+        let picture = image::open(place.path(name)).expect("a picture");
+        (picture.width(), picture.height())
+    };
+    // Three columns; original, reconstruction, and from the label.
+    assert_eq!(size("run/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 3 * 30));
+    place.succeeds("generate run --prior -n 4 --out prior.png");
+    assert_eq!(size("prior.png"), (2 + 4 * 30, 2 + 30));
+    place.succeeds("generate run --given label -n 4 --target image --out image.png");
+    assert_eq!(size("image.png"), (2 + 4 * 30, 2 + 2 * 30));
+    place.succeeds("encode run --out z.npz");
+    let labels: Array1<i64> = npz(&place, "z.npz").by_name("labels.npy").expect("one axis");
+    assert_eq!(labels.len(), 60);
+}
+
+#[test]
+fn an_evaluation_prints_tables_and_writes_json() {
+    let place = with_run();
+    let text = place.succeeds("evaluate run --out report");
+    for part in ["elbo", "log p(blood | z)", "blood -> gait", "blood+gait -> blood"] {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+    let json = fs::read_to_string(place.path("report/metrics.json")).expect("a report");
+    let evaluation: Evaluation = serde_json::from_str(&json).expect("an evaluation");
+    assert_eq!(evaluation.rows, ROWS / 5);
+    // Three given subsets, two targets.
+    assert_eq!(evaluation.cross.len(), 6);
+    place.file("other/gait.csv", table(&["speed", "step"], 0..5));
+    let text = place.succeeds("evaluate run --data other");
+    assert!(text.contains("gait -> gait") && !text.contains("-> blood"), "{text}");
+}
+
+#[test]
+fn the_lists_name_what_can_be_given() {
+    let place = Place::new();
+    let models = place.succeeds("models");
+    for name in ModelConfig::NAMES {
+        assert!(models.lines().any(|line| line.starts_with(name)), "{models}");
+    }
+    assert!(place.succeeds("data").contains("polydigits"));
+    assert!(place.succeeds("devices").lines().any(|line| line.starts_with("flex")));
+}
+
+#[test]
+fn a_printed_configuration_can_be_trained() {
+    let place = Place::new();
+    let text = place.succeeds("config mvae").replace("\"polydigits\"", "\"data\"");
+    place.file("mvae.toml", text);
+    place.succeeds("train --config mvae.toml --epochs 1 --out run");
+    // So can what a run has stored.
+    place.succeeds("train --config run/run.toml --epochs 1 --out again");
+    let history = |run: &str| fs::read(place.path(run).join("metrics.jsonl")).expect("a history");
+    assert_eq!(history("run"), history("again"));
+}
