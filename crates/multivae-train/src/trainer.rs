@@ -1,6 +1,7 @@
 //! Runs: stages, launches, resuming.
 
 use std::{
+    fs::{self, File, TryLockError},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -30,15 +31,16 @@ use crate::{
     schedule::Curve,
     terms::{LOSS, RATE, Rate, Term},
     vault::{
-        Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts, SCHEDULER, Vault,
+        CHECKPOINTS, Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts,
+        SCHEDULER, Vault,
     },
 };
 
-/// Folder of the checkpoints in a run's directory.
-const CHECKPOINTS: &str = "checkpoints";
-
 /// File of the history in a run's directory.
 const METRICS: &str = "metrics.jsonl";
+
+/// File by which a run holds its directory.
+const LOCK: &str = ".lock";
 
 /// Trains a model in a directory, on burn-train.
 ///
@@ -178,7 +180,7 @@ impl<M: MultimodalVae> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        if Checkpoint::newest(&self.dir.join(CHECKPOINTS)).map_or(true, |found| found.is_some()) {
+        if Checkpoint::newest(&self.dir).map_or(true, |found| found.is_some()) {
             return Err(TrainError::Occupied(self.dir));
         }
         self.run(model, train, valid)
@@ -214,8 +216,9 @@ impl<M: MultimodalVae> Trainer<M> {
         self.check(&model, &*train, &*valid)?;
         settle(&model);
         let spans = spans(&model, self.config.epochs)?;
-        let vault = Vault::open(&self.dir.join(CHECKPOINTS), self.config.keep_last)?;
-        let newest = Checkpoint::newest(vault.folder())?;
+        let _lock = lock(&self.dir)?;
+        let vault = Vault::open(&self.dir, self.config.keep_last)?;
+        let newest = Checkpoint::newest(&self.dir)?;
         let fingerprint = Fingerprint {
             seed: self.config.seed,
             batch_size: self.config.batch_size,
@@ -285,7 +288,6 @@ impl<M: MultimodalVae> Trainer<M> {
                     Ok(launched) => {
                         last = launched.model;
                         done = launched.completed;
-                        run.history.cut(done)?;
                         if done < span.to {
                             let over = judge.is_over(done);
                             stopped = if over { Stopped::Early } else { Stopped::Interrupted };
@@ -324,7 +326,6 @@ impl<M: MultimodalVae> Trainer<M> {
         parts.extend(optimizer.map(|bytes| (OPTIMIZER.to_owned(), bytes)));
         let header = Header::new(epoch, span.from, Some(best), run.fingerprint.clone());
         run.vault.write(header, &parts)?;
-        run.history.cut(epoch - 1)?;
         Ok(epoch)
     }
 
@@ -476,12 +477,14 @@ impl<M: MultimodalVae> Trainer<M> {
         );
         // burn-train panics where it cannot go on; its threads are joined on the way.
         let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
+        // What was measured in an epoch that was broken off is no part of the run.
+        run.history.cut(context.completed())?;
         if let Some(error) = context.take_error() {
             return Err(error);
         }
         let result = result.map_err(|panic| TrainError::Panic(panic_message(&*panic)))?;
         if let Some(error) = result.error {
-            return Err(translate(&error, run.vault.folder()));
+            return Err(translate(&error, &self.dir));
         }
         Ok(Launched { model: result.model.model, completed: context.completed() })
     }
@@ -546,7 +549,7 @@ impl<M: MultimodalVae> Trainer<M> {
 /// model.
 pub fn load_best<M: MultimodalVae>(dir: &Path, model: M) -> Result<M> {
     let folder = dir.join(CHECKPOINTS);
-    let newest = Checkpoint::newest(&folder)?.ok_or_else(|| TrainError::Checkpoint {
+    let newest = Checkpoint::newest(dir)?.ok_or_else(|| TrainError::Checkpoint {
         path: folder.clone(),
         reason: "holds no checkpoint".into(),
         previous: None,
@@ -647,15 +650,28 @@ fn settle<M: Module>(model: &M) {
     model.visit(&mut Settle);
 }
 
+/// Holds the directory of a run, until the file is closed: by the end of the process at the latest.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let error = |error| TrainError::file(&path, error);
+    fs::create_dir_all(dir).map_err(error)?;
+    let file = File::create(&path).map_err(error)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy(dir.into())),
+        // Some file systems have no locks. They are a help, and no condition.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
+    }
+}
+
 /// Says in our words what burn-train reports.
-fn translate(error: &TrainingError, folder: &Path) -> TrainError {
+fn translate(error: &TrainingError, dir: &Path) -> TrainError {
     match error {
         TrainingError::Dataset(error) => TrainError::Data(error.to_string().into()),
         TrainingError::Workers(_) => TrainError::Panic(error.to_string()),
         TrainingError::Checkpoint(error) => TrainError::Checkpoint {
-            path: folder.into(),
+            path: dir.join(CHECKPOINTS),
             reason: error.to_string(),
-            previous: crate::latest_intact(folder).ok().flatten(),
+            previous: crate::latest_intact(dir).ok().flatten(),
         },
         TrainingError::EventProcessor(error) => TrainError::Device(error.to_string()),
     }
