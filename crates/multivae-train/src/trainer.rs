@@ -10,10 +10,11 @@ use std::{
 use burn::{
     lr_scheduler::module_lr_scheduler::ModuleLrScheduler,
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
-    tensor::{Bool, Device, Int, Tensor},
+    store::RecordError,
+    tensor::{Bool, Bytes, Device, Int, Tensor},
     train::{
-        ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining, TrainingError,
-        checkpoint::Checkpoint as _,
+        ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining,
+        TrainingError, checkpoint::Checkpoint as _,
     },
 };
 use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
@@ -21,7 +22,7 @@ use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
 use crate::{
     Result, TrainError,
     config::{NonFinite, TrainConfig},
-    context::{Context, Interrupt},
+    context::{Context, Interrupt, Live},
     epoch::{AfterEpoch, Judge, Keep, OnEpoch},
     fit::{Fit, Kept},
     history::{History, Split},
@@ -108,6 +109,18 @@ struct Run {
     spans: Vec<Span>,
     report: SharedReport,
     steps_per_epoch: usize,
+}
+
+/// What a launch of burn-train is to do.
+struct Leg<'a, M> {
+    judge: &'a Judge,
+    span: &'a Span,
+    model: M,
+    /// Records to go on from.
+    start: Option<Parts>,
+    /// Epochs done.
+    done: usize,
+    on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
 }
 
 /// How a launch ended.
@@ -232,6 +245,11 @@ impl<M: MultimodalVae> Trainer<M> {
             newest.header.run.check(&fingerprint)?;
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
+        tracing::info!(
+            "`{}`: {done} of {} epochs are done",
+            self.dir.display(),
+            self.config.epochs
+        );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
         let report = match std::mem::replace(&mut self.display, Display::Silent) {
@@ -284,7 +302,15 @@ impl<M: MultimodalVae> Trainer<M> {
                 } else {
                     None
                 };
-                match self.launch(run, &judge, span, model.clone(), start, done, &on_epoch) {
+                let leg = Leg {
+                    judge: &judge,
+                    span,
+                    model: model.clone(),
+                    start,
+                    done,
+                    on_epoch: on_epoch.clone(),
+                };
+                match self.launch(run, leg) {
                     Ok(launched) => {
                         last = launched.model;
                         done = launched.completed;
@@ -339,8 +365,12 @@ impl<M: MultimodalVae> Trainer<M> {
         epoch: Option<usize>,
     ) -> Result<Parts> {
         let model = parts.remove(MODEL).expect("a checkpoint was read into a model");
-        let bytes = |result: Result<burn::tensor::Bytes, burn::store::RecordError>| {
-            result.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Panic(error.to_string()))
+        let bytes = |record: Result<Bytes, RecordError>| {
+            record.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Checkpoint {
+                path: run.vault.path(epoch.unwrap_or(span.from)),
+                reason: format!("cannot be written: {error}"),
+                previous: None,
+            })
         };
         let optimizer = bytes(self.config.optimizer.init().into_bytes())?;
         let scheduler = self.scheduler(run, span, epoch.unwrap_or(span.from));
@@ -372,28 +402,20 @@ impl<M: MultimodalVae> Trainer<M> {
     }
 
     /// One launch of burn-train, from `done` to the end of the stage.
-    #[allow(clippy::too_many_arguments)]
-    fn launch(
-        &self,
-        run: &Run,
-        judge: &Judge,
-        span: &Span,
-        model: M,
-        start: Option<Parts>,
-        done: usize,
-        on_epoch: &Option<Arc<Mutex<OnEpoch<M>>>>,
-    ) -> Result<Launched<M>> {
+    fn launch(&self, run: &Run, leg: Leg<M>) -> Result<Launched<M>> {
+        let Leg { judge, span, model, start, done, on_epoch } = leg;
         let names = std::iter::once(LOSS.to_owned()).chain(model.terms()).collect::<Vec<_>>();
-        let context = Arc::new(Context::new(
-            self.interrupt.clone(),
-            self.config.non_finite,
-            self.config.clip.clone(),
-            run.report.clone(),
-            run.fingerprint.modalities.clone(),
-            names.clone(),
-            run.spans.last().map_or(0, |span| span.to),
-            done,
-        ));
+        let context = Arc::new(Context {
+            interrupt: self.interrupt.clone(),
+            stop: Interrupter::new(),
+            policy: self.config.non_finite,
+            clip: self.config.clip.clone(),
+            report: run.report.clone(),
+            modalities: run.fingerprint.modalities.clone(),
+            terms: names.clone(),
+            epochs: run.spans.last().map_or(0, |span| span.to),
+            live: Live::new(done),
+        });
         let devices = match self.devices.is_empty() {
             true => model.devices().into_iter().take(1).collect(),
             false => self.devices.clone(),
@@ -438,7 +460,7 @@ impl<M: MultimodalVae> Trainer<M> {
             judge: judge.clone(),
             context: context.clone(),
             kept: kept.clone(),
-            on_epoch: on_epoch.clone(),
+            on_epoch,
         };
         let strategy = match devices.len() {
             1 => ExecutionStrategy::single(main),
@@ -521,8 +543,11 @@ impl<M: MultimodalVae> Trainer<M> {
                     found.join(", "),
                 ));
             }
-            let incomplete = data.incomplete_rows();
-            if model.needs_complete_rows() && incomplete > 0 {
+            let incomplete = match model.needs_complete_rows() {
+                true => data.incomplete_rows(),
+                false => 0,
+            };
+            if incomplete > 0 {
                 return Err(TrainError::config(
                     format!("{split} rows"),
                     "all modalities in every row, since the model's objective needs them",

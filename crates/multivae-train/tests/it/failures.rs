@@ -66,6 +66,33 @@ fn a_step_that_is_not_finite_can_be_left_out() {
 }
 
 #[test]
+fn a_validation_that_is_not_finite_follows_the_same_policy() {
+    // Validation has the noise of epoch 0.
+    let fit = |non_finite| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (train, valid) = data();
+        let model = tiny(7).with_fault((0, 1), Kind::NotFinite);
+        Trainer::new(with(non_finite), dir.path()).fit(model, train, valid)
+    };
+    let error = fit(NonFinite::Stop).expect_err("is not finite");
+    assert_eq!(error.to_string(), "`reconstruction/b` is NaN in epoch 1, valid step 2");
+    let fitted = fit(NonFinite::Skip).expect("goes on");
+    let value = fitted.history.get(6, Split::Valid, "reconstruction/b").expect("measured");
+    assert!(value.is_nan());
+    assert_eq!((fitted.best_epoch, fitted.epochs), (None, 6));
+}
+
+#[test]
+fn terms_that_were_not_declared_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let mut model = tiny(7);
+    model.declared.truncate(2);
+    let error = Trainer::new(config(), dir.path()).fit(model, train, valid).expect_err("differ");
+    assert!(matches!(&error, TrainError::Terms { found, .. } if found.len() == 3), "{error}");
+}
+
+#[test]
 fn an_epoch_of_nothing_but_steps_left_out_ends_the_run() {
     let dir = tempfile::tempdir().expect("a folder");
     let (train, valid) = data();

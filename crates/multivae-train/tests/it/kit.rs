@@ -68,9 +68,9 @@ pub(crate) struct Tiny {
     pub(crate) fault: Fault,
     #[module(skip)]
     pub(crate) stages: Vec<Stage>,
-    /// A number that the loss reads, so that dropout can be told from none.
+    /// What `terms` says.
     #[module(skip)]
-    pub(crate) noise: f64,
+    pub(crate) declared: Vec<String>,
 }
 
 pub(crate) fn specs() -> Vec<ModalitySpec> {
@@ -96,7 +96,7 @@ pub(crate) fn tiny(seed: u64) -> Tiny {
         specs: specs(),
         fault: Fault::default(),
         stages: vec![Stage::whole()],
-        noise: 1.0,
+        declared: ["reconstruction/a", "reconstruction/b", "kl"].map(String::from).to_vec(),
     }
 }
 
@@ -127,7 +127,7 @@ impl MultimodalVae for Tiny {
     }
 
     fn terms(&self) -> Vec<String> {
-        ["reconstruction/a", "reconstruction/b", "kl"].map(String::from).to_vec()
+        self.declared.clone()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
@@ -148,7 +148,7 @@ impl MultimodalVae for Tiny {
             .expect("two")
             / 2.0;
         let shape = mean.dims();
-        let z = mean.clone() + noise.normal(shape, 0, &batch.device()) * self.noise;
+        let z = mean.clone() + noise.normal(shape, 0, &batch.device());
         let z = self.dropout.forward(z);
         let kl = (mean.square() * 0.5).sum_dim(1).mean();
         let mut terms: Vec<(String, Tensor<1>)> = self

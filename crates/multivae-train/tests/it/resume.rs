@@ -11,8 +11,8 @@ use multivae_core::{
     noise::Noise,
 };
 use multivae_train::{
-    Constant, EarlyStopping, Interrupt, ScheduleConfig, Stopped, TrainConfig, TrainError, Trainer,
-    load_best,
+    Adam, AdamW, Constant, EarlyStopping, Interrupt, LOSS, OptimizerConfig, RmsProp,
+    ScheduleConfig, Sgd, Split, Stopped, TrainConfig, TrainError, Trainer, load_best,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -288,10 +288,7 @@ fn settings_that_make_another_run_are_refused_by_name() {
             "optimizer.name",
             "adam",
             "sgd",
-            TrainConfig {
-                optimizer: multivae_train::OptimizerConfig::Sgd(multivae_train::Sgd::default()),
-                ..config()
-            },
+            TrainConfig { optimizer: OptimizerConfig::Sgd(Sgd::default()), ..config() },
         ),
     ];
     for (name, before, now, config) in cases {
@@ -310,4 +307,33 @@ fn settings_that_make_another_run_are_refused_by_name() {
         .resume(tiny(7), crate::kit::toy(ROWS + 1, 1), valid)
         .expect_err("another number of rows");
     assert_eq!(error.to_string(), "`training rows`: expected 42 as in the run so far, found 43");
+}
+
+#[test]
+fn every_optimiser_goes_on_exactly() {
+    let optimizers = [
+        OptimizerConfig::AdamW(AdamW { amsgrad: true, ..AdamW::default() }),
+        OptimizerConfig::Adam(Adam { weight_decay: 0.1, ..Adam::default() }),
+        OptimizerConfig::Sgd(Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() }),
+        OptimizerConfig::RmsProp(RmsProp { momentum: 0.5, centered: true, ..RmsProp::default() }),
+    ];
+    for optimizer in optimizers {
+        let config = TrainConfig { epochs: 3, warmup_steps: 8, optimizer, ..config() };
+        let (whole, dir) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (train, valid) = data();
+        let unbroken = Trainer::new(config.clone(), whole.path())
+            .fit(tiny(7), train.clone(), valid.clone())
+            .expect("trains");
+        Trainer::new(config.clone(), dir.path())
+            .fit(tiny(7).with_fault((3, 1), Kind::Panic), train.clone(), valid.clone())
+            .expect_err("panics");
+        let resumed = Trainer::new(config.clone(), dir.path())
+            .resume(tiny(8), train, valid)
+            .expect("goes on");
+        let name = config.optimizer.name();
+        assert_eq!(weights(&resumed.last, ""), weights(&unbroken.last, ""), "{name}");
+        let loss = |epoch| unbroken.history.get(epoch, Split::Train, LOSS).expect("measured");
+        assert!(loss(3) < loss(1), "{name} does not learn");
+    }
 }
