@@ -236,7 +236,8 @@ fn norm<M: Module>(model: &M, gradients: &GradientsParams) -> Result<f64, String
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.sums.push(gradient.square().sum());
+                // Faster than a square on the CPU.
+                self.sums.push((gradient.clone() * gradient).sum());
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Runs: stages, launches, resuming.
 
 use std::{
+    fs::{self, File, TryLockError},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -9,10 +10,11 @@ use std::{
 use burn::{
     lr_scheduler::module_lr_scheduler::ModuleLrScheduler,
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
-    tensor::{Bool, Device, Int, Tensor},
+    store::RecordError,
+    tensor::{Bool, Bytes, Device, Int, Tensor},
     train::{
-        ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining, TrainingError,
-        checkpoint::Checkpoint as _,
+        ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining,
+        TrainingError, checkpoint::Checkpoint as _,
     },
 };
 use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
@@ -20,7 +22,7 @@ use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
 use crate::{
     Result, TrainError,
     config::{NonFinite, TrainConfig},
-    context::{Context, Interrupt},
+    context::{Context, Interrupt, Live},
     epoch::{AfterEpoch, Judge, Keep, OnEpoch},
     fit::{Fit, Kept},
     history::{History, Split},
@@ -30,15 +32,16 @@ use crate::{
     schedule::Curve,
     terms::{LOSS, RATE, Rate, Term},
     vault::{
-        Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts, SCHEDULER, Vault,
+        CHECKPOINTS, Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts,
+        SCHEDULER, Vault,
     },
 };
 
-/// Folder of the checkpoints in a run's directory.
-const CHECKPOINTS: &str = "checkpoints";
-
 /// File of the history in a run's directory.
 const METRICS: &str = "metrics.jsonl";
+
+/// File by which a run holds its directory.
+const LOCK: &str = ".lock";
 
 /// Trains a model in a directory, on burn-train.
 ///
@@ -106,6 +109,18 @@ struct Run {
     spans: Vec<Span>,
     report: SharedReport,
     steps_per_epoch: usize,
+}
+
+/// What a launch of burn-train is to do.
+struct Leg<'a, M> {
+    judge: &'a Judge,
+    span: &'a Span,
+    model: M,
+    /// Records to go on from.
+    start: Option<Parts>,
+    /// Epochs done.
+    done: usize,
+    on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
 }
 
 /// How a launch ended.
@@ -178,7 +193,7 @@ impl<M: MultimodalVae> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        if Checkpoint::newest(&self.dir.join(CHECKPOINTS)).map_or(true, |found| found.is_some()) {
+        if Checkpoint::newest(&self.dir).map_or(true, |found| found.is_some()) {
             return Err(TrainError::Occupied(self.dir));
         }
         self.run(model, train, valid)
@@ -214,8 +229,9 @@ impl<M: MultimodalVae> Trainer<M> {
         self.check(&model, &*train, &*valid)?;
         settle(&model);
         let spans = spans(&model, self.config.epochs)?;
-        let vault = Vault::open(&self.dir.join(CHECKPOINTS), self.config.keep_last)?;
-        let newest = Checkpoint::newest(vault.folder())?;
+        let _lock = lock(&self.dir)?;
+        let vault = Vault::open(&self.dir, self.config.keep_last)?;
+        let newest = Checkpoint::newest(&self.dir)?;
         let fingerprint = Fingerprint {
             seed: self.config.seed,
             batch_size: self.config.batch_size,
@@ -229,6 +245,11 @@ impl<M: MultimodalVae> Trainer<M> {
             newest.header.run.check(&fingerprint)?;
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
+        tracing::info!(
+            "`{}`: {done} of {} epochs are done",
+            self.dir.display(),
+            self.config.epochs
+        );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
         let report = match std::mem::replace(&mut self.display, Display::Silent) {
@@ -281,11 +302,18 @@ impl<M: MultimodalVae> Trainer<M> {
                 } else {
                     None
                 };
-                match self.launch(run, &judge, span, model.clone(), start, done, &on_epoch) {
+                let leg = Leg {
+                    judge: &judge,
+                    span,
+                    model: model.clone(),
+                    start,
+                    done,
+                    on_epoch: on_epoch.clone(),
+                };
+                match self.launch(run, leg) {
                     Ok(launched) => {
                         last = launched.model;
                         done = launched.completed;
-                        run.history.cut(done)?;
                         if done < span.to {
                             let over = judge.is_over(done);
                             stopped = if over { Stopped::Early } else { Stopped::Interrupted };
@@ -324,7 +352,6 @@ impl<M: MultimodalVae> Trainer<M> {
         parts.extend(optimizer.map(|bytes| (OPTIMIZER.to_owned(), bytes)));
         let header = Header::new(epoch, span.from, Some(best), run.fingerprint.clone());
         run.vault.write(header, &parts)?;
-        run.history.cut(epoch - 1)?;
         Ok(epoch)
     }
 
@@ -338,8 +365,12 @@ impl<M: MultimodalVae> Trainer<M> {
         epoch: Option<usize>,
     ) -> Result<Parts> {
         let model = parts.remove(MODEL).expect("a checkpoint was read into a model");
-        let bytes = |result: Result<burn::tensor::Bytes, burn::store::RecordError>| {
-            result.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Panic(error.to_string()))
+        let bytes = |record: Result<Bytes, RecordError>| {
+            record.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Checkpoint {
+                path: run.vault.path(epoch.unwrap_or(span.from)),
+                reason: format!("cannot be written: {error}"),
+                previous: None,
+            })
         };
         let optimizer = bytes(self.config.optimizer.init().into_bytes())?;
         let scheduler = self.scheduler(run, span, epoch.unwrap_or(span.from));
@@ -371,28 +402,20 @@ impl<M: MultimodalVae> Trainer<M> {
     }
 
     /// One launch of burn-train, from `done` to the end of the stage.
-    #[allow(clippy::too_many_arguments)]
-    fn launch(
-        &self,
-        run: &Run,
-        judge: &Judge,
-        span: &Span,
-        model: M,
-        start: Option<Parts>,
-        done: usize,
-        on_epoch: &Option<Arc<Mutex<OnEpoch<M>>>>,
-    ) -> Result<Launched<M>> {
+    fn launch(&self, run: &Run, leg: Leg<M>) -> Result<Launched<M>> {
+        let Leg { judge, span, model, start, done, on_epoch } = leg;
         let names = std::iter::once(LOSS.to_owned()).chain(model.terms()).collect::<Vec<_>>();
-        let context = Arc::new(Context::new(
-            self.interrupt.clone(),
-            self.config.non_finite,
-            self.config.clip.clone(),
-            run.report.clone(),
-            run.fingerprint.modalities.clone(),
-            names.clone(),
-            run.spans.last().map_or(0, |span| span.to),
-            done,
-        ));
+        let context = Arc::new(Context {
+            interrupt: self.interrupt.clone(),
+            stop: Interrupter::new(),
+            policy: self.config.non_finite,
+            clip: self.config.clip.clone(),
+            report: run.report.clone(),
+            modalities: run.fingerprint.modalities.clone(),
+            terms: names.clone(),
+            epochs: run.spans.last().map_or(0, |span| span.to),
+            live: Live::new(done),
+        });
         let devices = match self.devices.is_empty() {
             true => model.devices().into_iter().take(1).collect(),
             false => self.devices.clone(),
@@ -437,7 +460,7 @@ impl<M: MultimodalVae> Trainer<M> {
             judge: judge.clone(),
             context: context.clone(),
             kept: kept.clone(),
-            on_epoch: on_epoch.clone(),
+            on_epoch,
         };
         let strategy = match devices.len() {
             1 => ExecutionStrategy::single(main),
@@ -476,12 +499,14 @@ impl<M: MultimodalVae> Trainer<M> {
         );
         // burn-train panics where it cannot go on; its threads are joined on the way.
         let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
+        // What was measured in an epoch that was broken off is no part of the run.
+        run.history.cut(context.completed())?;
         if let Some(error) = context.take_error() {
             return Err(error);
         }
         let result = result.map_err(|panic| TrainError::Panic(panic_message(&*panic)))?;
         if let Some(error) = result.error {
-            return Err(translate(&error, run.vault.folder()));
+            return Err(translate(&error, &self.dir));
         }
         Ok(Launched { model: result.model.model, completed: context.completed() })
     }
@@ -518,8 +543,11 @@ impl<M: MultimodalVae> Trainer<M> {
                     found.join(", "),
                 ));
             }
-            let incomplete = data.incomplete_rows();
-            if model.needs_complete_rows() && incomplete > 0 {
+            let incomplete = match model.needs_complete_rows() {
+                true => data.incomplete_rows(),
+                false => 0,
+            };
+            if incomplete > 0 {
                 return Err(TrainError::config(
                     format!("{split} rows"),
                     "all modalities in every row, since the model's objective needs them",
@@ -546,7 +574,7 @@ impl<M: MultimodalVae> Trainer<M> {
 /// model.
 pub fn load_best<M: MultimodalVae>(dir: &Path, model: M) -> Result<M> {
     let folder = dir.join(CHECKPOINTS);
-    let newest = Checkpoint::newest(&folder)?.ok_or_else(|| TrainError::Checkpoint {
+    let newest = Checkpoint::newest(dir)?.ok_or_else(|| TrainError::Checkpoint {
         path: folder.clone(),
         reason: "holds no checkpoint".into(),
         previous: None,
@@ -647,15 +675,28 @@ fn settle<M: Module>(model: &M) {
     model.visit(&mut Settle);
 }
 
+/// Holds the directory of a run, until the file is closed: by the end of the process at the latest.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let error = |error| TrainError::file(&path, error);
+    fs::create_dir_all(dir).map_err(error)?;
+    let file = File::create(&path).map_err(error)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy(dir.into())),
+        // Some file systems have no locks. They are a help, and no condition.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
+    }
+}
+
 /// Says in our words what burn-train reports.
-fn translate(error: &TrainingError, folder: &Path) -> TrainError {
+fn translate(error: &TrainingError, dir: &Path) -> TrainError {
     match error {
         TrainingError::Dataset(error) => TrainError::Data(error.to_string().into()),
         TrainingError::Workers(_) => TrainError::Panic(error.to_string()),
         TrainingError::Checkpoint(error) => TrainError::Checkpoint {
-            path: folder.into(),
+            path: dir.join(CHECKPOINTS),
             reason: error.to_string(),
-            previous: crate::latest_intact(folder).ok().flatten(),
+            previous: crate::latest_intact(dir).ok().flatten(),
         },
         TrainingError::EventProcessor(error) => TrainError::Device(error.to_string()),
     }
