@@ -157,7 +157,6 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
     type Output = Terms;
 
     fn step(&self, check: Check) -> Terms {
-        self.context.pass_on_interrupt();
         let step = match check {
             Check::Keep => {
                 let kept = self.model.clone();
