@@ -174,6 +174,13 @@ impl Context {
         self.stop.should_stop()
     }
 
+    /// Whether a part of the step at work is not finite, so that all of it is left out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        let state = self.state();
+        let now = (state.epoch, state.step);
+        state.skipped.as_ref().is_some_and(|bad| (bad.epoch, bad.step) == now)
+    }
+
     /// A step of training was made.
     pub(crate) fn step_made(&self) {
         self.state().made += 1;

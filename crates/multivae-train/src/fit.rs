@@ -112,7 +112,7 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         rate: ModuleLearningRate,
         mut gradients: GradientsParams,
     ) -> Self {
-        if gradients.is_empty() || self.context.failed() {
+        if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
         match &self.context.clip {
