@@ -155,11 +155,9 @@ impl Context {
         self.live.completed.load(Ordering::SeqCst)
     }
 
-    /// A step of training begins. Passes a request to end on to burn-train, which asks after
-    /// every step.
+    /// A step of training begins.
     pub(crate) fn begin_step(&self, step: usize) {
         self.state().step = step;
-        self.pass_on_interrupt();
     }
 
     /// The step of training at work.
@@ -168,10 +166,19 @@ impl Context {
         (state.epoch, state.step)
     }
 
-    pub(crate) fn pass_on_interrupt(&self) {
+    /// Whether the launch is to end, after passing a request from outside on to burn-train.
+    pub(crate) fn is_over(&self) -> bool {
         if self.interrupt.is_stopped() && !self.stop.should_stop() {
             self.stop.stop(Some("asked to end"));
         }
+        self.stop.should_stop()
+    }
+
+    /// Whether a part of the step at work is not finite, so that all of it is left out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        let state = self.state();
+        let now = (state.epoch, state.step);
+        state.skipped.as_ref().is_some_and(|bad| (bad.epoch, bad.step) == now)
     }
 
     /// A step of training was made.

@@ -160,8 +160,7 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
             });
         });
         self.call(epoch);
-        context.pass_on_interrupt();
-        context.stop.should_stop() || self.judge.is_over(epoch)
+        context.is_over() || self.judge.is_over(epoch)
     }
 }
 

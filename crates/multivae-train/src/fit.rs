@@ -112,7 +112,7 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         rate: ModuleLearningRate,
         mut gradients: GradientsParams,
     ) -> Self {
-        if gradients.is_empty() || self.context.failed() {
+        if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
         match &self.context.clip {
@@ -157,7 +157,6 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
     type Output = Terms;
 
     fn step(&self, check: Check) -> Terms {
-        self.context.pass_on_interrupt();
         let step = match check {
             Check::Keep => {
                 let kept = self.model.clone();

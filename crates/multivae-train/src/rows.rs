@@ -228,7 +228,8 @@ impl Iterator for Steps {
     type Item = Result<Step, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
+        // burn-train asks its own handle after every step, and before it goes on to validation.
+        if self.left == 0 || self.context.is_over() {
             return None;
         }
         self.left -= 1;

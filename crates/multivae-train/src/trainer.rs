@@ -50,6 +50,8 @@ const LOCK: &str = ".lock";
 /// for bit, and the same files as one that never stopped, on one or two devices; with three or
 /// more, gradients are added in the order in which the devices answer. What a run can go back to
 /// are whole epochs.
+///
+/// One run at a time holds the directory.
 pub struct Trainer<M> {
     config: TrainConfig,
     dir: PathBuf,
@@ -108,6 +110,8 @@ struct Run {
     fingerprint: Fingerprint,
     spans: Vec<Span>,
     report: SharedReport,
+    /// Whether Burn's renderer is used.
+    dashboard: bool,
     steps_per_epoch: usize,
 }
 
@@ -243,6 +247,18 @@ impl<M: MultimodalVae> Trainer<M> {
         };
         if let Some(newest) = &newest {
             newest.header.run.check(&fingerprint)?;
+            let span = spans.iter().find(|s| (s.from + 1..=s.to).contains(&newest.epoch()));
+            if let Some(span) = span.filter(|span| span.from != newest.header.stage_start) {
+                return Err(TrainError::config(
+                    "epochs of the stages",
+                    format!(
+                        "the stage of epoch {} to begin after epoch {} as in the run so far",
+                        newest.epoch(),
+                        newest.header.stage_start
+                    ),
+                    format!("after epoch {}", span.from),
+                ));
+            }
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
         tracing::info!(
@@ -252,17 +268,24 @@ impl<M: MultimodalVae> Trainer<M> {
         );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
+        let dashboard = matches!(self.display, Display::Dashboard);
         let report = match std::mem::replace(&mut self.display, Display::Silent) {
             Display::Report(report) => SharedReport::new(report),
-            Display::Dashboard => {
-                self.display = Display::Dashboard;
-                SharedReport::default()
-            }
-            Display::Silent => SharedReport::default(),
+            Display::Dashboard | Display::Silent => SharedReport::default(),
         };
         let steps_per_epoch =
             Source::steps(train.len(), self.config.batch_size, self.config.accumulate);
-        let run = Run { train, valid, vault, history, fingerprint, spans, report, steps_per_epoch };
+        let run = Run {
+            train,
+            valid,
+            vault,
+            history,
+            fingerprint,
+            spans,
+            report,
+            dashboard,
+            steps_per_epoch,
+        };
         self.stages(&run, model, newest)
     }
 
@@ -291,7 +314,7 @@ impl<M: MultimodalVae> Trainer<M> {
                     break;
                 }
                 let start = if done > span.from {
-                    Some(newest.take().unwrap_or_default())
+                    Some(newest.take().expect("read at the start, or restored"))
                 } else if i > 0 {
                     let before = self.judge(run, i - 1);
                     let best = self.checkpoint(run, before.best(done).unwrap_or(done))?;
@@ -483,7 +506,7 @@ impl<M: MultimodalVae> Trainer<M> {
                 .metric_train_numeric(Term::new(name, place))
                 .metric_valid_numeric(Term::new(name, place));
         }
-        if !matches!(self.display, Display::Dashboard) {
+        if !run.dashboard {
             training = training.renderer(Box::new(Adapter::new(run.report.clone())));
         }
         if resumes {

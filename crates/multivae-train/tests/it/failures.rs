@@ -2,12 +2,13 @@
 
 use std::{fs, sync::atomic::Ordering};
 
+use burn::tensor::Device;
 use multivae_train::{
     ClipConfig, NoClip, NonFinite, Split, Stopped, TrainConfig, TrainError, Trainer, latest_intact,
     load_best,
 };
 
-use crate::kit::{Kind, checkpoints, config, data, metrics, tiny, weights};
+use crate::kit::{Kind, checkpoints, config, data, distance, metrics, tiny, weights};
 
 fn with(non_finite: NonFinite) -> TrainConfig {
     TrainConfig { non_finite, ..config() }
@@ -62,6 +63,25 @@ fn a_step_that_is_not_finite_can_be_left_out() {
         assert_eq!((fitted.stopped, fitted.epochs), (Stopped::Finished, 6));
         let loss = fitted.history.get(3, Split::Train, "loss").expect("measured");
         assert!(loss.is_finite() && weights(&fitted.last, "").iter().all(|w| w.is_finite()));
+    }
+}
+
+#[test]
+fn a_step_is_left_out_as_a_whole() {
+    let parts = TrainConfig { batch_size: 4, accumulate: 2, ..with(NonFinite::Skip) };
+    let run = |kind, devices, config: &TrainConfig| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (train, valid) = data();
+        let fitted = Trainer::new(config.clone(), dir.path())
+            .devices(vec![Device::flex(); devices])
+            .fit(tiny(7).with_fault((3, 2), kind), train, valid)
+            .expect("goes on");
+        weights(&fitted.last, "")
+    };
+    for (devices, config) in [(1, &parts), (2, &with(NonFinite::Skip))] {
+        let whole = run(Kind::NotFinite, devices, config);
+        let later = run(Kind::LaterParts, devices, config);
+        assert!(distance(&whole, &later) < 1e-5, "{devices}");
     }
 }
 

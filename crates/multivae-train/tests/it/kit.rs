@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     /// The reconstruction of `b` is not a number.
     #[default]
     NotFinite,
+    /// The same, in the parts of the step after its first.
+    LaterParts,
     /// All from there on is not a number.
     NeverFinite,
     /// Only the gradient is not finite.
@@ -115,6 +117,9 @@ impl Tiny {
         let now = (batch.key.epoch, batch.key.step);
         match (self.fault.at, self.fault.kind) {
             (Some(at), Kind::NeverFinite) if now >= at => Some(Kind::NotFinite),
+            (Some(at), Kind::LaterParts) => {
+                (at == now && batch.key.first_row > 0).then_some(Kind::NotFinite)
+            }
             (Some(at), kind) if at == now => Some(kind),
             _ => None,
         }

@@ -82,6 +82,16 @@ fn stages_that_cannot_be_are_refused() {
         refused(staged(7), TrainConfig { epochs: 3, ..config() }),
         "`epochs`: expected at least 4 for the stages of the model, found 3"
     );
+    // More epochs would move the boundary that the run has passed.
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut model = staged(7);
+    model.stages[0].epochs = None;
+    model.stages[1].epochs = Some(2);
+    let run = |epochs| Trainer::new(TrainConfig { epochs, ..config() }, dir.path());
+    run(4).fit(model.clone(), train.clone(), valid.clone()).expect("trains");
+    let error = run(6).resume(model, train.clone(), valid.clone()).expect_err("has moved");
+    assert!(error.to_string().starts_with("`epochs of the stages`"), "{error}");
+
     let mut model = staged(7);
     model.stages[0].frozen = vec!["encoder".into()];
     assert_eq!(
