@@ -29,7 +29,8 @@ fn laws(c: &mut Criterion) {
         });
     }
     let features = 3 * 28 * 28;
-    for likelihood in [Likelihood::normal(0.7), Likelihood::laplace(0.7), Likelihood::Bernoulli {}] {
+    for likelihood in [Likelihood::normal(0.7), Likelihood::laplace(0.7), Likelihood::Bernoulli {}]
+    {
         let output = Tensor::full([7, BATCH, features], 0.4, &device);
         let values = Values::Dense(Tensor::full([BATCH, features], 0.5, &device));
         group.bench_function(format!("log_prob/{}", likelihood.kind()), |b| {

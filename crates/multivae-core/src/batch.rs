@@ -6,6 +6,7 @@ use crate::{Error, Result, modality::ModalitySpec, subset::Subset};
 
 /// Values of one modality, one row a sample. Rows whose modality is missing hold any filler.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a batch has one a modality, not one a row")]
 pub enum Values {
     /// Flattened values, `[batch, features]`; a network that needs an image reshapes.
     Dense(Tensor<2>),

@@ -78,13 +78,14 @@ impl Product {
         let [modalities, batch, latent] = experts.mean.dims();
         let device = experts.mean.device();
         let presence = experts.presence.clone();
-        let precision =
-            (experts.log_var.clone().exp() + self.floor).recip() * presence.clone().unsqueeze_dim(2);
+        let precision = (experts.log_var.clone().exp() + self.floor).recip()
+            * presence.clone().unsqueeze_dim(2);
         let weighted_mean = precision.clone() * experts.mean.clone();
         // One matrix product over all subsets: [subset, modality] x [modality, batch * latent].
         let flat = |x: Tensor<3>| x.reshape([modalities, batch * latent]);
         let n = subsets.len();
-        let sums = weights.clone().matmul(Tensor::cat(vec![flat(precision), flat(weighted_mean)], 1));
+        let sums =
+            weights.clone().matmul(Tensor::cat(vec![flat(precision), flat(weighted_mean)], 1));
         let halves = sums.reshape([n, 2, batch * latent]);
         let half = |i| halves.clone().narrow(1, i, 1).reshape([n, batch, latent]);
         let (precision, weighted_mean) = (half(0), half(1));
@@ -179,7 +180,8 @@ pub fn mixture_weights(rows: &[Subset], subsets: &Subsets) -> Vec<Vec<f64>> {
 /// Picks one component a row from a stack `[component, batch, latent]`.
 pub fn select_component(stack: &Normal<3>, component: &[usize]) -> Normal<2> {
     let [n, batch, latent] = stack.mean.dims();
-    let rows: Vec<i64> = component.iter().enumerate().map(|(b, c)| (c * batch + b) as i64).collect();
+    let rows: Vec<i64> =
+        component.iter().enumerate().map(|(b, c)| (c * batch + b) as i64).collect();
     let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch]), &stack.mean.device());
     stack.clone().map(|x| x.reshape([n * batch, latent]).select(0, rows.clone()))
 }
@@ -234,7 +236,8 @@ mod tests {
 
     fn experts(mean: &[[f32; 2]], log_var: &[[f32; 2]], presence: &[f32]) -> Experts {
         let (device, n) = (Device::flex(), mean.len());
-        let tensor = |v: &[[f32; 2]]| Tensor::from_data(TensorData::new(v.concat(), [n, 1, 2]), &device);
+        let tensor =
+            |v: &[[f32; 2]]| Tensor::from_data(TensorData::new(v.concat(), [n, 1, 2]), &device);
         Experts::new(
             tensor(mean),
             tensor(log_var),

@@ -147,10 +147,7 @@ mod tests {
     #[test]
     fn a_name_given_twice_is_refused() {
         let spec = ModalitySpec::new("a", &[2]).expect("valid");
-        assert_eq!(
-            check_all(&[spec.clone(), spec]),
-            Err(Error::DuplicateModality("a".into()))
-        );
+        assert_eq!(check_all(&[spec.clone(), spec]), Err(Error::DuplicateModality("a".into())));
     }
 
     #[test]

@@ -3,12 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Error, Result,
-    batch::Progress,
-    distribution::Normal,
-    modality::ModalitySpec,
-};
+use crate::{Error, Result, batch::Progress, distribution::Normal, modality::ModalitySpec};
 
 /// How the log-likelihoods of modalities of different size are weighed against each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,7 +162,6 @@ pub fn log_prior_ratio(z: &Tensor<3>, posterior: &Normal<3>) -> Tensor<2> {
     prior.log_prob(z.clone()) - posterior.log_prob(z.clone())
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,9 +198,13 @@ mod tests {
                 sum.push(Tensor::from_floats([*row], &device))
             })
             .estimate();
-        let expected = [-999.0 + (1.0 + (-1f64).exp() + (-2f64).exp() + (-6f64).exp()).ln() - 4f64.ln(), 80.0 - 4f64.ln()];
+        let expected = [
+            -999.0 + (1.0 + (-1f64).exp() + (-2f64).exp() + (-6f64).exp()).ln() - 4f64.ln(),
+            80.0 - 4f64.ln(),
+        ];
         for (estimate, name) in [(whole, "whole"), (chunks, "chunks")] {
-            let values: Vec<f32> = estimate.log_likelihood.into_data().try_into_vec().expect("floats");
+            let values: Vec<f32> =
+                estimate.log_likelihood.into_data().try_into_vec().expect("floats");
             for (value, expected) in values.iter().zip(expected) {
                 assert!((f64::from(*value) - expected).abs() < 1e-3, "{name}: {values:?}");
             }

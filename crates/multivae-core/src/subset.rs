@@ -61,7 +61,11 @@ impl Subset {
             specs.iter().position(|s| s.name.as_str() == name).ok_or_else(|| {
                 Error::UnknownModality {
                     name: name.to_owned(),
-                    known: specs.iter().map(|s| format!("`{}`", s.name)).collect::<Vec<_>>().join(", "),
+                    known: specs
+                        .iter()
+                        .map(|s| format!("`{}`", s.name))
+                        .collect::<Vec<_>>()
+                        .join(", "),
                 }
             })
         };
@@ -112,7 +116,10 @@ impl Subsets {
     ///
     /// If `modalities` is 0 or above 20: there would be more than a million subsets.
     pub fn all(modalities: usize) -> Self {
-        assert!((1..=20).contains(&modalities), "all subsets of 1 to 20 modalities, not {modalities}");
+        assert!(
+            (1..=20).contains(&modalities),
+            "all subsets of 1 to 20 modalities, not {modalities}"
+        );
         let mut list: Vec<_> = (1..1u64 << modalities).map(Subset).collect();
         list.sort_by_key(|s| (s.len(), s.iter().collect::<Vec<_>>()));
         Self { modalities, list }

@@ -143,7 +143,8 @@ impl MhvaeConfig {
 
     fn default_blocks(&self, specs: &[ModalitySpec]) -> HierarchyConfig {
         let mut blocks = HierarchyConfig::default_for(specs, self.levels, self.latent);
-        if let (PosteriorConfig::Shared(shared), false) = (&blocks.posterior, self.shared_posterior) {
+        if let (PosteriorConfig::Shared(shared), false) = (&blocks.posterior, self.shared_posterior)
+        {
             let each = specs.iter().map(|spec| (spec.name.clone(), shared.clone()));
             blocks.posterior = PosteriorConfig::PerModality(each.collect());
         }
@@ -158,7 +159,12 @@ impl MhvaeConfig {
         parts::check_weight("model.beta", self.beta)?;
         let most = MOST_MODALITIES;
         let n = self.modalities.len();
-        parts::check(n <= most, "modalities", &format!("at most {most}, of {} sets", 1 << most), n)?;
+        parts::check(
+            n <= most,
+            "modalities",
+            &format!("at most {most}, of {} sets", 1 << most),
+            n,
+        )?;
         self.rescale.check(n)
     }
 
@@ -230,15 +236,19 @@ impl Mhvae {
             for block in self.hierarchy.bottom_up.at(m) {
                 levels.push(block.forward(levels[levels.len() - 1].clone()));
             }
-            let top = self.hierarchy.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
+            let top =
+                self.hierarchy.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
             let top = top.shared.bounded();
             mean.push(top.mean);
             log_var.push(top.log_var);
             presence.push(batch.presence.of(m));
             skips.push(levels);
         }
-        let experts =
-            Experts::new(Tensor::stack(mean, 0), Tensor::stack(log_var, 0), Tensor::stack(presence, 0));
+        let experts = Experts::new(
+            Tensor::stack(mean, 0),
+            Tensor::stack(log_var, 0),
+            Tensor::stack(presence, 0),
+        );
         BottomUp { members, skips, experts }
     }
 
@@ -266,17 +276,15 @@ impl Mhvae {
         for i in (0..self.hierarchy.top_down.len()).rev() {
             let above = &levels[levels.len() - 1].z;
             let hidden = self.hierarchy.top_down[i].forward(folded(above));
-            let prior = self.hierarchy.prior[i].encode(&Values::Dense(hidden.clone())).shared.bounded();
+            let prior =
+                self.hierarchy.prior[i].encode(&Values::Dense(hidden.clone())).shared.bounded();
             let prior = prior.map(|x| stacked(x, stack, rows));
             let hidden = stacked(hidden, stack, rows);
             let members = bottom_up.map_or_else(Vec::new, |(pass, holding)| {
                 self.posteriors(i, &hidden, pass, holding)
             });
-            let posterior = if members.is_empty() {
-                prior.clone()
-            } else {
-                product_with(&prior, &members)
-            };
+            let posterior =
+                if members.is_empty() { prior.clone() } else { product_with(&prior, &members) };
             levels.push(sample(posterior, prior));
         }
         levels.reverse();
@@ -298,7 +306,8 @@ impl Mhvae {
             .zip(&pass.skips)
             .map(|(held, skips)| {
                 let [_, width] = skips[level].dims();
-                let skip = skips[level].clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
+                let skip =
+                    skips[level].clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
                 let input = Tensor::cat(vec![parts::pick(hidden, held), skip], 2);
                 let [held, _, width] = input.dims();
                 input.reshape([held * rows, width])
@@ -311,7 +320,11 @@ impl Mhvae {
             let all = run(block, Tensor::cat(inputs, 0));
             let means = all.mean.split_with_sizes(sizes.clone(), 0);
             let log_vars = all.log_var.split_with_sizes(sizes, 0);
-            means.into_iter().zip(log_vars).map(|(mean, log_var)| Normal::new(mean, log_var)).collect()
+            means
+                .into_iter()
+                .zip(log_vars)
+                .map(|(mean, log_var)| Normal::new(mean, log_var))
+                .collect()
         } else {
             let blocks = pass.members.iter().map(|&m| self.hierarchy.posterior.at(level, m));
             blocks.zip(inputs).map(|(block, input)| run(block, input)).collect()
@@ -406,7 +419,10 @@ impl MultimodalVae for Mhvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets.iter().map(|m| self.hierarchy.decoders.at(m).decode(latent.levels[0].clone())).collect()
+        targets
+            .iter()
+            .map(|m| self.hierarchy.decoders.at(m).decode(latent.levels[0].clone()))
+            .collect()
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
@@ -439,7 +455,8 @@ impl MultimodalVae for Mhvae {
             };
             let weights = ratio.unwrap_or_else(|| Tensor::zeros([samples.len(), rows], &device));
             query.targets.iter().fold(weights, |weights, m| {
-                weights + parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
+                weights
+                    + parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
             })
         })
     }

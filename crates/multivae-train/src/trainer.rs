@@ -9,15 +9,20 @@ use std::{
 
 use burn::{
     lr_scheduler::module_lr_scheduler::ModuleLrScheduler,
-    module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
+    module::Module,
     store::RecordError,
-    tensor::{Bool, Bytes, Device, Int, Tensor},
+    tensor::{Bytes, Device},
     train::{
         ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining,
         TrainingError, checkpoint::Checkpoint as _,
     },
 };
-use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
+use multivae_core::{
+    batch::Progress,
+    dataset::Dataset,
+    model::MultimodalVae,
+    module::{self, parameters, settle},
+};
 
 use crate::{
     Result, TrainError,
@@ -231,7 +236,7 @@ impl<M: MultimodalVae> Trainer<M> {
     ) -> Result<Fitted<M>> {
         self.config.check()?;
         self.check(&model, &*train, &*valid)?;
-        settle(&model);
+        let model = settle(model);
         let spans = spans(&model, self.config.epochs)?;
         let _lock = lock(&self.dir)?;
         let vault = Vault::open(&self.dir, self.config.keep_last)?;
@@ -639,63 +644,16 @@ fn spans<M: MultimodalVae>(model: &M, epochs: usize) -> Result<Vec<Span>> {
 
 /// Lets the parameters of a stage learn, and no others.
 fn freeze<M: Module>(model: M, span: &Span) -> Result<M> {
-    struct Frozen<'a> {
-        prefixes: &'a [String],
-        path: Vec<String>,
-        ids: Vec<ParamId>,
-        used: Vec<bool>,
-    }
-    impl ModuleVisitor for Frozen<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.into());
-        }
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let path = self.path.join(".");
-            for (prefix, used) in self.prefixes.iter().zip(&mut self.used) {
-                // Whole segments: `encoders.a` is not a part of `encoders.ab`.
-                let rest = path.strip_prefix(prefix.as_str());
-                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
-                    *used = true;
-                    self.ids.push(param.id);
-                }
-            }
-        }
-    }
-    let used = vec![false; span.frozen.len()];
-    let mut frozen = Frozen { prefixes: &span.frozen, path: vec![], ids: vec![], used };
-    model.visit(&mut frozen);
-    if let Some(unused) = frozen.used.iter().position(|used| !used) {
+    let parameters = parameters(&model);
+    let unused = |prefix: &&String| !parameters.iter().any(|p| p.is_below(prefix));
+    if let Some(unused) = span.frozen.iter().find(unused) {
         return Err(TrainError::config(
             format!("frozen of stage {}", span.name),
             "the beginning of a parameter's path",
-            &span.frozen[unused],
+            unused,
         ));
     }
-    if frozen.ids.is_empty() {
-        return Ok(model);
-    }
-    Ok(model.set_require_grad_group(ParamGroup::from_ids(frozen.ids), false))
-}
-
-/// Draws every parameter that Burn has put off to its first use, so that no other draw comes in
-/// between.
-fn settle<M: Module>(model: &M) {
-    struct Settle;
-    impl ModuleVisitor for Settle {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            param.val();
-        }
-        fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<D, Int>>) {
-            param.val();
-        }
-        fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<D, Bool>>) {
-            param.val();
-        }
-    }
-    model.visit(&mut Settle);
+    Ok(module::freeze(model, &span.frozen))
 }
 
 /// Holds the directory of a run, until the file is closed: by the end of the process at the latest.

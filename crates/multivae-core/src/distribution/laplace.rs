@@ -88,7 +88,8 @@ mod tests {
 
     #[test]
     fn samples_are_finite_at_both_ends_and_symmetric() {
-        let at = |u: f32| scalar(laplace(1.0, 2.0).rsample(Tensor::from_floats([[u]], &Device::flex())));
+        let at =
+            |u: f32| scalar(laplace(1.0, 2.0).rsample(Tensor::from_floats([[u]], &Device::flex())));
         assert!(at(0.0).is_finite() && at(0.999_999_94).is_finite());
         close(at(0.25) - 1.0, -(at(0.75) - 1.0), 1e-6, "quartiles");
         close(at(0.75), 1.0 + 2.0 * 2f64.ln(), 1e-6, "upper quartile");

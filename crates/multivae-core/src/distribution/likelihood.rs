@@ -137,12 +137,11 @@ impl Likelihood {
             match (scale, &log_scale) {
                 (Scale::Learned(_), Some(log_scale)) => {
                     let log_scale = log_scale.clone().expand([samples, batch]);
-                    sum * (log_scale.clone() * f64::from(-power)).exp() - log_scale * n
+                    sum * (log_scale.clone() * f64::from(-power)).exp()
+                        - log_scale * n
                         - constant * n
                 }
-                (Scale::Fixed(scale), _) => {
-                    sum / scale.powi(power) - (scale.ln() + constant) * n
-                }
+                (Scale::Fixed(scale), _) => sum / scale.powi(power) - (scale.ln() + constant) * n,
                 (Scale::Learned(_), None) => sum - constant * n,
             }
         };

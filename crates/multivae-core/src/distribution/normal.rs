@@ -49,8 +49,8 @@ impl<const D: usize> Normal<D> {
     /// Divergence `KL(self ‖ other)`, summed over the last axis; `R` is `D - 1`.
     pub fn kl<const R: usize>(&self, other: &Self) -> Tensor<R> {
         let ratio = self.log_var.clone() - other.log_var.clone();
-        let distance = (self.mean.clone() - other.mean.clone()).square()
-            * other.log_var.clone().neg().exp();
+        let distance =
+            (self.mean.clone() - other.mean.clone()).square() * other.log_var.clone().neg().exp();
         sum_last((ratio.clone().exp() - ratio + distance - 1.0) * 0.5)
     }
 

@@ -52,6 +52,11 @@ pub struct Parameter {
 }
 
 impl Parameter {
+    /// Whether it is below a path, as [`freeze`] reads prefixes.
+    pub fn is_below(&self, prefix: &str) -> bool {
+        is_below(self.path.split('.'), prefix)
+    }
+
     /// The path without the names of enum variants, the form that exchange files use:
     /// `encoders.image.shared.trunk.layers.0.weight`.
     ///
@@ -101,14 +106,9 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
     }
     impl Freeze<'_> {
         fn covered(&self) -> bool {
-            self.prefixes.iter().any(|prefix| {
-                let mut path = self.path.iter();
-                prefix.split('.').all(|segment| {
-                    // Variants are what begins with a capital letter and is not asked for.
-                    path.find(|s| *s == segment || !s.starts_with(char::is_uppercase))
-                        .is_some_and(|s| s == segment)
-                })
-            })
+            self.prefixes
+                .iter()
+                .any(|prefix| is_below(self.path.iter().map(String::as_str), prefix))
         }
     }
     impl ModuleMapper for Freeze<'_> {
@@ -126,6 +126,16 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
         }
     }
     module.map(&mut Freeze { path: Vec::new(), prefixes })
+}
+
+/// Whether a path is below a prefix of whole segments, which may leave out names of enum variants.
+fn is_below<'a>(path: impl Iterator<Item = &'a str>, prefix: &str) -> bool {
+    let mut path = path;
+    prefix.split('.').all(|segment| {
+        // Variants are what begins with a capital letter and is not asked for.
+        path.find(|s| *s == segment || !s.starts_with(char::is_uppercase))
+            .is_some_and(|s| s == segment)
+    })
 }
 
 #[cfg(test)]

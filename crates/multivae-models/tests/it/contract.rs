@@ -36,7 +36,9 @@ fn flat() -> Vec<ModalitySpec> {
 fn images() -> Vec<ModalitySpec> {
     vec![
         ModalitySpec::new("scan", &[1, 8, 8]).expect("valid"),
-        ModalitySpec::new("photo", &[3, 8, 8]).expect("valid").with_likelihood(Likelihood::Bernoulli {}),
+        ModalitySpec::new("photo", &[3, 8, 8])
+            .expect("valid")
+            .with_likelihood(Likelihood::Bernoulli {}),
     ]
 }
 
@@ -84,9 +86,11 @@ fn incomplete(specs: &[ModalitySpec], filler: f32) -> Batch {
             0 => Subset::full(n),
             1 => Subset::single(0),
             // The second modality is in the first row only.
-            _ => Subset::new((0..n).filter(|&m| m != 1 && (m != 0 || row % 2 == 0)).chain(
-                (row % 2 == 1 && n == 2).then_some(0),
-            ))
+            _ => Subset::new(
+                (0..n)
+                    .filter(|&m| m != 1 && (m != 0 || row % 2 == 0))
+                    .chain((row % 2 == 1 && n == 2).then_some(0)),
+            )
             .expect("the last modality is there, or the first"),
         })
         .collect();
@@ -260,7 +264,8 @@ fn configuration_and_record_rebuild_the_model() {
         let first = model(&config);
         let bytes = first.clone().into_record().into_bytes().expect("a record");
         let record = ModuleRecord::from_bytes(bytes).expect("its own bytes");
-        let second = model(&again).try_load_record(record).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let second =
+            model(&again).try_load_record(record).unwrap_or_else(|e| panic!("{name}: {e}"));
         let batch = complete(specs);
         assert_eq!(loss(&first, &batch), loss(&second, &batch), "{name}");
     });

@@ -39,7 +39,8 @@ fn check(model: &str, expected_cases: usize) {
         if case.description().model != model {
             continue;
         }
-        let outcome = run(&case, &Device::flex()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
+        let outcome =
+            run(&case, &Device::flex()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         assert!(outcome.failures.is_empty(), "{name}: {:#?}", outcome.failures);
         assert!(outcome.todo.is_empty(), "{name}: {:#?}", outcome.todo);
         assert!(outcome.compared > 0, "{name} compared nothing");

@@ -15,7 +15,10 @@ use multivae_core::{
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
     model::MultimodalVae,
-    nn::{Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks, PosteriorConfig},
+    nn::{
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
+        PosteriorConfig,
+    },
     noise::Noise,
 };
 use multivae_models::{
@@ -77,8 +80,11 @@ fn networks(count: &Count) -> Networks {
             count: a.clone(),
         })
         .with_network("counted", move |request| Counted {
-            layer: LinearConfig::new(request.inputs(), request.output.map_or(WIDTH, |s| s.iter().product()))
-                .init(request.device),
+            layer: LinearConfig::new(
+                request.inputs(),
+                request.output.map_or(WIDTH, |s| s.iter().product()),
+            )
+            .init(request.device),
             kind: kind(request.settings),
             count: b.clone(),
         })

@@ -137,7 +137,8 @@ impl Outcome {
             .iter()
             .map(|name| Ok((name, case.tensor(&format!("grad.{}.{name}", call.id))?)))
             .collect::<Result<_, Problem>>()?;
-        let largest = expected.iter().map(|(_, array)| max_abs(&wide(&array.values))).fold(0.0, f64::max);
+        let largest =
+            expected.iter().map(|(_, array)| max_abs(&wide(&array.values))).fold(0.0, f64::max);
         for (name, array) in expected {
             if self.leaves_out(call, "grad") {
                 continue;
@@ -242,7 +243,8 @@ fn flag(kwargs: &Value, key: &str) -> bool {
 
 /// Refuses arguments that are not understood, so that none is passed over in silence.
 fn only(kwargs: &Value, known: &[&str]) -> Result<(), Problem> {
-    let unknown = kwargs.as_object().into_iter().flatten().find(|(k, _)| !known.contains(&k.as_str()));
+    let unknown =
+        kwargs.as_object().into_iter().flatten().find(|(k, _)| !known.contains(&k.as_str()));
     match unknown {
         Some((key, _)) => Err(Problem::Todo(format!("argument `{key}`"))),
         None => Ok(()),
@@ -313,7 +315,10 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
 }
 
 /// The gradients of all parameters under the names of the case, those of tied ones added up.
-fn read_gradients(recorded: &Recorded<'_>, gradients: &Gradients) -> BTreeMap<String, Option<Vec<f32>>> {
+fn read_gradients(
+    recorded: &Recorded<'_>,
+    gradients: &Gradients,
+) -> BTreeMap<String, Option<Vec<f32>>> {
     struct Read<'a> {
         layout: &'a Layout,
         gradients: &'a Gradients,
@@ -362,7 +367,8 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     if !recorded.case.description.tied_parameters.is_empty() {
         return Err(Problem::Todo("optimiser steps of tied parameters".into()));
     }
-    let number = |value: Option<&Value>, default: f64| value.and_then(Value::as_f64).unwrap_or(default);
+    let number =
+        |value: Option<&Value>, default: f64| value.and_then(Value::as_f64).unwrap_or(default);
     let beta = |i: usize, default: f64| number(kwargs.get("betas").and_then(|b| b.get(i)), default);
     let steps = count(kwargs, "steps", 1)?;
     let mut batch = batch(recorded, call)?;
@@ -426,7 +432,10 @@ fn reconstructions(recorded: &Recorded<'_>, latent: &Latent, targets: Subset) ->
 }
 
 fn predict(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
-    only(&call.kwargs, &["cond_mod", "gen_mod", "N", "flatten", "ignore_incomplete", "return_mean"])?;
+    only(
+        &call.kwargs,
+        &["cond_mod", "gen_mod", "N", "flatten", "ignore_incomplete", "return_mean"],
+    )?;
     let latent = latent(recorded, call, &batch(recorded, call)?)?;
     let targets = subset(recorded, call.kwargs.get("gen_mod"))?;
     Ok(reconstructions(recorded, &latent, targets))
@@ -542,8 +551,7 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
             })
         }
     }
-    let mut load =
-        Load { case, layout, path: Vec::new(), used: Vec::new(), problems: Vec::new() };
+    let mut load = Load { case, layout, path: Vec::new(), used: Vec::new(), problems: Vec::new() };
     let model = model.map(&mut load);
     for name in case.weights.keys() {
         if !load.used.contains(name) {

@@ -140,8 +140,8 @@ impl Case {
 
     /// From the contents of its three files.
     pub fn new(json: &[u8], weights: &[u8], tensors: &[u8]) -> Result<Self, Problem> {
-        let description = serde_json::from_slice(json)
-            .map_err(|error| broken(format!("case.json: {error}")))?;
+        let description =
+            serde_json::from_slice(json).map_err(|error| broken(format!("case.json: {error}")))?;
         Ok(Self {
             description,
             weights: arrays(weights).map_err(|e| broken(format!("weights.safetensors: {e}")))?,

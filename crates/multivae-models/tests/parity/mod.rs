@@ -10,7 +10,11 @@
 //! | `model.rs` | the model of a case: configuration, noise order, reductions, metrics |
 //! | `calls.rs` | the calls of a case, their expected values, the comparison |
 
-#![allow(dead_code, unreachable_pub, reason = "the reader serves two programs, each using a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the reader serves two programs, each using a part of it"
+)]
 
 mod calls;
 mod case;

@@ -17,10 +17,7 @@ use multivae_core::{
     subset::{Subset, Subsets},
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig,
-    mhvae::MhvaeConfig,
-    mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    ModalityConfig, Model, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
 };
 use serde_json::Value;
 
@@ -93,13 +90,17 @@ impl<'a> Recorded<'a> {
         match &self.model {
             Model::Mvae(model) => {
                 let config = &self.case.description.config;
-                let beta = number(config, "beta", 1.0)
-                    * warmup(config).weight(batch.progress);
+                let beta = number(config, "beta", 1.0) * warmup(config).weight(batch.progress);
                 let bounds = model.subset_bounds(batch, &mut noise);
                 let negative = bounds.negative(beta);
                 let reconstruction = bounds.negative(0.0);
                 for (t, subset) in bounds.subsets.iter().enumerate() {
-                    if !batch.presence.rows().iter().any(|row| subset.iter().any(|m| row.contains(m))) {
+                    if !batch
+                        .presence
+                        .rows()
+                        .iter()
+                        .any(|row| subset.iter().any(|m| row.contains(m)))
+                    {
                         continue;
                     }
                     let mut names: Vec<&str> =
@@ -165,9 +166,8 @@ impl<'a> Recorded<'a> {
     ) -> Result<Vec<Draw>, Problem> {
         let rows = batch.rows();
         let mut noise = noise.iter();
-        let mut next = || {
-            noise.next().ok_or_else(|| broken(format!("{}: too few recorded draws", call.id)))
-        };
+        let mut next =
+            || noise.next().ok_or_else(|| broken(format!("{}: too few recorded draws", call.id)));
         match &self.model {
             Model::Mvae(_) => {
                 let mut found = Vec::new();
@@ -183,10 +183,8 @@ impl<'a> Recorded<'a> {
                         // An index into the subsets of middle size, by size, then in order.
                         let chosen: Vec<usize> =
                             self.draw(next()?)?.iter().map(|&v| v as usize).collect();
-                        let candidates: Vec<Subset> = Subsets::all(n)
-                            .iter()
-                            .filter(|s| (2..n).contains(&s.len()))
-                            .collect();
+                        let candidates: Vec<Subset> =
+                            Subsets::all(n).iter().filter(|s| (2..n).contains(&s.len())).collect();
                         for &i in &chosen {
                             subsets.push(*candidates.get(i).ok_or_else(|| {
                                 broken(format!("{}: no subset number {i}", call.id))
@@ -205,11 +203,13 @@ impl<'a> Recorded<'a> {
                     let kept: Vec<usize> = (0..rows).filter(|&row| observes(row)).collect();
                     if !kept.is_empty() {
                         let draw = next()?;
-                        let Draw::Normal(_, drawn) = self.normal(draw, vec![kept.len(), latent])? else {
+                        let Draw::Normal(_, drawn) = self.normal(draw, vec![kept.len(), latent])?
+                        else {
                             unreachable!("`normal` gives normal draws")
                         };
                         for (i, row) in kept.into_iter().enumerate() {
-                            dense[row * latent..][..latent].copy_from_slice(&drawn[i * latent..][..latent]);
+                            dense[row * latent..][..latent]
+                                .copy_from_slice(&drawn[i * latent..][..latent]);
                         }
                     }
                     values.extend(dense);
@@ -229,7 +229,9 @@ impl<'a> Recorded<'a> {
                         .collect()
                 };
                 let mut found = vec![Draw::Choice(chosen)];
-                found.push(self.normal(next()?, vec![1, rows, latent(&self.case.description.config)?])?);
+                found.push(
+                    self.normal(next()?, vec![1, rows, latent(&self.case.description.config)?])?,
+                );
                 for &size in self.private.iter().filter(|&&size| size > 0) {
                     found.push(self.normal(next()?, vec![1, rows, size])?);
                 }
@@ -255,7 +257,12 @@ impl<'a> Recorded<'a> {
     }
 
     /// The draws of `encode`: each space `[samples, batch, features]`.
-    pub fn encode_draws(&self, call: &Call, batch: &Batch, samples: usize) -> Result<Vec<Draw>, Problem> {
+    pub fn encode_draws(
+        &self,
+        call: &Call,
+        batch: &Batch,
+        samples: usize,
+    ) -> Result<Vec<Draw>, Problem> {
         call.noise
             .iter()
             // MoPoE draws components of incomplete rows and does not use them.
@@ -269,10 +276,7 @@ impl<'a> Recorded<'a> {
 
     /// The draws of samples of the prior.
     pub fn prior_draws(&self, call: &Call, rows: usize) -> Result<Vec<Draw>, Problem> {
-        call.noise
-            .iter()
-            .map(|draw| self.normal(draw, vec![1, rows, draw.len / rows]))
-            .collect()
+        call.noise.iter().map(|draw| self.normal(draw, vec![1, rows, draw.len / rows])).collect()
     }
 
     /// The draws of a likelihood. The reference draws all spaces once a sample for the conditional
@@ -293,13 +297,13 @@ impl<'a> Recorded<'a> {
             return Err(broken(format!("{}: {} draws of {samples} samples", call.id, draws.len())));
         }
         let spaces = draws.len() / repeats;
-        let private: Vec<usize> =
-            (0..self.specs.len()).filter(|&m| self.private[m] > 0).collect();
+        let private: Vec<usize> = (0..self.specs.len()).filter(|&m| self.private[m] > 0).collect();
         // Hierarchical models have one space a level, all of which are used.
-        let wanted = |space: usize| match (target, space.checked_sub(1).and_then(|i| private.get(i))) {
-            (Some(target), Some(&m)) => m == target,
-            _ => true,
-        };
+        let wanted =
+            |space: usize| match (target, space.checked_sub(1).and_then(|i| private.get(i))) {
+                (Some(target), Some(&m)) => m == target,
+                _ => true,
+            };
         (0..spaces)
             .filter(|&space| wanted(space))
             .map(|space| {
@@ -415,7 +419,9 @@ fn config(case: &Case, specs: &[ModalitySpec]) -> Result<(ModelConfig, Layout), 
             let subsets = given.get("subsets").and_then(Value::as_object);
             let names = |list: &Value| {
                 let names = list.as_array().into_iter().flatten().filter_map(Value::as_str);
-                names.map(|name| ModalityName::new(name).map_err(|e| broken(e.to_string()))).collect()
+                names
+                    .map(|name| ModalityName::new(name).map_err(|e| broken(e.to_string())))
+                    .collect()
             };
             let subsets: Vec<Vec<ModalityName>> = subsets
                 .into_iter()

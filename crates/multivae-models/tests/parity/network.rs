@@ -47,7 +47,10 @@ impl Layout {
 }
 
 fn text<'v>(value: &'v Value, key: &str) -> Result<&'v str, Problem> {
-    value.get(key).and_then(Value::as_str).ok_or_else(|| broken(format!("arch: no `{key}` in {value}")))
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .ok_or_else(|| broken(format!("arch: no `{key}` in {value}")))
 }
 
 fn list<'v>(value: &'v Value, key: &str) -> Result<&'v [Value], Problem> {
@@ -161,7 +164,13 @@ pub(super) fn encoder(
         Some(_) => Some(PrivateBranchConfig {
             // The reference's private heads read the shared trunk.
             trunk: None,
-            mean: head(network, "style_embedding", &format!("{ours}.private.mean"), &theirs, layout)?,
+            mean: head(
+                network,
+                "style_embedding",
+                &format!("{ours}.private.mean"),
+                &theirs,
+                layout,
+            )?,
             log_var: head(
                 network,
                 "style_log_covariance",
@@ -240,7 +249,8 @@ pub(super) fn hierarchy(
         .iter()
         .enumerate()
         .map(|(i, block)| {
-            let (ours, theirs) = (format!("hierarchy.top_down.{i}"), format!("top_down_blocks.{i}"));
+            let (ours, theirs) =
+                (format!("hierarchy.top_down.{i}"), format!("top_down_blocks.{i}"));
             Ok(NetworkConfig::Layers { layers: layers(block, &ours, &theirs, layout)? })
         })
         .collect::<Result<_, Problem>>()?;
@@ -251,8 +261,7 @@ pub(super) fn hierarchy(
         let blocks = list(arch, "posterior_blocks")?;
         PosteriorConfig::Shared(heads(blocks, "hierarchy.posterior", "posterior_blocks", layout)?)
     };
-    let config =
-        HierarchyConfig { encoders, bottom_up, top, top_down, prior, posterior, decoders };
+    let config = HierarchyConfig { encoders, bottom_up, top, top_down, prior, posterior, decoders };
     Ok((config, std::mem::take(layout)))
 }
 
