@@ -252,7 +252,8 @@ fn inheritance(files: &[SourceFile]) -> Result<Vec<String>> {
         let field = |name: &str| package.and_then(|p| p.get(name));
         let private = field("publish").and_then(toml::Value::as_bool) == Some(false);
         for name in ["version", "edition", "rust-version", "license"] {
-            if !inherits(field(name)) && !(private && name == "version") {
+            let exempt = private && name == "version";
+            if !(inherits(field(name)) || exempt) {
                 complaints.push(format!("{}: `{name}` is not the workspace's", file.path));
             }
         }
