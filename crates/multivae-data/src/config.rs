@@ -29,7 +29,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
-    /// An embedded data set or a path.
+    /// An embedded data set or a path; `./mfeat` is a folder of the name of an embedded one.
     pub source: String,
     /// How many modalities of `polydigits`.
     #[serde(skip_serializing_if = "Option::is_none")]

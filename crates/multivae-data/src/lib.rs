@@ -42,7 +42,7 @@
 //! |---|---|
 //! | `.npy`, `.npz` | `f32`, `f64`, `bool`, integers; the first axis is the rows |
 //! | `.safetensors` | `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
-//! | `.csv`, `.csv.gz` | numbers below a header line; the column `id`, if there is one, holds identifiers |
+//! | `.csv`, `.csv.gz` | numbers below a header line; the column `id`, or a first column without a name, holds identifiers |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
 //! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier |
 //!

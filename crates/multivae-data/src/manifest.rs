@@ -5,12 +5,12 @@
 //! name = "scan"                            # in batches, files and parameters
 //! file = "scans"                           # relative to the manifest; a folder of images
 //! shape = [1, 64, 64]                      # optional: as in the file
-//! likelihood = { kind = "bernoulli" }      # optional: see below
+//! likelihood = { kind = "bernoulli" }      # optional: by the values
 //!
 //! [[modality]]
 //! name = "genes"
 //! file = "genes.csv"
-//! id = "sample"                            # optional: the column of identifiers, else `id`
+//! id = "sample"                            # optional: the column of identifiers
 //!
 //! [[modality]]
 //! name = "proteins"

@@ -52,7 +52,7 @@ section! {
         /// Batches whose gradients are averaged before the optimiser makes a step; at least 1. A
         /// step then sees batch_size * accumulate rows in the memory of batch_size.
         pub accumulate: usize = 1,
-        /// From what the order of rows and all noise derive.
+        /// From what the order of rows and all noise derive; 0 to 2^63 - 1.
         pub seed: u64 = 0,
         /// Steps in which the learning rate grows linearly to its full value, at the start of
         /// every stage; 0 for none.
@@ -317,6 +317,10 @@ impl TrainConfig {
         at_least_one("evaluate_every", self.evaluate_every)?;
         at_least_one("checkpoint_every", self.checkpoint_every)?;
         at_least_one("keep_last", self.keep_last)?;
+        if i64::try_from(self.seed).is_err() {
+            // TOML has no larger integers.
+            return Err(TrainError::config("seed", "at most 2^63 - 1", self.seed));
+        }
         self.optimizer.check()?;
         self.schedule.check()?;
         match &self.clip {
@@ -334,6 +338,10 @@ impl TrainConfig {
     /// The settings as TOML, each after a comment that explains it.
     ///
     /// What is absent is given with its default, commented out.
+    ///
+    /// # Panics
+    ///
+    /// If the seed is above 2^63 - 1, which [`check`](Self::check) refuses.
     pub fn commented_toml(&self) -> String {
         let values = toml::Table::try_from(self).expect("settings are plain data");
         let mut out = String::new();
@@ -413,7 +421,7 @@ impl OptimizerConfig {
     /// A fresh optimiser.
     pub fn init(&self) -> ModuleOptimizer {
         let penalty =
-            |decay: f64| (decay > 0.0).then(|| WeightDecayConfig { penalty: decay as f32 });
+            |decay: f64| (decay > 0.0).then_some(WeightDecayConfig { penalty: decay as f32 });
         match self {
             Self::Adam(o) => AdamConfig::new()
                 .with_beta_1(o.beta_1 as f32)
@@ -430,7 +438,7 @@ impl OptimizerConfig {
                 .with_weight_decay(o.weight_decay as f32)
                 .init(),
             Self::Sgd(o) => {
-                let momentum = (o.momentum > 0.0).then(|| MomentumConfig {
+                let momentum = (o.momentum > 0.0).then_some(MomentumConfig {
                     momentum: o.momentum,
                     dampening: o.dampening,
                     nesterov: o.nesterov,

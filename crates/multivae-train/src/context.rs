@@ -1,7 +1,6 @@
 //! What the parts of one launch share.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -61,9 +60,29 @@ pub(crate) struct Context {
     pub(crate) terms: Vec<String>,
     /// Epochs of the whole run.
     pub(crate) epochs: usize,
+    pub(crate) live: Live,
+}
+
+/// What changes in the course of a launch.
+pub(crate) struct Live {
     state: Mutex<State>,
     /// The last epoch that ended.
     completed: AtomicUsize,
+}
+
+impl Live {
+    /// Before a launch that goes on after so many epochs.
+    pub(crate) fn new(done: usize) -> Self {
+        let state = State {
+            error: None,
+            epoch: done,
+            step: 0,
+            made: 0,
+            skipped: None,
+            started: Instant::now(),
+        };
+        Self { state: Mutex::new(state), completed: AtomicUsize::new(done) }
+    }
 }
 
 /// What changes from step to step.
@@ -71,8 +90,8 @@ struct State {
     error: Option<TrainError>,
     epoch: usize,
     step: usize,
-    /// Steps of the epoch by outcome: made (true) or left out.
-    steps: BTreeMap<bool, usize>,
+    /// Steps of the epoch that were made.
+    made: usize,
     /// What was wrong with the last step that was left out.
     skipped: Option<Bad>,
     started: Instant,
@@ -89,39 +108,6 @@ pub(crate) struct Bad {
 }
 
 impl Context {
-    #[allow(clippy::too_many_arguments)]
-    pub(crate) fn new(
-        interrupt: Interrupt,
-        policy: NonFinite,
-        clip: ClipConfig,
-        report: SharedReport,
-        modalities: Vec<String>,
-        terms: Vec<String>,
-        epochs: usize,
-        done: usize,
-    ) -> Self {
-        let state = State {
-            error: None,
-            epoch: done,
-            step: 0,
-            steps: BTreeMap::new(),
-            skipped: None,
-            started: Instant::now(),
-        };
-        Self {
-            interrupt,
-            stop: Interrupter::new(),
-            policy,
-            clip,
-            report,
-            modalities,
-            terms,
-            epochs,
-            state: Mutex::new(state),
-            completed: AtomicUsize::new(done),
-        }
-    }
-
     /// Ends the launch with an error; the first one counts.
     pub(crate) fn fail(&self, error: TrainError) {
         let message = error.to_string();
@@ -146,7 +132,8 @@ impl Context {
             return;
         }
         state.epoch = epoch;
-        state.steps.clear();
+        state.made = 0;
+        state.skipped = None;
         state.started = Instant::now();
         drop(state);
         self.report.with(|report| report.epoch_started(epoch, self.epochs));
@@ -154,7 +141,7 @@ impl Context {
 
     /// An epoch has ended; how many seconds it took.
     pub(crate) fn end_epoch(&self, epoch: usize) -> f64 {
-        self.completed.store(epoch, Ordering::SeqCst);
+        self.live.completed.store(epoch, Ordering::SeqCst);
         self.state().started.elapsed().as_secs_f64()
     }
 
@@ -165,14 +152,12 @@ impl Context {
 
     /// The last epoch that ended.
     pub(crate) fn completed(&self) -> usize {
-        self.completed.load(Ordering::SeqCst)
+        self.live.completed.load(Ordering::SeqCst)
     }
 
-    /// A step of training begins. Passes a request to end on to burn-train, which asks after
-    /// every step.
+    /// A step of training begins.
     pub(crate) fn begin_step(&self, step: usize) {
         self.state().step = step;
-        self.pass_on_interrupt();
     }
 
     /// The step of training at work.
@@ -181,15 +166,24 @@ impl Context {
         (state.epoch, state.step)
     }
 
-    pub(crate) fn pass_on_interrupt(&self) {
+    /// Whether the launch is to end, after passing a request from outside on to burn-train.
+    pub(crate) fn is_over(&self) -> bool {
         if self.interrupt.is_stopped() && !self.stop.should_stop() {
             self.stop.stop(Some("asked to end"));
         }
+        self.stop.should_stop()
+    }
+
+    /// Whether a part of the step at work is not finite, so that all of it is left out.
+    pub(crate) fn leaves_out(&self) -> bool {
+        let state = self.state();
+        let now = (state.epoch, state.step);
+        state.skipped.as_ref().is_some_and(|bad| (bad.epoch, bad.step) == now)
     }
 
     /// A step of training was made.
     pub(crate) fn step_made(&self) {
-        *self.state().steps.entry(true).or_default() += 1;
+        self.state().made += 1;
     }
 
     /// A value is not finite: ends the launch, or notes that the step is left out.
@@ -202,17 +196,14 @@ impl Context {
         tracing::warn!("{message}: left out");
         self.report.with(|report| report.event(&format!("{message}: left out")));
         if bad.split == Split::Train {
-            let mut state = self.state();
-            *state.steps.entry(false).or_default() += 1;
-            state.skipped = Some(bad);
+            self.state().skipped = Some(bad);
         }
     }
 
     /// Ends the launch if the epoch had no step that was made: the weights are past saving.
     pub(crate) fn check_epoch(&self) {
         let state = self.state();
-        let none_made = !state.steps.contains_key(&true);
-        let bad = state.skipped.clone().filter(|_| none_made);
+        let bad = state.skipped.clone().filter(|_| state.made == 0);
         drop(state);
         if let Some(bad) = bad {
             self.fail(self.error_of(bad));
@@ -227,7 +218,7 @@ impl Context {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no thread panics while it holds the state")
+        self.live.state.lock().expect("no thread panics while it holds the state")
     }
 }
 

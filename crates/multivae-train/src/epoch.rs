@@ -99,7 +99,9 @@ impl CheckpointingStrategy for Keep {
             return Vec::new();
         }
         let best = self.judge.best(epoch);
-        let last = epoch == self.judge.to || self.judge.is_over(epoch);
+        let last = epoch == self.judge.to
+            || self.judge.is_over(epoch)
+            || self.context.interrupt.is_stopped();
         if !(epoch.is_multiple_of(self.every) || last || best == Some(epoch)) {
             return Vec::new();
         }
@@ -158,7 +160,59 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
             });
         });
         self.call(epoch);
-        context.pass_on_interrupt();
-        context.stop.should_stop() || self.judge.is_over(epoch)
+        context.is_over() || self.judge.is_over(epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The epoch in which training ends early, for losses of the epochs after `from`.
+    fn end(patience: usize, min_delta: f64, from: usize, losses: &[Option<f64>]) -> Option<usize> {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("metrics.jsonl");
+        let lines: String = losses
+            .iter()
+            .enumerate()
+            .filter_map(|(i, loss)| Some((i + 1, (*loss)?)))
+            .map(|(epoch, loss)| {
+                let loss = serde_json::Value::from(loss);
+                format!("{{\"epoch\":{epoch},\"split\":\"valid\",\"terms\":{{\"loss\":{loss}}}}}\n")
+            })
+            .collect();
+        std::fs::write(&path, lines).expect("written");
+        let judge = Judge {
+            history: History::read(&path).expect("readable"),
+            split: Split::Valid,
+            from,
+            to: losses.len(),
+            early_stopping: Some(EarlyStopping { patience, min_delta }),
+        };
+        (from + 1..=losses.len()).find(|epoch| judge.is_over(*epoch))
+    }
+
+    #[test]
+    fn training_ends_after_so_many_epochs_without_improvement() {
+        let losses = [9.0, 5.0, 6.0, 4.9, 4.8, 4.9, 5.0, 1.0].map(Some);
+        assert_eq!(end(2, 0.0, 0, &losses), Some(7));
+        assert_eq!(end(3, 0.0, 0, &losses), None);
+        // Improvements of less than one half do not count.
+        assert_eq!(end(2, 0.5, 0, &losses), Some(4));
+        // A stage does not look at the epochs before it.
+        assert_eq!(
+            end(2, 0.0, 5, &[1.0, 1.0, 1.0, 1.0, 1.0, 9.0, 8.0, 9.0, 9.0].map(Some)),
+            Some(9)
+        );
+    }
+
+    #[test]
+    fn epochs_that_were_not_validated_or_not_finite_do_not_end_training_by_themselves() {
+        let some = Some;
+        assert_eq!(end(2, 0.0, 0, &[None, None, None, some(3.0), None, some(4.0)]), Some(6));
+        assert_eq!(
+            end(2, 0.0, 0, &[some(3.0), some(f64::NAN), some(f64::NAN), some(2.0)]),
+            Some(3)
+        );
     }
 }

@@ -61,6 +61,9 @@ pub enum TrainError {
         .0.display()
     )]
     Occupied(PathBuf),
+    /// Another run is at work in the directory.
+    #[error("another run is at work in `{}`", .0.display())]
+    Busy(PathBuf),
     /// A file other than a checkpoint could not be read or written.
     #[error("`{}`: {source}", .path.display())]
     File {

@@ -112,7 +112,7 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         rate: ModuleLearningRate,
         mut gradients: GradientsParams,
     ) -> Self {
-        if gradients.is_empty() || self.context.failed() {
+        if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
         match &self.context.clip {
@@ -157,7 +157,6 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
     type Output = Terms;
 
     fn step(&self, check: Check) -> Terms {
-        self.context.pass_on_interrupt();
         let step = match check {
             Check::Keep => {
                 let kept = self.model.clone();
@@ -236,7 +235,8 @@ fn norm<M: Module>(model: &M, gradients: &GradientsParams) -> Result<f64, String
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                self.sums.push(gradient.square().sum());
+                // Faster than a square on the CPU.
+                self.sums.push((gradient.clone() * gradient).sum());
             }
         }
     }

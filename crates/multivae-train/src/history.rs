@@ -76,7 +76,13 @@ impl History {
             text => text.map_err(|error| TrainError::file(path, error))?,
         };
         // A line that was cut by a kill belongs to an epoch that is repeated.
-        let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
+        let lines = text.lines().filter_map(|line| match serde_json::from_str::<Line>(line) {
+            Ok(line) => Some(line),
+            Err(error) => {
+                tracing::warn!("`{}`: a line is left out: {error}", path.display());
+                None
+            }
+        });
         let epochs = lines.map(|line| ((line.epoch, line.split), line)).collect();
         Ok(Self { path: path.into(), epochs: Arc::new(Mutex::new(epochs)) })
     }

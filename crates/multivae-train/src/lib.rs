@@ -17,7 +17,7 @@
 //! ) -> Result<M, TrainError> {
 //!     let config = TrainConfig { epochs: 20, ..TrainConfig::default() };
 //!     let fitted = Trainer::new(config, Path::new("runs/first")).fit(model, train, valid)?;
-//!     println!("best epoch {:?} of {}", fitted.best_epoch, fitted.epochs);
+//!     // The weights of the epoch with the lowest validation loss.
 //!     Ok(fitted.model)
 //! }
 //! ```

@@ -228,7 +228,8 @@ impl Iterator for Steps {
     type Item = Result<Step, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
+        // burn-train asks its own handle after every step, and before it goes on to validation.
+        if self.left == 0 || self.context.is_over() {
             return None;
         }
         self.left -= 1;
@@ -376,9 +377,10 @@ mod tests {
     use super::*;
     use crate::{
         config::{ClipConfig, NonFinite},
-        context::Interrupt,
+        context::{Interrupt, Live},
         report::SharedReport,
     };
+    use burn::train::Interrupter;
     use multivae_core::{modality::ModalitySpec, subset::Subset};
 
     /// So many rows that cannot be read.
@@ -404,16 +406,17 @@ mod tests {
     }
 
     fn source(rows: usize, batch_size: usize, accumulate: usize) -> Source {
-        let context = Context::new(
-            Interrupt::new(),
-            NonFinite::Stop,
-            ClipConfig::default(),
-            SharedReport::default(),
-            vec![],
-            vec![],
-            1,
-            0,
-        );
+        let context = Context {
+            interrupt: Interrupt::new(),
+            stop: Interrupter::new(),
+            policy: NonFinite::Stop,
+            clip: ClipConfig::default(),
+            report: SharedReport::default(),
+            modalities: vec![],
+            terms: vec![],
+            epochs: 1,
+            live: Live::new(0),
+        };
         Source {
             data: Arc::new(Numbers(rows)),
             batch_size,

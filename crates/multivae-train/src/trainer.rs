@@ -1,6 +1,7 @@
 //! Runs: stages, launches, resuming.
 
 use std::{
+    fs::{self, File, TryLockError},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -9,10 +10,11 @@ use std::{
 use burn::{
     lr_scheduler::module_lr_scheduler::ModuleLrScheduler,
     module::{Module, ModuleVisitor, Param, ParamGroup, ParamId},
-    tensor::{Bool, Device, Int, Tensor},
+    store::RecordError,
+    tensor::{Bool, Bytes, Device, Int, Tensor},
     train::{
-        ExecutionStrategy, Learner, MultiDeviceOptim, SupervisedTraining, TrainingError,
-        checkpoint::Checkpoint as _,
+        ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining,
+        TrainingError, checkpoint::Checkpoint as _,
     },
 };
 use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
@@ -20,7 +22,7 @@ use multivae_core::{batch::Progress, dataset::Dataset, model::MultimodalVae};
 use crate::{
     Result, TrainError,
     config::{NonFinite, TrainConfig},
-    context::{Context, Interrupt},
+    context::{Context, Interrupt, Live},
     epoch::{AfterEpoch, Judge, Keep, OnEpoch},
     fit::{Fit, Kept},
     history::{History, Split},
@@ -30,15 +32,16 @@ use crate::{
     schedule::Curve,
     terms::{LOSS, RATE, Rate, Term},
     vault::{
-        Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts, SCHEDULER, Vault,
+        CHECKPOINTS, Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts,
+        SCHEDULER, Vault,
     },
 };
 
-/// Folder of the checkpoints in a run's directory.
-const CHECKPOINTS: &str = "checkpoints";
-
 /// File of the history in a run's directory.
 const METRICS: &str = "metrics.jsonl";
+
+/// File by which a run holds its directory.
+const LOCK: &str = ".lock";
 
 /// Trains a model in a directory, on burn-train.
 ///
@@ -47,6 +50,8 @@ const METRICS: &str = "metrics.jsonl";
 /// for bit, and the same files as one that never stopped, on one or two devices; with three or
 /// more, gradients are added in the order in which the devices answer. What a run can go back to
 /// are whole epochs.
+///
+/// One run at a time holds the directory.
 pub struct Trainer<M> {
     config: TrainConfig,
     dir: PathBuf,
@@ -105,7 +110,21 @@ struct Run {
     fingerprint: Fingerprint,
     spans: Vec<Span>,
     report: SharedReport,
+    /// Whether Burn's renderer is used.
+    dashboard: bool,
     steps_per_epoch: usize,
+}
+
+/// What a launch of burn-train is to do.
+struct Leg<'a, M> {
+    judge: &'a Judge,
+    span: &'a Span,
+    model: M,
+    /// Records to go on from.
+    start: Option<Parts>,
+    /// Epochs done.
+    done: usize,
+    on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
 }
 
 /// How a launch ended.
@@ -178,7 +197,7 @@ impl<M: MultimodalVae> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        if Checkpoint::newest(&self.dir.join(CHECKPOINTS)).map_or(true, |found| found.is_some()) {
+        if Checkpoint::newest(&self.dir).map_or(true, |found| found.is_some()) {
             return Err(TrainError::Occupied(self.dir));
         }
         self.run(model, train, valid)
@@ -214,8 +233,9 @@ impl<M: MultimodalVae> Trainer<M> {
         self.check(&model, &*train, &*valid)?;
         settle(&model);
         let spans = spans(&model, self.config.epochs)?;
-        let vault = Vault::open(&self.dir.join(CHECKPOINTS), self.config.keep_last)?;
-        let newest = Checkpoint::newest(vault.folder())?;
+        let _lock = lock(&self.dir)?;
+        let vault = Vault::open(&self.dir, self.config.keep_last)?;
+        let newest = Checkpoint::newest(&self.dir)?;
         let fingerprint = Fingerprint {
             seed: self.config.seed,
             batch_size: self.config.batch_size,
@@ -227,21 +247,45 @@ impl<M: MultimodalVae> Trainer<M> {
         };
         if let Some(newest) = &newest {
             newest.header.run.check(&fingerprint)?;
+            let span = spans.iter().find(|s| (s.from + 1..=s.to).contains(&newest.epoch()));
+            if let Some(span) = span.filter(|span| span.from != newest.header.stage_start) {
+                return Err(TrainError::config(
+                    "epochs of the stages",
+                    format!(
+                        "the stage of epoch {} to begin after epoch {} as in the run so far",
+                        newest.epoch(),
+                        newest.header.stage_start
+                    ),
+                    format!("after epoch {}", span.from),
+                ));
+            }
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
+        tracing::info!(
+            "`{}`: {done} of {} epochs are done",
+            self.dir.display(),
+            self.config.epochs
+        );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
+        let dashboard = matches!(self.display, Display::Dashboard);
         let report = match std::mem::replace(&mut self.display, Display::Silent) {
             Display::Report(report) => SharedReport::new(report),
-            Display::Dashboard => {
-                self.display = Display::Dashboard;
-                SharedReport::default()
-            }
-            Display::Silent => SharedReport::default(),
+            Display::Dashboard | Display::Silent => SharedReport::default(),
         };
         let steps_per_epoch =
             Source::steps(train.len(), self.config.batch_size, self.config.accumulate);
-        let run = Run { train, valid, vault, history, fingerprint, spans, report, steps_per_epoch };
+        let run = Run {
+            train,
+            valid,
+            vault,
+            history,
+            fingerprint,
+            spans,
+            report,
+            dashboard,
+            steps_per_epoch,
+        };
         self.stages(&run, model, newest)
     }
 
@@ -270,7 +314,7 @@ impl<M: MultimodalVae> Trainer<M> {
                     break;
                 }
                 let start = if done > span.from {
-                    Some(newest.take().unwrap_or_default())
+                    Some(newest.take().expect("read at the start, or restored"))
                 } else if i > 0 {
                     let before = self.judge(run, i - 1);
                     let best = self.checkpoint(run, before.best(done).unwrap_or(done))?;
@@ -281,11 +325,18 @@ impl<M: MultimodalVae> Trainer<M> {
                 } else {
                     None
                 };
-                match self.launch(run, &judge, span, model.clone(), start, done, &on_epoch) {
+                let leg = Leg {
+                    judge: &judge,
+                    span,
+                    model: model.clone(),
+                    start,
+                    done,
+                    on_epoch: on_epoch.clone(),
+                };
+                match self.launch(run, leg) {
                     Ok(launched) => {
                         last = launched.model;
                         done = launched.completed;
-                        run.history.cut(done)?;
                         if done < span.to {
                             let over = judge.is_over(done);
                             stopped = if over { Stopped::Early } else { Stopped::Interrupted };
@@ -324,7 +375,6 @@ impl<M: MultimodalVae> Trainer<M> {
         parts.extend(optimizer.map(|bytes| (OPTIMIZER.to_owned(), bytes)));
         let header = Header::new(epoch, span.from, Some(best), run.fingerprint.clone());
         run.vault.write(header, &parts)?;
-        run.history.cut(epoch - 1)?;
         Ok(epoch)
     }
 
@@ -338,8 +388,12 @@ impl<M: MultimodalVae> Trainer<M> {
         epoch: Option<usize>,
     ) -> Result<Parts> {
         let model = parts.remove(MODEL).expect("a checkpoint was read into a model");
-        let bytes = |result: Result<burn::tensor::Bytes, burn::store::RecordError>| {
-            result.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Panic(error.to_string()))
+        let bytes = |record: Result<Bytes, RecordError>| {
+            record.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Checkpoint {
+                path: run.vault.path(epoch.unwrap_or(span.from)),
+                reason: format!("cannot be written: {error}"),
+                previous: None,
+            })
         };
         let optimizer = bytes(self.config.optimizer.init().into_bytes())?;
         let scheduler = self.scheduler(run, span, epoch.unwrap_or(span.from));
@@ -371,28 +425,20 @@ impl<M: MultimodalVae> Trainer<M> {
     }
 
     /// One launch of burn-train, from `done` to the end of the stage.
-    #[allow(clippy::too_many_arguments)]
-    fn launch(
-        &self,
-        run: &Run,
-        judge: &Judge,
-        span: &Span,
-        model: M,
-        start: Option<Parts>,
-        done: usize,
-        on_epoch: &Option<Arc<Mutex<OnEpoch<M>>>>,
-    ) -> Result<Launched<M>> {
+    fn launch(&self, run: &Run, leg: Leg<M>) -> Result<Launched<M>> {
+        let Leg { judge, span, model, start, done, on_epoch } = leg;
         let names = std::iter::once(LOSS.to_owned()).chain(model.terms()).collect::<Vec<_>>();
-        let context = Arc::new(Context::new(
-            self.interrupt.clone(),
-            self.config.non_finite,
-            self.config.clip.clone(),
-            run.report.clone(),
-            run.fingerprint.modalities.clone(),
-            names.clone(),
-            run.spans.last().map_or(0, |span| span.to),
-            done,
-        ));
+        let context = Arc::new(Context {
+            interrupt: self.interrupt.clone(),
+            stop: Interrupter::new(),
+            policy: self.config.non_finite,
+            clip: self.config.clip.clone(),
+            report: run.report.clone(),
+            modalities: run.fingerprint.modalities.clone(),
+            terms: names.clone(),
+            epochs: run.spans.last().map_or(0, |span| span.to),
+            live: Live::new(done),
+        });
         let devices = match self.devices.is_empty() {
             true => model.devices().into_iter().take(1).collect(),
             false => self.devices.clone(),
@@ -437,7 +483,7 @@ impl<M: MultimodalVae> Trainer<M> {
             judge: judge.clone(),
             context: context.clone(),
             kept: kept.clone(),
-            on_epoch: on_epoch.clone(),
+            on_epoch,
         };
         let strategy = match devices.len() {
             1 => ExecutionStrategy::single(main),
@@ -460,7 +506,7 @@ impl<M: MultimodalVae> Trainer<M> {
                 .metric_train_numeric(Term::new(name, place))
                 .metric_valid_numeric(Term::new(name, place));
         }
-        if !matches!(self.display, Display::Dashboard) {
+        if !run.dashboard {
             training = training.renderer(Box::new(Adapter::new(run.report.clone())));
         }
         if resumes {
@@ -476,12 +522,14 @@ impl<M: MultimodalVae> Trainer<M> {
         );
         // burn-train panics where it cannot go on; its threads are joined on the way.
         let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
+        // What was measured in an epoch that was broken off is no part of the run.
+        run.history.cut(context.completed())?;
         if let Some(error) = context.take_error() {
             return Err(error);
         }
         let result = result.map_err(|panic| TrainError::Panic(panic_message(&*panic)))?;
         if let Some(error) = result.error {
-            return Err(translate(&error, run.vault.folder()));
+            return Err(translate(&error, &self.dir));
         }
         Ok(Launched { model: result.model.model, completed: context.completed() })
     }
@@ -518,8 +566,11 @@ impl<M: MultimodalVae> Trainer<M> {
                     found.join(", "),
                 ));
             }
-            let incomplete = data.incomplete_rows();
-            if model.needs_complete_rows() && incomplete > 0 {
+            let incomplete = match model.needs_complete_rows() {
+                true => data.incomplete_rows(),
+                false => 0,
+            };
+            if incomplete > 0 {
                 return Err(TrainError::config(
                     format!("{split} rows"),
                     "all modalities in every row, since the model's objective needs them",
@@ -546,7 +597,7 @@ impl<M: MultimodalVae> Trainer<M> {
 /// model.
 pub fn load_best<M: MultimodalVae>(dir: &Path, model: M) -> Result<M> {
     let folder = dir.join(CHECKPOINTS);
-    let newest = Checkpoint::newest(&folder)?.ok_or_else(|| TrainError::Checkpoint {
+    let newest = Checkpoint::newest(dir)?.ok_or_else(|| TrainError::Checkpoint {
         path: folder.clone(),
         reason: "holds no checkpoint".into(),
         previous: None,
@@ -647,15 +698,28 @@ fn settle<M: Module>(model: &M) {
     model.visit(&mut Settle);
 }
 
+/// Holds the directory of a run, until the file is closed: by the end of the process at the latest.
+fn lock(dir: &Path) -> Result<File> {
+    let path = dir.join(LOCK);
+    let error = |error| TrainError::file(&path, error);
+    fs::create_dir_all(dir).map_err(error)?;
+    let file = File::create(&path).map_err(error)?;
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err(TrainError::Busy(dir.into())),
+        // Some file systems have no locks. They are a help, and no condition.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
+    }
+}
+
 /// Says in our words what burn-train reports.
-fn translate(error: &TrainingError, folder: &Path) -> TrainError {
+fn translate(error: &TrainingError, dir: &Path) -> TrainError {
     match error {
         TrainingError::Dataset(error) => TrainError::Data(error.to_string().into()),
         TrainingError::Workers(_) => TrainError::Panic(error.to_string()),
         TrainingError::Checkpoint(error) => TrainError::Checkpoint {
-            path: folder.into(),
+            path: dir.join(CHECKPOINTS),
             reason: error.to_string(),
-            previous: crate::latest_intact(folder).ok().flatten(),
+            previous: crate::latest_intact(dir).ok().flatten(),
         },
         TrainingError::EventProcessor(error) => TrainError::Device(error.to_string()),
     }

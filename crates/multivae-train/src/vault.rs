@@ -19,6 +19,9 @@ use sha2::{Digest, Sha256};
 
 use crate::{Result, TrainError, context::Context};
 
+/// Folder of the checkpoints in a run's directory.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
 /// How a file begins.
 const MAGIC: &str = "multivae-checkpoint";
 
@@ -123,13 +126,13 @@ impl Checkpoint {
         Self::try_read(path).map_err(|reason| Self::error(path, reason))
     }
 
-    /// The newest checkpoint of a folder; `None` if there is none.
+    /// The newest checkpoint of a run's directory; `None` if there is none.
     ///
     /// # Errors
     ///
     /// As [`Checkpoint::read`]: a damaged newest file is not passed over in silence.
-    pub fn newest(folder: &Path) -> Result<Option<Self>> {
-        match list(folder)?.pop() {
+    pub fn newest(dir: &Path) -> Result<Option<Self>> {
+        match list(&dir.join(CHECKPOINTS))?.pop() {
             Some((_, path)) => Self::read(&path).map(Some),
             None => Ok(None),
         }
@@ -167,7 +170,8 @@ impl Checkpoint {
 
     fn error(path: &Path, reason: String) -> TrainError {
         let folder = path.parent().unwrap_or(Path::new("."));
-        let previous = newest_intact_but(folder, path);
+        // Without a readable folder there is nothing to offer.
+        let previous = newest_intact_but(folder, Some(path)).ok().flatten();
         TrainError::Checkpoint { path: path.into(), reason, previous }
     }
 
@@ -204,14 +208,13 @@ impl Checkpoint {
     }
 }
 
-/// The newest intact checkpoint of a folder.
+/// The newest intact checkpoint of a run's directory.
 ///
 /// # Errors
 ///
-/// [`TrainError::File`] if the folder cannot be read.
-pub fn latest_intact(folder: &Path) -> Result<Option<PathBuf>> {
-    let paths = list(folder)?.into_iter().rev().map(|(_, path)| path);
-    Ok(paths.into_iter().find(|path| Checkpoint::try_read(path).is_ok()))
+/// [`TrainError::File`] if the directory cannot be read.
+pub fn latest_intact(dir: &Path) -> Result<Option<PathBuf>> {
+    newest_intact_but(&dir.join(CHECKPOINTS), None)
 }
 
 /// A file that is being written.
@@ -239,12 +242,13 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    /// Makes the folder, and removes what a killed run left half-written.
+    /// Makes the folder of a run's directory, and removes what a killed run left half-written.
     ///
     /// # Errors
     ///
     /// [`TrainError::File`].
-    pub(crate) fn open(folder: &Path, keep_last: usize) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, keep_last: usize) -> Result<Self> {
+        let folder = &dir.join(CHECKPOINTS);
         let error = |error| TrainError::file(folder, error);
         fs::create_dir_all(folder).map_err(error)?;
         for entry in fs::read_dir(folder).map_err(error)? {
@@ -255,10 +259,6 @@ impl Vault {
         }
         let create: Create = |path| Ok(Box::new(fs::File::create(path)?));
         Ok(Self { folder: folder.into(), keep_last, create })
-    }
-
-    pub(crate) fn folder(&self) -> &Path {
-        &self.folder
     }
 
     pub(crate) fn path(&self, epoch: usize) -> PathBuf {
@@ -278,7 +278,8 @@ impl Vault {
             let _ = fs::remove_file(beside(&path));
             return Err(Checkpoint::error(&path, format!("cannot be written: {error}")));
         }
-        self.prune(epoch, best)
+        self.prune(epoch, best);
+        Ok(())
     }
 
     fn try_write(&self, path: &Path, mut header: Header, parts: &Parts) -> io::Result<()> {
@@ -306,17 +307,19 @@ impl Vault {
         }
     }
 
-    /// Removes all but the newest up to an epoch and the best.
-    fn prune(&self, epoch: usize, best: Option<usize>) -> Result<()> {
-        let mut all = list(&self.folder)?;
+    /// Removes all but the newest up to an epoch and the best. A file that stays costs room and
+    /// nothing else.
+    fn prune(&self, epoch: usize, best: Option<usize>) {
+        let mut all = list(&self.folder).unwrap_or_default();
         all.retain(|(e, _)| *e <= epoch);
         let old = all.len().saturating_sub(self.keep_last);
         for (e, path) in all.drain(..old) {
-            if Some(e) != best {
-                fs::remove_file(&path).map_err(|error| TrainError::file(&path, error))?;
+            if Some(e) != best
+                && let Err(error) = fs::remove_file(&path)
+            {
+                tracing::warn!("`{}` cannot be removed: {error}", path.display());
             }
         }
-        Ok(())
     }
 }
 
@@ -407,9 +410,9 @@ fn list(folder: &Path) -> Result<Vec<(usize, PathBuf)>> {
     Ok(found)
 }
 
-fn newest_intact_but(folder: &Path, path: &Path) -> Option<PathBuf> {
-    let others = list(folder).ok()?.into_iter().rev().map(|(_, other)| other);
-    others.into_iter().filter(|other| other != path).find(|p| Checkpoint::try_read(p).is_ok())
+fn newest_intact_but(folder: &Path, path: Option<&Path>) -> Result<Option<PathBuf>> {
+    let mut paths = list(folder)?.into_iter().rev().map(|(_, path)| path);
+    Ok(paths.find(|other| Some(other.as_path()) != path && Checkpoint::try_read(other).is_ok()))
 }
 
 /// Where a file is written before it is renamed.
@@ -452,12 +455,12 @@ mod tests {
 
     fn vault() -> (tempfile::TempDir, Vault) {
         let dir = tempfile::tempdir().expect("a folder");
-        let vault = Vault::open(&dir.path().join("checkpoints"), 2).expect("made");
+        let vault = Vault::open(dir.path(), 2).expect("made");
         (dir, vault)
     }
 
     fn names(vault: &Vault) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(vault.folder())
+        let mut names: Vec<String> = fs::read_dir(&vault.folder)
             .expect("exists")
             .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
             .collect();
@@ -467,9 +470,9 @@ mod tests {
 
     #[test]
     fn a_checkpoint_reads_back_what_was_written() {
-        let (_dir, vault) = vault();
+        let (dir, vault) = vault();
         vault.write(header(7, Some(7)), &parts()).expect("written");
-        let found = Checkpoint::newest(vault.folder()).expect("intact").expect("there is one");
+        let found = Checkpoint::newest(dir.path()).expect("intact").expect("there is one");
         assert_eq!((found.epoch(), found.best()), (7, Some(7)));
         assert_eq!(found.parts, parts());
     }
@@ -510,17 +513,17 @@ mod tests {
             ),
         ];
         for (name, damage, reason) in cases {
-            let (_dir, vault) = vault();
+            let (dir, vault) = vault();
             vault.write(header(1, Some(1)), &parts()).expect("written");
             vault.write(header(2, Some(1)), &parts()).expect("written");
             let path = vault.path(2);
             let mut bytes = fs::read(&path).expect("exists");
             damage(&mut bytes);
             fs::write(&path, bytes).expect("written");
-            let error = Checkpoint::newest(vault.folder()).expect_err(name).to_string();
+            let error = Checkpoint::newest(dir.path()).expect_err(name).to_string();
             assert!(error.contains(reason), "{name}: {error}");
             assert!(error.contains("epoch-1.ckpt"), "{name}: {error}");
-            assert_eq!(latest_intact(vault.folder()).expect("readable"), Some(vault.path(1)));
+            assert_eq!(latest_intact(dir.path()).expect("readable"), Some(vault.path(1)));
         }
     }
 
@@ -563,9 +566,9 @@ mod tests {
 
     #[test]
     fn what_a_killed_run_left_half_written_is_removed() {
-        let (_dir, vault) = vault();
+        let (dir, vault) = vault();
         fs::write(beside(&vault.path(3)), "half").expect("written");
-        Vault::open(vault.folder(), 2).expect("opened");
+        Vault::open(dir.path(), 2).expect("opened");
         assert_eq!(names(&vault), [""; 0]);
     }
 }

@@ -91,8 +91,9 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
 /// Keeps all parameters below the given paths from learning, and turns off dropout and running
 /// statistics there; leaves the rest as it is.
 ///
-/// A prefix is whole segments of a path: `encoders.a` covers `encoders.a.weight` and not
-/// `encoders.ab.weight`. [`Module::unfreeze`] undoes it.
+/// A prefix is whole segments of a path, and may leave out names of enum variants: `encoders.a`
+/// covers `encoders.a.Branches.shared.mean` and not `encoders.ab.Branches.shared.mean`, and
+/// `encoders.a.shared` covers the former too. [`Module::unfreeze`] undoes it.
 pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
     struct Freeze<'a> {
         path: Vec<String>,
@@ -102,7 +103,11 @@ pub fn freeze<M: Module>(module: M, prefixes: &[String]) -> M {
         fn covered(&self) -> bool {
             self.prefixes.iter().any(|prefix| {
                 let mut path = self.path.iter();
-                prefix.split('.').all(|segment| path.next().is_some_and(|s| s == segment))
+                prefix.split('.').all(|segment| {
+                    // Variants are what begins with a capital letter and is not asked for.
+                    path.find(|s| *s == segment || !s.starts_with(char::is_uppercase))
+                        .is_some_and(|s| s == segment)
+                })
             })
         }
     }
@@ -195,6 +200,40 @@ pub(crate) mod tests {
         assert!(!frozen.drop.training.is_enabled());
         let thawed = frozen.unfreeze();
         assert!(thawed.a.weight.val().is_require_grad() && thawed.drop.training.is_enabled());
+    }
+
+    #[derive(Module, Debug)]
+    enum Choice {
+        Linear(Linear),
+    }
+
+    #[test]
+    fn prefixes_may_leave_out_variants() {
+        let device = Device::flex().autodiff();
+        let module = || -> Named<Choice> {
+            let linear = || Choice::Linear(LinearConfig::new(2, 3).init(&device));
+            settle([("A", linear()), ("B", linear())].into_iter().collect())
+        };
+        let learning = |prefix: &str| -> Vec<String> {
+            let frozen = freeze(module(), &[prefix.to_owned()]);
+            let mut learning = Vec::new();
+            for (name, Choice::Linear(linear)) in frozen.iter() {
+                let bias = linear.bias.as_ref().expect("with bias");
+                for (field, learns) in [
+                    ("weight", linear.weight.val().is_require_grad()),
+                    ("bias", bias.val().is_require_grad()),
+                ] {
+                    if learns {
+                        learning.push(format!("{name}.{field}"));
+                    }
+                }
+            }
+            learning
+        };
+        assert_eq!(learning("A"), ["B.weight", "B.bias"]);
+        assert_eq!(learning("A.weight"), ["A.bias", "B.weight", "B.bias"]);
+        assert_eq!(learning("A.Linear.weight"), ["A.bias", "B.weight", "B.bias"]);
+        assert_eq!(learning("C"), ["A.weight", "A.bias", "B.weight", "B.bias"]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Encoders: from values of a modality to posteriors.
 
-use burn::{module::Module, tensor::Device};
+use burn::{
+    module::{DisplaySettings, Module, ModuleDisplay},
+    tensor::Device,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -282,6 +285,7 @@ impl EncoderConfig {
             return Ok(EncoderNet::Custom(CustomEncoderNet {
                 net: encoder,
                 latent: latent.to_vec(),
+                private,
             }));
         }
         let branches = self.expand(shape).expect("all but networks of the user are layers");
@@ -348,6 +352,7 @@ impl BranchesConfig {
 
 /// An encoder.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 #[non_exhaustive]
 // A box is no module, and models hold a handful of these.
 #[allow(clippy::large_enum_variant)]
@@ -369,11 +374,20 @@ impl EncoderNet {
     }
 }
 
+impl ModuleDisplay for EncoderNet {
+    fn format(&self, settings: DisplaySettings) -> String {
+        match self {
+            Self::Branches(branches) => branches.format(settings),
+            Self::Custom(custom) => custom.net.format(settings),
+        }
+    }
+}
+
 impl Encoder for EncoderNet {
     fn encode(&self, values: &Values) -> Encoding {
         match self {
             Self::Branches(branches) => branches.encode(values),
-            Self::Custom(custom) => custom.net.encode(values),
+            Self::Custom(custom) => custom.encode(values),
         }
     }
 }
@@ -384,12 +398,38 @@ pub struct CustomEncoderNet {
     net: CustomEncoder,
     #[module(skip)]
     latent: Vec<usize>,
+    #[module(skip)]
+    private: Option<usize>,
 }
 
 impl CustomEncoderNet {
     /// The user's encoder.
     pub fn encoder(&self) -> &CustomEncoder {
         &self.net
+    }
+
+    /// # Panics
+    ///
+    /// If the user's encoder yields other shapes than it was asked for.
+    fn encode(&self, values: &Values) -> Encoding {
+        let encoding = self.net.encode(values);
+        let check = |what: &str, found: &Normal<2>, features: usize| {
+            let expected = [values.rows(), features];
+            for (parameter, found) in [("mean", &found.mean), ("log_var", &found.log_var)] {
+                assert!(
+                    found.dims() == expected,
+                    "an encoder of the user's yields a {what}{parameter} of {:?}, not {expected:?}",
+                    found.dims()
+                );
+            }
+        };
+        check("", &encoding.shared, self.latent.iter().product());
+        match (&encoding.private, self.private) {
+            (Some(private), Some(features)) => check("private ", private, features),
+            (None, Some(_)) => panic!("an encoder of the user's lacks the private posterior"),
+            (_, None) => {}
+        }
+        encoding
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::{
-    module::{Module, Param},
+    module::{DisplaySettings, Module, ModuleDisplay, Param},
     nn::{
         BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, GroupNorm,
         GroupNormConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
@@ -377,9 +377,11 @@ impl LayerConfig {
         match self {
             Self::Linear { outputs, .. } => {
                 let open = || open.map(|shape| shape.iter().product());
-                let outputs = outputs.or_else(open).ok_or("its `outputs` must be given here")?;
-                positive("outputs", outputs)?;
-                Ok(vec![outputs])
+                match (outputs, open()) {
+                    (Some(outputs), _) => positive("outputs", *outputs).map(|()| vec![*outputs]),
+                    (None, Some(outputs)) => Ok(vec![outputs]),
+                    (None, None) => Err("its `outputs` must be given here".into()),
+                }
             }
             Self::Conv2d { channels, kernel, stride, padding, .. } => {
                 let size = window(image(input)?, *kernel, *stride, *padding)?;
@@ -393,6 +395,7 @@ impl LayerConfig {
                         [kernel, stride, padding, output_padding].map(|pair| pair.0[axis]);
                     positive("kernel", k)?;
                     positive("stride", s)?;
+                    bounded("padding", p)?;
                     if o >= s {
                         return Err(format!(
                             "its `output_padding` {o} must be below its stride {s}"
@@ -450,6 +453,7 @@ impl LayerConfig {
             Self::AvgPool { kernel, stride, padding }
             | Self::MaxPool { kernel, stride, padding } => {
                 for (k, p) in kernel.0.into_iter().zip(padding.0) {
+                    bounded("padding", p)?;
                     if 2 * p > k {
                         return Err(format!(
                             "its `padding` {p} must be at most half the kernel {k}"
@@ -462,7 +466,8 @@ impl LayerConfig {
             }
             Self::Upsample { factor: Pair(factor) } => {
                 let [channels, height, width] = image(input)?;
-                positive("factor", factor[0].min(factor[1]))?;
+                positive("factor", factor[0])?;
+                positive("factor", factor[1])?;
                 Ok(vec![channels, height * factor[0], width * factor[1]])
             }
             Self::Flatten {} => Ok(vec![input.iter().product()]),
@@ -623,8 +628,19 @@ impl LayerConfig {
 /// The time scale of [`LayerConfig::Positions`], and so the largest length.
 const TIMESCALE: usize = 10_000;
 
+/// The largest size of anything: far beyond use, and safe to multiply.
+const LARGEST: usize = 1 << 20;
+
 fn positive(field: &str, value: usize) -> Result<(), String> {
-    if value == 0 { Err(format!("its `{field}` must be at least 1")) } else { Ok(()) }
+    match value {
+        0 => Err(format!("its `{field}` must be at least 1")),
+        value => bounded(field, value),
+    }
+}
+
+fn bounded(field: &str, value: usize) -> Result<(), String> {
+    let possible = value <= LARGEST;
+    if possible { Ok(()) } else { Err(format!("its `{field}` is above {LARGEST}")) }
 }
 
 fn share(field: &str, value: f64) -> Result<(), String> {
@@ -660,6 +676,7 @@ fn window(
         let [k, s, p] = [kernel, stride, padding].map(|pair| pair.0[axis]);
         positive("kernel", k)?;
         positive("stride", s)?;
+        bounded("padding", p)?;
         let room = extent + 2 * p;
         if room < k {
             return Err(format!("a kernel of {k} does not fit into {room}"));
@@ -675,20 +692,18 @@ fn channels_of(
     open: Option<&[usize]>,
     [height, width]: [usize; 2],
 ) -> Result<usize, String> {
-    let channels = match (channels, open) {
-        (Some(channels), _) => channels,
-        (None, Some([channels, _, _])) => *channels,
+    match (channels, open) {
+        (Some(channels), _) => positive("channels", channels).map(|()| channels),
+        (None, Some([channels, _, _])) => Ok(*channels),
         (None, Some(shape)) => {
             let features: usize = shape.iter().product();
             if !features.is_multiple_of(height * width) {
                 return Err(format!("images of {height}×{width} do not have {features} features"));
             }
-            features / (height * width)
+            Ok(features / (height * width))
         }
-        (None, None) => return Err("its `channels` must be given here".into()),
-    };
-    positive("channels", channels)?;
-    Ok(channels)
+        (None, None) => Err("its `channels` must be given here".into()),
+    }
 }
 
 /// Post-norm layers with ReLU, started as PyTorch does: the projections of attention uniform as
@@ -725,6 +740,7 @@ fn transformer(
 /// Values travel as `[rows, features]`. Each layer is told the shape of what comes in, and gives
 /// it that shape at its own entry, so that a batch of one row keeps its axis.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 #[non_exhaustive]
 pub enum Layer {
     /// See [`LayerConfig::Linear`].
@@ -755,6 +771,27 @@ pub enum Layer {
     Transformer(TransformerEncoder),
     /// A layer without parameters.
     Function(FunctionLayer),
+}
+
+impl ModuleDisplay for Layer {
+    fn format(&self, settings: DisplaySettings) -> String {
+        match self {
+            Self::Linear(layer) => layer.format(settings),
+            Self::Conv2d(layer) => layer.format(settings),
+            Self::ConvTranspose2d(layer) => layer.format(settings),
+            Self::BatchNorm(layer) => layer.format(settings),
+            Self::LayerNorm(layer) => layer.format(settings),
+            Self::GroupNorm(layer) => layer.format(settings),
+            Self::Dropout(layer) => layer.format(settings),
+            Self::Residual(layer) => layer.format(settings),
+            Self::AvgPool(layer) => layer.format(settings),
+            Self::MaxPool(layer) => layer.format(settings),
+            Self::Embedding(layer) => layer.format(settings),
+            Self::Positions(layer) => layer.format(settings),
+            Self::Transformer(layer) => layer.format(settings),
+            Self::Function(layer) => format!("{:?}", layer.function),
+        }
+    }
 }
 
 /// What travels from layer to layer.
@@ -1052,6 +1089,9 @@ mod tests {
         refused(L::conv2d(0, 3, 1, 1), &[1, 4, 8], "`channels` must be at least 1");
         refused(L::conv2d(None, 3, 1, 1), &[1, 4, 8], "`channels` must be given");
         refused(L::linear_open(), &[4], "`outputs` must be given");
+        refused(L::linear(usize::MAX), &[4], "`outputs` is above");
+        refused(L::conv2d(1, 3, 1, usize::MAX / 2), &[1, 4, 4], "`padding` is above");
+        refused(L::Upsample { factor: [1 << 20, 1 << 20].into() }, &[1, 4, 4], "more than");
         refused(L::conv_transpose2d(1, 3, 2, 1, 2), &[1, 4, 4], "below its stride 2");
         refused(L::conv_transpose2d(1, 1, 1, 3, 0), &[1, 4, 4], "leaves nothing");
         refused(L::BatchNorm {}, &[4, 5], "[features] or [channels");

@@ -81,3 +81,62 @@ pub trait Network: Module + ModuleDisplay + Sync + 'static {
     /// From `[rows, inputs]` to `[rows, outputs]`.
     fn forward(&self, input: Tensor<2>) -> Tensor<2>;
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::modality::ModalitySpec;
+
+    #[test]
+    fn everything_crosses_threads() {
+        fn check<T: Send + Sync>() {}
+        check::<EncoderConfig>();
+        check::<EncoderNet>();
+        check::<NetworkConfig>();
+        check::<NetworkNet>();
+        check::<Networks>();
+        check::<Decoder>();
+        check::<HierarchyConfig>();
+        check::<Hierarchy>();
+        check::<CustomEncoder>();
+        check::<CustomNetwork>();
+    }
+
+    #[test]
+    fn networks_display_their_layers_by_number() {
+        let spec = ModalitySpec::new("a", &[1, 9, 9]).expect("valid");
+        let net = EncoderConfig::default_for(&spec)
+            .init("a", &spec.shape, Some(&[2]), None, &Networks::default(), &Device::flex())
+            .expect("any shape");
+        let text = net.to_string();
+        assert!(text.starts_with("Branches {"), "{text}");
+        assert!(text.contains("0: Conv2d {ch_in: 1, ch_out: 32"), "{text}");
+        assert!(text.contains("1: Relu\n") && !text.contains("_0"), "{text}");
+    }
+
+    #[test]
+    fn paths_say_branch_head_layer_and_field() {
+        let net = EncoderConfig::Mlp { hidden: vec![3], activation: Activation::Relu }
+            .init("a", &[2], Some(&[1]), Some(1), &Networks::default(), &Device::flex())
+            .expect("any shape");
+        let paths: Vec<String> =
+            crate::module::parameters(&net).iter().map(|p| p.exchange_path(|_| false)).collect();
+        assert_eq!(
+            paths,
+            [
+                "shared.trunk.layers.0.weight",
+                "shared.trunk.layers.0.bias",
+                "shared.mean.layers.0.weight",
+                "shared.mean.layers.0.bias",
+                "shared.log_var.layers.0.weight",
+                "shared.log_var.layers.0.bias",
+                "private.mean.layers.0.weight",
+                "private.mean.layers.0.bias",
+                "private.log_var.layers.0.weight",
+                "private.log_var.layers.0.bias",
+            ]
+        );
+    }
+}

@@ -1,7 +1,7 @@
 //! Networks from features to features: decoders, and the blocks of hierarchical models.
 
 use burn::{
-    module::Module,
+    module::{DisplaySettings, Module, ModuleDisplay},
     tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use super::{
     layer::LayerConfig,
     networks::{CustomNetwork, Networks, Request},
     presets::{self, Activation},
-    sequential::{Sequential, SequentialConfig},
+    sequential::{Sequential, SequentialConfig, check_output},
 };
 use crate::{Error, Result, batch::Values, modality::ModalitySpec};
 
@@ -156,7 +156,8 @@ impl NetworkConfig {
     }
 
     /// Builds the network from an input shape to an output shape, or to whatever it yields where
-    /// no output is asked for. `name` says in errors which network of the model it is.
+    /// no output is asked for. `name` says in errors which network of the model it is. A network of
+    /// the user is called once, with a row of zeros, to see what it yields.
     ///
     /// # Errors
     ///
@@ -179,14 +180,11 @@ impl NetworkConfig {
                 let request =
                     Request { network: name, input, output, private: None, settings, device };
                 let net = networks.network(custom, &request)?;
-                let output = match output {
-                    Some(output) => output.to_vec(),
-                    // Only the network knows, so it is asked.
-                    None => {
-                        let row = Tensor::zeros([1, request.inputs()], device);
-                        vec![net.valid().forward(row).dims()[1]]
-                    }
-                };
+                // Only the network knows what it yields, so it is asked.
+                let row = Tensor::zeros([1, request.inputs()], device).without_autodiff();
+                let found = vec![net.valid().forward(row).dims()[1]];
+                check_output(name, &found, output)?;
+                let output = output.map_or(found, <[usize]>::to_vec);
                 Ok(NetworkNet::Custom(CustomNetworkNet { net, output }))
             }
             preset => {
@@ -206,6 +204,7 @@ impl NetworkConfig {
 
 /// A network from features to features.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 #[non_exhaustive]
 pub enum NetworkNet {
     /// Of layers.
@@ -237,6 +236,15 @@ impl NetworkNet {
             (Self::Custom(_), Values::Tokens { .. }) => {
                 panic!("tokens come to a network of the user, which reads features")
             }
+        }
+    }
+}
+
+impl ModuleDisplay for NetworkNet {
+    fn format(&self, settings: DisplaySettings) -> String {
+        match self {
+            Self::Layers(layers) => layers.format(settings),
+            Self::Custom(custom) => custom.net.format(settings),
         }
     }
 }

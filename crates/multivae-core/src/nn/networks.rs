@@ -348,12 +348,26 @@ mod tests {
     }
 
     #[test]
-    fn a_network_whose_output_is_open_is_asked_for_it() {
+    fn a_network_is_asked_for_its_output() {
         let config = NetworkConfig::Custom { name: "pose".into(), settings: Value::Null };
         let init = |output: Option<&[usize]>| {
             config.init("net", &[3], output, &networks(), &Device::flex().autodiff())
         };
         assert_eq!(init(None).expect("registered").output_shape(), [7]);
         assert_eq!(init(Some(&[7, 1, 1])).expect("registered").output_shape(), [7, 1, 1]);
+        let error = init(Some(&[8])).expect_err("it yields 7");
+        assert_eq!(error.to_string(), "net: expected an output of [8], found [7]");
+    }
+
+    #[test]
+    #[should_panic(expected = "an encoder of the user's yields a mean of [2, 4], not [2, 5]")]
+    fn an_encoder_that_yields_another_shape_is_refused_when_it_is_called() {
+        let networks = Networks::default().with_encoder("pose", |request| Pose {
+            head: LinearConfig::new(request.inputs(), 4).init(request.device),
+        });
+        let config = custom("null");
+        let net = config.init("net", &[6], Some(&[5]), None, &networks, &Device::flex());
+        let values = Values::Dense(Tensor::ones([2, 6], &Device::flex()));
+        net.expect("encoders are seen only when called").encode(&values);
     }
 }

@@ -1,7 +1,7 @@
 //! A list of layers whose shapes follow from each other.
 
 use burn::{
-    module::Module,
+    module::{Content, Module, ModuleDisplay},
     tensor::{Device, Int, Tensor},
 };
 use serde::{Deserialize, Serialize};
@@ -72,6 +72,9 @@ impl SequentialConfig {
     }
 }
 
+/// The most features of a row between layers.
+const MOST_FEATURES: usize = 1 << 30;
+
 /// A layer that cannot take what comes to it.
 #[derive(Debug)]
 pub(crate) struct Fault {
@@ -106,6 +109,16 @@ pub(crate) fn infer(
             input: before.clone(),
             reason,
         })?;
+        // Sizes of layers are bounded, but not what they make of large inputs.
+        let features = after.iter().try_fold(1_usize, |product, &n| product.checked_mul(n));
+        if features.is_none_or(|features| features > MOST_FEATURES) {
+            return Err(Fault {
+                layer: i,
+                kind: layer.kind(),
+                input: before.clone(),
+                reason: format!("its output {after:?} has more than {MOST_FEATURES} features"),
+            });
+        }
         shapes.push(after);
     }
     Ok(shapes)
@@ -131,6 +144,7 @@ fn fits(found: &[usize], needed: &[usize]) -> bool {
 
 /// Layers, one after the other.
 #[derive(Module, Debug)]
+#[module(custom_display)]
 pub struct Sequential {
     layers: Vec<Layer>,
     /// Before each layer.
@@ -216,6 +230,13 @@ impl Sequential {
             .iter()
             .zip(&self.inputs[first..])
             .fold(flow, |flow, (layer, input)| layer.forward(flow, input))
+    }
+}
+
+impl ModuleDisplay for Sequential {
+    fn custom_content(&self, content: Content) -> Option<Content> {
+        let numbered = self.layers.iter().enumerate();
+        numbered.fold(content, |content, (i, layer)| content.add(&i.to_string(), layer)).optional()
     }
 }
 

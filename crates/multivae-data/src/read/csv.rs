@@ -10,7 +10,8 @@ use crate::{
     memory::Storage,
 };
 
-/// The column that holds identifiers if nothing else is said.
+/// The column that holds identifiers if nothing else is said; or else a first column without a
+/// name, as which data frames write their index.
 const ID: &str = "id";
 
 /// A table as it is in the file.
@@ -138,7 +139,8 @@ impl Table {
         let mut table = Self { header, id: None, bytes };
         table.id = match id {
             Some(id) => Some(table.find(path, id)?),
-            None => table.header.iter().position(|column| column == ID),
+            None => (table.header.iter().position(|column| column == ID))
+                .or_else(|| table.header.first().filter(|column| column.is_empty()).map(|_| 0)),
         };
         Ok(table)
     }
@@ -286,6 +288,12 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_is_no_part_of_the_first_column() {
+        let block = table("\u{feff}id,x\r\na,1\r\n").expect("valid");
+        assert_eq!(block.ids, Some(vec!["a".into()]));
+    }
+
+    #[test]
     fn a_packed_table_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.csv.gz");
@@ -321,6 +329,7 @@ mod tests {
 
     #[test]
     fn the_column_of_identifiers_can_be_named() {
+        assert_eq!(table(",x\ns1,2\n").expect("an index").ids, Some(vec!["s1".into()]));
         let read = |id| open(b"sample,x\ns1,2\n", move |path| block(path, Some(id)));
         assert_eq!(read("sample").expect("there").ids, Some(vec!["s1".into()]));
         assert_eq!(

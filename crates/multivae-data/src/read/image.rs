@@ -26,7 +26,7 @@ pub(super) fn block(folder: &Path) -> Result<Block> {
             expected: "a `.png`, `.jpg` or `.jpeg` image",
         });
     }
-    let images: Vec<_> = paths.par_iter().map(|path| decode(path)).collect();
+    let images: Vec<_> = paths.par_iter().map(decode).collect();
     let images: Vec<Decoded> = images.into_iter().collect::<Result<_>>()?;
     let shape = images[0].shape;
     if let Some(other) = images.iter().position(|image| image.shape != shape) {

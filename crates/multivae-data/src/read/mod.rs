@@ -77,7 +77,7 @@ impl Kind {
         if path.is_dir() {
             return Ok(Self::Images);
         }
-        let name = name(path);
+        let name = name(path).to_ascii_lowercase();
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
         let zipped = plain.len() < name.len();
         match plain.rsplit_once('.').map(|(_, extension)| extension) {

@@ -4,7 +4,7 @@ use std::{
     fmt,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -23,7 +23,7 @@ use multivae_core::{
     objective::Estimate,
     subset::Subset,
 };
-use multivae_train::{Adam, Cosine, OptimizerConfig, ScheduleConfig, TrainConfig};
+use multivae_train::{Adam, Cosine, Interrupt, OptimizerConfig, ScheduleConfig, TrainConfig};
 
 /// Sizes of the two modalities and of the latent space.
 const SIZES: [usize; 2] = [6, 4];
@@ -46,6 +46,8 @@ pub(crate) enum Kind {
     /// The reconstruction of `b` is not a number.
     #[default]
     NotFinite,
+    /// The same, in the parts of the step after its first.
+    LaterParts,
     /// All from there on is not a number.
     NeverFinite,
     /// Only the gradient is not finite.
@@ -68,9 +70,9 @@ pub(crate) struct Tiny {
     pub(crate) fault: Fault,
     #[module(skip)]
     pub(crate) stages: Vec<Stage>,
-    /// A number that the loss reads, so that dropout can be told from none.
+    /// What `terms` says.
     #[module(skip)]
-    pub(crate) noise: f64,
+    pub(crate) declared: Vec<String>,
 }
 
 pub(crate) fn specs() -> Vec<ModalitySpec> {
@@ -96,7 +98,7 @@ pub(crate) fn tiny(seed: u64) -> Tiny {
         specs: specs(),
         fault: Fault::default(),
         stages: vec![Stage::whole()],
-        noise: 1.0,
+        declared: ["reconstruction/a", "reconstruction/b", "kl"].map(String::from).to_vec(),
     }
 }
 
@@ -115,6 +117,9 @@ impl Tiny {
         let now = (batch.key.epoch, batch.key.step);
         match (self.fault.at, self.fault.kind) {
             (Some(at), Kind::NeverFinite) if now >= at => Some(Kind::NotFinite),
+            (Some(at), Kind::LaterParts) => {
+                (at == now && batch.key.first_row > 0).then_some(Kind::NotFinite)
+            }
             (Some(at), kind) if at == now => Some(kind),
             _ => None,
         }
@@ -127,7 +132,7 @@ impl MultimodalVae for Tiny {
     }
 
     fn terms(&self) -> Vec<String> {
-        ["reconstruction/a", "reconstruction/b", "kl"].map(String::from).to_vec()
+        self.declared.clone()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
@@ -148,7 +153,7 @@ impl MultimodalVae for Tiny {
             .expect("two")
             / 2.0;
         let shape = mean.dims();
-        let z = mean.clone() + noise.normal(shape, 0, &batch.device()) * self.noise;
+        let z = mean.clone() + noise.normal(shape, 0, &batch.device());
         let z = self.dropout.forward(z);
         let kl = (mean.square() * 0.5).sum_dim(1).mean();
         let mut terms: Vec<(String, Tensor<1>)> = self
@@ -207,6 +212,8 @@ pub(crate) struct Toy {
     rows: usize,
     /// Rows cannot be read any more.
     pub(crate) broken: AtomicBool,
+    /// Batches to be read before a handle is used.
+    pub(crate) stop: Mutex<Option<(usize, Interrupt)>>,
 }
 
 impl fmt::Debug for Toy {
@@ -228,7 +235,13 @@ pub(crate) fn toy(rows: usize, seed: u64) -> Arc<Toy> {
             x.into_data().try_into_vec().expect("floats")
         })
         .collect();
-    Arc::new(Toy { specs: specs(), values, rows, broken: AtomicBool::new(false) })
+    Arc::new(Toy {
+        specs: specs(),
+        values,
+        rows,
+        broken: AtomicBool::new(false),
+        stop: Mutex::default(),
+    })
 }
 
 /// The usual rows for training and validation.
@@ -248,6 +261,12 @@ impl Dataset for Toy {
     fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
         if self.broken.load(Ordering::SeqCst) {
             return Err("the file is gone".into());
+        }
+        if let Some((left, interrupt)) = &mut *self.stop.lock().expect("not poisoned") {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                interrupt.stop();
+            }
         }
         let values = self
             .values
@@ -318,4 +337,20 @@ pub(crate) fn metrics(dir: &Path) -> String {
 pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}
+
+/// Runs an ignored test in a process of its own; how it ended.
+pub(crate) fn in_own_process(test: &str, dir: &Path) -> std::process::ExitStatus {
+    std::process::Command::new(std::env::current_exe().expect("known"))
+        .args([test, "--exact", "--ignored", "--nocapture"])
+        .env("MULTIVAE_TEST_DIR", dir)
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status()
+        .expect("starts")
+}
+
+/// The folder that such a test works in.
+pub(crate) fn own_dir() -> std::path::PathBuf {
+    std::env::var_os("MULTIVAE_TEST_DIR").expect("set by the test that starts this one").into()
 }

@@ -10,11 +10,16 @@ use multivae_core::{
     model::MultimodalVae,
     noise::Noise,
 };
-use multivae_train::{Stopped, TrainError, Trainer, load_best};
+use multivae_train::{
+    Adam, AdamW, Constant, EarlyStopping, Interrupt, LOSS, OptimizerConfig, RmsProp,
+    ScheduleConfig, Sgd, Split, Stopped, TrainConfig, TrainError, Trainer, load_best,
+};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::kit::{Kind, ROWS, Tiny, checkpoints, config, data, metrics, tiny, weights};
+use crate::kit::{
+    Kind, ROWS, Tiny, checkpoints, config, data, in_own_process, metrics, own_dir, tiny, weights,
+};
 
 /// The order of rows that runs promise.
 fn shuffled(rows: usize, seed: u64, epoch: u64) -> Vec<usize> {
@@ -91,5 +96,244 @@ fn a_run_that_was_broken_off_in_any_step_and_resumed_is_the_unbroken_run() {
         assert_eq!(checkpoints(dir.path()), checkpoints(whole.path()), "{at:?}");
         let best = load_best(dir.path(), tiny(9)).expect("intact");
         assert_eq!(weights(&best, ""), weights(&unbroken.model, ""), "{at:?}");
+    }
+}
+
+#[test]
+fn a_killed_process_leaves_a_run_that_can_be_resumed() {
+    let whole = tempfile::tempdir().expect("a folder");
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    Trainer::new(config(), whole.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    assert!(!in_own_process("resume::is_killed_in_epoch_4", dir.path()).success());
+    assert!(!checkpoints(dir.path()).is_empty());
+    Trainer::new(config(), dir.path()).resume(tiny(8), train, valid).expect("goes on");
+    assert_eq!(metrics(dir.path()), metrics(whole.path()));
+    let best = |dir| weights(&load_best(dir, tiny(9)).expect("intact"), "");
+    assert_eq!(best(dir.path()), best(whole.path()));
+}
+
+#[test]
+#[ignore = "ends its process; started by a_killed_process_leaves_a_run_that_can_be_resumed"]
+fn is_killed_in_epoch_4() {
+    let (train, valid) = data();
+    let model = tiny(7).with_fault((4, 0), Kind::Kill);
+    let end = Trainer::new(config(), &own_dir()).fit(model, train, valid);
+    panic!("still there: {end:?}");
+}
+
+#[test]
+fn dropout_is_the_same_after_a_resume() {
+    let dir = tempfile::tempdir().expect("a folder");
+    assert!(in_own_process("resume::dropout_alone", dir.path()).success());
+}
+
+#[test]
+#[ignore = "Burn has one generator a process; started by dropout_is_the_same_after_a_resume"]
+fn dropout_alone() {
+    let (train, valid) = data();
+    let (whole, dir) = (own_dir().join("whole"), own_dir().join("broken"));
+    let fit = |dir: &std::path::Path, model: Tiny| {
+        Trainer::new(config(), dir).fit(model, train.clone(), valid.clone())
+    };
+    let unbroken = fit(&whole, tiny(7).with_dropout()).expect("trains");
+    fit(&dir, tiny(7).with_dropout().with_fault((3, 2), Kind::Panic)).expect_err("panics");
+    Device::flex().seed(1234);
+    let resumed = Trainer::new(config(), &dir)
+        .resume(tiny(8).with_dropout(), train.clone(), valid.clone())
+        .expect("goes on");
+    assert_eq!(weights(&resumed.last, ""), weights(&unbroken.last, ""));
+    let plain = fit(&own_dir().join("plain"), tiny(7)).expect("trains");
+    assert_ne!(weights(&plain.last, ""), weights(&unbroken.last, ""), "dropout has no effect");
+}
+
+#[test]
+fn an_interrupted_run_stops_within_the_epoch_and_goes_on_as_if_nothing_had_been() {
+    let whole = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let unbroken = Trainer::new(config(), whole.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    // An epoch reads 6 batches for training and 2 for validation.
+    for (in_training, batches, done) in
+        [(true, 3 * 6 + 2, 3), (true, 3 * 6 + 6, 3), (true, 2, 0), (false, 3 * 2 + 1, 3)]
+    {
+        let dir = tempfile::tempdir().expect("a folder");
+        let interrupt = Interrupt::new();
+        let (train, valid) = data();
+        let rows = if in_training { &train } else { &valid };
+        *rows.stop.lock().expect("not poisoned") = Some((batches, interrupt.clone()));
+        let fitted = Trainer::new(config(), dir.path())
+            .interrupt(interrupt)
+            .fit(tiny(7), train, valid)
+            .expect("stops");
+        assert_eq!((fitted.stopped, fitted.epochs), (Stopped::Interrupted, done), "{batches}");
+        assert_eq!(fitted.history.last_epoch(), done);
+        let (train, valid) = data();
+        let start = if done == 0 { tiny(7) } else { tiny(8) };
+        let resumed =
+            Trainer::new(config(), dir.path()).resume(start, train, valid).expect("goes on");
+        assert_eq!(weights(&resumed.last, ""), weights(&unbroken.last, ""), "{batches}");
+        assert_eq!(metrics(dir.path()), metrics(whole.path()), "{batches}");
+    }
+}
+
+#[test]
+fn a_run_interrupted_after_an_epoch_keeps_that_epoch() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let interrupt = Interrupt::new();
+    let handle = interrupt.clone();
+    let fitted = Trainer::new(config(), dir.path())
+        .interrupt(interrupt)
+        .on_epoch(move |_, epoch, _| {
+            if epoch == 2 {
+                handle.stop();
+            }
+            Ok(())
+        })
+        .fit(tiny(7), train, valid)
+        .expect("stops");
+    assert_eq!((fitted.stopped, fitted.epochs), (Stopped::Interrupted, 2));
+    assert!(checkpoints(dir.path()).contains(&"epoch-2.ckpt".to_owned()));
+}
+
+#[test]
+fn a_finished_run_is_not_trained_again() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let first = Trainer::new(config(), dir.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    let again = Trainer::new(config(), dir.path())
+        .on_epoch(|_, epoch, _| Err(format!("epoch {epoch} was trained").into()))
+        .resume(tiny(8), train, valid)
+        .expect("is done");
+    assert_eq!((again.stopped, again.epochs), (Stopped::Finished, 6));
+    assert_eq!(again.best_epoch, first.best_epoch);
+    assert_eq!(weights(&again.model, ""), weights(&first.model, ""));
+    assert_eq!(weights(&again.last, ""), weights(&first.last, ""));
+}
+
+#[test]
+fn a_run_with_more_epochs_goes_on() {
+    let constant = |epochs| TrainConfig {
+        epochs,
+        schedule: ScheduleConfig::Constant(Constant {}),
+        ..config()
+    };
+    let (long, dir) =
+        (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let (train, valid) = data();
+    let whole = Trainer::new(constant(5), long.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    Trainer::new(constant(2), dir.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    let more = Trainer::new(constant(5), dir.path()).resume(tiny(8), train, valid).expect("trains");
+    assert_eq!(weights(&more.last, ""), weights(&whole.last, ""));
+    assert_eq!(more.epochs, 5);
+}
+
+#[test]
+fn a_run_that_stopped_early_stops_in_the_same_epoch_when_it_was_broken_off() {
+    // The learning rate is too large to go on improving.
+    let config = TrainConfig {
+        epochs: 60,
+        schedule: ScheduleConfig::Constant(Constant {}),
+        early_stopping: Some(EarlyStopping { patience: 3, min_delta: 0.0 }),
+        ..config()
+    };
+    let whole = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let unbroken = Trainer::new(config.clone(), whole.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    let end = unbroken.epochs;
+    assert_eq!(unbroken.stopped, Stopped::Early);
+    assert!((5..60).contains(&end), "{end}");
+    assert_eq!(unbroken.best_epoch, Some(end - 3));
+    for epoch in [end - 2, end] {
+        let dir = tempfile::tempdir().expect("a folder");
+        Trainer::new(config.clone(), dir.path())
+            .fit(tiny(7).with_fault((epoch as u64, 1), Kind::Panic), train.clone(), valid.clone())
+            .expect_err("panics");
+        // The second time there is nothing to do.
+        for _ in 0..2 {
+            let resumed = Trainer::new(config.clone(), dir.path())
+                .resume(tiny(8), train.clone(), valid.clone())
+                .expect("goes on");
+            assert_eq!((resumed.stopped, resumed.epochs), (Stopped::Early, end));
+            assert_eq!(resumed.best_epoch, unbroken.best_epoch);
+            assert_eq!(weights(&resumed.model, ""), weights(&unbroken.model, ""));
+            assert_eq!(metrics(dir.path()), metrics(whole.path()));
+        }
+    }
+}
+
+#[test]
+fn settings_that_make_another_run_are_refused_by_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let short = TrainConfig { epochs: 1, ..config() };
+    Trainer::new(short, dir.path()).fit(tiny(7), train.clone(), valid.clone()).expect("trains");
+    let cases = [
+        ("seed", "3", "4", TrainConfig { seed: 4, ..config() }),
+        ("batch_size", "8", "4", TrainConfig { batch_size: 4, ..config() }),
+        ("accumulate", "1", "2", TrainConfig { accumulate: 2, ..config() }),
+        (
+            "optimizer.name",
+            "adam",
+            "sgd",
+            TrainConfig { optimizer: OptimizerConfig::Sgd(Sgd::default()), ..config() },
+        ),
+    ];
+    for (name, before, now, config) in cases {
+        let error = Trainer::new(config, dir.path())
+            .resume(tiny(7), train.clone(), valid.clone())
+            .expect_err(name);
+        match error {
+            TrainError::Config { field, expected, found } => {
+                assert_eq!((&*field, &*found), (name, now));
+                assert!(expected.starts_with(before), "{expected}");
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+    let error = Trainer::new(config(), dir.path())
+        .resume(tiny(7), crate::kit::toy(ROWS + 1, 1), valid)
+        .expect_err("another number of rows");
+    assert_eq!(error.to_string(), "`training rows`: expected 42 as in the run so far, found 43");
+}
+
+#[test]
+fn every_optimiser_goes_on_exactly() {
+    let optimizers = [
+        OptimizerConfig::AdamW(AdamW { amsgrad: true, ..AdamW::default() }),
+        OptimizerConfig::Adam(Adam { weight_decay: 0.1, ..Adam::default() }),
+        OptimizerConfig::Sgd(Sgd { momentum: 0.9, nesterov: true, ..Sgd::default() }),
+        OptimizerConfig::RmsProp(RmsProp { momentum: 0.5, centered: true, ..RmsProp::default() }),
+    ];
+    for optimizer in optimizers {
+        let config = TrainConfig { epochs: 3, warmup_steps: 8, optimizer, ..config() };
+        let (whole, dir) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (train, valid) = data();
+        let unbroken = Trainer::new(config.clone(), whole.path())
+            .fit(tiny(7), train.clone(), valid.clone())
+            .expect("trains");
+        Trainer::new(config.clone(), dir.path())
+            .fit(tiny(7).with_fault((3, 1), Kind::Panic), train.clone(), valid.clone())
+            .expect_err("panics");
+        let resumed = Trainer::new(config.clone(), dir.path())
+            .resume(tiny(8), train, valid)
+            .expect("goes on");
+        let name = config.optimizer.name();
+        assert_eq!(weights(&resumed.last, ""), weights(&unbroken.last, ""), "{name}");
+        let loss = |epoch| unbroken.history.get(epoch, Split::Train, LOSS).expect("measured");
+        assert!(loss(3) < loss(1), "{name} does not learn");
     }
 }
