@@ -252,8 +252,8 @@ fn inheritance(files: &[SourceFile]) -> Result<Vec<String>> {
         let field = |name: &str| package.and_then(|p| p.get(name));
         let private = field("publish").and_then(toml::Value::as_bool) == Some(false);
         for name in ["version", "edition", "rust-version", "license"] {
-            let own_version = private && name == "version";
-            if !own_version && !inherits(field(name)) {
+            let exempt = private && name == "version";
+            if !(inherits(field(name)) || exempt) {
                 complaints.push(format!("{}: `{name}` is not the workspace's", file.path));
             }
         }

@@ -330,6 +330,7 @@ pub(crate) fn estimate(
 
 /// From what the code of a private space is drawn.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one a modality, not one a row")]
 pub(crate) enum PrivateSpace {
     /// Its posterior, `[batch, private]`.
     Posterior(Normal<2>),

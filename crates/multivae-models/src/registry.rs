@@ -27,6 +27,7 @@ macro_rules! models {
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "name")]
         #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum ModelConfig {
             $(#[doc = $about] #[serde(rename = $key)] $name($config),)*
         }
@@ -34,6 +35,7 @@ macro_rules! models {
         /// Any model.
         #[derive(Clone, Debug)]
         #[non_exhaustive]
+        #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum Model {
             $(#[doc = $about] $name($model),)*
         }

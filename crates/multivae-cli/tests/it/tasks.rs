@@ -60,7 +60,7 @@ fn every_model_trains_with_missing_modalities() {
 fn an_encoding_has_means_identifiers_and_presence() {
     let place = with_run();
     place.succeeds("encode run --out means.npz");
-    let mut arrays = npz(place, "means.npz");
+    let mut arrays = npz(&place, "means.npz");
     let names = arrays.names().expect("names");
     assert_eq!(names, ["z.npy", "ids.npy", "modalities.npy", "observed.npy"]);
     let z: Array2<f32> = arrays.by_name("z.npy").expect("two axes");

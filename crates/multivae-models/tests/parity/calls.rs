@@ -165,12 +165,12 @@ impl Outcome {
         let scale = max_abs(expected).max(f64::MIN_POSITIVE);
         let mut largest = 0.0_f64;
         for (&e, &f) in expected.iter().zip(found) {
-            // A value that is no number fails this comparison.
-            if !((f - e).abs() <= bounds.atol + bounds.rtol * e.abs()) {
+            let difference = (f - e).abs();
+            if difference.is_nan() || difference > bounds.atol + bounds.rtol * e.abs() {
                 self.failures.push(format!("{} {name}: expected {e}, got {f}", call.id));
                 return;
             }
-            largest = largest.max((f - e).abs() / scale);
+            largest = largest.max(difference / scale);
         }
         self.max_rel = self.max_rel.max(largest);
     }

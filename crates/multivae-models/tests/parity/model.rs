@@ -118,9 +118,7 @@ impl<'a> Recorded<'a> {
                 found.extend([("loss".into(), total), ("loss_sum".into(), total * rows)]);
             }
             Model::Mopoe(_) => {
-                for (m, spec) in self.specs.iter().enumerate() {
-                    // Reconstructions are reported without rescaling where it is off.
-                    let _ = m;
+                for spec in &self.specs {
                     let value = term(&format!("reconstruction/{}", spec.name))?;
                     found.insert(format!("metrics.recon_{}", spec.name), value);
                 }
@@ -293,7 +291,7 @@ impl<'a> Recorded<'a> {
         let draws: Vec<&RecordedDraw> =
             call.noise.iter().filter(|draw| draw.kind != "categorical").collect();
         let repeats = if target.is_some() { samples } else { 1 };
-        if draws.is_empty() || draws.len() % repeats != 0 {
+        if draws.is_empty() || !draws.len().is_multiple_of(repeats) {
             return Err(broken(format!("{}: {} draws of {samples} samples", call.id, draws.len())));
         }
         let spaces = draws.len() / repeats;
