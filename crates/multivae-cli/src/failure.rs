@@ -12,7 +12,7 @@ pub(crate) const INTERRUPTED: u8 = 130;
 /// Exit code when what was given cannot be used.
 const BAD_INPUT: u8 = 2;
 /// Exit code when something went wrong while running.
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 
 /// How a task ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

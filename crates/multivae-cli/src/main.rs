@@ -35,7 +35,22 @@ fn main() -> ExitCode {
         .without_time()
         .with_target(false)
         .init();
-    let result = match &arguments.task {
+    // A panic is a defect, here or in a driver; its message is on standard error already.
+    let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
+        terminal::complain(
+            "error: the program has panicked; please report this with the lines above",
+        );
+        return ExitCode::from(failure::FAILED);
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(failure::INTERRUPTED),
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(task: &Task) -> anyhow::Result<Outcome> {
+    match task {
         Task::Train(arguments) => train::run(arguments),
         Task::Encode(arguments) => encode::run(arguments),
         Task::Generate(arguments) => generate::run(arguments),
@@ -44,10 +59,5 @@ fn main() -> ExitCode {
         Task::Data => lists::data(),
         Task::Devices => lists::devices(),
         Task::Config { model } => lists::config(model),
-    };
-    match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(failure::INTERRUPTED),
-        Err(error) => failure::report(&error),
     }
 }

@@ -18,7 +18,7 @@ use multivae::{
     },
     data::{DataConfig, MemoryDataset, Standardisation},
     models::{Model, ModelConfig},
-    train,
+    train::{self, TrainError},
 };
 
 use crate::{arguments::RunArguments, config::RunConfig, device, failure::bad_input};
@@ -78,7 +78,7 @@ impl Run {
         let stored = Stored::open(&arguments.run)?;
         let device = device::open(arguments.device.as_deref())?;
         let model = init(&stored.config.model, 0, &device)?;
-        let model = train::load_best(&stored.folder, model)?;
+        let model = train::load_best(&stored.folder, model).map_err(damaged)?;
         Ok(Self { stored, model, device })
     }
 
@@ -118,6 +118,11 @@ impl Run {
             Some(names) => Subset::named(specs, names.iter().map(String::as_str))?,
         })
     }
+}
+
+/// The error about a checkpoint that cannot be read, which is among what was given.
+pub(crate) fn damaged(error: TrainError) -> anyhow::Error {
+    bad_input(error.to_string())
 }
 
 /// The error about data that is not what a run began with.

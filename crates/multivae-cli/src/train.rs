@@ -22,7 +22,9 @@ use multivae::{
     },
     data::{MemoryDataset, Splits, Standardisation},
     models::Model,
-    train::{Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer},
+    train::{
+        Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
+    },
 };
 use serde_json::{Map, Value, json};
 
@@ -38,6 +40,8 @@ use crate::{
     terminal::{self, complain, say},
 };
 
+/// Folder of the checkpoints in a run's folder.
+const CHECKPOINTS: &str = "checkpoints";
 /// Folder of the pictures in a run's folder.
 const PICTURES: &str = "pictures";
 
@@ -93,6 +97,8 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     if splits.standardisation != stored.standardisation {
         return Err(run::changed(&stored));
     }
+    // Before anything is changed; the trainer would find it later.
+    Checkpoint::newest(&folder.join(CHECKPOINTS)).map_err(run::damaged)?;
     if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;

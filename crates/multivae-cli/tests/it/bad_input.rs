@@ -266,7 +266,10 @@ fn a_damaged_checkpoint_is_named() {
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
     fs::write(&newest, bytes).expect("a file");
-    place.fails("train --resume run --epochs 3", 1, &["epoch-2.ckpt", "epoch-1.ckpt"]);
+    place.fails("train --resume run --epochs 3", 2, &["epoch-2.ckpt", "epoch-1.ckpt"]);
+    place.fails("evaluate run", 2, &["epoch-2.ckpt"]);
+    fs::remove_dir_all(place.path("run/checkpoints")).expect("it is there");
+    place.fails("evaluate run", 2, &["checkpoints"]);
 }
 
 // Places to write to.

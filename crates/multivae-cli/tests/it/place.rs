@@ -43,8 +43,8 @@ impl Place {
     /// With the small data in `data` and the configuration in `small.toml`.
     pub(crate) fn new() -> Self {
         let place = Self(tempfile::tempdir().expect("a temporary folder"));
-        place.file("data/blood.csv", &table(&["iron", "sugar", "salt"], 0..ROWS));
-        place.file("data/gait.csv", &table(&["speed", "step"], 0..ROWS));
+        place.file("data/blood.csv", table(&["iron", "sugar", "salt"], 0..ROWS));
+        place.file("data/gait.csv", table(&["speed", "step"], 0..ROWS));
         place.file("small.toml", CONFIG);
         place
     }
