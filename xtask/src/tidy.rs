@@ -9,6 +9,7 @@ use crate::tree::{self, SourceFile};
 
 /// The crates by layer, lowest first. A crate uses those of lower layers only.
 const LAYERS: &[&[&str]] = &[
+    &[KERNELS],
     &["multivae-core"],
     &[
         "multivae-models",
@@ -20,6 +21,8 @@ const LAYERS: &[&[&str]] = &[
     &["multivae"],
     &["multivae-cli", "multivae-benches", "xtask"],
 ];
+/// Kernels for single backends; the facade chooses among them as it chooses backends.
+const KERNELS: &str = "multivae-kernels";
 /// The layer from which on crates may name a backend.
 const FACADE: usize = 3;
 /// What a crate may have as a dev-dependency beside lower layers.
@@ -41,7 +44,7 @@ const LARGEST: u64 = 1 << 20;
 struct Crate {
     name: String,
     dependencies: Vec<Dependency>,
-    /// What its features enable.
+    /// What its features enable; of [`KERNELS`], what its default enables.
     features: Vec<String>,
 }
 
@@ -95,23 +98,28 @@ fn crates(metadata: &Metadata) -> Vec<Crate> {
                     features: d.features.clone(),
                 })
                 .collect(),
-            features: package.features.values().flatten().cloned().collect(),
+            features: package
+                .features
+                .iter()
+                .filter(|(name, _)| package.name.as_str() != KERNELS || *name == "default")
+                .flat_map(|(_, enabled)| enabled.clone())
+                .collect(),
         })
         .collect()
 }
 
-/// The layer of a crate, from 1.
+/// The layer of a crate.
 fn layer(name: &str) -> Option<usize> {
-    LAYERS.iter().position(|names| names.contains(&name)).map(|place| place + 1)
+    LAYERS.iter().position(|names| names.contains(&name))
 }
 
 /// One line a crate, highest layer first: its layer and the crates of ours that it uses.
 fn graph(crates: &[Crate]) -> String {
     let ours = |name: &str| crates.iter().any(|c| c.name == name);
-    let mut lines: Vec<(usize, String)> = crates
+    let mut lines: Vec<(Option<usize>, String)> = crates
         .iter()
         .map(|c| {
-            let layer = layer(&c.name).unwrap_or(0);
+            let layer = layer(&c.name);
             let mut used: Vec<_> = c
                 .dependencies
                 .iter()
@@ -121,7 +129,7 @@ fn graph(crates: &[Crate]) -> String {
             used.sort();
             used.dedup();
             let used = if used.is_empty() { "none of ours".into() } else { used.join(", ") };
-            let place = if layer == 0 { "tests  ".into() } else { format!("layer {layer}") };
+            let place = layer.map_or("tests  ".into(), |layer| format!("layer {layer}"));
             (layer, format!("{place}  {:<18} -> {used}", c.name))
         })
         .collect();
@@ -367,6 +375,7 @@ mod tests {
     fn edges_upwards_and_between_siblings_are_refused() {
         let bad = [
             ("multivae-core", "multivae-models", false),
+            ("multivae-kernels", "multivae-core", false),
             ("multivae-train", "multivae-data", false),
             ("multivae-metrics", "multivae-models", true),
             ("multivae", "multivae-cli", true),
