@@ -313,27 +313,33 @@ impl Convolution {
 
     /// The weight as `[kernel height, kernel width, channels, features]`.
     fn pack(&self, weight: &[f32]) -> Vec<f32> {
-        let mut packed = vec![0.0; weight.len()];
-        for (index, packed_index) in self.order().enumerate() {
-            packed[packed_index] = weight[index];
+        let features = self.features;
+        let (mut last, mut packed) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
+        im2col::planes(weight, None, self.geometry.patch(), &mut last);
+        for (row, packed_row) in self.order().enumerate() {
+            packed[packed_row * features..][..features]
+                .copy_from_slice(&last[row * features..][..features]);
         }
         packed
     }
 
     /// The inverse of [`Self::pack`].
     fn unpack(&self, packed: &[f32]) -> Vec<f32> {
-        self.order().map(|index| packed[index]).collect()
+        let features = self.features;
+        let (mut last, mut weight) = (vec![0.0; packed.len()], vec![0.0; packed.len()]);
+        for (row, packed_row) in self.order().enumerate() {
+            last[row * features..][..features]
+                .copy_from_slice(&packed[packed_row * features..][..features]);
+        }
+        im2col::channels_last(&last, self.geometry.patch(), &mut weight);
+        weight
     }
 
-    /// Where the values of the weight lie when packed.
+    /// Where `[channels, kernel height, kernel width]` lie when channels come last.
     fn order(&self) -> impl Iterator<Item = usize> {
-        let (features, channels) = (self.features, self.geometry.channels);
+        let channels = self.geometry.channels;
         let taps = self.geometry.kernel[0] * self.geometry.kernel[1];
-        (0..features).flat_map(move |feature| {
-            (0..channels).flat_map(move |channel| {
-                (0..taps).map(move |tap| (tap * channels + channel) * features + feature)
-            })
-        })
+        (0..channels).flat_map(move |channel| (0..taps).map(move |tap| tap * channels + channel))
     }
 }
 
