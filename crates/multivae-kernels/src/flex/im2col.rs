@@ -4,6 +4,8 @@
 //! zeros (*padded*): what a kernel sees in one of its rows is then one run of
 //! `kernel width * channels` values, whatever the stride, and no tap needs a test for the border.
 
+use std::ops::Range;
+
 use super::Geometry;
 
 /// Writes planes `[channels, pixels]` as `[pixels, channels]`.
@@ -35,36 +37,47 @@ pub(crate) fn add_bias(planes: &mut [f32], bias: Option<&[f32]>, pixels: usize) 
 
 /// Writes an image as a padded one; the border is written as well.
 pub(crate) fn pad(geometry: &Geometry, image: &[f32], padded: &mut [f32]) {
-    let Geometry { channels, input: [height, width], padding: [top, left], .. } = *geometry;
-    let [_, padded_width] = geometry.padded();
+    let Geometry { channels, input: [height, width], .. } = *geometry;
     padded.fill(0.0);
-    for row in 0..height {
-        let start = ((top + row) * padded_width + left) * channels;
+    each_row(geometry, |planes, row, start| {
         transpose(
-            &image[row * width..],
-            [channels, width],
+            &image[planes.start * height * width + row * width..],
+            [planes.len(), width],
             height * width,
-            &mut padded[start..],
+            &mut padded[start + planes.start..],
             channels,
         );
-    }
+    });
 }
 
 /// Writes the inside of a padded image as planes, and adds a bias to each channel.
 pub(crate) fn unpad(geometry: &Geometry, padded: &[f32], bias: Option<&[f32]>, image: &mut [f32]) {
-    let Geometry { channels, input: [height, width], padding: [top, left], .. } = *geometry;
-    let [_, padded_width] = geometry.padded();
-    for row in 0..height {
-        let start = ((top + row) * padded_width + left) * channels;
+    let Geometry { channels, input: [height, width], .. } = *geometry;
+    each_row(geometry, |planes, row, start| {
         transpose(
-            &padded[start..],
-            [width, channels],
+            &padded[start + planes.start..],
+            [width, planes.len()],
             channels,
-            &mut image[row * width..],
+            &mut image[planes.start * height * width + row * width..],
             height * width,
         );
-    }
+    });
     add_bias(image, bias, height * width);
+}
+
+/// Calls a function with some channels, a row of the image, and where its first pixel lies in the
+/// padded image.
+///
+/// Few channels at a time, so that their planes are read from one end to the other.
+fn each_row(geometry: &Geometry, mut visit: impl FnMut(Range<usize>, usize, usize)) {
+    let Geometry { channels, input: [height, _], padding: [top, left], .. } = *geometry;
+    let [_, padded_width] = geometry.padded();
+    for start in (0..channels).step_by(BLOCK) {
+        let planes = start..(start + BLOCK).min(channels);
+        for row in 0..height {
+            visit(planes.clone(), row, ((top + row) * padded_width + left) * channels);
+        }
+    }
 }
 
 /// Side of the blocks that are transposed at a time.
@@ -88,14 +101,11 @@ fn transpose(
             }
             for j in 0..BLOCK {
                 let start = (column + j) * out_stride + row;
-                let line: &mut [f32] = &mut out[start..start + BLOCK];
-                for (i, value) in line.iter_mut().enumerate() {
-                    *value = block[i][j];
-                }
+                out[start..start + BLOCK].copy_from_slice(&block.map(|line| line[j]));
             }
         }
     }
-    let mut rest = |rows: std::ops::Range<usize>, columns: std::ops::Range<usize>| {
+    let mut rest = |rows: Range<usize>, columns: Range<usize>| {
         for column in columns {
             for row in rows.clone() {
                 out[column * out_stride + row] = values[row * stride + column];
@@ -110,12 +120,7 @@ fn transpose(
 /// `[pixels, kernel height, kernel width, channels]`.
 ///
 /// Rows are counted through all images of `padded`.
-pub(crate) fn gather(
-    geometry: &Geometry,
-    padded: &[f32],
-    rows: std::ops::Range<usize>,
-    patches: &mut [f32],
-) {
+pub(crate) fn gather(geometry: &Geometry, padded: &[f32], rows: Range<usize>, patches: &mut [f32]) {
     let run = geometry.run();
     let mut patches = patches.chunks_exact_mut(run);
     each_run(geometry, rows, |start| {
@@ -128,7 +133,7 @@ pub(crate) fn gather(
 pub(crate) fn scatter(
     geometry: &Geometry,
     patches: &[f32],
-    rows: std::ops::Range<usize>,
+    rows: Range<usize>,
     padded: &mut [f32],
 ) {
     let run = geometry.run();
@@ -142,7 +147,7 @@ pub(crate) fn scatter(
 }
 
 /// Calls a function with the start of each run, in the order of patches.
-fn each_run(geometry: &Geometry, rows: std::ops::Range<usize>, mut visit: impl FnMut(usize)) {
+fn each_run(geometry: &Geometry, rows: Range<usize>, mut visit: impl FnMut(usize)) {
     let Geometry { channels, output: [height, width], kernel, stride, .. } = *geometry;
     let [padded_height, padded_width] = geometry.padded();
     let line = padded_width * channels;

@@ -22,6 +22,9 @@ use gemm::{Into, Matrix, multiply};
 /// cache, and are enough rows for a product that runs at full speed.
 const PATCHES: usize = 1 << 17;
 
+/// Fewest pixels of an image whose planes are multiplied as they lie.
+const FEWEST_PIXELS: usize = 16;
+
 /// Largest number of partial weight gradients.
 const PARTIALS: usize = 16;
 
@@ -114,6 +117,15 @@ impl Convolution {
     /// `y` of `x`; the bias is `[features]`.
     pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let Self { features, geometry, .. } = *self;
+        if self.is_product() {
+            let strides = [geometry.channels, 1];
+            return self.products(
+                [features, geometry.channels],
+                x,
+                Matrix { values: weight, strides },
+                bias,
+            );
+        }
         let weight = self.pack(weight);
         let mut y = vec![0.0; self.batch * self.outputs()];
         self.parts(&mut y, self.outputs()).for_each(|(images, y)| {
@@ -147,6 +159,15 @@ impl Convolution {
     /// output, and the transposed convolution; the bias is `[channels]`.
     pub(crate) fn adjoint(&self, y: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let Self { features, geometry, .. } = *self;
+        if self.is_product() {
+            let strides = [1, geometry.channels];
+            return self.products(
+                [geometry.channels, features],
+                y,
+                Matrix { values: weight, strides },
+                bias,
+            );
+        }
         let weight = self.pack(weight);
         let mut x = vec![0.0; self.batch * geometry.image()];
         self.parts(&mut x, geometry.image()).for_each(|(images, x)| {
@@ -182,6 +203,33 @@ impl Convolution {
             });
         });
         x
+    }
+
+    /// Whether planes can be multiplied as they lie: a pointwise convolution of images that are
+    /// long enough for vector instructions.
+    fn is_product(&self) -> bool {
+        self.geometry.is_pointwise() && self.geometry.pixels() >= FEWEST_PIXELS
+    }
+
+    /// The matrix `[outputs, inputs]` times each image `[inputs, pixels]`, and a bias `[outputs]`.
+    fn products(
+        &self,
+        [outputs, inputs]: [usize; 2],
+        images: &[f32],
+        matrix: Matrix<'_>,
+        bias: Option<&[f32]>,
+    ) -> Vec<f32> {
+        let pixels = self.geometry.pixels();
+        let mut products = vec![0.0; self.batch * outputs * pixels];
+        self.parts(&mut products, outputs * pixels).for_each(|(range, products)| {
+            for (image, product) in range.zip(products.chunks_exact_mut(outputs * pixels)) {
+                let values = &images[image * inputs * pixels..][..inputs * pixels];
+                let image = Matrix { values, strides: [pixels, 1] };
+                multiply([outputs, inputs, pixels], matrix, image, product, Into::Replace);
+                im2col::add_bias(product, bias, pixels);
+            }
+        });
+        products
     }
 
     /// Gradient in the weight from the input `x` and the gradient `y` in the output.
