@@ -39,45 +39,37 @@ pub(crate) fn add_bias(planes: &mut [f32], bias: Option<&[f32]>, pixels: usize) 
 pub(crate) fn pad(geometry: &Geometry, image: &[f32], padded: &mut [f32]) {
     let Geometry { channels, input: [height, width], .. } = *geometry;
     padded.fill(0.0);
-    each_row(geometry, |planes, row, start| {
+    for row in 0..height {
         transpose(
-            &image[planes.start * height * width + row * width..],
-            [planes.len(), width],
+            &image[row * width..],
+            [channels, width],
             height * width,
-            &mut padded[start + planes.start..],
+            &mut padded[inside(geometry, row)..],
             channels,
         );
-    });
+    }
 }
 
 /// Writes the inside of a padded image as planes, and adds a bias to each channel.
 pub(crate) fn unpad(geometry: &Geometry, padded: &[f32], bias: Option<&[f32]>, image: &mut [f32]) {
     let Geometry { channels, input: [height, width], .. } = *geometry;
-    each_row(geometry, |planes, row, start| {
+    for row in 0..height {
         transpose(
-            &padded[start + planes.start..],
-            [width, planes.len()],
+            &padded[inside(geometry, row)..],
+            [width, channels],
             channels,
-            &mut image[planes.start * height * width + row * width..],
+            &mut image[row * width..],
             height * width,
         );
-    });
+    }
     add_bias(image, bias, height * width);
 }
 
-/// Calls a function with some channels, a row of the image, and where its first pixel lies in the
-/// padded image.
-///
-/// Few channels at a time, so that their planes are read from one end to the other.
-fn each_row(geometry: &Geometry, mut visit: impl FnMut(Range<usize>, usize, usize)) {
-    let Geometry { channels, input: [height, _], padding: [top, left], .. } = *geometry;
+/// Where a row of the image begins in the padded image.
+fn inside(geometry: &Geometry, row: usize) -> usize {
+    let Geometry { channels, padding: [top, left], .. } = *geometry;
     let [_, padded_width] = geometry.padded();
-    for start in (0..channels).step_by(BLOCK) {
-        let planes = start..(start + BLOCK).min(channels);
-        for row in 0..height {
-            visit(planes.clone(), row, ((top + row) * padded_width + left) * channels);
-        }
-    }
+    ((top + row) * padded_width + left) * channels
 }
 
 /// Side of the blocks that are transposed at a time.
