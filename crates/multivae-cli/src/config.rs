@@ -16,8 +16,6 @@ pub(crate) const VERSION: i64 = 1;
 const DEFAULT_MODEL: &str = "mopoe";
 /// The epochs of `multivae train` without arguments: some minutes on two cores.
 const DEFAULT_EPOCHS: usize = 15;
-/// The rows of a batch of `multivae train` without arguments.
-const DEFAULT_BATCH_SIZE: usize = 128;
 /// Keys that tell which variant of a setting a table is.
 const TAGS: [&str; 2] = ["name", "kind"];
 
@@ -69,11 +67,7 @@ impl RunConfig {
                 known.join(", ")
             )));
         };
-        let train = TrainConfig {
-            epochs: DEFAULT_EPOCHS,
-            batch_size: DEFAULT_BATCH_SIZE,
-            ..TrainConfig::default()
-        };
+        let train = TrainConfig { epochs: DEFAULT_EPOCHS, ..TrainConfig::default() };
         Ok(Self {
             version: VERSION,
             standardisation: None,

@@ -40,8 +40,6 @@ use crate::{
     terminal::{self, complain, say},
 };
 
-/// Folder of the checkpoints in a run's folder.
-const CHECKPOINTS: &str = "checkpoints";
 /// Folder of the pictures in a run's folder.
 const PICTURES: &str = "pictures";
 
@@ -98,7 +96,7 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
         return Err(run::changed(&stored));
     }
     // Before anything is changed; the trainer would find it later.
-    Checkpoint::newest(&folder.join(CHECKPOINTS)).map_err(run::damaged)?;
+    Checkpoint::newest(folder).map_err(run::damaged)?;
     if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;

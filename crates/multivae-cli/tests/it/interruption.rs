@@ -33,7 +33,7 @@ fn weights(place: &Place) -> Vec<f32> {
     let table: toml::Table = toml::from_str(&text).expect("TOML");
     let config: ModelConfig = table["model"].clone().try_into().expect("a model");
     let model = config.init(&Networks::default(), &Device::flex()).expect("valid");
-    let newest = Checkpoint::newest(&place.path("run/checkpoints")).expect("intact");
+    let newest = Checkpoint::newest(&place.path("run")).expect("intact");
     let model = newest.expect("there is one").model(model).expect("the same model");
     let mut values = Values::default();
     model.visit(&mut values);
