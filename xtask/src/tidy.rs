@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
     &["multivae"],
     &["multivae-cli", "multivae-benches", "xtask"],
 ];
-/// Kernels for single backends; the facade chooses among them as it chooses backends.
+/// Holds what is written for one backend, behind a feature that the facade turns on.
 const KERNELS: &str = "multivae-kernels";
 /// The layer from which on crates may name a backend.
 const FACADE: usize = 3;
@@ -141,7 +141,7 @@ fn graph(crates: &[Crate]) -> String {
 fn layering(crates: &[Crate]) -> Vec<String> {
     let mut complaints = Vec::new();
     for user in crates {
-        // The test kit stands where layer 2 does: it uses the lowest layer alone.
+        // The test kit stands where layer 2 does.
         let own = if user.name == TEST_KIT { Some(2) } else { layer(&user.name) };
         let Some(own) = own else {
             complaints.push(format!("crate `{}` is in no layer", user.name));
@@ -170,7 +170,8 @@ fn layering(crates: &[Crate]) -> Vec<String> {
 /// Below the facade no crate chooses a backend, except for its tests.
 fn backends(crates: &[Crate]) -> Vec<String> {
     let mut complaints = Vec::new();
-    for lower in crates.iter().filter(|c| layer(&c.name).is_none_or(|layer| layer < FACADE)) {
+    let lower = |c: &&Crate| layer(&c.name).is_none_or(|layer| layer < FACADE);
+    for lower in crates.iter().filter(lower) {
         let chosen = lower
             .dependencies
             .iter()

@@ -13,8 +13,12 @@ use burn::{
         pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig},
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
-    tensor::{Bool, Device, Int, Tensor, activation},
+    tensor::{
+        Bool, Device, Int, Tensor, activation,
+        ops::{ConvOptions, ConvTransposeOptions},
+    },
 };
+use multivae_kernels as kernels;
 use serde::{Deserialize, Serialize};
 
 use super::sequential::{Fault, Sequential, infer};
@@ -819,11 +823,11 @@ impl Layer {
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
             Self::Linear(layer) => layer.forward(x),
-            Self::Conv2d(layer) => layer.forward(image(x)).flatten(1, 3),
+            Self::Conv2d(layer) => conv2d(layer, image(x)).flatten(1, 3),
             Self::ConvTranspose2d(layer) if input.len() == 1 => {
-                layer.forward(x.reshape([rows, input[0], 1, 1])).flatten(1, 3)
+                conv_transpose2d(layer, x.reshape([rows, input[0], 1, 1])).flatten(1, 3)
             }
-            Self::ConvTranspose2d(layer) => layer.forward(image(x)).flatten(1, 3),
+            Self::ConvTranspose2d(layer) => conv_transpose2d(layer, image(x)).flatten(1, 3),
             Self::BatchNorm(layer) if input.len() == 3 => layer.forward(image(x)).flatten(1, 3),
             Self::BatchNorm(layer) => layer.forward(x),
             Self::LayerNorm(layer) if input.len() == 2 => layer.forward(sequence(x)).flatten(1, 2),
@@ -840,6 +844,38 @@ impl Layer {
         };
         Flow { x, mask }
     }
+}
+
+/// What the module computes, by the fast kernels where there are some.
+fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+    let padding = match layer.padding {
+        PaddingConfig2d::Explicit(top, left, bottom, right) => [(top, bottom), (left, right)],
+        PaddingConfig2d::Valid => [(0, 0); 2],
+        // It depends on the image; no layer is built with it.
+        PaddingConfig2d::Same => return layer.forward(x),
+    };
+    kernels::conv2d(
+        x,
+        layer.weight.val(),
+        layer.bias.as_ref().map(Param::val),
+        ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups),
+    )
+}
+
+/// What the module computes, by the fast kernels where there are some.
+fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
+    kernels::conv_transpose2d(
+        x,
+        layer.weight.val(),
+        layer.bias.as_ref().map(Param::val),
+        ConvTransposeOptions::new(
+            layer.stride,
+            layer.padding,
+            layer.padding_out,
+            layer.dilation,
+            layer.groups,
+        ),
+    )
 }
 
 /// The transformer layers under a padding mask `[rows, length]`, with zeros where it is 0.

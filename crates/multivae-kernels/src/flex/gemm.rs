@@ -1,0 +1,137 @@
+//! Matrix products on slices.
+
+use gemm::Parallelism;
+
+/// A matrix in a slice: element `[row, column]` lies at `row * strides[0] + column * strides[1]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Matrix<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) strides: [usize; 2],
+}
+
+/// Whether a product replaces what is there or is added to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Into {
+    Replace,
+    Add,
+}
+
+/// Writes the product of `left` `[rows, depth]` and `right` `[depth, columns]` into `product`
+/// `[rows, columns]`, which lies row after row without gaps.
+///
+/// Runs on the calling thread. The instructions (AVX-512, AVX2 with FMA, NEON, ..) are chosen at
+/// run time.
+///
+/// # Panics
+///
+/// If a matrix does not fit into its slice.
+#[allow(unsafe_code)]
+pub(crate) fn multiply(
+    [rows, depth, columns]: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    product: &mut [f32],
+    into: Into,
+) {
+    assert!(extent([rows, depth], left.strides) <= left.values.len(), "the left factor fits");
+    assert!(extent([depth, columns], right.strides) <= right.values.len(), "the right factor fits");
+    assert!(extent([rows, columns], [columns, 1]) <= product.len(), "the product fits");
+    let stride = |stride: usize| isize::try_from(stride).expect("no slice is that long");
+    // SAFETY: each of the three matrices lies inside its slice, as asserted above (`extent` is
+    // one more than the largest offset that the strides reach); all strides are nonnegative;
+    // `product` is borrowed mutably, so that it overlaps neither factor.
+    unsafe {
+        // Rows and columns are exchanged: `gemm` prefers products that lie column after column.
+        gemm::gemm(
+            columns,
+            rows,
+            depth,
+            product.as_mut_ptr(),
+            stride(columns),
+            1,
+            into == Into::Add,
+            right.values.as_ptr(),
+            stride(right.strides[0]),
+            stride(right.strides[1]),
+            left.values.as_ptr(),
+            stride(left.strides[0]),
+            stride(left.strides[1]),
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+/// Number of elements from the first to the last one of a matrix.
+fn extent(shape: [usize; 2], strides: [usize; 2]) -> usize {
+    if shape.contains(&0) {
+        return 0;
+    }
+    let offset = |axis: usize| {
+        (shape[axis] - 1).checked_mul(strides[axis]).expect("an offset of a slice in memory")
+    };
+    offset(0).checked_add(offset(1)).and_then(|last| last.checked_add(1)).expect("as above")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|i| ((i * 37 + 11) % 19) as f32 - 9.0).collect()
+    }
+
+    #[test]
+    fn products_are_those_of_the_definition_for_all_strides() {
+        for [rows, depth, columns] in [[1, 1, 1], [2, 3, 5], [17, 33, 9], [40, 5, 3], [3, 70, 31]] {
+            let (left, right) = (values(rows * depth), values(depth * columns));
+            for left_strides in [[depth, 1], [1, rows]] {
+                for right_strides in [[columns, 1], [1, depth]] {
+                    let mut product = vec![2.0; rows * columns];
+                    let shape = [rows, depth, columns];
+                    let factors = (
+                        Matrix { values: &left, strides: left_strides },
+                        Matrix { values: &right, strides: right_strides },
+                    );
+                    for (into, start) in [(Into::Add, 2.0), (Into::Replace, 0.0)] {
+                        multiply(shape, factors.0, factors.1, &mut product, into);
+                        for row in 0..rows {
+                            for column in 0..columns {
+                                // Small whole numbers: exact.
+                                let expected: f32 = (0..depth)
+                                    .map(|k| {
+                                        left[row * left_strides[0] + k * left_strides[1]]
+                                            * right
+                                                [k * right_strides[0] + column * right_strides[1]]
+                                    })
+                                    .sum();
+                                assert_eq!(product[row * columns + column], start + expected);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "the left factor fits")]
+    fn factors_beyond_their_slice_are_refused() {
+        let (left, right) = (values(5), values(6));
+        let left = Matrix { values: &left, strides: [3, 1] };
+        let right = Matrix { values: &right, strides: [2, 1] };
+        multiply([2, 3, 2], left, right, &mut [0.0; 4], Into::Replace);
+    }
+
+    #[test]
+    #[should_panic(expected = "the product fits")]
+    fn products_beyond_their_slice_are_refused() {
+        let values = values(6);
+        let factor = Matrix { values: &values, strides: [1, 1] };
+        multiply([2, 3, 2], factor, factor, &mut [0.0; 3], Into::Replace);
+    }
+}
