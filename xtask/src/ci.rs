@@ -42,6 +42,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
             .current_dir(root)
             .status()
             .context("cargo does not start")?;
+        println!("-- {}: {:.1} s", step.name, start.elapsed().as_secs_f64());
         times.push((step.name, start.elapsed(), status.success()));
         if !status.success() {
             code = ExitCode::FAILURE;

@@ -45,9 +45,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
                 let values = vec![0.0; samples * rows * features];
                 spaces.push(Space { name, features, values });
             }
-            let Array::Floats(_, values) = Array::of(values, Vec::new())? else {
-                unreachable!("a tensor of numbers is an array of numbers");
-            };
+            let values = npz::values(values)?;
             for (sample, part) in values.chunks(size * features).enumerate() {
                 let from = (sample * rows + start) * features;
                 spaces[i].values[from..from + part.len()].copy_from_slice(part);

@@ -28,13 +28,16 @@ pub(crate) enum Array {
 impl Array {
     /// The values of a tensor, reshaped.
     pub(crate) fn of<const D: usize>(tensor: Tensor<D>, shape: Vec<usize>) -> Result<Self> {
-        let values: Vec<f32> = tensor
-            .try_into_data()
-            .map_err(|e| anyhow::anyhow!("values cannot be read from the device: {e}"))?
-            .iter::<f32>()
-            .collect();
-        Ok(Self::Floats(shape, values))
+        Ok(Self::Floats(shape, values(tensor)?))
     }
+}
+
+/// The values of a tensor, read from its device.
+pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let data = tensor
+        .try_into_data()
+        .map_err(|error| anyhow::anyhow!("values cannot be read from the device: {error}"))?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// Writes the arrays by name, the whole file or none of it.

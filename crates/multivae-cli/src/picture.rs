@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use image::{ImageFormat, Rgb, RgbImage};
 use multivae::core::modality::ModalitySpec;
 
-use crate::files;
+use crate::{files, npz};
 
 /// Columns of a grid; more images go on below.
 const COLUMNS: usize = 10;
@@ -38,10 +38,7 @@ impl Row {
         shown: impl Fn(usize) -> bool,
     ) -> Result<Self> {
         let shape = [spec.shape[0], spec.shape[1], spec.shape[2]];
-        let data = values
-            .try_into_data()
-            .map_err(|e| anyhow::anyhow!("pixels cannot be read from the device: {e}"))?;
-        let values: Vec<f32> = data.iter::<f32>().collect();
+        let values = npz::values(values)?;
         let cells = values.chunks(spec.features()).enumerate();
         let cells = cells.map(|(row, cell)| shown(row).then(|| cell.to_vec())).collect();
         Ok(Self { shape, cells })

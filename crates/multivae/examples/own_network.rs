@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example own_network
-//! elbo -212.3 nats
+//! elbo -230.3 nats
 //! ```
 
 use std::{error::Error, sync::Arc};
