@@ -13,7 +13,7 @@ use crate::parity::{Case, run};
 
 /// Files of the cases by case name.
 fn cases() -> BTreeMap<String, BTreeMap<String, Vec<u8>>> {
-    let bytes = include_bytes!("../parity/cases.tar.gz");
+    let bytes = include_bytes!("../parity/assets/cases.tar.gz");
     let mut archive = Archive::new(GzDecoder::new(Cursor::new(bytes)));
     let mut cases: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();
     for entry in archive.entries().expect("a tar archive") {
