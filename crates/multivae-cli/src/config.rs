@@ -15,7 +15,7 @@ pub(crate) const VERSION: i64 = 1;
 /// The model of `multivae train` without arguments.
 const DEFAULT_MODEL: &str = "mopoe";
 /// The epochs of `multivae train` without arguments: some minutes on two cores.
-const DEFAULT_EPOCHS: usize = 15;
+const DEFAULT_EPOCHS: usize = 30;
 /// Keys that tell which variant of a setting a table is.
 const TAGS: [&str; 2] = ["name", "kind"];
 
