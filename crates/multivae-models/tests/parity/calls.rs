@@ -364,9 +364,6 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     if kwargs.get("optimizer").and_then(Value::as_str) != Some("Adam") {
         return Err(Problem::Todo(format!("optimizer {:?}", kwargs.get("optimizer"))));
     }
-    if !recorded.case.description.tied_parameters.is_empty() {
-        return Err(Problem::Todo("optimiser steps of tied parameters".into()));
-    }
     let number =
         |value: Option<&Value>, default: f64| value.and_then(Value::as_f64).unwrap_or(default);
     let beta = |i: usize, default: f64| number(kwargs.get("betas").and_then(|b| b.get(i)), default);
@@ -386,10 +383,51 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         let draws = recorded.forward_draws(call, &batch, noise)?;
         let loss = recorded.loss(&model, &batch, draws)?.total * recorded.reduction(&batch);
         found.scalars.insert(format!("loss.{step}"), scalar(loss.clone()));
-        let gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+        tie(recorded, &model, &mut gradients);
         model = optimizer.step(number(kwargs.get("lr"), 1e-3), model, gradients);
     }
     Ok(found)
+}
+
+/// Gives every parameter of a tied group the sum of the group's gradients, so that parameters
+/// that start equal stay equal, as the one parameter of the reference.
+fn tie(recorded: &Recorded<'_>, model: &Model, gradients: &mut GradientsParams) {
+    struct Tie<'a, 'b> {
+        recorded: &'a Recorded<'b>,
+        gradients: &'a mut GradientsParams,
+        path: Vec<String>,
+        sums: BTreeMap<usize, Vec<f32>>,
+        adding: bool,
+    }
+    impl ModuleVisitor for Tie<'_, '_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let name = self.recorded.layout.name(&self.path.join(".")).name;
+            let groups = &self.recorded.case.description.tied_parameters;
+            let Some(group) = groups.iter().position(|group| group.contains(&name)) else { return };
+            if self.adding {
+                let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+                let gradient = values(gradient);
+                let sum = self.sums.entry(group).or_insert_with(|| vec![0.0; gradient.len()]);
+                sum.iter_mut().zip(gradient).for_each(|(sum, g)| *sum += g);
+            } else if let Some(sum) = self.sums.get(&group) {
+                let data = TensorData::new(sum.clone(), param.val().dims());
+                let device = self.recorded.device.clone().inner();
+                self.gradients.register::<D>(param.id, Tensor::from_data(data, &device));
+            }
+        }
+    }
+    let (path, sums) = (Vec::new(), BTreeMap::new());
+    let mut tie = Tie { recorded, gradients, path, sums, adding: true };
+    model.visit(&mut tie);
+    tie.adding = false;
+    model.visit(&mut tie);
 }
 
 /// Latent values as `encode` of the reference returns them.
