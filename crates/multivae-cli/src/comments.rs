@@ -9,7 +9,7 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model", "the model; `multivae models` lists them"),
     ("model.name", "which model"),
     ("model.latent", "features of the (shared or top) latent space, at least 1"),
-    ("model.levels", "levels of the hierarchy, at least 2"),
+    ("model.levels", "levels of the hierarchy, 1 to 16"),
     ("model.beta", "weight of the divergence from the prior, at least 0"),
     ("model.beta_private", "further weight of the divergences of private spaces, at least 0"),
     ("model.warmup", "epochs over which the weight of the divergence grows from 0; 0 for none"),
@@ -44,6 +44,12 @@ const MEANINGS: &[(&str, &str)] = &[
     ("output.picture_rows", "validation rows in a picture, at least 1"),
 ];
 
+/// Keys that are absent by default: the key they are printed behind, what they mean, an example.
+const ABSENT: &[(&str, &str, &str)] = &[
+    ("data.source", "modalities of `polydigits`, 2 to 5; 3 if absent", "modalities = 3"),
+    ("data.source", "use so many rows, drawn by `split.seed`; all if absent", "rows = 1000"),
+];
+
 /// The whole configuration as TOML that reads back, each key after what it means.
 pub(crate) fn commented(config: &RunConfig) -> Result<String> {
     let text = toml::to_string(config).context("the configuration is no TOML")?;
@@ -69,6 +75,9 @@ pub(crate) fn commented(config: &RunConfig) -> Result<String> {
             out += &format!("# {meaning}\n");
         }
         out += &format!("{line}\n");
+        for (_, meaning, example) in ABSENT.iter().filter(|(behind, ..)| *behind == key) {
+            out += &format!("# {meaning}\n# {example}\n");
+        }
     }
     Ok(out)
 }
@@ -105,6 +114,19 @@ mod tests {
             let text = commented(&config).expect("plain data");
             let read: RunConfig = toml::from_str(&text).unwrap_or_else(|e| panic!("{e}\n{text}"));
             assert_eq!(read, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_examples_of_absent_keys_read_back() {
+        for name in ModelConfig::NAMES {
+            let mut text = commented(&RunConfig::named(name).expect("listed")).expect("plain data");
+            for (.., example) in ABSENT {
+                assert!(text.contains(&format!("# {example}\n")), "{name}: `{example}`");
+                text = text.replace(&format!("# {example}\n"), &format!("{example}\n"));
+            }
+            let read: Result<RunConfig, _> = toml::from_str(&text);
+            assert!(read.is_ok(), "{name}: {read:?}");
         }
     }
 
