@@ -48,21 +48,20 @@ pub(crate) fn write(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
 fn write_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {
     let mut npz = NpzWriter::new(file);
     for (name, array) in arrays {
-        // `numpy.load` takes the name of an array from the file name before `.npy`.
-        let file_name = format!("{name}.npy");
+        // The writer adds the `.npy` that `numpy.load` takes off.
         let shown = || format!("array `{name}`");
         match array {
             Array::Floats(shape, values) => {
-                npz.add_array(file_name, &shaped(shape, values)?).with_context(shown)?;
+                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
             }
             Array::Integers(shape, values) => {
-                npz.add_array(file_name, &shaped(shape, values)?).with_context(shown)?;
+                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
             }
             Array::Flags(shape, values) => {
-                npz.add_array(file_name, &shaped(shape, values)?).with_context(shown)?;
+                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
             }
             Array::Text(values) => {
-                npz.add_array(file_name, &Text(values)).with_context(shown)?;
+                npz.add_array(name, &Text(values)).with_context(shown)?;
             }
         }
     }
@@ -125,10 +124,10 @@ mod tests {
         let mut file = Cursor::new(Vec::new());
         write_to(&mut file, &arrays).expect("memory");
         let mut npz = NpzReader::new(Cursor::new(file.into_inner())).expect("a zip file");
-        assert_eq!(npz.names().expect("names"), ["z.npy", "labels.npy", "observed.npy", "ids.npy"]);
-        let z: ArrayD<f32> = npz.by_name("z.npy").expect("an array");
+        assert_eq!(npz.names().expect("names"), ["z", "labels", "observed", "ids"]);
+        let z: ArrayD<f32> = npz.by_name("z").expect("an array");
         assert_eq!((z.shape(), z.as_slice()), (&[2, 1][..], Some(&[0.5, -1.0][..])));
-        let labels: ArrayD<i64> = npz.by_name("labels.npy").expect("an array");
+        let labels: ArrayD<i64> = npz.by_name("labels").expect("an array");
         assert_eq!(labels.as_slice(), Some(&[3, 4][..]));
     }
 
