@@ -339,18 +339,21 @@ pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Runs an ignored test in a process of its own; how it ended.
+/// Runs the test that calls it once more, in a process of its own; how that ended. There,
+/// [`own_dir`] is `dir`.
 pub(crate) fn in_own_process(test: &str, dir: &Path) -> std::process::ExitStatus {
     std::process::Command::new(std::env::current_exe().expect("known"))
-        .args([test, "--exact", "--ignored", "--nocapture"])
-        .env("MULTIVAE_TEST_DIR", dir)
+        .args([test, "--exact", "--nocapture"])
+        .env(OWN_DIR, dir)
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .status()
         .expect("starts")
 }
 
-/// The folder that such a test works in.
-pub(crate) fn own_dir() -> std::path::PathBuf {
-    std::env::var_os("MULTIVAE_TEST_DIR").expect("set by the test that starts this one").into()
+/// The folder of a test in a process of its own; `None` in the process of all tests.
+pub(crate) fn own_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os(OWN_DIR).map(Into::into)
 }
+
+const OWN_DIR: &str = "MULTIVAE_TEST_DIR";
