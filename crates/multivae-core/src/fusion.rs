@@ -177,13 +177,15 @@ pub fn mixture_weights(rows: &[Subset], subsets: &Subsets) -> Vec<Vec<f64>> {
     rows.iter().map(weights).collect()
 }
 
-/// Picks one component a row from a stack `[component, batch, latent]`.
-pub fn select_component(stack: &Normal<3>, component: &[usize]) -> Normal<2> {
-    let [n, batch, latent] = stack.mean.dims();
+/// Picks one component for each sample and row, `[samples, batch, latent]`, from a stack
+/// `[component, batch, latent]`; `component` is `[samples, batch]`.
+pub fn select_rows(stack: &Tensor<3>, component: &[usize], samples: usize) -> Tensor<3> {
+    let [n, batch, latent] = stack.dims();
     let rows: Vec<i64> =
-        component.iter().enumerate().map(|(b, c)| (c * batch + b) as i64).collect();
-    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [batch]), &stack.mean.device());
-    stack.clone().map(|x| x.reshape([n * batch, latent]).select(0, rows.clone()))
+        component.iter().enumerate().map(|(i, c)| (c * batch + i % batch) as i64).collect();
+    let rows = TensorData::new(rows, [samples * batch]);
+    let rows = Tensor::<1, Int>::from_data(rows, &stack.device());
+    stack.clone().reshape([n * batch, latent]).select(0, rows).reshape([samples, batch, latent])
 }
 
 /// The mean of the observed experts of each subset, in mean and in variance:
@@ -347,14 +349,11 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_picked_row_by_row() {
-        let device = Device::flex();
-        let stack = Normal::new(
-            Tensor::from_floats([[[1.0], [2.0]], [[3.0], [4.0]]], &device),
-            Tensor::zeros([2, 2, 1], &device),
-        );
-        let picked = select_component(&stack, &[1, 0]).mean;
-        check(picked.into_data().try_into_vec().expect("floats"), &[3.0, 2.0], 0.0);
+    fn a_component_is_picked_for_each_sample_and_row() {
+        let stack = Tensor::from_floats([[[1.0], [2.0]], [[3.0], [4.0]]], &Device::flex());
+        let picked = select_rows(&stack, &[1, 0, 0, 0], 2);
+        assert_eq!(picked.dims(), [2, 2, 1]);
+        check(values(picked), &[3.0, 2.0, 1.0, 2.0], 0.0);
     }
 
     #[test]

@@ -9,9 +9,10 @@
 //! | [`modality`] | what a modality is: name, shape, likelihood |
 //! | [`batch`] | values of several modalities, with a presence mask |
 //! | [`subset`] | sets of modalities, and all of them as one membership matrix |
-//! | [`distribution`] | normal, Laplace, Bernoulli, categorical; likelihoods of decoders |
+//! | [`distribution`] | normal, Laplace, Bernoulli, categorical; families of latents, likelihoods of decoders |
 //! | [`fusion`] | rules that join unimodal posteriors, over all subsets at once, under masks |
-//! | [`objective`] | reductions, schedules, rescaling, importance-sampled likelihoods |
+//! | [`mixture`] | mixtures over what a row observes, stratified sampling |
+//! | [`objective`] | reductions, schedules, rescaling, IWAE and DReG, importance-sampled likelihoods |
 //! | [`noise`] | randomness as an argument, the same on every backend |
 //! | [`nn`] | networks as data, presets, networks of the user |
 //! | [`module`] | the containers Burn lacks: modules by name, modules behind a trait |
@@ -43,6 +44,7 @@ pub mod dataset;
 pub mod distribution;
 pub mod error;
 pub mod fusion;
+pub mod mixture;
 pub mod modality;
 pub mod model;
 pub mod module;

@@ -2,14 +2,15 @@
 
 use burn::{
     module::{Module, ModuleDisplay},
+    optim::GradientsParams,
     tensor::{Device, Tensor},
 };
 
 use crate::{
-    batch::Batch,
+    batch::{Batch, Progress},
     modality::{ModalityName, ModalitySpec},
     noise::Noise,
-    objective::Estimate,
+    objective::{Estimate, importance_estimate},
     subset::Subset,
 };
 
@@ -18,8 +19,8 @@ use crate::{
 pub struct Loss {
     /// What is minimised, `[1]`: nats, averaged over the rows of the batch.
     pub total: Tensor<1>,
-    /// Parts of it by name, `[1]` each, in the same unit. Their names and number do not depend on
-    /// the batch: [`MultimodalVae::terms`].
+    /// Parts of it by name, `[1]` each, in the same unit. Their names and number depend on the
+    /// stage of the run only: [`MultimodalVae::terms`].
     pub terms: Vec<(String, Tensor<1>)>,
 }
 
@@ -32,9 +33,32 @@ pub struct Latent {
     /// What is private to a modality, `[samples, batch, features]`, in the model's order; empty
     /// for models without private spaces.
     pub private: Vec<(ModalityName, Tensor<3>)>,
+    /// Observed values that decoders read beside latent ones, `[samples, batch, features]`; empty
+    /// for all but conditional models. See [`MultimodalVae::conditions`].
+    pub conditions: Vec<(ModalityName, Tensor<3>)>,
 }
 
 impl Latent {
+    /// One shared space.
+    pub fn shared(z: Tensor<3>) -> Self {
+        Self::hierarchy(vec![z])
+    }
+
+    /// Several levels of a shared space.
+    pub fn hierarchy(levels: Vec<Tensor<3>>) -> Self {
+        Self { levels, private: Vec::new(), conditions: Vec::new() }
+    }
+
+    /// The same with private spaces.
+    pub fn with_private(self, private: Vec<(ModalityName, Tensor<3>)>) -> Self {
+        Self { private, ..self }
+    }
+
+    /// What is private to a modality.
+    pub fn private_of(&self, name: &ModalityName) -> Option<&Tensor<3>> {
+        self.private.iter().find(|(n, _)| n == name).map(|(_, z)| z)
+    }
+
     /// Every space with its name: `z`, or `z_1`, `z_2` and so on where there are several levels,
     /// then the private spaces as `z_NAME`.
     pub fn spaces(&self) -> Vec<(String, Tensor<3>)> {
@@ -87,10 +111,31 @@ impl Bound {
 /// A log-likelihood to be estimated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LikelihoodQuery {
-    /// The modalities that are conditioned on; `None` for the joint likelihood.
-    pub given: Option<Subset>,
     /// The modalities whose density is wanted. Where one is missing it is left out of its row.
     pub targets: Subset,
+    /// What is conditioned on.
+    pub given: Given,
+    /// How much work is done.
+    pub budget: Budget,
+}
+
+/// What a likelihood is conditioned on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Given {
+    /// Nothing: the joint likelihood `log p(x_T)`.
+    Nothing,
+    /// `log p(x_T | x_S) = log p(x_T, x_S) - log p(x_S)`, each estimated by importance sampling:
+    /// exact in the limit of many samples.
+    Values(Subset),
+    /// `log E[p(x_T | z)]` over the model's own `q(z | x_S)`, as MultiVae's `compute_cond_nll`: how
+    /// well the model generates the targets. It is the conditional likelihood only as far as
+    /// `q(z | x_S)` is the posterior.
+    Posterior(Subset),
+}
+
+/// How much work an estimate is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
     /// Importance samples a row.
     pub samples: usize,
     /// How many latent rows are decoded at once: memory against speed.
@@ -125,11 +170,19 @@ pub trait MultimodalVae: Module + ModuleDisplay + std::fmt::Display + Sync + 'st
     /// The modalities, in the order of a batch's values.
     fn modalities(&self) -> &[ModalitySpec];
 
-    /// Names of all terms of [`loss`](Self::loss), in its order.
-    fn terms(&self) -> Vec<String>;
+    /// Names of all terms of [`loss`](Self::loss), in its order, where the run stands so.
+    fn terms(&self, progress: Progress) -> Vec<String>;
 
     /// The objective.
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss;
+
+    /// The objective, and the gradients that learning follows: those of its total, unless the
+    /// model has an estimator of lower variance.
+    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+        let loss = self.loss(batch, noise);
+        let gradients = GradientsParams::from_grads(loss.total.clone().backward(), self);
+        (loss, gradients)
+    }
 
     /// Latent values from `q(z | x_S)`, and from the prior for private spaces of modalities that
     /// are not given.
@@ -142,12 +195,64 @@ pub trait MultimodalVae: Module + ModuleDisplay + std::fmt::Display + Sync + 'st
     /// `[samples, batch, features]` each; see [`crate::distribution::Likelihood::mean`].
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>>;
 
+    /// `log p(x_m | z)` of one modality, `[samples, batch]`: nats, summed over features, 0 where
+    /// the modality is missing. Not rescaled.
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2>;
+
     /// The evidence lower bound with `q(z | x_S)` as the posterior, on all observed modalities.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound;
 
-    /// An estimate of a log-likelihood for each row, by importance sampling.
-    fn log_likelihood(&self, batch: &Batch, query: &LikelihoodQuery, noise: &mut Noise)
-    -> Estimate;
+    /// An estimate of `log p(x_T)` for each row by importance sampling; 0 for rows that observe no
+    /// target.
+    fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate;
+
+    /// An estimate of a log-likelihood for each row.
+    fn log_likelihood(
+        &self,
+        batch: &Batch,
+        query: &LikelihoodQuery,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let LikelihoodQuery { targets, given, budget } = *query;
+        match given {
+            Given::Nothing => self.joint_likelihood(batch, targets, budget, noise),
+            Given::Values(given) => {
+                let both = self.joint_likelihood(batch, targets.union(given), budget, noise);
+                both.minus(self.joint_likelihood(batch, given, budget, noise))
+            }
+            Given::Posterior(given) => {
+                let (rows, device) = (batch.rows(), batch.device());
+                importance_estimate(rows, budget, &device, |samples| {
+                    let draws = Draws::Samples(samples.len());
+                    let latent = self.encode(batch, given, draws, noise);
+                    let log_probs = targets.iter().map(|m| self.log_prob(batch, &latent, m));
+                    log_probs.reduce(|sum, next| sum + next).expect("a subset is not empty")
+                })
+            }
+        }
+    }
+
+    /// The modalities that the model takes as given and does not generate: encoding needs them,
+    /// and they are no targets. `None` for all but conditional models.
+    fn conditions(&self) -> Option<Subset> {
+        None
+    }
+
+    /// The modalities that the model generates: all but its [`conditions`](Self::conditions).
+    fn generated(&self) -> Subset {
+        let all = Subset::full(self.modalities().len());
+        match self.conditions() {
+            Some(given) => Subset::new(all.iter().filter(|&m| !given.contains(m)))
+                .expect("a model generates something"),
+            None => all,
+        }
+    }
 
     /// Whether the objective is defined for complete rows only.
     fn needs_complete_rows(&self) -> bool {

@@ -21,6 +21,8 @@ pub enum Draw {
     Normal(Vec<usize>, Vec<f32>),
     /// Uniform values in `[0, 1)` of a shape.
     Uniform(Vec<usize>, Vec<f32>),
+    /// Laplace values of location 0 and scale 1 of a shape.
+    Laplace(Vec<usize>, Vec<f32>),
     /// Chosen numbers.
     Choice(Vec<usize>),
 }
@@ -43,12 +45,17 @@ enum Source {
 impl Noise {
     /// The noise of a batch, from its key.
     pub fn of(batch: &Batch) -> Self {
-        Self(Source::Keyed { key: batch.key, draws: 0 })
+        Self::keyed(batch.key)
+    }
+
+    /// The noise of a key.
+    pub fn keyed(key: NoiseKey) -> Self {
+        Self(Source::Keyed { key, draws: 0 })
     }
 
     /// A source outside of any run.
     pub fn seeded(seed: u64) -> Self {
-        Self(Source::Keyed { key: NoiseKey { seed, epoch: 0, step: 0, first_row: 0 }, draws: 0 })
+        Self::keyed(NoiseKey { seed, epoch: 0, step: 0, first_row: 0 })
     }
 
     /// Gives the recorded draws in their order.
@@ -114,30 +121,55 @@ impl Noise {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    /// One number a row, drawn from the row's weights, which need not add up to one.
+    /// Laplace values of location 0 and scale 1, of `shape`, whose axis `row_axis` is the batch.
+    pub fn laplace<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        row_axis: usize,
+        device: &Device,
+    ) -> Tensor<D> {
+        let values = match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                by_row(*key, *draws, &shape, row_axis, |rng| {
+                    standard_laplace(2.0 * rng.random::<f64>() - 1.0)
+                })
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Laplace(found, values)) if found == shape => values,
+                other => mismatch("Laplace values", &shape, other.as_ref()),
+            },
+            Source::Zero => vec![0.0; shape.iter().product()],
+        };
+        Tensor::from_data(TensorData::new(values, shape), device)
+    }
+
+    /// So many numbers a row, `[samples, batch]`, drawn from the row's weights, which need not add
+    /// up to one.
     ///
     /// # Panics
     ///
     /// If a row has no positive weight.
-    pub fn categorical(&mut self, weights: &[Vec<f64>]) -> Vec<usize> {
+    pub fn categorical(&mut self, weights: &[Vec<f64>], samples: usize) -> Vec<usize> {
         match &mut self.0 {
             Source::Keyed { key, draws } => {
                 *draws += 1;
-                let draw = *draws;
-                weights
-                    .iter()
-                    .enumerate()
-                    .map(|(row, w)| {
-                        let mut rng = stream(*key, draw, row);
-                        pick(w, rng.random::<f64>())
-                    })
-                    .collect()
+                let mut rngs: Vec<_> =
+                    (0..weights.len()).map(|row| stream(*key, *draws, row)).collect();
+                let mut sample = || {
+                    let rows = weights.iter().zip(&mut rngs);
+                    rows.map(|(w, rng)| pick(w, rng.random::<f64>())).collect::<Vec<_>>()
+                };
+                (0..samples).flat_map(|_| sample()).collect()
             }
             Source::Recorded(draws) => match draws.pop_front() {
-                Some(Draw::Choice(found)) if found.len() == weights.len() => found,
-                other => mismatch("choices", &[weights.len()], other.as_ref()),
+                Some(Draw::Choice(found)) if found.len() == samples * weights.len() => found,
+                other => mismatch("choices", &[samples, weights.len()], other.as_ref()),
             },
-            Source::Zero => weights.iter().map(|w| pick(w, 0.0)).collect(),
+            Source::Zero => {
+                let row: Vec<usize> = weights.iter().map(|w| pick(w, 0.0)).collect();
+                row.repeat(samples)
+            }
         }
     }
 
@@ -175,9 +207,17 @@ fn mismatch(wanted: &str, shape: &[usize], found: Option<&Draw>) -> ! {
         None => "nothing".to_owned(),
         Some(Draw::Normal(shape, _)) => format!("normal values {shape:?}"),
         Some(Draw::Uniform(shape, _)) => format!("uniform values {shape:?}"),
+        Some(Draw::Laplace(shape, _)) => format!("Laplace values {shape:?}"),
         Some(Draw::Choice(values)) => format!("{} choices", values.len()),
     };
     panic!("the recorded noise holds {found} where {wanted} {shape:?} are asked for")
+}
+
+/// The standard Laplace value at `u` in `[-1, 1)`: `-sign(u) ln(1 - |u|)`.
+pub fn standard_laplace(u: f64) -> f32 {
+    // The end of the interval is as far out as the value next to it.
+    let tail = (1.0 - u.abs()).max(f64::EPSILON);
+    (-u.signum() * tail.ln()) as f32
 }
 
 /// The place of a uniform value among weights.
@@ -288,10 +328,34 @@ mod tests {
     #[test]
     fn categorical_draws_follow_the_weights_and_never_take_weight_zero() {
         let weights = vec![vec![1.0, 0.0, 3.0]; 4000];
-        let drawn = Noise::seeded(1).categorical(&weights);
+        let drawn = Noise::seeded(1).categorical(&weights, 1);
         let last = drawn.iter().filter(|&&i| i == 2).count() as f64 / 4000.0;
         assert!(drawn.iter().all(|&i| i != 1));
         assert!((last - 0.75).abs() < 5.0 * (0.75_f64 * 0.25 / 4000.0).sqrt(), "{last}");
+    }
+
+    #[test]
+    fn laplace_values_have_mean_zero_and_variance_two() {
+        let mut noise = Noise::keyed(KEY);
+        let values = noise.laplace([1000, 100], 0, &Device::flex());
+        let n = 1e5_f64;
+        let mean = f64::from(values.clone().mean().into_scalar::<f32>());
+        let variance = f64::from(values.square().mean().into_scalar::<f32>());
+        assert!(mean.abs() < 5.0 * (2.0 / n).sqrt(), "{mean}");
+        // The fourth moment is 24.
+        assert!((variance - 2.0).abs() < 5.0 * (20.0 / n).sqrt(), "{variance}");
+        assert!(standard_laplace(-1.0).is_finite());
+    }
+
+    #[test]
+    fn samples_of_a_row_differ_and_do_not_depend_on_the_other_rows() {
+        let draw = |rows: usize| Noise::seeded(4).categorical(&vec![vec![1.0; 9]; rows], 50);
+        let (two, three) = (draw(2), draw(3));
+        let first = |all: &[usize], rows: usize| {
+            all.chunks(rows).map(|sample| sample[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(first(&two, 2), first(&three, 3));
+        assert!((0..9).all(|i| first(&two, 2).contains(&i)));
     }
 
     #[test]

@@ -1,9 +1,16 @@
 //! Pieces of objectives: reductions, schedules, rescaling, importance-sampled likelihoods.
 
-use burn::tensor::{Device, Tensor};
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    optim::GradientsParams,
+    tensor::{Device, Tensor, activation},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, batch::Progress, distribution::Normal, modality::ModalitySpec};
+use crate::{
+    Error, Result, batch::Progress, distribution::Normal, mixture::log_sum_exp,
+    modality::ModalitySpec, model::Budget,
+};
 
 /// How the log-likelihoods of modalities of different size are weighed against each other.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -88,6 +95,17 @@ pub struct Estimate {
     pub standard_error: Tensor<1>,
 }
 
+impl Estimate {
+    /// The difference from an estimate that was made independently: that of a ratio.
+    pub fn minus(self, other: Self) -> Self {
+        let squares = self.standard_error.square() + other.standard_error.square();
+        Self {
+            log_likelihood: self.log_likelihood - other.log_likelihood,
+            standard_error: squares.sqrt(),
+        }
+    }
+}
+
 /// A log-mean-exp of weights that come in chunks, in memory that does not grow.
 #[derive(Clone, Debug)]
 pub struct LogMeanExp {
@@ -135,12 +153,11 @@ impl LogMeanExp {
     }
 }
 
-/// Estimates `log E_q[exp(weight)]` a row with `samples` samples, in chunks whose latent rows do
-/// not exceed `max_rows`; `weights` gives the log-weights `[n, batch]` of the samples `start..start + n`.
+/// Estimates `log E_q[exp(weight)]` a row, in chunks whose latent rows do not exceed
+/// `budget.max_rows`; `weights` gives the log-weights `[n, batch]` of a range of `n` samples.
 pub fn importance_estimate(
     rows: usize,
-    samples: usize,
-    max_rows: usize,
+    Budget { samples, max_rows }: Budget,
     device: &Device,
     mut weights: impl FnMut(std::ops::Range<usize>) -> Tensor<2>,
 ) -> Estimate {
@@ -153,6 +170,78 @@ pub fn importance_estimate(
         start = end;
     }
     sum.estimate()
+}
+
+/// The importance-weighted bound over several sources of samples, negated: `[1]`.
+///
+/// From log-weights `[source, samples, batch]` and which sources a row has, `[source, batch]`:
+/// `-mean_b 1/n_b Σ_r [ln 1/K Σ_k exp(w_rkb)]` over the `n_b` sources of a row.
+///
+/// Source: Burda et al. 2016; Shi et al. 2019, the looser of their two bounds.
+pub fn iwae(log_weights: Tensor<3>, sources: &Tensor<2>) -> Tensor<1> {
+    let [_, samples, _] = log_weights.dims();
+    let bounds = log_sum_exp(log_weights, 1).squeeze_dim::<2>(1) - (samples as f64).ln();
+    mean_over_sources(bounds, sources).neg()
+}
+
+/// The mean over rows of the mean over a row's sources, `[1]`, of `[source, batch]`.
+fn mean_over_sources(values: Tensor<2>, sources: &Tensor<2>) -> Tensor<1> {
+    let count = sources.clone().sum_dim(0).clamp_min(1.0);
+    ((values * sources.clone()).sum_dim(0) / count).mean()
+}
+
+/// Gradients of [`iwae`] with the doubly reparameterised estimator.
+///
+/// `samples` are reparameterised, `[source, samples, batch, features]` each; `log_weights` gives
+/// `[source, samples, batch]` for values that it must use in their place, and must not let
+/// gradients reach the parameters of posterior densities. With normalised weights `w`, decoders and
+/// priors learn from `Σ_k w_k ∂ log_weight_k`, encoders from `Σ_k w_k² ∂ log_weight_k / ∂z_k ∂z_k`.
+///
+/// Two backward passes and no second forward pass: one to `∂ log_weight / ∂z`, one from there.
+///
+/// Source: Tucker et al. 2019, "Doubly reparameterized gradient estimators"; Shi et al. 2019.
+pub fn dreg<M: Module>(
+    model: &M,
+    samples: Vec<Tensor<4>>,
+    sources: &Tensor<2>,
+    log_weights: impl FnOnce(&[Tensor<4>]) -> Tensor<3>,
+) -> GradientsParams {
+    let leaves: Vec<Tensor<4>> =
+        samples.iter().map(|z| z.clone().detach().require_grad()).collect();
+    let log_weights = log_weights(&leaves);
+    let weights = activation::softmax(log_weights.clone().detach(), 1);
+    let sum = (log_weights * weights.clone()).sum_dim(1).squeeze_dim::<2>(1);
+    let first = mean_over_sources(sum, sources).neg().backward();
+    let weights = weights.unsqueeze_dim::<4>(3);
+    let surrogate = samples
+        .into_iter()
+        .zip(&leaves)
+        .filter_map(|(z, leaf)| {
+            let gradient = Tensor::from_inner(leaf.grad(&first)?);
+            Some((z * (gradient * weights.clone())).sum())
+        })
+        .reduce(|sum, next| sum + next);
+    let mut gradients = GradientsParams::from_grads(first, model);
+    if let Some(surrogate) = surrogate {
+        add(model, &mut gradients, GradientsParams::from_grads(surrogate.backward(), model));
+    }
+    gradients
+}
+
+/// Adds gradients of a model to others of the same.
+fn add<M: Module>(model: &M, to: &mut GradientsParams, from: GradientsParams) {
+    struct Add<'a>(&'a mut GradientsParams, GradientsParams);
+    impl ModuleVisitor for Add<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let Some(gradient) = self.1.remove::<D>(param.id) else { return };
+            let gradient = match self.0.remove::<D>(param.id) {
+                Some(other) => gradient + other,
+                None => gradient,
+            };
+            self.0.register(param.id, gradient);
+        }
+    }
+    model.visit(&mut Add(to, from));
 }
 
 /// `log p(z) - log q(z)` of standard-normal prior and normal posterior, for samples

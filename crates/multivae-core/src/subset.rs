@@ -83,6 +83,17 @@ impl Subset {
         self.0.count_ones() as usize
     }
 
+    /// What this set or the other holds.
+    #[must_use]
+    pub fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// What both sets hold, if anything.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        (self.0 & other.0 != 0).then_some(Self(self.0 & other.0))
+    }
+
     /// Its modalities, ascending.
     pub fn iter(self) -> impl Iterator<Item = usize> {
         (0..64).filter(move |&m| self.contains(m))

@@ -43,11 +43,11 @@ use burn::{
 };
 use multivae_core::{
     Error, Result,
-    batch::{Batch, Values},
+    batch::{Batch, Progress, Values},
     distribution::Normal,
     fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
     modality::ModalitySpec,
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
     nn::{Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, PosteriorConfig},
     noise::Noise,
     objective::{Estimate, Rescale, importance_estimate},
@@ -383,10 +383,9 @@ impl MultimodalVae for Mhvae {
         &self.modalities
     }
 
-    fn terms(&self) -> Vec<String> {
-        let reconstructions = self.modalities.iter().map(|s| format!("reconstruction/{}", s.name));
+    fn terms(&self, _: Progress) -> Vec<String> {
         let levels = (1..=self.config.levels).map(|i| format!("kl_{i}"));
-        reconstructions.chain(levels).collect()
+        parts::reconstruction_terms(&self.modalities).into_iter().chain(levels).collect()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
@@ -397,8 +396,8 @@ impl MultimodalVae for Mhvae {
         let divergences: Vec<Tensor<1>> = bounds.kl.into_iter().map(Tensor::mean).collect();
         let total = Tensor::cat(likelihoods.clone(), 0).sum()
             + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
-        let terms = likelihoods.into_iter().chain(divergences);
-        Loss { total, terms: self.terms().into_iter().zip(terms).collect() }
+        let terms = likelihoods.into_iter().chain(divergences).collect();
+        parts::loss(total, self.terms(batch.progress), terms)
     }
 
     /// With [`Draws::Mean`], the mean of each level given the mean of the one above.
@@ -408,14 +407,14 @@ impl MultimodalVae for Mhvae {
             Draws::Mean => self.sample(&pass, 1, &mut Noise::zero()),
             Draws::Samples(n) => self.sample(&pass, n, noise),
         };
-        Latent { levels: levels.into_iter().map(|level| level.z).collect(), private: Vec::new() }
+        Latent::hierarchy(levels.into_iter().map(|level| level.z).collect())
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.hierarchy.shapes()[self.config.levels - 1].iter().product();
         let standard = Normal::standard_like(&Tensor::zeros([1, rows, latent], device));
         let levels = self.top_down(standard, None, noise);
-        Latent { levels: levels.into_iter().map(|level| level.z).collect(), private: Vec::new() }
+        Latent::hierarchy(levels.into_iter().map(|level| level.z).collect())
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
@@ -423,6 +422,11 @@ impl MultimodalVae for Mhvae {
             .iter()
             .map(|m| self.hierarchy.decoders.at(m).decode(latent.levels[0].clone()))
             .collect()
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let z = latent.levels[0].clone();
+        parts::log_likelihood(&self.hierarchy.decoders, batch, modality, z)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
@@ -435,28 +439,23 @@ impl MultimodalVae for Mhvae {
             .enumerate()
             .map(|(i, level)| (format!("kl_{}", i + 1), level.kl().squeeze_dim(0)))
             .collect();
-        Bound { log_likelihood: Tensor::cat(likelihoods, 0).transpose(), divergences }
+        parts::bound(likelihoods, divergences)
     }
 
-    fn log_likelihood(
+    fn joint_likelihood(
         &self,
         batch: &Batch,
-        query: &LikelihoodQuery,
+        targets: Subset,
+        budget: Budget,
         noise: &mut Noise,
     ) -> Estimate {
-        let pass = self.bottom_up(batch, query.given.unwrap_or(query.targets));
-        let (rows, device) = (batch.rows(), batch.device());
-        importance_estimate(rows, query.samples, query.max_rows, &device, |samples| {
+        let pass = self.bottom_up(batch, targets);
+        importance_estimate(batch.rows(), budget, &batch.device(), |samples| {
             let levels = self.sample(&pass, samples.len(), noise);
-            let ratio = if query.given.is_none() {
-                levels.iter().map(Level::log_ratio).reduce(|sum, ratio| sum + ratio)
-            } else {
-                None
-            };
-            let weights = ratio.unwrap_or_else(|| Tensor::zeros([samples.len(), rows], &device));
-            query.targets.iter().fold(weights, |weights, m| {
-                weights
-                    + parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
+            let ratio = levels.iter().map(Level::log_ratio).reduce(|sum, ratio| sum + ratio);
+            let decoders = &self.hierarchy.decoders;
+            targets.iter().fold(ratio.expect("there is a level"), |weights, m| {
+                weights + parts::log_likelihood(decoders, batch, m, levels[0].z.clone())
             })
         })
     }

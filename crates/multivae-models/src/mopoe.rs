@@ -23,8 +23,9 @@
 //! each row draws its component, whatever the batch. Its prior samples lack the private codes and
 //! cannot be decoded; here they have them. It encodes what stands in missing entries when asked
 //! for incomplete rows; here they are left out. Its joint likelihood draws from one component and
-//! weighs with another density; here proposal and density are the product of the observed
-//! modalities, as in its `compute_joint_nll_paper`.
+//! weighs with another density; here samples are stratified over all components and weighed with
+//! the density they were drawn from. Its `compute_joint_nll_paper` is
+//! [`Mopoe::likelihood_by_product`].
 //!
 //! **Incomplete data.** Yes.
 //!
@@ -38,15 +39,16 @@ use burn::{
 };
 use multivae_core::{
     Error, Result,
-    batch::Batch,
+    batch::{Batch, Progress},
     distribution::Normal,
-    fusion::{PriorExpert, Product, mixture_weights, select_component},
+    fusion::{PriorExpert, Product, mixture_weights, select_rows},
+    mixture::Mixture,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Estimate, Rescale, importance_estimate},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -125,7 +127,7 @@ impl MopoeConfig {
         self.modalities = parts::complete(&self.modalities, specs)?;
         self.check()?;
         self.components(specs)?;
-        self.private_sizes(specs)?;
+        parts::private_sizes(&self.private, specs)?;
         Ok(self)
     }
 
@@ -155,14 +157,6 @@ impl MopoeConfig {
         Ok(Subsets::all(specs.len()))
     }
 
-    /// Features of the private space of each modality.
-    fn private_sizes(&self, specs: &[ModalitySpec]) -> Result<Vec<usize>> {
-        for name in self.private.keys() {
-            Subset::named(specs, [name.as_str()])?;
-        }
-        Ok(specs.iter().map(|s| self.private.get(&s.name).copied().unwrap_or(0)).collect())
-    }
-
     /// Builds the model; `networks` holds those that the configuration calls custom.
     ///
     /// # Errors
@@ -172,7 +166,7 @@ impl MopoeConfig {
         let modalities = parts::specs(&self.modalities)?;
         self.check()?;
         let subsets = self.components(&modalities)?;
-        let private = self.private_sizes(&modalities)?;
+        let private = parts::private_sizes(&self.private, &modalities)?;
         let (encoders, decoders) =
             parts::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
@@ -193,11 +187,7 @@ impl Mopoe {
     /// The posterior of the shared space and the sources of the private codes, given a subset.
     fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
         let unimodal = parts::encode(&self.encoders, batch, given);
-        let rule = if given == Subset::full(self.modalities.len()) {
-            Product::prior_on_full_set()
-        } else {
-            Product { prior: PriorExpert::Never, ..Product::prior_on_full_set() }
-        };
+        let rule = self.rule(given);
         let shared = parts::only(rule.of(&unimodal.experts, &parts::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
     }
@@ -212,6 +202,52 @@ impl Mopoe {
         (mean, PrivateSpace::of(&unimodal, batch, &self.private))
     }
 
+    /// The mixture of the products of the components within `targets`, and of `targets` itself,
+    /// over those that a row observes.
+    fn proposal(&self, batch: &Batch, targets: Subset) -> (Mixture, Vec<PrivateSpace>) {
+        let unimodal = parts::encode(&self.encoders, batch, targets);
+        let within = |s: &Subset| s.intersection(targets) == Some(*s) && *s != targets;
+        let list: Vec<Subset> = self.subsets.iter().filter(within).chain([targets]).collect();
+        // The experts are those of the targets, in order.
+        let place = |m: usize| targets.iter().position(|t| t == m).expect("within the targets");
+        let moved = list.iter().map(|s| Subset::new(s.iter().map(place)).expect("not empty"));
+        let subsets = Subsets::new(targets.len(), moved.collect()).expect("different sets");
+        let rule = self.rule(targets);
+        let products = rule.of(&unimodal.experts, &subsets);
+        let usable = |row: &Subset| {
+            let of = |s: &Subset| s.iter().all(|m| row.contains(m));
+            let found: Vec<usize> = (0..list.len()).filter(|&i| of(&list[i])).collect();
+            // The product of the targets leaves out what the row lacks.
+            if found.is_empty() { vec![list.len() - 1] } else { found }
+        };
+        let usable = batch.presence.rows().iter().map(usable).collect();
+        let standard = Normal::standard_like(&products.mean.clone().narrow(0, 0, 1));
+        let mixture = Mixture::new(products.into(), usable, &standard.into());
+        (mixture, PrivateSpace::of(&unimodal, batch, &self.private))
+    }
+
+    /// How the modalities of a set are joined when only they are given.
+    fn rule(&self, given: Subset) -> Product {
+        if given == Subset::full(self.modalities.len()) {
+            Product::prior_on_full_set()
+        } else {
+            Product { prior: PriorExpert::Never, ..Product::prior_on_full_set() }
+        }
+    }
+
+    /// An estimate of `log p(x_T)` whose proposal is the product of the targets alone, as in
+    /// MultiVae's `compute_joint_nll_paper`.
+    pub fn likelihood_by_product(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let (shared, spaces) = self.posterior(batch, targets);
+        parts::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
+    }
+
     /// Weights of the components, `[batch][subset]` and as `[subset, batch]`.
     fn weights(&self, batch: &Batch) -> (Vec<Vec<f64>>, Tensor<2>) {
         let weights = mixture_weights(batch.presence.rows(), &self.subsets);
@@ -220,35 +256,17 @@ impl Mopoe {
         (weights, Tensor::from_data(data, &batch.device()).transpose())
     }
 
-    /// Private codes of all modalities, in order, from their sources.
-    fn codes(
-        &self,
-        spaces: &[PrivateSpace],
-        batch: &Batch,
-        draws: Draws,
-        noise: &mut Noise,
-    ) -> Vec<(ModalityName, Tensor<3>)> {
-        let (rows, device) = (batch.rows(), batch.device());
-        self.modalities
-            .iter()
-            .zip(spaces)
-            .filter_map(|(spec, space)| {
-                Some((spec.name.clone(), space.draw(rows, draws, &device, noise)?))
-            })
-            .collect()
-    }
-
-    /// What the decoder of a modality reads.
-    fn input(&self, latent: &Latent, modality: usize) -> Tensor<3> {
-        let name = &self.modalities[modality].name;
-        let private = latent.private.iter().find(|(n, _)| n == name).map(|(_, z)| z);
-        parts::decoder_input(&latent.levels[0], private)
-    }
-
     /// `log p(x_m | z)` of one sample, `[1, batch]` a modality.
     fn log_likelihoods(&self, batch: &Batch, latent: &Latent) -> Vec<Tensor<2>> {
         (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.decoders, batch, m, self.input(latent, m)))
+            .map(|m| {
+                parts::log_likelihood(
+                    &self.decoders,
+                    batch,
+                    m,
+                    parts::input(latent, &self.modalities[m]),
+                )
+            })
             .collect()
     }
 
@@ -268,9 +286,8 @@ impl MultimodalVae for Mopoe {
         &self.modalities
     }
 
-    fn terms(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.modalities.iter().map(|s| format!("reconstruction/{}", s.name)).collect();
+    fn terms(&self, _: Progress) -> Vec<String> {
+        let mut names = parts::reconstruction_terms(&self.modalities);
         names.push("kl".into());
         let private = self.modalities.iter().zip(&self.private).filter(|(_, size)| **size > 0);
         names.extend(private.map(|(spec, _)| format!("kl_private/{}", spec.name)));
@@ -282,11 +299,12 @@ impl MultimodalVae for Mopoe {
         let unimodal = parts::encode(&self.encoders, batch, all);
         let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
         let (host_weights, weights) = self.weights(batch);
-        let chosen = select_component(&components, &noise.categorical(&host_weights));
-        let z = parts::draw(&chosen, Draws::Samples(1), noise);
+        let chosen = noise.categorical(&host_weights, 1);
+        let chosen = components.clone().map(|stack| select_rows(&stack, &chosen, 1));
+        let z = chosen.rsample(noise.normal(chosen.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let private = self.codes(&spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent { levels: vec![z], private };
+        let private = parts::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
+        let latent = Latent::shared(z).with_private(private);
 
         let mut terms: Vec<Tensor<1>> = self
             .log_likelihoods(batch, &latent)
@@ -303,7 +321,7 @@ impl MultimodalVae for Mopoe {
             total = total + kl.clone() * (self.config.beta * self.config.beta_private);
             terms.push(kl);
         }
-        Loss { total, terms: self.terms().into_iter().zip(terms).collect() }
+        parts::loss(total, self.terms(batch.progress), terms)
     }
 
     /// Samples of the product of the given modalities; the mean of all is that of the mixture.
@@ -316,7 +334,8 @@ impl MultimodalVae for Mopoe {
             let (shared, spaces) = self.posterior(batch, given);
             (parts::draw(&shared, draws, noise), spaces)
         };
-        Latent { levels: vec![z], private: self.codes(&spaces, batch, draws, noise) }
+        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        Latent::shared(z).with_private(private)
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
@@ -328,18 +347,23 @@ impl MultimodalVae for Mopoe {
             .filter(|(_, size)| **size > 0)
             .map(|(spec, &size)| (spec.name.clone(), noise.normal([1, rows, size], 1, device)))
             .collect();
-        Latent { levels: vec![z], private }
+        Latent::shared(z).with_private(private)
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets.iter().map(|m| self.decoders.at(m).decode(self.input(latent, m))).collect()
+        parts::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let input = parts::input(latent, &self.modalities[modality]);
+        parts::log_likelihood(&self.decoders, batch, modality, input)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (shared, spaces) = self.posterior(batch, given);
         let z = parts::draw(&shared, Draws::Samples(1), noise);
-        let private = self.codes(&spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent { levels: vec![z], private };
+        let private = parts::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
+        let latent = Latent::shared(z).with_private(private);
         let likelihoods = self.log_likelihoods(batch, &latent);
         let mut divergences = vec![("kl".to_owned(), shared.kl_standard())];
         divergences.extend(
@@ -347,16 +371,23 @@ impl MultimodalVae for Mopoe {
                 .into_iter()
                 .map(|(m, kl)| (format!("kl_private/{}", self.modalities[m].name), kl)),
         );
-        Bound { log_likelihood: Tensor::cat(likelihoods, 0).transpose(), divergences }
+        parts::bound(likelihoods, divergences)
     }
 
-    fn log_likelihood(
+    fn joint_likelihood(
         &self,
         batch: &Batch,
-        query: &LikelihoodQuery,
+        targets: Subset,
+        budget: Budget,
         noise: &mut Noise,
     ) -> Estimate {
-        let (shared, spaces) = self.posterior(batch, query.given.unwrap_or(query.targets));
-        parts::estimate(&self.decoders, batch, query, &shared, &spaces, noise)
+        let (mixture, spaces) = self.proposal(batch, targets);
+        let (rows, device) = (batch.rows(), batch.device());
+        importance_estimate(rows, budget, &device, |samples| {
+            let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
+            let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
+            let ratio = log_p - log_q;
+            parts::importance_weights(&self.decoders, batch, targets, z, ratio, &spaces, noise)
+        })
     }
 }

@@ -34,11 +34,11 @@ use burn::{
 };
 use multivae_core::{
     Result,
-    batch::{Batch, Purpose},
+    batch::{Batch, Progress, Purpose},
     distribution::Normal,
     fusion::Product,
     modality::ModalitySpec,
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
@@ -233,14 +233,11 @@ impl MultimodalVae for Mvae {
 
     /// `joint`, `single/NAME` and `random` are the parts of the sum; `reconstruction/NAME` and
     /// `kl` are those of the joint bound.
-    fn terms(&self) -> Vec<String> {
-        let each = |prefix: &'static str| {
-            self.modalities.iter().map(move |spec| format!("{prefix}/{}", spec.name))
-        };
-        let mut names: Vec<String> = each("reconstruction").collect();
+    fn terms(&self, _: Progress) -> Vec<String> {
+        let mut names = parts::reconstruction_terms(&self.modalities);
         names.extend(["kl".into(), "joint".into()]);
         if self.config.subsampling && self.modalities.len() > 1 {
-            names.extend(each("single"));
+            names.extend(self.modalities.iter().map(|spec| format!("single/{}", spec.name)));
             if self.config.random_subsets > 0 {
                 names.push("random".into());
             }
@@ -264,21 +261,26 @@ impl MultimodalVae for Mvae {
             let random = subsets.get(m + 1..).filter(|random| !random.is_empty());
             values.push(random.map_or_else(|| subsets[0].zeros_like(), sum));
         }
-        Loss { total: sum(&subsets), terms: self.terms().into_iter().zip(values).collect() }
+        Loss {
+            total: sum(&subsets),
+            terms: self.terms(batch.progress).into_iter().zip(values).collect(),
+        }
     }
 
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        let z = parts::draw(&self.posterior(batch, given), draws, noise);
-        Latent { levels: vec![z], private: Vec::new() }
+        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let z = noise.normal([1, rows, self.config.latent], 1, device);
-        Latent { levels: vec![z], private: Vec::new() }
+        Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets.iter().map(|m| self.decoders.at(m).decode(latent.levels[0].clone())).collect()
+        parts::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
@@ -287,19 +289,17 @@ impl MultimodalVae for Mvae {
         let likelihoods = (0..self.modalities.len())
             .map(|m| parts::log_likelihood(&self.decoders, batch, m, z.clone()))
             .collect();
-        Bound {
-            log_likelihood: Tensor::cat(likelihoods, 0).transpose(),
-            divergences: vec![("kl".into(), posterior.kl_standard())],
-        }
+        parts::bound(likelihoods, vec![("kl".into(), posterior.kl_standard())])
     }
 
-    fn log_likelihood(
+    fn joint_likelihood(
         &self,
         batch: &Batch,
-        query: &LikelihoodQuery,
+        targets: Subset,
+        budget: Budget,
         noise: &mut Noise,
     ) -> Estimate {
-        let posterior = self.posterior(batch, query.given.unwrap_or(query.targets));
-        parts::estimate(&self.decoders, batch, query, &posterior, &[], noise)
+        let posterior = self.posterior(batch, targets);
+        parts::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
     }
 }

@@ -1,6 +1,8 @@
 //! What several models share: the configuration of modalities, unimodal posteriors of a batch,
 //! log-likelihoods of decodings, samples.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use multivae_core::{
     Error, Result,
@@ -8,7 +10,7 @@ use multivae_core::{
     distribution::{Likelihood, Normal},
     fusion::Experts,
     modality::{ModalityName, ModalitySpec, check_all},
-    model::{Draws, LikelihoodQuery},
+    model::{Bound, Budget, Draws, Latent, Loss},
     module::Named,
     nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
     noise::Noise,
@@ -283,48 +285,53 @@ pub(crate) fn place(rows: Tensor<2>, indices: &[usize], total: usize) -> Tensor<
     Tensor::from_data(matrix, &rows.device()).matmul(rows)
 }
 
-/// Estimates a log-likelihood with a normal proposal of the shared space.
+/// Estimates `log p(x_T)` with a normal proposal of the shared space and the posteriors of the
+/// private spaces: weights `Π p(x_m | z) p(z) / q(z)`.
 ///
-/// Joint (`query.given` is `None`): importance samples from `q(z | x_T)`, with weights
-/// `Π p(x_m | z) p(z) / q(z)`, private spaces likewise. Conditional: samples of `q(z | x_S)` with
-/// weights `Π p(x_m | z)`, private spaces of targets that are not given from their prior.
-///
-/// `private` holds, for each modality of a model with private spaces, the posterior of its private
-/// space, or its size where it is to be drawn from the prior; it is empty for other models.
+/// `private` holds what [`PrivateSpace::of`] gives; it is empty for models without private spaces.
 pub(crate) fn estimate(
     decoders: &Named<Decoder>,
     batch: &Batch,
-    query: &LikelihoodQuery,
+    targets: Subset,
+    budget: Budget,
     shared: &Normal<2>,
     private: &[PrivateSpace],
     noise: &mut Noise,
 ) -> Estimate {
     let (rows, device) = (batch.rows(), batch.device());
-    importance_estimate(rows, query.samples, query.max_rows, &device, |samples| {
+    let shared = shared.clone().map(|x| x.unsqueeze_dim::<3>(0));
+    importance_estimate(rows, budget, &device, |samples| {
         let n = samples.len();
-        let stacked = |q: &Normal<2>| q.clone().map(|x| x.unsqueeze_dim::<3>(0));
-        let joint = query.given.is_none();
-        let z = draw(shared, Draws::Samples(n), noise);
-        let mut weights = Tensor::zeros([n, rows], &device);
-        if joint {
-            weights = weights + log_prior_ratio(&z, &stacked(shared));
+        let [_, rows, latent] = shared.mean.dims();
+        let z = shared.rsample(noise.normal([n, rows, latent], 1, &device));
+        let ratio = log_prior_ratio(&z, &shared);
+        importance_weights(decoders, batch, targets, z, ratio, private, noise)
+    })
+}
+
+/// Log-weights `[samples, batch]` of values `z` of the shared space whose own log-ratio of prior to
+/// proposal is given: adds the likelihoods of the targets, and the ratios of their private codes,
+/// which are drawn here.
+pub(crate) fn importance_weights(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    targets: Subset,
+    z: Tensor<3>,
+    ratio: Tensor<2>,
+    private: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Tensor<2> {
+    let [n, rows, _] = z.dims();
+    targets.iter().fold(ratio, |mut weights, m| {
+        let space = private.get(m);
+        let draws = Draws::Samples(n);
+        let code = space.and_then(|space| space.draw(rows, draws, &batch.device(), noise));
+        if let (Some(code), Some(PrivateSpace::Posterior(posterior))) = (&code, space) {
+            let posterior = posterior.clone().map(|x| x.unsqueeze_dim::<3>(0));
+            weights = weights + log_prior_ratio(code, &posterior);
         }
-        for m in query.targets.iter() {
-            let code = match private.get(m) {
-                None | Some(PrivateSpace::Prior(0)) => None,
-                Some(PrivateSpace::Prior(size)) => Some(noise.normal([n, rows, *size], 1, &device)),
-                Some(PrivateSpace::Posterior(posterior)) => {
-                    let code = draw(posterior, Draws::Samples(n), noise);
-                    if joint {
-                        weights = weights + log_prior_ratio(&code, &stacked(posterior));
-                    }
-                    Some(code)
-                }
-            };
-            let input = decoder_input(&z, code.as_ref());
-            weights = weights + log_likelihood(decoders, batch, m, input);
-        }
-        weights
+        let input = decoder_input(&z, code.as_ref());
+        weights + log_likelihood(decoders, batch, m, input)
     })
 }
 
@@ -374,4 +381,89 @@ impl PrivateSpace {
             }
         }
     }
+}
+
+/// Private codes of all modalities that have a space, in order.
+pub(crate) fn codes(
+    modalities: &[ModalitySpec],
+    spaces: &[PrivateSpace],
+    batch: &Batch,
+    draws: Draws,
+    noise: &mut Noise,
+) -> Vec<(ModalityName, Tensor<3>)> {
+    let (rows, device) = (batch.rows(), batch.device());
+    let draw = |(spec, space): (&ModalitySpec, &PrivateSpace)| {
+        Some((spec.name.clone(), space.draw(rows, draws, &device, noise)?))
+    };
+    modalities.iter().zip(spaces).filter_map(draw).collect()
+}
+
+/// What the decoder of a modality reads of latent values: the shared ones, and its private ones.
+pub(crate) fn input(latent: &Latent, spec: &ModalitySpec) -> Tensor<3> {
+    decoder_input(&latent.levels[0], latent.private_of(&spec.name))
+}
+
+/// Features of the private space of each modality, from a map by name; 0 for one that is not
+/// named.
+///
+/// # Errors
+///
+/// [`Error::UnknownModality`].
+pub(crate) fn private_sizes(
+    given: &BTreeMap<ModalityName, usize>,
+    specs: &[ModalitySpec],
+) -> Result<Vec<usize>> {
+    for name in given.keys() {
+        Subset::named(specs, [name.as_str()])?;
+    }
+    Ok(specs.iter().map(|s| given.get(&s.name).copied().unwrap_or(0)).collect())
+}
+
+/// A number a modality, from a map by name; `default` for one that is not named.
+///
+/// # Errors
+///
+/// [`Error::UnknownModality`], or [`Error::Config`] if one is not a finite number of at least 0.
+pub(crate) fn weights(
+    field: &str,
+    given: &BTreeMap<ModalityName, f64>,
+    specs: &[ModalitySpec],
+    default: impl Fn(usize) -> f64,
+) -> Result<Vec<f64>> {
+    for (name, weight) in given {
+        Subset::named(specs, [name.as_str()])?;
+        check_weight(&format!("{field}.{name}"), *weight)?;
+    }
+    let weight = |(m, spec): (usize, &ModalitySpec)| {
+        given.get(&spec.name).copied().unwrap_or_else(|| default(m))
+    };
+    Ok(specs.iter().enumerate().map(weight).collect())
+}
+
+/// Decodes the targets from the shared space and their private ones.
+pub(crate) fn decode(
+    decoders: &Named<Decoder>,
+    modalities: &[ModalitySpec],
+    latent: &Latent,
+    targets: Subset,
+) -> Vec<Tensor<3>> {
+    targets.iter().map(|m| decoders.at(m).decode(input(latent, &modalities[m]))).collect()
+}
+
+/// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.
+pub(crate) fn bound(
+    log_likelihoods: Vec<Tensor<2>>,
+    divergences: Vec<(String, Tensor<1>)>,
+) -> Bound {
+    Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
+}
+
+/// `reconstruction/NAME` of each modality.
+pub(crate) fn reconstruction_terms(modalities: &[ModalitySpec]) -> Vec<String> {
+    modalities.iter().map(|spec| format!("reconstruction/{}", spec.name)).collect()
+}
+
+/// Joins the names of a model's terms to their values.
+pub(crate) fn loss(total: Tensor<1>, names: Vec<String>, values: Vec<Tensor<1>>) -> Loss {
+    Loss { total, terms: names.into_iter().zip(values).collect() }
 }

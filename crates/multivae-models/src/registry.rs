@@ -4,13 +4,14 @@ use burn::{
     module::{
         Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     },
+    optim::GradientsParams,
     tensor::{Device, Tensor},
 };
 use multivae_core::{
     Result,
-    batch::Batch,
+    batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae, Stage},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
     nn::Networks,
     noise::Noise,
     objective::Estimate,
@@ -102,11 +103,14 @@ macro_rules! models {
             fn modalities(&self) -> &[ModalitySpec] {
                 match self { $(Self::$name(model) => model.modalities(),)* }
             }
-            fn terms(&self) -> Vec<String> {
-                match self { $(Self::$name(model) => model.terms(),)* }
+            fn terms(&self, progress: Progress) -> Vec<String> {
+                match self { $(Self::$name(model) => model.terms(progress),)* }
             }
             fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
                 match self { $(Self::$name(model) => model.loss(batch, noise),)* }
+            }
+            fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+                match self { $(Self::$name(model) => model.gradients(batch, noise),)* }
             }
             fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
                 match self { $(Self::$name(model) => model.encode(batch, given, draws, noise),)* }
@@ -117,16 +121,25 @@ macro_rules! models {
             fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
                 match self { $(Self::$name(model) => model.decode(latent, targets),)* }
             }
+            fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+                match self { $(Self::$name(model) => model.log_prob(batch, latent, modality),)* }
+            }
             fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
                 match self { $(Self::$name(model) => model.bound(batch, given, noise),)* }
             }
-            fn log_likelihood(
+            fn joint_likelihood(
                 &self,
                 batch: &Batch,
-                query: &LikelihoodQuery,
+                targets: Subset,
+                budget: Budget,
                 noise: &mut Noise,
             ) -> Estimate {
-                match self { $(Self::$name(model) => model.log_likelihood(batch, query, noise),)* }
+                match self {
+                    $(Self::$name(model) => model.joint_likelihood(batch, targets, budget, noise),)*
+                }
+            }
+            fn conditions(&self) -> Option<Subset> {
+                match self { $(Self::$name(model) => model.conditions(),)* }
             }
             fn needs_complete_rows(&self) -> bool {
                 match self { $(Self::$name(model) => model.needs_complete_rows(),)* }

@@ -22,7 +22,8 @@
 
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
-    batch::{Batch, NoiseKey},
+    batch::NoiseKey,
+    modality::ModalityName,
     model::{Latent, MultimodalVae},
     noise::Noise,
 };
@@ -56,7 +57,8 @@ impl PriorSampler {
         assert!(self.chunk > 0, "a chunk has at least one row");
         (0..self.rows).step_by(self.chunk).map(move |start| {
             let rows = self.chunk.min(self.rows - start);
-            model.prior(rows, device, &mut noise_from(self.seed, start, device))
+            let key = NoiseKey { seed: self.seed, epoch: 0, step: 0, first_row: start };
+            model.prior(rows, device, &mut Noise::keyed(key))
         })
     }
 
@@ -79,21 +81,16 @@ pub fn join(parts: Vec<Latent>) -> Option<Latent> {
     let first = parts.first()?;
     let along = |of: &dyn Fn(&Latent) -> Tensor<3>| Tensor::cat(parts.iter().map(of).collect(), 1);
     let levels = (0..first.levels.len()).map(|i| along(&|part| part.levels[i].clone()));
-    let private = first
-        .private
-        .iter()
-        .enumerate()
-        .map(|(i, (name, _))| (name.clone(), along(&|part| part.private[i].1.clone())));
-    Some(Latent { levels: levels.collect(), private: private.collect() })
-}
-
-/// The noise of rows `first_row..` of a seed.
-fn noise_from(seed: u64, first_row: usize, device: &Device) -> Noise {
-    // A batch is what carries a key; what it holds is not looked at.
-    let mut batch =
-        Batch::complete(vec![Tensor::zeros([1, 1], device)]).expect("one row of one modality");
-    batch.key = NoiseKey { seed, epoch: 0, step: 0, first_row };
-    Noise::of(&batch)
+    let named = |of: fn(&Latent) -> &Vec<(ModalityName, Tensor<3>)>| {
+        let spaces = of(first).iter().enumerate();
+        let join = |(i, (name, _)): (usize, &(ModalityName, _))| {
+            (name.clone(), along(&|part| of(part)[i].1.clone()))
+        };
+        spaces.map(join).collect()
+    };
+    let private = named(|part| &part.private);
+    let conditions = named(|part| &part.conditions);
+    Some(Latent { levels: levels.collect(), private, conditions })
 }
 
 #[cfg(test)]

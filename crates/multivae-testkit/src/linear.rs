@@ -7,9 +7,9 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
-    batch::Batch,
+    batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
     noise::Noise,
     objective::Estimate,
     subset::Subset,
@@ -76,7 +76,7 @@ impl MultimodalVae for LinearGaussian {
         &self.modalities
     }
 
-    fn terms(&self) -> Vec<String> {
+    fn terms(&self, _: Progress) -> Vec<String> {
         vec!["log_likelihood".into(), "kl".into()]
     }
 
@@ -99,16 +99,25 @@ impl MultimodalVae for LinearGaussian {
                 column(mean) + column(variance.sqrt()) * standard
             }
         };
-        Latent { levels: vec![z], private: Vec::new() }
+        Latent::shared(z)
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        Latent { levels: vec![noise.normal([1, rows, 1], 1, device)], private: Vec::new() }
+        Latent::shared(noise.normal([1, rows, 1], 1, device))
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         let mean = latent.levels[0].clone() * self.slope.val().reshape([1, 1, 1]);
         targets.iter().map(|_| mean.clone()).collect()
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let (values, _) = self.observed(batch, Subset::single(modality));
+        let values = values.narrow(1, modality, 1).transpose();
+        let [samples, rows, _] = latent.levels[0].dims();
+        let mean = latent.levels[0].clone() * self.slope.val().reshape([1, 1, 1]);
+        let distance = (values - mean.reshape([samples, rows])).square();
+        (distance + TAU.ln()) * -0.5 * batch.presence.of(modality).unsqueeze_dim(0)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, _noise: &mut Noise) -> Bound {
@@ -125,14 +134,16 @@ impl MultimodalVae for LinearGaussian {
         }
     }
 
-    fn log_likelihood(
+    /// The closed form.
+    fn joint_likelihood(
         &self,
         batch: &Batch,
-        query: &LikelihoodQuery,
+        targets: Subset,
+        _: Budget,
         _noise: &mut Noise,
     ) -> Estimate {
         let slope = f64::from(self.slope());
-        let (values, _) = self.observed(batch, query.targets);
+        let (values, _) = self.observed(batch, targets);
         let values: Vec<f32> = values.into_data().try_into_vec().expect("floats");
         let m = self.modalities.len();
         let exact: Vec<f32> = batch
@@ -141,16 +152,10 @@ impl MultimodalVae for LinearGaussian {
             .iter()
             .enumerate()
             .map(|(row, observed)| {
-                let of = |wanted: &dyn Fn(usize) -> bool| {
-                    let places = observed.iter().filter(|&i| wanted(i));
-                    let chosen: Vec<_> = places.map(|i| f64::from(values[row * m + i])).collect();
-                    log_density(slope, &chosen)
-                };
-                let given = |i: usize| query.given.is_some_and(|given| given.contains(i));
-                let joint = of(&|i| query.targets.contains(i) || given(i));
-                let conditioned = of(&given);
+                let chosen = observed.iter().filter(|&i| targets.contains(i));
+                let chosen: Vec<_> = chosen.map(|i| f64::from(values[row * m + i])).collect();
                 // The densities of a row are summed in f64 and reported as Burn's floats.
-                (joint - conditioned) as f32
+                log_density(slope, &chosen) as f32
             })
             .collect();
         let log_likelihood =
@@ -161,7 +166,10 @@ impl MultimodalVae for LinearGaussian {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::dataset::Dataset;
+    use multivae_core::{
+        dataset::Dataset,
+        model::{Given, LikelihoodQuery},
+    };
 
     use super::*;
     use crate::Rows;
@@ -198,10 +206,9 @@ mod tests {
         let model = LinearGaussian::new(0.7, data.modalities(), &device);
         let batch = data.batch(&[0], &device).expect("rows in memory");
         let query = LikelihoodQuery {
-            given: Some(Subset::single(1)),
             targets: Subset::single(0),
-            samples: 1,
-            max_rows: 1,
+            given: Given::Values(Subset::single(1)),
+            budget: Budget { samples: 1, max_rows: 1 },
         };
         let found = model.log_likelihood(&batch, &query, &mut Noise::zero()).log_likelihood;
         let expected = log_density(0.7, &[0.5, -1.0]) - log_density(0.7, &[-1.0]);

@@ -49,9 +49,8 @@ impl<M: MultimodalVae> Fit<M> {
         Self { model, context, kept }
     }
 
-    /// The objective with its values, if all of them are finite.
-    fn evaluate(&self, step: &Step, split: Split, epoch: usize) -> Option<(Loss, Vec<f64>)> {
-        let loss = self.model.loss(&step.batch, &mut Noise::of(&step.batch));
+    /// The values of an objective, if all of them are finite.
+    fn values(&self, loss: &Loss, step: usize, split: Split, epoch: usize) -> Option<Vec<f64>> {
         let found = || std::iter::once(LOSS).chain(loss.terms.iter().map(|(name, _)| &**name));
         if !found().eq(self.context.terms.iter().map(String::as_str)) {
             self.context.fail(TrainError::Terms {
@@ -60,7 +59,7 @@ impl<M: MultimodalVae> Fit<M> {
             });
             return None;
         }
-        let values = match terms::read(&loss) {
+        let values = match terms::read(loss) {
             Ok(values) => values,
             Err(message) => {
                 self.context.fail(TrainError::Device(message));
@@ -75,14 +74,14 @@ impl<M: MultimodalVae> Fit<M> {
                 term: self.context.terms[place].clone(),
                 split,
                 epoch,
-                step: step.step,
+                step,
                 value: values[place],
             });
             // Under other policies than to end the run, validation reports what it found.
             let report = split == Split::Valid && self.context.policy == NonFinite::Skip;
-            return report.then_some((loss, values));
+            return report.then_some(values);
         }
-        Some((loss, values))
+        Some(values)
     }
 }
 
@@ -97,13 +96,15 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
             step.batch.device().seed(step.device_seed);
         }
         let epoch = self.context.epoch();
-        let Some((loss, values)) = self.evaluate(&step, Split::Train, epoch) else {
+        let (loss, mut grads) = self.model.gradients(&step.batch, &mut Noise::of(&step.batch));
+        let Some(values) = self.values(&loss, step.step, Split::Train, epoch) else {
             // Without gradients the weights stay as they are.
             return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
         };
-        let total = if step.weight == 1.0 { loss.total } else { loss.total * step.weight };
-        let item = Terms { values: Arc::new(values), rows: step.rows };
-        TrainOutput::new(&self.model, total.backward(), item)
+        if step.weight != 1.0 {
+            self.model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
+        }
+        TrainOutput { grads, item: Terms { values: Arc::new(values), rows: step.rows } }
     }
 
     fn optimize(
@@ -165,8 +166,9 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
             }
             Check::Rows(step) => step,
         };
-        match self.evaluate(&step, Split::Valid, self.context.epoch()) {
-            Some((_, values)) => Terms { values: Arc::new(values), rows: step.rows },
+        let loss = self.model.loss(&step.batch, &mut Noise::of(&step.batch));
+        match self.values(&loss, step.step, Split::Valid, self.context.epoch()) {
+            Some(values) => Terms { values: Arc::new(values), rows: step.rows },
             None => Terms::none(),
         }
     }

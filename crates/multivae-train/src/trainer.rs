@@ -432,7 +432,12 @@ impl<M: MultimodalVae> Trainer<M> {
     /// One launch of burn-train, from `done` to the end of the stage.
     fn launch(&self, run: &Run, leg: Leg<M>) -> Result<Launched<M>> {
         let Leg { judge, span, model, start, done, on_epoch } = leg;
-        let names = std::iter::once(LOSS.to_owned()).chain(model.terms()).collect::<Vec<_>>();
+        // Objectives tell stages by the epoch: an earlier stage is judged as at its end.
+        let end = match run.spans.last() == Some(span) {
+            true => Progress::DONE,
+            false => Progress { epoch: span.to, fraction: 0.0 },
+        };
+        let names = std::iter::once(LOSS.to_owned()).chain(model.terms(end)).collect::<Vec<_>>();
         let context = Arc::new(Context {
             interrupt: self.interrupt.clone(),
             stop: Interrupter::new(),
@@ -460,14 +465,9 @@ impl<M: MultimodalVae> Trainer<M> {
             context: context.clone(),
         };
         let train = TrainRows::new(source(&run.train, self.config.accumulate), done);
-        let is_last = run.spans.last() == Some(span);
         let valid = ValidRows {
             source: source(&run.valid, 1),
-            // Objectives tell stages by the epoch: an earlier stage is judged as at its end.
-            progress: match is_last {
-                true => Progress::DONE,
-                false => Progress { epoch: span.to, fraction: 0.0 },
-            },
+            progress: end,
             every: self.config.evaluate_every,
             last: span.to,
         };
@@ -583,11 +583,13 @@ impl<M: MultimodalVae> Trainer<M> {
                 ));
             }
         }
-        let terms = model.terms();
-        for (i, name) in terms.iter().enumerate() {
-            if name == LOSS || name == RATE || terms[..i].contains(name) {
-                let expected = format!("names other than `{LOSS}` and `{RATE}`, each once");
-                return Err(TrainError::config("terms of the model", expected, name));
+        for span in spans(model, self.config.epochs)? {
+            let terms = model.terms(Progress { epoch: span.to, fraction: 0.0 });
+            for (i, name) in terms.iter().enumerate() {
+                if name == LOSS || name == RATE || terms[..i].contains(name) {
+                    let expected = format!("names other than `{LOSS}` and `{RATE}`, each once");
+                    return Err(TrainError::config("terms of the model", expected, name));
+                }
             }
         }
         Ok(())

@@ -6,12 +6,14 @@
 
 mod bernoulli;
 mod categorical;
+mod family;
 mod laplace;
 mod likelihood;
 mod normal;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
+pub use family::{Family, LocationScale};
 pub use laplace::Laplace;
 pub use likelihood::{LearnedScale, Likelihood, Scale, softplus_scale};
 pub use normal::{LOG_VAR_LIMIT, Normal};

@@ -276,6 +276,18 @@ fn default_rate() -> f64 {
 }
 
 impl LayerConfig {
+    /// The same with a size that is left open fixed.
+    #[must_use]
+    pub fn closed(mut self, size: usize) -> Self {
+        if let Self::Linear { outputs: open, .. }
+        | Self::Conv2d { channels: open, .. }
+        | Self::ConvTranspose2d { channels: open, .. } = &mut self
+        {
+            open.get_or_insert(size);
+        }
+        self
+    }
+
     /// A linear layer of so many outputs.
     pub fn linear(outputs: usize) -> Self {
         Self::Linear { outputs: Some(outputs), bias: true }

@@ -9,6 +9,7 @@
 //! | values to posteriors | [`EncoderConfig`] | [`EncoderNet`] | [`Encoder`] |
 //! | features to features | [`NetworkConfig`] | [`NetworkNet`] | [`Network`] |
 //! | latent values to a likelihood | [`NetworkConfig`] and the modality | [`Decoder`] | |
+//! | values of all modalities to a posterior | [`JointEncoderConfig`] | [`JointEncoder`] | |
 //! | a hierarchical model's ladders | [`HierarchyConfig`] | [`Hierarchy`] | |
 //!
 //! ```
@@ -36,6 +37,7 @@
 mod decoder;
 mod encoder;
 pub mod hierarchy;
+mod joint;
 mod layer;
 mod network;
 mod networks;
@@ -48,6 +50,7 @@ pub use encoder::{
     PrivateBranch, PrivateBranchConfig,
 };
 pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
+pub use joint::{JointEncoder, JointEncoderConfig};
 pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
 pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
 pub use networks::{CustomEncoder, CustomNetwork, DynEncoder, DynNetwork, Networks, Request};

@@ -2,14 +2,15 @@
 
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
+    optim::GradientsParams,
     store::ModuleRecord,
-    tensor::{Device, Gradients, Tensor, TensorData},
+    tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
     batch::{Batch, Presence, Purpose, Values},
     distribution::Likelihood,
     modality::ModalitySpec,
-    model::{Draws, LikelihoodQuery, MultimodalVae},
+    model::{Budget, Draws, Given, LikelihoodQuery, MultimodalVae},
     module::settle,
     nn::Networks,
     noise::Noise,
@@ -128,7 +129,7 @@ fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// Gradients of all parameters by path; `None` where there is none.
 fn gradients(model: &Model, batch: &Batch) -> Vec<(String, Option<Vec<f32>>)> {
     struct Read<'a> {
-        gradients: &'a Gradients,
+        gradients: &'a GradientsParams,
         path: Vec<String>,
         found: Vec<(String, Option<Vec<f32>>)>,
     }
@@ -140,11 +141,11 @@ fn gradients(model: &Model, batch: &Batch) -> Vec<(String, Option<Vec<f32>>)> {
             self.path.pop();
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let gradient = param.val().grad(self.gradients).map(floats);
+            let gradient = self.gradients.get::<D>(param.id).map(floats);
             self.found.push((self.path.join("."), gradient));
         }
     }
-    let gradients = model.loss(batch, &mut Noise::seeded(1)).total.backward();
+    let (_, gradients) = model.gradients(batch, &mut Noise::seeded(1));
     let mut read = Read { gradients: &gradients, path: Vec::new(), found: Vec::new() };
     model.visit(&mut read);
     read.found
@@ -306,7 +307,7 @@ fn shapes_are_as_documented() {
         }
         let loss = model.loss(&batch, &mut Noise::seeded(0));
         let names: Vec<_> = loss.terms.iter().map(|(name, _)| name.clone()).collect();
-        assert_eq!(names, model.terms(), "{name}");
+        assert_eq!(names, model.terms(batch.progress), "{name}");
         assert_eq!(loss.total.dims(), [1], "{name}");
     });
 }
@@ -358,7 +359,11 @@ fn an_estimated_likelihood_is_at_least_the_bound() {
         let model = model(&config(name, specs));
         let batch = incomplete(specs, 0.0);
         let all = Subset::full(specs.len());
-        let query = LikelihoodQuery { given: None, targets: all, samples: 100, max_rows: 60 };
+        let query = LikelihoodQuery {
+            given: Given::Nothing,
+            targets: all,
+            budget: Budget { samples: 100, max_rows: 60 },
+        };
         let estimate = model.log_likelihood(&batch, &query, &mut Noise::seeded(5));
         // The bound is the mean of log-weights, the estimate the logarithm of their mean.
         let bounds = (0..20).map(|seed| model.bound(&batch, all, &mut Noise::seeded(seed)).elbo());

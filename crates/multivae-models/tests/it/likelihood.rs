@@ -13,7 +13,7 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     distribution::{Likelihood, Normal},
     modality::{ModalityName, ModalitySpec},
-    model::{LikelihoodQuery, MultimodalVae},
+    model::{Budget, Given, LikelihoodQuery, MultimodalVae},
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
         PosteriorConfig,
@@ -197,7 +197,7 @@ fn both() -> Vec<f32> {
 fn check(
     config: &ModelConfig,
     presence: &[Subset; 3],
-    given: Option<Subset>,
+    given: Given,
     targets: Subset,
     expected: impl Fn(&[f32; 4], Subset) -> f64,
 ) {
@@ -219,7 +219,7 @@ fn check(
     let rows = presence.rows().to_vec();
     let batch = Batch::new(vec![column(0), column(1)], presence).expect("one size");
     for samples in [10, 100, 1000] {
-        let query = LikelihoodQuery { given, targets, samples, max_rows: 1500 };
+        let query = LikelihoodQuery { given, targets, budget: Budget { samples, max_rows: 1500 } };
         let estimate = model.log_likelihood(&batch, &query, &mut Noise::seeded(3));
         let found: Vec<f32> = estimate.log_likelihood.into_data().try_into_vec().expect("floats");
         let error: Vec<f32> = estimate.standard_error.into_data().try_into_vec().expect("floats");
@@ -237,26 +237,48 @@ fn check(
     }
 }
 
+/// Every model, with the variance of what its decoders read.
+fn models(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
+    let mut models = flat(widen, shift);
+    models.push(hierarchy(widen, shift));
+    models
+}
+
 #[test]
 fn joint_likelihoods_equal_the_closed_form_for_complete_and_masked_rows() {
-    let mut models = flat(1.6, 0.2);
-    models.push(hierarchy(1.6, 0.2));
-    for (config, t) in &models {
+    for (config, t) in &models(1.6, 0.2) {
         let presence = [Subset::full(2), Subset::single(0), Subset::single(1)];
-        check(config, &presence, None, Subset::full(2), |row, observed| match observed.len() {
-            2 => exact(row, &both(), *t),
-            _ if observed.contains(0) => exact(&row[..2], &WEIGHTS[0], *t),
-            _ => exact(&row[2..], &WEIGHTS[1], *t),
+        check(config, &presence, Given::Nothing, Subset::full(2), |row, observed| {
+            match observed.len() {
+                2 => exact(row, &both(), *t),
+                _ if observed.contains(0) => exact(&row[..2], &WEIGHTS[0], *t),
+                _ => exact(&row[2..], &WEIGHTS[1], *t),
+            }
         });
     }
 }
 
 #[test]
 fn conditional_likelihoods_equal_the_closed_form() {
+    let given = Given::Values(Subset::single(0));
+    for (config, t) in &models(1.6, 0.2) {
+        let presence = [Subset::full(2), Subset::full(2), Subset::single(1)];
+        check(config, &presence, given, Subset::single(1), |row, observed| {
+            if observed.contains(0) {
+                exact(row, &both(), *t) - exact(&row[..2], &WEIGHTS[0], *t)
+            } else {
+                exact(&row[2..], &WEIGHTS[1], *t)
+            }
+        });
+    }
+}
+
+#[test]
+fn the_likelihood_under_a_posterior_is_the_conditional_one_where_the_posterior_is_exact() {
     // MVAE's product with the prior is the exact posterior.
-    let mvae = &flat(1.0, 0.0)[0];
-    let (config, t) = mvae;
-    check(config, &[Subset::full(2); 3], Some(Subset::single(0)), Subset::single(1), |row, _| {
+    let (config, t) = &flat(1.0, 0.0)[0];
+    let given = Given::Posterior(Subset::single(0));
+    check(config, &[Subset::full(2); 3], given, Subset::single(1), |row, _| {
         exact(row, &both(), *t) - exact(&row[..2], &WEIGHTS[0], *t)
     });
 }

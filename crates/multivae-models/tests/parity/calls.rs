@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::{AdamConfig, GradientsParams},
-    tensor::{Device, Gradients, Int, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use multivae_core::{
     batch::{Batch, Presence, Progress, Purpose, Values},
     modality::ModalityName,
-    model::{Draws, Latent, LikelihoodQuery, MultimodalVae},
-    noise::Noise,
+    model::{Budget, Draws, Given, Latent, LikelihoodQuery, MultimodalVae},
+    module::freeze,
+    noise::{Draw, Noise},
     subset::Subset,
 };
 use multivae_models::Model;
@@ -222,12 +223,12 @@ fn perform(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         "generate_from_prior" => generate_from_prior(recorded, call),
         "compute_joint_nll" | "compute_joint_nll_paper" => joint_nll(recorded, call),
         "compute_cond_nll" => cond_nll(recorded, call),
-        other => Err(Problem::Todo(format!("call `{other}`"))),
+        _ => recorded.adapter.other(recorded, call),
     }
 }
 
 /// A keyword argument, or its default.
-fn count(kwargs: &Value, key: &str, default: usize) -> Result<usize, Problem> {
+pub(super) fn count(kwargs: &Value, key: &str, default: usize) -> Result<usize, Problem> {
     match kwargs.get(key) {
         None | Some(Value::Null) => Ok(default),
         Some(value) => value
@@ -237,12 +238,12 @@ fn count(kwargs: &Value, key: &str, default: usize) -> Result<usize, Problem> {
     }
 }
 
-fn flag(kwargs: &Value, key: &str) -> bool {
+pub(super) fn flag(kwargs: &Value, key: &str) -> bool {
     kwargs.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Refuses arguments that are not understood, so that none is passed over in silence.
-fn only(kwargs: &Value, known: &[&str]) -> Result<(), Problem> {
+pub(super) fn only(kwargs: &Value, known: &[&str]) -> Result<(), Problem> {
     let unknown =
         kwargs.as_object().into_iter().flatten().find(|(k, _)| !known.contains(&k.as_str()));
     match unknown {
@@ -252,7 +253,7 @@ fn only(kwargs: &Value, known: &[&str]) -> Result<(), Problem> {
 }
 
 /// The modalities that an argument names: a name, a list of names, or "all".
-fn subset(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
+pub(super) fn subset(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
     let all = Subset::full(recorded.specs.len());
     let names: Vec<&str> = match value {
         None => return Ok(all),
@@ -304,24 +305,42 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["epoch", "batch_ratio"])?;
     let mut batch = batch(recorded, call)?;
     batch.progress = progress(&call.kwargs)?;
-    let draws = recorded.forward_draws(call, &batch, &call.noise)?;
+    let draws = recorded.adapter.forward_draws(recorded, call, &batch, &call.noise)?;
     let loss = recorded.loss(&recorded.model, &batch, draws.clone())?;
-    let mut found = Found { scalars: recorded.scalars(&batch, &loss, draws)?, ..Found::default() };
+    let scalars = recorded.adapter.scalars(recorded, &batch, &loss, draws.clone())?;
+    let mut found = Found { scalars, ..Found::default() };
     if !call.expected.grads.is_empty() || !call.expected.grad_none.is_empty() {
-        let gradients = (loss.total * recorded.reduction(&batch)).backward();
-        found.grads = read_gradients(recorded, &gradients);
+        let frozen = frozen(&recorded.model, batch.progress);
+        let model = freeze(recorded.model.clone(), &frozen);
+        let (_, gradients) = model.gradients(&batch, &mut Noise::recorded(draws));
+        let factor = recorded.adapter.reduction(&batch);
+        found.grads = read_gradients(recorded, &gradients, factor);
     }
     Ok(found)
+}
+
+/// Prefixes of the parameters that do not learn in the stage of an epoch.
+fn frozen(model: &Model, progress: Progress) -> Vec<String> {
+    let mut end = 0_usize;
+    for stage in model.stages() {
+        end = stage.epochs.map_or(usize::MAX, |epochs| end + epochs);
+        if progress.epoch <= end {
+            return stage.frozen;
+        }
+    }
+    Vec::new()
 }
 
 /// The gradients of all parameters under the names of the case, those of tied ones added up.
 fn read_gradients(
     recorded: &Recorded<'_>,
-    gradients: &Gradients,
+    gradients: &GradientsParams,
+    factor: f64,
 ) -> BTreeMap<String, Option<Vec<f32>>> {
     struct Read<'a> {
         layout: &'a Layout,
-        gradients: &'a Gradients,
+        gradients: &'a GradientsParams,
+        factor: f64,
         path: Vec<String>,
         found: BTreeMap<String, Option<Vec<f32>>>,
     }
@@ -334,14 +353,15 @@ fn read_gradients(
         }
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             let WeightName { name, transposed } = self.layout.name(&self.path.join("."));
-            let gradient = param.val().grad(self.gradients).map(|gradient| {
+            let gradient = self.gradients.get::<D>(param.id).map(|gradient| {
+                let gradient = gradient * self.factor;
                 values(if transposed { gradient.swap_dims(0, 1) } else { gradient })
             });
             self.found.insert(name, gradient);
         }
     }
-    let mut read =
-        Read { layout: &recorded.layout, gradients, path: Vec::new(), found: BTreeMap::new() };
+    let (layout, path, found) = (&recorded.layout, Vec::new(), BTreeMap::new());
+    let mut read = Read { layout, gradients, factor, path, found };
     recorded.model.visit(&mut read);
     let mut found = read.found;
     for group in &recorded.case.description.tied_parameters {
@@ -380,14 +400,31 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     let per_step = call.noise.len() / steps.max(1);
     for step in 0..steps {
         let noise = &call.noise[step * per_step..(step + 1) * per_step];
-        let draws = recorded.forward_draws(call, &batch, noise)?;
-        let loss = recorded.loss(&model, &batch, draws)?.total * recorded.reduction(&batch);
-        found.scalars.insert(format!("loss.{step}"), scalar(loss.clone()));
-        let mut gradients = GradientsParams::from_grads(loss.backward(), &model);
+        let draws = recorded.adapter.forward_draws(recorded, call, &batch, noise)?;
+        let loss = recorded.loss(&model, &batch, draws.clone())?;
+        let value = recorded.adapter.value(recorded, &model, &batch, &loss, draws.clone())?;
+        found.scalars.insert(format!("loss.{step}"), value);
+        let (_, mut gradients) = model.gradients(&batch, &mut Noise::recorded(draws));
+        let factor = recorded.adapter.reduction(&batch);
+        model.visit(&mut Scale { gradients: &mut gradients, factor });
         tie(recorded, &model, &mut gradients);
         model = optimizer.step(number(kwargs.get("lr"), 1e-3), model, gradients);
     }
     Ok(found)
+}
+
+/// Multiplies gradients by the factor of the reference's reduction.
+struct Scale<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: f64,
+}
+
+impl ModuleVisitor for Scale<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            self.gradients.register(param.id, gradient * self.factor);
+        }
+    }
 }
 
 /// Gives every parameter of a tied group the sum of the group's gradients, so that parameters
@@ -435,15 +472,15 @@ fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent,
     let given = subset(recorded, call.kwargs.get("cond_mod"))?;
     let n = count(&call.kwargs, "N", 1)?;
     let draws = if flag(&call.kwargs, "return_mean") { Draws::Mean } else { Draws::Samples(n) };
-    let mut noise = Noise::recorded(recorded.encode_draws(call, batch, n)?);
+    let mut noise =
+        Noise::recorded(recorded.adapter.encode_draws(recorded, call, batch, &call.noise, n)?);
     let mut latent = recorded.model.encode(batch, given, draws, &mut noise);
-    if noise.remaining() > 0 {
-        return Err(broken(format!("{} recorded draws were not used", noise.remaining())));
-    }
+    recorded.used_up(&noise)?;
     if draws == Draws::Mean {
         let tile = |z: &mut Tensor<3>| *z = z.clone().repeat(&[n, 1, 1]);
         latent.levels.iter_mut().for_each(tile);
         latent.private.iter_mut().for_each(|(_, z)| tile(z));
+        latent.conditions.iter_mut().for_each(|(_, x)| tile(x));
     }
     Ok(latent)
 }
@@ -459,11 +496,14 @@ fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     for (name, z) in &latent.private {
         tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
     }
+    for (name, x) in &latent.conditions {
+        tensors.insert(format!("cond_mod_data.{name}"), values(x.clone()));
+    }
     Ok(Found { tensors, ..Found::default() })
 }
 
 /// The decoder's outputs of all targets under their names.
-fn reconstructions(recorded: &Recorded<'_>, latent: &Latent, targets: Subset) -> Found {
+pub(super) fn reconstructions(recorded: &Recorded<'_>, latent: &Latent, targets: Subset) -> Found {
     let outputs = recorded.model.decode(latent, targets);
     let names = targets.iter().map(|m| format!("recon.{}", recorded.specs[m].name));
     Found { tensors: names.zip(outputs.into_iter().map(values)).collect(), ..Found::default() }
@@ -494,14 +534,14 @@ fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
             private.push((name_of, array(name)?));
         }
     }
-    let latent = Latent { levels: vec![array(z)?], private };
+    let latent = Latent::shared(array(z)?).with_private(private);
     Ok(reconstructions(recorded, &latent, subset(recorded, call.kwargs.get("modalities"))?))
 }
 
 fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["n_samples"])?;
     let rows = count(&call.kwargs, "n_samples", 1)?;
-    let mut noise = Noise::recorded(recorded.prior_draws(call, rows)?);
+    let mut noise = Noise::recorded(recorded.adapter.prior_draws(recorded, call, rows)?);
     let latent = recorded.model.prior(rows, &recorded.device, &mut noise);
     let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
     for (name, z) in &latent.private {
@@ -514,39 +554,56 @@ fn joint_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["K", "batch_size_K"])?;
     let batch = batch(recorded, call)?;
     let samples = count(&call.kwargs, "K", 1000)?;
-    let query = LikelihoodQuery {
-        given: None,
-        targets: Subset::full(recorded.specs.len()),
-        samples,
-        // One chunk, as the noise was recorded.
-        max_rows: samples * batch.rows(),
-    };
-    let mut noise = Noise::recorded(recorded.likelihood_draws(call, &batch, None, samples)?);
-    let estimate = recorded.model.log_likelihood(&batch, &query, &mut noise);
-    let nll = -scalar(estimate.log_likelihood.sum());
+    // One chunk, as the noise was recorded.
+    let budget = Budget { samples, max_rows: samples * batch.rows() };
+    let nll = recorded.adapter.joint_nll(recorded, call, &batch, budget)?;
     Ok(Found { scalars: BTreeMap::from([("nll".into(), nll)]), ..Found::default() })
 }
 
+/// The reference encodes once a sample; ours takes all samples of a space at once.
 fn cond_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["subset", "pred_mods", "k_iwae"])?;
     let batch = batch(recorded, call)?;
-    let given = subset(recorded, call.kwargs.get("subset"))?;
+    let given = Given::Posterior(subset(recorded, call.kwargs.get("subset"))?);
     let samples = count(&call.kwargs, "k_iwae", 1000)?;
+    if call.noise.is_empty() || !call.noise.len().is_multiple_of(samples) {
+        return Err(broken(format!("{} draws of {samples} samples", call.noise.len())));
+    }
+    let mut draws: Vec<Draw> = Vec::new();
+    for noise in call.noise.chunks(call.noise.len() / samples) {
+        let sample = recorded.adapter.encode_draws(recorded, call, &batch, noise, 1)?;
+        if draws.is_empty() {
+            draws = sample;
+        } else {
+            draws.iter_mut().zip(sample).for_each(|(all, draw)| append(all, draw));
+        }
+    }
     let mut found = Found::default();
     for target in subset(recorded, call.kwargs.get("pred_mods"))?.iter() {
-        let query = LikelihoodQuery {
-            given: Some(given),
-            targets: Subset::single(target),
-            samples,
-            max_rows: samples * batch.rows(),
-        };
-        let draws = recorded.likelihood_draws(call, &batch, Some(target), samples)?;
-        let mut noise = Noise::recorded(draws);
+        let targets = Subset::single(target);
+        let budget = Budget { samples, max_rows: samples * batch.rows() };
+        let query = LikelihoodQuery { targets, given, budget };
+        let mut noise = Noise::recorded(draws.clone());
         let estimate = recorded.model.log_likelihood(&batch, &query, &mut noise);
+        recorded.used_up(&noise)?;
         let name = format!("cnll.{}", recorded.specs[target].name);
         found.scalars.insert(name, -scalar(estimate.log_likelihood.mean()));
     }
     Ok(found)
+}
+
+/// Appends the samples of a draw to those of another of its kind.
+fn append(all: &mut Draw, draw: Draw) {
+    match (all, draw) {
+        (Draw::Normal(shape, values), Draw::Normal(more_shape, more))
+        | (Draw::Uniform(shape, values), Draw::Uniform(more_shape, more))
+        | (Draw::Laplace(shape, values), Draw::Laplace(more_shape, more)) => {
+            shape[0] += more_shape[0];
+            values.extend(more);
+        }
+        (Draw::Choice(values), Draw::Choice(more)) => values.extend(more),
+        (all, draw) => panic!("{draw:?} does not go on {all:?}"),
+    }
 }
 
 /// Puts the weights of the case into a model.

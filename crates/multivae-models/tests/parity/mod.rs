@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `case.rs` | the files of a case |
 //! | `network.rs` | the description of its networks as configurations of ours, names of weights |
-//! | `model.rs` | the model of a case: configuration, noise order, reductions, metrics |
+//! | `model.rs` | the model of a case, built and loaded |
+//! | `adapters/` | what is particular to a model: configuration, noise order, reductions, metrics |
 //! | `calls.rs` | the calls of a case, their expected values, the comparison |
 
 #![allow(
@@ -16,6 +17,7 @@
     reason = "the reader serves two programs, each using a part of it"
 )]
 
+mod adapters;
 mod calls;
 mod case;
 mod model;

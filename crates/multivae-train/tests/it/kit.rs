@@ -15,10 +15,10 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
-    batch::{Batch, Presence, Values},
+    batch::{Batch, Presence, Progress, Values},
     dataset::{Dataset, DatasetError},
     modality::ModalitySpec,
-    model::{Bound, Draws, Latent, LikelihoodQuery, Loss, MultimodalVae, Stage},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
     noise::Noise,
     objective::Estimate,
     subset::Subset,
@@ -131,7 +131,7 @@ impl MultimodalVae for Tiny {
         &self.specs
     }
 
-    fn terms(&self) -> Vec<String> {
+    fn terms(&self, _: Progress) -> Vec<String> {
         self.declared.clone()
     }
 
@@ -196,7 +196,11 @@ impl MultimodalVae for Tiny {
         unreachable!("not a part of training")
     }
 
-    fn log_likelihood(&self, _: &Batch, _: &LikelihoodQuery, _: &mut Noise) -> Estimate {
+    fn log_prob(&self, _: &Batch, _: &Latent, _: usize) -> Tensor<2> {
+        unreachable!("not a part of training")
+    }
+
+    fn joint_likelihood(&self, _: &Batch, _: Subset, _: Budget, _: &mut Noise) -> Estimate {
         unreachable!("not a part of training")
     }
 
