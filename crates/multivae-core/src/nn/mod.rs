@@ -10,6 +10,7 @@
 //! | features to features | [`NetworkConfig`] | [`NetworkNet`] | [`Network`] |
 //! | latent values to a likelihood | [`NetworkConfig`] and the modality | [`Decoder`] | |
 //! | a hierarchical model's ladders | [`HierarchyConfig`] | [`Hierarchy`] | |
+//! | data to a base distribution and back | [`FlowConfig`] | [`FlowNet`] | |
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -35,6 +36,7 @@
 
 mod decoder;
 mod encoder;
+mod flow;
 pub mod hierarchy;
 mod layer;
 mod network;
@@ -47,6 +49,7 @@ pub use encoder::{
     Branch, BranchConfig, Branches, BranchesConfig, CustomEncoderNet, EncoderConfig, EncoderNet,
     PrivateBranch, PrivateBranchConfig,
 };
+pub use flow::{FlowConfig, FlowNet, Transformed};
 pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
 pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
 pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
@@ -100,6 +103,8 @@ mod tests {
         check::<Decoder>();
         check::<HierarchyConfig>();
         check::<Hierarchy>();
+        check::<FlowConfig>();
+        check::<FlowNet>();
         check::<CustomEncoder>();
         check::<CustomNetwork>();
     }
