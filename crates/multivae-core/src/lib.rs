@@ -12,8 +12,9 @@
 //! | [`distribution`] | normal, Laplace, Bernoulli, categorical; likelihoods of decoders |
 //! | [`fusion`] | rules that join unimodal posteriors, over all subsets at once, under masks |
 //! | [`objective`] | reductions, schedules, rescaling, importance-sampled likelihoods |
+//! | [`hmc`] | Hamiltonian Monte Carlo: samples from a density known up to a factor |
 //! | [`noise`] | randomness as an argument, the same on every backend |
-//! | [`nn`] | networks as data, presets, networks of the user |
+//! | [`nn`] | networks as data, presets, networks of the user, normalizing flows |
 //! | [`module`] | the containers Burn lacks: modules by name, modules behind a trait |
 //! | [`model`] | the trait every model implements |
 //! | [`dataset`] | the trait every data set implements |
@@ -43,6 +44,7 @@ pub mod dataset;
 pub mod distribution;
 pub mod error;
 pub mod fusion;
+pub mod hmc;
 pub mod modality;
 pub mod model;
 pub mod module;
