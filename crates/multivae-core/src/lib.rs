@@ -13,8 +13,9 @@
 //! | [`fusion`] | rules that join unimodal posteriors, over all subsets at once, under masks |
 //! | [`mixture`] | mixtures over what a row observes, stratified sampling |
 //! | [`objective`] | reductions, schedules, rescaling, IWAE and DReG, importance-sampled likelihoods |
+//! | [`hmc`] | Hamiltonian Monte Carlo: samples from a density known up to a factor |
 //! | [`noise`] | randomness as an argument, the same on every backend |
-//! | [`nn`] | networks as data, presets, networks of the user |
+//! | [`nn`] | networks as data, presets, networks of the user, normalizing flows |
 //! | [`module`] | the containers Burn lacks: modules by name, modules behind a trait |
 //! | [`model`] | the trait every model implements |
 //! | [`dataset`] | the trait every data set implements |
@@ -44,6 +45,7 @@ pub mod dataset;
 pub mod distribution;
 pub mod error;
 pub mod fusion;
+pub mod hmc;
 pub mod mixture;
 pub mod modality;
 pub mod model;

@@ -11,6 +11,7 @@
 //! | latent values to a likelihood | [`NetworkConfig`] and the modality | [`Decoder`] | |
 //! | values of all modalities to a posterior | [`JointEncoderConfig`] | [`JointEncoder`] | |
 //! | a hierarchical model's ladders | [`HierarchyConfig`] | [`Hierarchy`] | |
+//! | data to a base distribution and back | [`FlowConfig`] | [`FlowNet`] | |
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor};
@@ -36,6 +37,7 @@
 
 mod decoder;
 mod encoder;
+mod flow;
 pub mod hierarchy;
 mod joint;
 mod layer;
@@ -49,6 +51,7 @@ pub use encoder::{
     Branch, BranchConfig, Branches, BranchesConfig, CustomEncoderNet, EncoderConfig, EncoderNet,
     PrivateBranch, PrivateBranchConfig,
 };
+pub use flow::{FlowConfig, FlowNet, Transformed};
 pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
 pub use joint::{JointEncoder, JointEncoderConfig};
 pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
@@ -103,6 +106,8 @@ mod tests {
         check::<Decoder>();
         check::<HierarchyConfig>();
         check::<Hierarchy>();
+        check::<FlowConfig>();
+        check::<FlowNet>();
         check::<CustomEncoder>();
         check::<CustomNetwork>();
     }
