@@ -185,7 +185,7 @@ pub fn iwae(log_weights: Tensor<3>, sources: &Tensor<2>) -> Tensor<1> {
 }
 
 /// The mean over rows of the mean over a row's sources, `[1]`, of `[source, batch]`.
-fn mean_over_sources(values: Tensor<2>, sources: &Tensor<2>) -> Tensor<1> {
+pub fn mean_over_sources(values: Tensor<2>, sources: &Tensor<2>) -> Tensor<1> {
     let count = sources.clone().sum_dim(0).clamp_min(1.0);
     ((values * sources.clone()).sum_dim(0) / count).mean()
 }

@@ -59,7 +59,7 @@ fn main() -> ExitCode {
                 println!("TODO {name} {why}");
                 todo += 1;
             }
-            Ok(Err(Problem::Broken(why))) => {
+            Ok(Err(why @ (Problem::Broken(_) | Problem::Defect))) => {
                 println!("FAIL {name} {why}");
                 failed += 1;
             }

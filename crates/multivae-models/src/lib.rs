@@ -8,6 +8,9 @@
 //! |---|---|---|
 //! | MVAE | [`mvae`] | product of experts |
 //! | MoPoE | [`mopoe`] | mixture of products of experts |
+//! | MMVAE | [`mmvae`] | mixture of experts |
+//! | MMVAE+ | [`mmvae_plus`] | mixture of experts, private codes |
+//! | CMVAE | [`cmvae`] | mixture of experts, private codes, clusters |
 //! | MHVAE | [`mhvae`] | one product of experts per level |
 //!
 //! ```
@@ -27,7 +30,11 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
+pub mod cmvae;
+pub mod experts;
 pub mod mhvae;
+pub mod mmvae;
+pub mod mmvae_plus;
 pub mod mopoe;
 pub mod mvae;
 mod parts;

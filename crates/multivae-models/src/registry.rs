@@ -195,6 +195,12 @@ macro_rules! models {
 models! {
     Mvae, "mvae", "Product of experts, trained on sub-sampled sets of modalities (Wu and Goodman 2018)":
         crate::mvae::MvaeConfig => crate::mvae::Mvae;
+    Mmvae, "mmvae", "Mixture of experts, importance-weighted (Shi et al. 2019)":
+        crate::mmvae::MmvaeConfig => crate::mmvae::Mmvae;
+    MmvaePlus, "mmvae_plus", "Mixture of experts with private codes (Palumbo et al. 2023)":
+        crate::mmvae_plus::MmvaePlusConfig => crate::mmvae_plus::MmvaePlus;
+    Cmvae, "cmvae", "Mixture of experts with private codes and clusters (Palumbo et al. 2024)":
+        crate::cmvae::CmvaeConfig => crate::cmvae::Cmvae;
     Mopoe, "mopoe", "Mixture of products of experts over subsets (Sutter et al. 2021)":
         crate::mopoe::MopoeConfig => crate::mopoe::Mopoe;
     Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":

@@ -51,6 +51,15 @@ fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     if name == "mvae" && specs.len() > 2 {
         value["random_subsets"] = json!(2);
     }
+    if ["mmvae", "mmvae_plus", "cmvae"].contains(&name) {
+        value["samples"] = json!(4);
+    }
+    if ["mmvae_plus", "cmvae"].contains(&name) {
+        value["private"] = json!(2);
+    }
+    if name == "mmvae_plus" {
+        value["learned_prior"] = json!(true);
+    }
     if name == "mopoe" {
         value["private"] = json!({ specs[0].name.as_str(): 2 });
     }

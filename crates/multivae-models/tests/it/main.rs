@@ -4,6 +4,7 @@
 mod parity;
 
 mod contract;
+mod experts;
 mod likelihood;
 mod reference;
 mod work;

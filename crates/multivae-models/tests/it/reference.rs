@@ -50,6 +50,21 @@ fn check(model: &str, expected_cases: usize) {
 }
 
 #[test]
+fn mmvae_equals_multivae() {
+    check("mmvae", 6);
+}
+
+#[test]
+fn mmvae_plus_equals_multivae() {
+    check("mmvae_plus", 6);
+}
+
+#[test]
+fn cmvae_equals_multivae() {
+    check("cmvae", 7);
+}
+
+#[test]
 fn mvae_equals_multivae() {
     check("mvae", 6);
 }

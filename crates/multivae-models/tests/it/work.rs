@@ -22,7 +22,8 @@ use multivae_core::{
     noise::Noise,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, cmvae::CmvaeConfig, experts::Estimator, mhvae::MhvaeConfig,
+    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
 };
 use serde_json::json;
 
@@ -45,6 +46,7 @@ impl Count {
 #[derive(Module, Debug)]
 struct Counted {
     layer: Linear,
+    private: bool,
     #[module(skip)]
     kind: String,
     #[module(skip)]
@@ -65,7 +67,9 @@ impl Encoder for Counted {
         let mut halves = self.layer.forward(input).chunk(2, 1);
         let log_var = halves.pop().expect("two halves");
         let mean = halves.pop().expect("two halves");
-        Encoding { shared: Normal::new(mean, log_var), private: None }
+        let shared = Normal::new(mean, log_var);
+        let private = self.private.then(|| shared.clone());
+        Encoding { shared, private }
     }
 }
 
@@ -76,6 +80,7 @@ fn networks(count: &Count) -> Networks {
     Networks::default()
         .with_encoder("counted", move |request| Counted {
             layer: LinearConfig::new(request.inputs(), 2 * request.outputs()).init(request.device),
+            private: request.private.is_some(),
             kind: kind(request.settings),
             count: a.clone(),
         })
@@ -85,6 +90,7 @@ fn networks(count: &Count) -> Networks {
                 request.output.map_or(WIDTH, |s| s.iter().product()),
             )
             .init(request.device),
+            private: false,
             kind: kind(request.settings),
             count: b.clone(),
         })
@@ -119,7 +125,7 @@ fn modalities(m: usize) -> Vec<ModalityConfig> {
 
 /// Runs one step and compares `(kind, calls, rows in batches)`.
 fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
-    let device = Device::flex();
+    let device = Device::flex().autodiff();
     let specs: Vec<_> = names(m)
         .iter()
         .map(|name| ModalitySpec::new(name.as_str(), &[WIDTH]).expect("valid"))
@@ -133,7 +139,7 @@ fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     let mut batch =
         Batch::complete(vec![Tensor::zeros([ROWS, WIDTH], &device); m]).expect("one size");
     batch.purpose = Purpose::Train;
-    model.loss(&batch, &mut Noise::seeded(0));
+    model.gradients(&batch, &mut Noise::seeded(0));
     let counts = count.0.lock().expect("no panic while counting").clone();
     let expected: BTreeMap<String, (usize, usize)> = expected
         .iter()
@@ -161,6 +167,39 @@ fn mopoe_encodes_once_and_decodes_once_a_modality() {
     for m in [2, 3, 5] {
         let config = MopoeConfig { modalities: modalities(m), ..MopoeConfig::default() };
         check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
+fn mixtures_of_experts_encode_once_and_decode_once_a_modality() {
+    for m in [2, 3, 5] {
+        for samples in [1, 10] {
+            let expected = [("encoder", m, m), ("decoder", m, m * m * samples)];
+            let latent = WIDTH;
+            for estimator in [Estimator::Iwae, Estimator::Dreg] {
+                let modalities = modalities(m);
+                let mmvae = MmvaeConfig { latent, samples, estimator, ..Default::default() };
+                check(MmvaeConfig { modalities: modalities.clone(), ..mmvae }.into(), m, &expected);
+                let plus = MmvaePlusConfig {
+                    latent,
+                    private: WIDTH,
+                    samples,
+                    estimator,
+                    modalities: modalities.clone(),
+                    ..Default::default()
+                };
+                check(plus.into(), m, &expected);
+                let clusters = CmvaeConfig {
+                    latent,
+                    private: WIDTH,
+                    samples,
+                    estimator,
+                    modalities,
+                    ..Default::default()
+                };
+                check(clusters.into(), m, &expected);
+            }
+        }
     }
 }
 

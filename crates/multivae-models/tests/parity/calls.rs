@@ -22,7 +22,7 @@ use super::{
     Case, Problem, broken,
     case::{Array, Bounds, Call, Quirk},
     model::Recorded,
-    network::{Layout, WeightName},
+    network::{Absent, Layout, WeightName},
 };
 
 /// What a case came to.
@@ -72,6 +72,7 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
         match perform(&recorded, call) {
             Ok(found) => outcome.compare(case, call, &found)?,
             Err(Problem::Todo(why)) => outcome.todo.push(format!("{}: {why}", call.id)),
+            Err(Problem::Defect) => outcome.compare(case, call, &Found::default())?,
             Err(Problem::Broken(why)) => outcome.failures.push(format!("{}: {why}", call.id)),
         }
     }
@@ -302,7 +303,15 @@ fn progress(kwargs: &Value) -> Result<Progress, Problem> {
 }
 
 fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
-    only(&call.kwargs, &["epoch", "batch_ratio"])?;
+    only(&call.kwargs, &["epoch", "batch_ratio", "K"])?;
+    if let Some(samples) = call.kwargs.get("K") {
+        // The number of samples is a part of our configuration.
+        let mut case = recorded.case.clone();
+        case.description.config["K"] = samples.clone();
+        let mut call = call.clone();
+        call.kwargs.as_object_mut().expect("it has a key").remove("K");
+        return forward(&Recorded::new(&case, &recorded.device)?, &call);
+    }
     let mut batch = batch(recorded, call)?;
     batch.progress = progress(&call.kwargs)?;
     let draws = recorded.adapter.forward_draws(recorded, call, &batch, &call.noise)?;
@@ -364,6 +373,7 @@ fn read_gradients(
     let mut read = Read { layout, gradients, factor, path, found };
     recorded.model.visit(&mut read);
     let mut found = read.found;
+    found.extend(recorded.layout.absent.keys().map(|name| (name.clone(), None)));
     for group in &recorded.case.description.tied_parameters {
         let sum = group.iter().filter_map(|name| found.get(name).cloned().flatten()).reduce(
             |mut sum, gradient| {
@@ -593,7 +603,7 @@ fn cond_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
 }
 
 /// Appends the samples of a draw to those of another of its kind.
-fn append(all: &mut Draw, draw: Draw) {
+pub(super) fn append(all: &mut Draw, draw: Draw) {
     match (all, draw) {
         (Draw::Normal(shape, values), Draw::Normal(more_shape, more))
         | (Draw::Uniform(shape, values), Draw::Uniform(more_shape, more))
@@ -648,9 +658,14 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
     }
     let mut load = Load { case, layout, path: Vec::new(), used: Vec::new(), problems: Vec::new() };
     let model = model.map(&mut load);
-    for name in case.weights.keys() {
-        if !load.used.contains(name) {
-            load.problems.push(format!("weight `{name}` has no place in the model"));
+    for (name, array) in &case.weights {
+        let zero = || array.values.iter().all(|&v| v == 0.0);
+        match layout.absent.get(name) {
+            _ if load.used.contains(name) => {}
+            Some(Absent::Unused) => {}
+            Some(Absent::Zero) if zero() => {}
+            Some(Absent::Zero) => load.problems.push(format!("weight `{name}` is not zero")),
+            None => load.problems.push(format!("weight `{name}` has no place in the model")),
         }
     }
     if load.problems.is_empty() { Ok(model) } else { Err(broken(load.problems.join("; "))) }

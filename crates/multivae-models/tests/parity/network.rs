@@ -22,11 +22,35 @@ pub(super) struct WeightName {
 
 /// The reference's prefix of each layer of ours.
 #[derive(Default)]
-pub(super) struct Layout(BTreeMap<String, (String, bool)>);
+pub(super) struct Layout {
+    layers: BTreeMap<String, (String, bool)>,
+    parameters: BTreeMap<String, String>,
+    /// Weights of the reference that have no place in ours; see [`Absent`].
+    pub absent: BTreeMap<String, Absent>,
+}
+
+/// Why a weight of the reference has no place in ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// It is zero and never learns: ours has it as a constant.
+    Zero,
+    /// Nothing depends on it.
+    Unused,
+}
 
 impl Layout {
     fn put(&mut self, ours: String, theirs: String, linear: bool) {
-        self.0.insert(ours, (theirs, linear));
+        self.layers.insert(ours, (theirs, linear));
+    }
+
+    /// Places a parameter that belongs to no layer.
+    pub fn parameter(&mut self, ours: impl Into<String>, theirs: impl Into<String>) {
+        self.parameters.insert(ours.into(), theirs.into());
+    }
+
+    /// Leaves out a weight of the reference.
+    pub fn leave(&mut self, theirs: impl Into<String>, why: Absent) {
+        self.absent.insert(theirs.into(), why);
     }
 
     /// The reference's name of the parameter at a path of ours; the path itself if it has none.
@@ -36,7 +60,10 @@ impl Layout {
             ["Branches", "Layers", "Linear", "Conv2d", "ConvTranspose2d", "Shared", "PerModality"];
         let segments: Vec<&str> = path.split('.').filter(|s| !variants.contains(s)).collect();
         let (last, layer) = segments.split_last().expect("a path has a segment");
-        match self.0.get(&layer.join(".")) {
+        if let Some(theirs) = self.parameters.get(path) {
+            return WeightName { name: theirs.clone(), transposed: false };
+        }
+        match self.layers.get(&layer.join(".")) {
             Some((theirs, linear)) => WeightName {
                 name: format!("{theirs}.{last}"),
                 transposed: *linear && *last == "weight",

@@ -3,7 +3,11 @@
 //!
 //! Only these files know how the reference orders its draws and reduces its losses.
 
+mod cmvae;
+mod experts;
 mod mhvae;
+mod mmvae;
+mod mmvae_plus;
 mod mopoe;
 mod mvae;
 
@@ -32,6 +36,9 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mvae" => &mvae::Adapter,
         "mopoe" => &mopoe::Adapter,
         "mhvae" => &mhvae::Adapter,
+        "mmvae" => &mmvae::Adapter,
+        "mmvae_plus" => &mmvae_plus::Adapter,
+        "cmvae" => &cmvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }

@@ -1,0 +1,561 @@
+//! What the importance-weighted mixtures of experts share: sources of samples, log-weights, the two
+//! estimators, priors of location zero.
+
+use burn::{
+    module::{Initializer, Module, Param},
+    optim::GradientsParams,
+    tensor::{Device, Tensor, TensorData},
+};
+use multivae_core::{
+    batch::Batch,
+    distribution::{Family, LocationScale, Normal},
+    mixture::Mixture,
+    modality::ModalitySpec,
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, EncoderNet},
+    noise::Noise,
+    objective::{Estimate, dreg, importance_estimate, iwae, mean_over_sources},
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{self, Unimodal};
+
+/// How gradients of an importance-weighted bound are estimated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Estimator {
+    /// By reparameterisation alone.
+    Iwae,
+    /// By double reparameterisation, of lower variance: [`dreg`].
+    #[default]
+    Dreg,
+}
+
+/// Log-weights of samples of several sources, in their parts.
+#[derive(Clone, Debug)]
+pub struct ImportanceWeights {
+    /// `log p(x_m | z)`, `[source, samples, batch]` a modality of the model; `None` for one that no
+    /// row of the batch observes. Not rescaled; 0 where the modality is missing.
+    pub log_likelihood: Vec<Option<Tensor<3>>>,
+    /// `log p(z) - log q(z | X)` over all spaces, `[source, samples, batch]`.
+    pub log_ratio: Tensor<3>,
+}
+
+impl ImportanceWeights {
+    /// `Σ_m λ_m log p(x_m | z) + β (log p(z) - log q(z | X))`, `[source, samples, batch]`.
+    pub fn log_weights(&self, rescale: &[f64], beta: f64) -> Tensor<3> {
+        self.log_likelihood
+            .iter()
+            .zip(rescale)
+            .filter_map(|(likelihood, &weight)| Some(likelihood.clone()? * weight))
+            .fold(self.log_ratio.clone() * beta, |sum, likelihood| sum + likelihood)
+    }
+
+    /// The means over rows, sources and samples of `-λ_m log p(x_m | z)` by modality, and of
+    /// `log q - log p`.
+    fn terms(&self, rescale: &[f64], sources: &Tensor<2>) -> Vec<Tensor<1>> {
+        let mean =
+            |x: Tensor<3>| mean_over_sources(x.detach().mean_dim(1).squeeze_dim(1), sources).neg();
+        let likelihoods = self.log_likelihood.iter().zip(rescale);
+        let likelihoods = likelihoods.map(|(likelihood, &weight)| match likelihood {
+            Some(likelihood) => mean(likelihood.clone()) * weight,
+            None => Tensor::zeros([1], &sources.device()),
+        });
+        likelihoods.chain([mean(self.log_ratio.clone())]).collect()
+    }
+}
+
+/// The names of the terms of [`Weighing`].
+pub(crate) fn terms(model: &impl MultimodalVae) -> Vec<String> {
+    let mut names = parts::reconstruction_terms(model.modalities());
+    names.push("kl".into());
+    names
+}
+
+/// What the two estimators of a bound need of a model.
+pub(crate) struct Weighing<'a> {
+    pub(crate) estimator: Estimator,
+    pub(crate) beta: f64,
+    pub(crate) rescale: &'a [f64],
+}
+
+impl Weighing<'_> {
+    /// The bound, negated.
+    pub(crate) fn loss(
+        &self,
+        names: Vec<String>,
+        weights: &ImportanceWeights,
+        sources: &Tensor<2>,
+    ) -> Loss {
+        let total = iwae(weights.log_weights(self.rescale, self.beta), sources);
+        parts::loss(total, names, weights.terms(self.rescale, sources))
+    }
+
+    /// The bound with its gradients. `samples` are reparameterised, `[source, samples, batch, ..]`;
+    /// `weigh` gives the log-weights of values in their place, and is told whether to keep
+    /// gradients from the parameters of posterior densities.
+    pub(crate) fn gradients<M: Module>(
+        &self,
+        model: &M,
+        names: Vec<String>,
+        samples: Vec<Tensor<4>>,
+        sources: &Tensor<2>,
+        weigh: impl FnOnce(&[Tensor<4>], bool) -> ImportanceWeights,
+    ) -> (Loss, GradientsParams) {
+        if self.estimator == Estimator::Iwae {
+            let loss = self.loss(names, &weigh(&samples, false), sources);
+            let gradients = GradientsParams::from_grads(loss.total.clone().backward(), model);
+            return (loss, gradients);
+        }
+        let mut found = None;
+        let gradients = dreg(model, samples, sources, |leaves| {
+            let weights = weigh(leaves, true);
+            let log_weights = weights.log_weights(self.rescale, self.beta);
+            found = Some((weights.terms(self.rescale, sources), log_weights.clone().detach()));
+            log_weights
+        });
+        let (terms, log_weights) = found.expect("the estimator weighs once");
+        (parts::loss(iwae(log_weights, sources), names, terms), gradients)
+    }
+}
+
+/// The posteriors of the modalities that a batch observes, each a source of samples.
+pub(crate) struct Sources {
+    /// The modalities that some row observes.
+    pub(crate) members: Subset,
+    /// 1 where a row observes the modality, `[source, batch]`.
+    pub(crate) presence: Tensor<2>,
+    /// Posteriors of the shared space, `[source, batch, latent]`.
+    pub(crate) shared: LocationScale<3>,
+    /// Posteriors of the private spaces, `[source, batch, private]`, for models that have them.
+    private: Option<LocationScale<3>>,
+}
+
+impl Sources {
+    /// Of the modalities that are encoded, of which there is at least one; their private spaces
+    /// have one size.
+    pub(crate) fn new(unimodal: Unimodal, members: Subset, family: Family) -> Self {
+        let Unimodal { experts, private } = unimodal;
+        let private: Vec<Normal<2>> = private.into_iter().flatten().collect();
+        let stack = |of: fn(&Normal<2>) -> &Tensor<2>| -> Tensor<3> {
+            Tensor::stack(private.iter().map(|q| of(q).clone()).collect(), 0)
+        };
+        let private = (!private.is_empty())
+            .then(|| family.with_raw_scale(stack(|q| &q.mean), stack(|q| &q.log_var)));
+        let shared = family.with_raw_scale(experts.mean, experts.log_var);
+        Self { members, presence: experts.presence, shared, private }
+    }
+
+    /// The modalities that some row of a batch observes.
+    pub(crate) fn observed(batch: &Batch) -> Subset {
+        let all = batch.presence.rows().iter().copied();
+        all.reduce(Subset::union).expect("a batch has rows")
+    }
+
+    /// The mixture of the shared posteriors; rows without any source have the prior,
+    /// `[1, 1, latent]`.
+    pub(crate) fn mixture(&self, batch: &Batch, prior: &LocationScale<3>) -> Mixture {
+        Mixture::of_experts(self.shared.clone(), batch.presence.rows(), self.members, prior)
+    }
+
+    /// The posteriors of the private spaces.
+    fn private(&self) -> &LocationScale<3> {
+        self.private.as_ref().expect("encoders of models with private codes give them")
+    }
+
+    /// 1 where a row observes no source, `[batch]`; `None` if every row observes one.
+    fn lacking(&self, batch: &Batch) -> Option<Tensor<1>> {
+        let lacks = |row: &Subset| row.intersection(self.members).is_none();
+        let rows = batch.presence.rows();
+        let values: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(lacks(row)))).collect();
+        let count = values.len();
+        rows.iter()
+            .any(lacks)
+            .then(|| Tensor::from_data(TensorData::new(values, [count]), &batch.device()))
+    }
+}
+
+/// Samples `[source, samples, batch, features]` of posteriors `[source, batch, features]`.
+pub(crate) fn draw(posterior: &LocationScale<3>, samples: usize, noise: &mut Noise) -> Tensor<4> {
+    let [sources, rows, features] = posterior.location.dims();
+    let device = posterior.location.device();
+    let shape = [sources, samples, rows, features];
+    let noise = posterior.family.noise(shape, 2, &device, noise);
+    posterior.clone().map(|x| x.unsqueeze_dim::<4>(1)).rsample(noise)
+}
+
+/// From `[source, samples, batch, features]` to `[source * samples, batch, features]`.
+pub(crate) fn folded(z: &Tensor<4>) -> Tensor<3> {
+    let [sources, samples, rows, features] = z.dims();
+    z.clone().reshape([sources * samples, rows, features])
+}
+
+/// From `[source * samples, batch]` to `[source, samples, batch]`.
+pub(crate) fn unfolded(values: Tensor<2>, sources: usize) -> Tensor<3> {
+    let [all, rows] = values.dims();
+    values.reshape([sources, all / sources, rows])
+}
+
+/// A prior of location 0 whose scale is learned, or that of raw value 0; see [`Family`].
+#[derive(Module, Debug)]
+pub struct ZeroPrior {
+    /// What the scale is the map of, `[1, features]`, where it is learned; it starts at 0.
+    raw: Option<Param<Tensor<2>>>,
+    #[module(skip)]
+    family: Family,
+    #[module(skip)]
+    features: usize,
+}
+
+impl ZeroPrior {
+    /// Of so many features.
+    pub(crate) fn init(family: Family, features: usize, learned: bool, device: &Device) -> Self {
+        let raw = learned.then(|| Initializer::Zeros.init([1, features], device));
+        Self { raw, family, features }
+    }
+
+    /// The distribution, `[1, 1, features]`.
+    pub(crate) fn distribution(&self, device: &Device) -> LocationScale<3> {
+        match &self.raw {
+            None => self.family.standard([1, 1, self.features], device),
+            Some(raw) => {
+                let raw = raw.val().unsqueeze_dim::<3>(0);
+                self.family.with_raw_scale(raw.zeros_like(), raw)
+            }
+        }
+    }
+}
+
+/// One prior a modality.
+pub(crate) fn modality_priors(
+    modalities: &[ModalitySpec],
+    family: Family,
+    features: usize,
+    learned: bool,
+    device: &Device,
+) -> Named<ZeroPrior> {
+    let prior = || ZeroPrior::init(family, features, learned, device);
+    modalities.iter().map(|spec| (spec.name.to_string(), prior())).collect()
+}
+
+/// Values of one distribution `[1, 1, features]` for all rows, `[samples, batch, features]`; its
+/// location, as one sample, for [`Draws::Mean`].
+pub(crate) fn draw_prior(
+    prior: &LocationScale<3>,
+    draws: Draws,
+    rows: usize,
+    noise: &mut Noise,
+) -> Tensor<3> {
+    let [_, _, features] = prior.location.dims();
+    match draws {
+        Draws::Mean => prior.location.clone().expand([1, rows, features]),
+        Draws::Samples(n) => {
+            let device = prior.location.device();
+            prior.rsample(prior.family.noise([n, rows, features], 1, &device, noise))
+        }
+    }
+}
+
+/// From which prior the private code of a modality that is not given is drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PrivatePrior {
+    /// That of all modalities, `p(w)`.
+    #[default]
+    Shared,
+    /// The modality's own auxiliary prior, `r_m(w)`.
+    Modality,
+}
+
+/// The prior of the generative process of a model with private codes.
+pub(crate) trait GenerativePrior {
+    /// `log p(u)`, `[samples, batch]`.
+    fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2>;
+    /// Values of the shared space, `[samples, batch, latent]`.
+    fn draw(&self, draws: Draws, rows: usize, device: &Device, noise: &mut Noise) -> Tensor<3>;
+    /// `p(w)`, `[1, 1, private]`.
+    fn private(&self, device: &Device) -> LocationScale<3>;
+}
+
+/// A mixture of experts on the shared space with private codes of one size: what MMVAE+ and CMVAE
+/// have in common. They differ in the prior.
+pub(crate) struct PrivateExperts<'a> {
+    pub(crate) encoders: &'a Named<EncoderNet>,
+    pub(crate) decoders: &'a Named<Decoder>,
+    /// The auxiliary priors `r_m`.
+    pub(crate) modality_priors: &'a Named<ZeroPrior>,
+    pub(crate) modalities: &'a [ModalitySpec],
+    pub(crate) family: Family,
+    pub(crate) private_prior: PrivatePrior,
+    pub(crate) prior: &'a dyn GenerativePrior,
+}
+
+/// Which samples of a mixture are wanted.
+enum Choice {
+    Random(usize),
+    Stratified(std::ops::Range<usize>, usize),
+}
+
+impl PrivateExperts<'_> {
+    /// The posteriors of the modalities in `which`.
+    pub(crate) fn sources(&self, batch: &Batch, which: Subset) -> Sources {
+        Sources::new(parts::encode(self.encoders, batch, which), which, self.family)
+    }
+
+    /// Reparameterised samples of shared and private codes of every source, to be weighed.
+    pub(crate) fn samples(
+        &self,
+        sources: &Sources,
+        samples: usize,
+        noise: &mut Noise,
+    ) -> Vec<Tensor<4>> {
+        vec![draw(&sources.shared, samples, noise), draw(sources.private(), samples, noise)]
+    }
+
+    /// Private codes of each modality that is not their source, from its auxiliary prior, for
+    /// [`weigh`](Self::weigh): `[(sources - 1) * samples, batch, private]` by modality, `None` for
+    /// one that the batch lacks.
+    pub(crate) fn auxiliary(
+        &self,
+        sources: &Sources,
+        samples: usize,
+        noise: &mut Noise,
+    ) -> Vec<Option<Tensor<3>>> {
+        let [count, rows] = sources.presence.dims();
+        let device = sources.presence.device();
+        let mut code = |m: usize| {
+            let prior = self.modality_priors.at(m).distribution(&device);
+            draw_prior(&prior, Draws::Samples((count - 1) * samples), rows, noise)
+        };
+        let used = |m: &usize| count > 1 && sources.members.contains(*m);
+        (0..self.modalities.len()).map(|m| used(&m).then(|| code(m))).collect()
+    }
+
+    /// Weighs shared and private codes `[source, samples, batch, features]`. A modality is decoded
+    /// from its own private code where it is the source, else from one of its auxiliary prior.
+    pub(crate) fn weigh(
+        &self,
+        batch: &Batch,
+        sources: &Sources,
+        codes: &[Tensor<4>],
+        auxiliary: &[Option<Tensor<3>>],
+        detach: bool,
+    ) -> ImportanceWeights {
+        let [count, samples, ..] = codes[0].dims();
+        let (u, w) = (folded(&codes[0]), folded(&codes[1]));
+        let likelihood = |m: usize| {
+            let place = sources.members.iter().position(|source| source == m)?;
+            let own = w.clone().narrow(0, place * samples, samples);
+            let code = match &auxiliary[m] {
+                None => own,
+                Some(others) => {
+                    let after = (count - 1 - place) * samples;
+                    let mut parts = Vec::new();
+                    if place > 0 {
+                        parts.push(others.clone().narrow(0, 0, place * samples));
+                    }
+                    parts.push(own);
+                    if after > 0 {
+                        parts.push(others.clone().narrow(0, place * samples, after));
+                    }
+                    Tensor::cat(parts, 0)
+                }
+            };
+            let input = parts::decoder_input(&u, Some(&code));
+            Some(unfolded(parts::log_likelihood(self.decoders, batch, m, input), count))
+        };
+        let log_likelihood = (0..self.modalities.len()).map(likelihood).collect();
+        let device = batch.device();
+        let mixture = sources.mixture(batch, &self.fallback(&u));
+        let (mixture, private) = match detach {
+            true => (mixture.detach(), sources.private().clone().detach()),
+            false => (mixture, sources.private().clone()),
+        };
+        let log_p = self.prior.log_prob(&u) - mixture.log_prob(&u);
+        let log_p_w: Tensor<2> = self.prior.private(&device).log_prob(w);
+        let log_q_w: Tensor<3> =
+            private.map(|x| x.unsqueeze_dim::<4>(1)).log_prob(codes[1].clone());
+        let log_ratio = unfolded(log_p + log_p_w, count) - log_q_w;
+        ImportanceWeights { log_likelihood, log_ratio }
+    }
+
+    /// Stands in for the posterior of rows without any source, until they get the prior.
+    fn fallback(&self, like: &Tensor<3>) -> LocationScale<3> {
+        let [_, _, latent] = like.dims();
+        self.family.standard([1, 1, latent], &like.device())
+    }
+
+    /// Values of the shared space from the mixture of the sources and their log-density,
+    /// `[samples, batch, latent]` and `[samples, batch]`; from the prior in rows without a source.
+    fn shared(
+        &self,
+        batch: &Batch,
+        sources: &Sources,
+        choice: Choice,
+        noise: &mut Noise,
+    ) -> (Tensor<3>, Tensor<2>) {
+        let mixture = sources.mixture(batch, &self.fallback(&sources.shared.location));
+        let (u, log_q) = match choice {
+            Choice::Random(n) => {
+                let u = mixture.sample(n, noise);
+                let log_q = mixture.log_prob(&u);
+                (u, log_q)
+            }
+            Choice::Stratified(range, total) => mixture.stratified(range, total, noise),
+        };
+        let Some(lacking) = sources.lacking(batch) else { return (u, log_q) };
+        let draws = Draws::Samples(u.dims()[0]);
+        let prior = self.prior.draw(draws, batch.rows(), &batch.device(), noise);
+        let observed = lacking.clone().neg() + 1.0;
+        let log_p = self.prior.log_prob(&prior) * lacking.clone().unsqueeze_dim(0);
+        let log_q = log_q * observed.clone().unsqueeze_dim(0) + log_p;
+        let u = u * observed.unsqueeze_dims(&[0, 2]) + prior * lacking.unsqueeze_dims(&[0, 2]);
+        (u, log_q)
+    }
+
+    /// The posterior of the private code of each modality, `[1, batch, private]`; the prior where
+    /// it is not given or the row lacks it.
+    fn private(&self, batch: &Batch, sources: &Sources) -> Vec<LocationScale<3>> {
+        let device = batch.device();
+        let posterior = |m: usize| {
+            let prior = match self.private_prior {
+                PrivatePrior::Shared => self.prior.private(&device),
+                PrivatePrior::Modality => self.modality_priors.at(m).distribution(&device),
+            };
+            let Some(place) = sources.members.iter().position(|source| source == m) else {
+                return prior;
+            };
+            let own = sources.private().clone().map(|x| x.narrow(0, place, 1));
+            let observed = batch.presence.of(m).unsqueeze_dims::<3>(&[0, 2]);
+            let lacking = observed.clone().neg() + 1.0;
+            LocationScale {
+                family: own.family,
+                location: own.location * observed.clone() + prior.location * lacking.clone(),
+                scale: own.scale * observed + prior.scale * lacking,
+            }
+        };
+        (0..self.modalities.len()).map(posterior).collect()
+    }
+
+    fn with_codes(
+        &self,
+        u: Tensor<3>,
+        private: &[LocationScale<3>],
+        rows: usize,
+        draws: Draws,
+        noise: &mut Noise,
+    ) -> Latent {
+        let codes = self.modalities.iter().zip(private);
+        let code = |(spec, posterior): (&ModalitySpec, &LocationScale<3>)| {
+            let [_, batch, features] = posterior.location.dims();
+            let posterior = match batch {
+                1 => posterior.clone().map(|x| x.expand([1, rows, features])),
+                _ => posterior.clone(),
+            };
+            (spec.name.clone(), draw_prior(&posterior, draws, rows, noise))
+        };
+        Latent::shared(u).with_private(codes.map(code).collect())
+    }
+
+    /// Samples of the mixture of the given modalities, and of the private spaces of all.
+    pub(crate) fn encode(
+        &self,
+        batch: &Batch,
+        given: Subset,
+        draws: Draws,
+        noise: &mut Noise,
+    ) -> Latent {
+        let sources = self.sources(batch, given);
+        let u = match draws {
+            Draws::Samples(n) => self.shared(batch, &sources, Choice::Random(n), noise).0,
+            Draws::Mean => {
+                let mixture = sources.mixture(batch, &self.fallback(&sources.shared.location));
+                let mean = mixture.mean().unsqueeze_dim::<3>(0);
+                match sources.lacking(batch) {
+                    None => mean,
+                    Some(lacking) => {
+                        let prior = self.prior.draw(draws, batch.rows(), &batch.device(), noise);
+                        let lacking = lacking.unsqueeze_dims::<3>(&[0, 2]);
+                        mean * (lacking.clone().neg() + 1.0) + prior * lacking
+                    }
+                }
+            }
+        };
+        let private = self.private(batch, &sources);
+        self.with_codes(u, &private, batch.rows(), draws, noise)
+    }
+
+    /// Samples of the generative process.
+    pub(crate) fn generate(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        let draws = Draws::Samples(1);
+        let u = self.prior.draw(draws, rows, device, noise);
+        let prior = |m: usize| match self.private_prior {
+            PrivatePrior::Shared => self.prior.private(device),
+            PrivatePrior::Modality => self.modality_priors.at(m).distribution(device),
+        };
+        let private: Vec<_> = (0..self.modalities.len()).map(prior).collect();
+        self.with_codes(u, &private, rows, draws, noise)
+    }
+
+    /// `log p(x_m | u, w_m)` of one modality.
+    pub(crate) fn log_prob(&self, batch: &Batch, latent: &Latent, m: usize) -> Tensor<2> {
+        let input = parts::input(latent, &self.modalities[m]);
+        parts::log_likelihood(self.decoders, batch, m, input)
+    }
+
+    /// The bound, of one sample a given modality.
+    pub(crate) fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        let (sources, samples) = (self.sources(batch, given), given.len());
+        let choice = Choice::Stratified(0..samples, samples);
+        let (u, log_q) = self.shared(batch, &sources, choice, noise);
+        let kl = (log_q - self.prior.log_prob(&u)).mean_dim(0).squeeze_dim(0);
+        let private = self.private(batch, &sources);
+        let draws = Draws::Samples(samples);
+        let latent = self.with_codes(u, &private, batch.rows(), draws, noise);
+        let likelihoods = (0..self.modalities.len())
+            .map(|m| self.log_prob(batch, &latent, m).mean_dim(0))
+            .collect();
+        let prior = self.prior.private(&batch.device());
+        let mut divergences = vec![("kl".to_owned(), kl)];
+        for m in given.iter() {
+            let (name, code) = &latent.private[m];
+            let log_q: Tensor<2> = private[m].log_prob(code.clone());
+            let log_p: Tensor<2> = prior.log_prob(code.clone());
+            let observed = batch.presence.of(m);
+            let kl = (log_q - log_p).mean_dim(0).squeeze_dim::<1>(0) * observed;
+            divergences.push((format!("kl_private/{name}"), kl));
+        }
+        parts::bound(likelihoods, divergences)
+    }
+
+    /// Importance samples: shared codes stratified over the targets, private ones of the targets
+    /// from their posteriors, weighed with `p(u) Π p(w_m)`.
+    pub(crate) fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let sources = self.sources(batch, targets);
+        let prior = self.prior.private(&batch.device());
+        let private = self.private(batch, &sources);
+        importance_estimate(batch.rows(), budget, &batch.device(), |samples| {
+            let draws = Draws::Samples(samples.len());
+            let choice = Choice::Stratified(samples, budget.samples);
+            let (u, log_q) = self.shared(batch, &sources, choice, noise);
+            let ratio = self.prior.log_prob(&u) - log_q;
+            targets.iter().fold(ratio, |weights, m| {
+                let w = draw_prior(&private[m], draws, batch.rows(), noise);
+                let log_p: Tensor<2> = prior.log_prob(w.clone());
+                let log_q: Tensor<2> = private[m].log_prob(w.clone());
+                let observed = batch.presence.of(m).unsqueeze_dim::<2>(0);
+                let input = parts::decoder_input(&u, Some(&w));
+                let likelihood = parts::log_likelihood(self.decoders, batch, m, input);
+                weights + (log_p - log_q) * observed + likelihood
+            })
+        })
+    }
+}

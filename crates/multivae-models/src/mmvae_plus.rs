@@ -1,0 +1,299 @@
+//! MMVAE+: a mixture of experts with private codes and auxiliary priors.
+//!
+//! **Paper.** Palumbo, Daunhawer and Vogt, "MMVAE+: Enhancing the Generative Quality of Multimodal
+//! VAEs without Compromises", ICLR 2023, OpenReview sdQGxouELX.
+//!
+//! **Generative process.** `(u, w) ~ p`, Laplace or normal of location 0, `u` shared and a `w_m`
+//! for each modality, `x_m ~ p(x_m | u, w_m)`.
+//!
+//! **Inference.** `q(u | X) = 1/n Σ_m q(u | x_m)` over the `n` modalities that a row observes,
+//! `q(w_m | x_m)` of the same family.
+//!
+//! **Objective.** `K` samples of each source `r`. Where `x_m` is decoded from another source, its
+//! private code comes from an auxiliary prior `r_m(w)`, so that only `u` can carry what the
+//! modalities share:
+//!
+//! ```text
+//! loss = -mean_b 1/n_b Σ_r ln 1/K Σ_k w_rk
+//! ln w_rk = λ_r log p(x_r | u_rk, w_rk) + Σ_{m≠r} λ_m log p(x_m | u_rk, w̃_mrk)
+//!         + β ( log p(u_rk, w_rk) - log 1/n_b Σ_m q(u_rk | x_m) - log q(w_rk | x_r) )
+//! ```
+//!
+//! with sums over observed modalities. Gradients are doubly reparameterised (`dreg`) or not
+//! (`iwae`); the value is the bound's either way.
+//!
+//! **What differs from MultiVae.** Its joint likelihood removes the last modality from the batch
+//! and with it from the value; here all are counted, and private codes come from their own
+//! posteriors, so that the estimate converges to `log p(X)` of the generative process. Its samples
+//! of the prior give all modalities one private code; here each has its own. With a learned prior
+//! it maps the scales of private codes on their own when it encodes and together with the shared
+//! ones when it learns; here always together. Its encoder draws one expert for the whole batch;
+//! here each row and sample draws its own. A modality may be called `shared`. The value it reports
+//! with `dreg` is not the bound; here it is. Only the scales of priors are learned, and are so
+//! called.
+//!
+//! **Incomplete data.** Yes.
+//!
+//! **Cost of a step.** `M` encoder calls of `B` rows, `M` decoder calls of `M K B` rows.
+
+use burn::{
+    module::Module,
+    optim::GradientsParams,
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    Result,
+    batch::{Batch, Progress},
+    distribution::{Family, LocationScale},
+    modality::ModalitySpec,
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, EncoderNet, Networks},
+    noise::Noise,
+    objective::{Estimate, Rescale},
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    experts::{
+        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior, Sources,
+        Weighing, ZeroPrior,
+    },
+    parts::{self, ModalityConfig},
+};
+
+/// Configuration of [`MmvaePlus`].
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `latent` | 20 | features of the shared space | at least 1 |
+/// | `private` | 10 | features of the private space of each modality | at least 1 |
+/// | `beta` | 1.0 | weight of the divergence | at least 0 |
+/// | `samples` | 10 | importance samples a source, `K` | at least 1 |
+/// | `family` | `"laplace_softmax"` | priors and posteriors | `"normal"`, `"normal_softplus"`, `"laplace_softmax"` |
+/// | `learned_prior` | false | whether the scale of `p(u, w)` is learned | |
+/// | `learned_modality_priors` | true | whether the scales of the auxiliary priors are learned | |
+/// | `private_prior` | `"shared"` | where private codes that are not given come from | `"shared"`, `"modality"` |
+/// | `estimator` | `"dreg"` | of the gradients | `"iwae"`, `"dreg"` |
+/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `modalities` | from the data | networks and likelihoods by modality | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MmvaePlusConfig {
+    /// Features of the shared latent space, at least 1.
+    pub latent: usize,
+    /// Features of the private space of each modality, at least 1.
+    pub private: usize,
+    /// Weight of the divergence from the prior, at least 0.
+    pub beta: f64,
+    /// Importance samples a source and row, at least 1.
+    pub samples: usize,
+    /// Family of priors and posteriors: "normal", "normal_softplus" or "laplace_softmax".
+    pub family: Family,
+    /// Whether the scale of the prior of shared and private codes is learned.
+    pub learned_prior: bool,
+    /// Whether the scales of the auxiliary priors are learned.
+    pub learned_modality_priors: bool,
+    /// Where private codes of modalities that are not given come from: "shared" for the prior,
+    /// "modality" for the auxiliary prior.
+    pub private_prior: PrivatePrior,
+    /// How gradients are estimated: "iwae" or "dreg".
+    pub estimator: Estimator,
+    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+    pub rescale: Rescale,
+    /// Networks and likelihoods by modality; what is not given comes from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<ModalityConfig>,
+}
+
+impl Default for MmvaePlusConfig {
+    fn default() -> Self {
+        Self {
+            latent: 20,
+            private: 10,
+            beta: 1.0,
+            samples: 10,
+            family: Family::default(),
+            learned_prior: false,
+            learned_modality_priors: true,
+            private_prior: PrivatePrior::default(),
+            estimator: Estimator::default(),
+            rescale: Rescale::None,
+            modalities: Vec::new(),
+        }
+    }
+}
+
+/// A mixture-of-experts VAE with private codes; see the [module](self).
+#[derive(Module, Debug)]
+pub struct MmvaePlus {
+    encoders: Named<EncoderNet>,
+    decoders: Named<Decoder>,
+    /// Of shared and private codes together.
+    prior: ZeroPrior,
+    modality_priors: Named<ZeroPrior>,
+    #[module(skip)]
+    modalities: Vec<ModalitySpec>,
+    #[module(skip)]
+    config: MmvaePlusConfig,
+    #[module(skip)]
+    rescale: Vec<f64>,
+}
+
+impl MmvaePlusConfig {
+    /// Fills in what the data says.
+    ///
+    /// # Errors
+    ///
+    /// When configuration and data contradict each other.
+    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.check()?;
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        parts::check(self.private > 0, "model.private", "at least 1", self.private)?;
+        parts::check(self.samples > 0, "model.samples", "at least 1", self.samples)?;
+        parts::check_weight("model.beta", self.beta)?;
+        self.rescale.check(self.modalities.len())
+    }
+
+    /// Builds the model; `networks` holds those that the configuration calls custom.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range or a network cannot be built.
+    pub fn init(&self, networks: &Networks, device: &Device) -> Result<MmvaePlus> {
+        let modalities = parts::specs(&self.modalities)?;
+        self.check()?;
+        let Self { latent, private, family, .. } = *self;
+        let sizes = vec![private; modalities.len()];
+        let (encoders, decoders) =
+            parts::networks(&self.modalities, latent, &sizes, networks, device)?;
+        let prior = ZeroPrior::init(family, latent + private, self.learned_prior, device);
+        let modality_priors = experts::modality_priors(
+            &modalities,
+            family,
+            private,
+            self.learned_modality_priors,
+            device,
+        );
+        let rescale = self.rescale.factors(&modalities);
+        let config = self.clone();
+        Ok(MmvaePlus { encoders, decoders, prior, modality_priors, modalities, config, rescale })
+    }
+}
+
+impl MmvaePlus {
+    fn weighing(&self) -> Weighing<'_> {
+        let MmvaePlusConfig { estimator, beta, .. } = self.config;
+        Weighing { estimator, beta, rescale: &self.rescale }
+    }
+
+    fn experts(&self) -> PrivateExperts<'_> {
+        PrivateExperts {
+            encoders: &self.encoders,
+            decoders: &self.decoders,
+            modality_priors: &self.modality_priors,
+            modalities: &self.modalities,
+            family: self.config.family,
+            private_prior: self.config.private_prior,
+            prior: self,
+        }
+    }
+
+    /// The log-weights of `samples` samples of every source that the batch observes, and which
+    /// sources a row has, `[source, batch]`.
+    pub fn importance_weights(
+        &self,
+        batch: &Batch,
+        samples: usize,
+        noise: &mut Noise,
+    ) -> (ImportanceWeights, Tensor<2>) {
+        let experts = self.experts();
+        let sources = experts.sources(batch, Sources::observed(batch));
+        let codes = experts.samples(&sources, samples, noise);
+        let auxiliary = experts.auxiliary(&sources, samples, noise);
+        (experts.weigh(batch, &sources, &codes, &auxiliary, false), sources.presence)
+    }
+
+    /// A share of the prior's features, `[1, 1, features]`.
+    fn prior_of(&self, start: usize, features: usize, device: &Device) -> LocationScale<3> {
+        self.prior.distribution(device).map(|x| x.narrow(2, start, features))
+    }
+}
+
+impl GenerativePrior for MmvaePlus {
+    fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2> {
+        self.prior_of(0, self.config.latent, &shared.device()).log_prob(shared.clone())
+    }
+
+    fn draw(&self, draws: Draws, rows: usize, device: &Device, noise: &mut Noise) -> Tensor<3> {
+        let prior = self.prior_of(0, self.config.latent, device);
+        experts::draw_prior(&prior, draws, rows, noise)
+    }
+
+    fn private(&self, device: &Device) -> LocationScale<3> {
+        self.prior_of(self.config.latent, self.config.private, device)
+    }
+}
+
+impl MultimodalVae for MmvaePlus {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.modalities
+    }
+
+    fn terms(&self, _: Progress) -> Vec<String> {
+        experts::terms(self)
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let (weights, sources) = self.importance_weights(batch, self.config.samples, noise);
+        self.weighing().loss(self.terms(batch.progress), &weights, &sources)
+    }
+
+    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+        let experts = self.experts();
+        let sources = experts.sources(batch, Sources::observed(batch));
+        let codes = experts.samples(&sources, self.config.samples, noise);
+        let auxiliary = experts.auxiliary(&sources, self.config.samples, noise);
+        let weigh = |codes: &[Tensor<4>], detach: bool| {
+            experts.weigh(batch, &sources, codes, &auxiliary, detach)
+        };
+        let names = self.terms(batch.progress);
+        self.weighing().gradients(self, names, codes, &sources.presence, weigh)
+    }
+
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        self.experts().encode(batch, given, draws, noise)
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        self.experts().generate(rows, device, noise)
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        parts::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        self.experts().log_prob(batch, latent, modality)
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        self.experts().bound(batch, given, noise)
+    }
+
+    fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        self.experts().joint_likelihood(batch, targets, budget, noise)
+    }
+}

@@ -1,0 +1,186 @@
+//! What the importance-weighted mixtures of experts share: draws source by source, one expert for
+//! a whole batch, losses summed over rows.
+
+use burn::tensor::{Tensor, activation};
+use multivae_core::{
+    batch::Batch, distribution::Family, mixture::log_sum_exp, modality::ModalitySpec, noise::Draw,
+    subset::Subset,
+};
+use multivae_models::experts::{Estimator, ImportanceWeights};
+use serde_json::Value;
+
+use crate::parity::{
+    Case, Problem, broken,
+    calls::scalar,
+    case::{Call, RecordedDraw},
+    model::{Recorded, given, number, rescale},
+};
+
+/// The family of latent distributions.
+pub(super) fn family(config: &Value) -> Result<Family, Problem> {
+    match config.get("prior_and_posterior_dist").and_then(Value::as_str) {
+        Some("laplace_with_softmax") => Ok(Family::LaplaceSoftmax),
+        Some("normal_with_softplus") => Ok(Family::NormalSoftplus),
+        Some("normal") => Ok(Family::Normal),
+        other => Err(broken(format!("distribution {other:?}"))),
+    }
+}
+
+pub(super) fn estimator(config: &Value) -> Result<Estimator, Problem> {
+    match config.get("loss").and_then(Value::as_str) {
+        Some("iwae_looser") => Ok(Estimator::Iwae),
+        Some("dreg_looser") => Ok(Estimator::Dreg),
+        other => Err(broken(format!("estimator {other:?}"))),
+    }
+}
+
+pub(super) fn flag(config: &Value, key: &str) -> bool {
+    config.get(key).and_then(Value::as_bool).unwrap_or(false)
+}
+
+/// The value that the reference reports: with `dreg` the sum of weighted log-weights, which is not
+/// the bound.
+pub(super) fn value(
+    case: &Case,
+    specs: &[ModalitySpec],
+    weights: &ImportanceWeights,
+    sources: &Tensor<2>,
+) -> Result<f64, Problem> {
+    let config = given(case);
+    let rescale = rescale(config, specs)?.factors(specs);
+    let log_weights = weights.log_weights(&rescale, number(config, "beta", 1.0));
+    let samples = log_weights.dims()[1] as f64;
+    let each: Tensor<2> = match estimator(config)? {
+        Estimator::Iwae => log_sum_exp(log_weights, 1).squeeze_dim::<2>(1) - samples.ln(),
+        Estimator::Dreg => {
+            let shares = activation::softmax(log_weights.clone(), 1);
+            (shares * log_weights).sum_dim(1).squeeze_dim(1)
+        }
+    };
+    let count = sources.clone().sum_dim(0);
+    Ok(-scalar(((each * sources.clone()).sum_dim(0) / count).sum()))
+}
+
+/// How many modalities the batch observes.
+pub(super) fn observed(batch: &Batch) -> usize {
+    let rows = batch.presence.rows().iter().copied();
+    rows.reduce(Subset::union).expect("a batch has rows").len()
+}
+
+/// The draws of a pass with private codes: by source shared codes, private codes, and those of the
+/// other modalities in order. Ours: all shared, all private, then by modality those of the other
+/// sources. `noise` holds that pass `repeats` times, one a row when there are several.
+pub(super) fn with_private(
+    recorded: &Recorded<'_>,
+    noise: &[RecordedDraw],
+    rows: usize,
+    sources: usize,
+    repeats: usize,
+) -> Result<Vec<Draw>, Problem> {
+    let block = 2 + sources - 1;
+    if noise.len() != block * sources * repeats {
+        return Err(broken(format!("{} draws of {sources} sources", noise.len())));
+    }
+    let of = |place: usize, total: usize| -> Result<Draw, Problem> {
+        // A draw of one row, or of all of them.
+        let draws: Vec<&RecordedDraw> =
+            (0..repeats).map(|row| &noise[row * block * sources + place]).collect();
+        let samples = draws[0].shape[0];
+        let features = draws[0].len / (samples * (rows / repeats));
+        assert!(total > 0, "a draw has a place");
+        by_row(recorded, &draws, [samples, rows, features])
+    };
+    let stack = |places: Vec<usize>| -> Result<Draw, Problem> {
+        let mut draws = places.iter().map(|&place| of(place, places.len()));
+        let mut all = draws.next().ok_or_else(|| broken("no draws"))??;
+        for draw in draws {
+            append(&mut all, draw?);
+        }
+        Ok(all)
+    };
+    let stacked = |places: Vec<usize>| -> Result<Draw, Problem> {
+        let draw = stack(places)?;
+        Ok(reshaped(draw, |shape| vec![sources, shape[0] / sources, shape[1], shape[2]]))
+    };
+    let mut found = vec![
+        stacked((0..sources).map(|r| r * block).collect())?,
+        stacked((0..sources).map(|r| r * block + 1).collect())?,
+    ];
+    for m in (0..sources).filter(|_| sources > 1) {
+        let others = (0..sources).filter(|&r| r != m);
+        let place = |r: usize| r * block + 2 + if m < r { m } else { m - 1 };
+        found.push(stack(others.map(place).collect())?);
+    }
+    Ok(found)
+}
+
+/// Draws `[samples, 1, features]` of single rows as one of all rows.
+fn by_row(
+    recorded: &Recorded<'_>,
+    draws: &[&RecordedDraw],
+    shape: [usize; 3],
+) -> Result<Draw, Problem> {
+    if draws.len() == 1 {
+        return recorded.shaped(draws[0], shape.to_vec());
+    }
+    let [samples, rows, features] = shape;
+    let joined = recorded.joined(draws.iter().copied(), vec![rows, samples, features])?;
+    let turn = |values: Vec<f32>| {
+        let mut turned = vec![0.0; values.len()];
+        for (i, value) in values.into_iter().enumerate() {
+            let (row, rest) = (i / (samples * features), i % (samples * features));
+            let (sample, feature) = (rest / features, rest % features);
+            turned[(sample * rows + row) * features + feature] = value;
+        }
+        turned
+    };
+    Ok(match joined {
+        Draw::Normal(_, values) => Draw::Normal(shape.to_vec(), turn(values)),
+        Draw::Laplace(_, values) => Draw::Laplace(shape.to_vec(), turn(values)),
+        other => return Err(broken(format!("{other:?} is no latent noise"))),
+    })
+}
+
+fn append(all: &mut Draw, draw: Draw) {
+    crate::parity::calls::append(all, draw);
+}
+
+fn reshaped(draw: Draw, shape: impl Fn(&[usize]) -> Vec<usize>) -> Draw {
+    match draw {
+        Draw::Normal(old, values) => Draw::Normal(shape(&old), values),
+        Draw::Laplace(old, values) => Draw::Laplace(shape(&old), values),
+        other => other,
+    }
+}
+
+/// The draws of `encode`: one expert for the whole batch and all samples, then every space.
+pub(super) fn encode(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    rows: usize,
+    noise: &[RecordedDraw],
+    samples: usize,
+) -> Result<Vec<Draw>, Problem> {
+    if crate::parity::calls::flag(&call.kwargs, "return_mean") {
+        // Ours is the mean of the mixture, and draws nothing.
+        return Ok(Vec::new());
+    }
+    let convert = |draw: &RecordedDraw| match draw.kind.as_str() {
+        "choice" => {
+            let expert = recorded.draw(draw)?[0] as usize;
+            Ok(Draw::Choice(vec![expert; samples * rows]))
+        }
+        _ => recorded.values(draw, samples, rows),
+    };
+    noise.iter().map(convert).collect()
+}
+
+/// The negative log-likelihood that the reference estimates from the weights of all sources: the
+/// logarithm of their mean over sources and samples, summed over rows.
+pub(super) fn nll(weights: &ImportanceWeights, rescale: &[f64]) -> f64 {
+    let log_weights = weights.log_weights(rescale, 1.0);
+    let [sources, samples, rows] = log_weights.dims();
+    let flat = log_weights.reshape([sources * samples, rows]);
+    let mean = log_sum_exp(flat, 0).squeeze_dim::<1>(0) - ((sources * samples) as f64).ln();
+    -scalar(mean.sum())
+}

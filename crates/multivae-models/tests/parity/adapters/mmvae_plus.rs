@@ -1,0 +1,156 @@
+//! MMVAE+: as MMVAE, with private codes.
+
+use std::collections::BTreeMap;
+
+use multivae_core::{
+    batch::Batch,
+    modality::ModalitySpec,
+    model::{Budget, Loss},
+    noise::{Draw, Noise},
+};
+use multivae_models::{Model, ModelConfig, experts::PrivatePrior, mmvae_plus::MmvaePlusConfig};
+
+use serde_json::Value;
+
+use super::experts::{self, estimator, family, flag};
+use crate::parity::{
+    Case, Problem,
+    case::{Call, RecordedDraw},
+    model::{Recorded, autoencoders, given, latent, number, rescale},
+    network::{Absent, Layout},
+};
+
+pub(super) struct Adapter;
+
+impl super::Adapter for Adapter {
+    fn config(
+        &self,
+        case: &Case,
+        specs: &[ModalitySpec],
+    ) -> Result<(ModelConfig, Layout), Problem> {
+        let (given, mut layout) = (given(case), Layout::default());
+        let learned_prior = flag(given, "learn_shared_prior");
+        let learned_modality_priors = flag(given, "learn_modality_prior");
+        layout.leave("mean_priors.shared", Absent::Zero);
+        if learned_prior {
+            layout.parameter("prior.raw", "logvars_priors.shared");
+        } else {
+            layout.leave("logvars_priors.shared", Absent::Zero);
+        }
+        for spec in specs {
+            let name = &spec.name;
+            layout.leave(format!("mean_priors.{name}"), Absent::Zero);
+            if learned_modality_priors {
+                layout.parameter(
+                    format!("modality_priors.{name}.raw"),
+                    format!("logvars_priors.{name}"),
+                );
+            } else {
+                layout.leave(format!("logvars_priors.{name}"), Absent::Zero);
+            }
+        }
+        let config = MmvaePlusConfig {
+            latent: latent(given)?,
+            private: number(given, "modalities_specific_dim", 1.0) as usize,
+            beta: number(given, "beta", 1.0),
+            samples: number(given, "K", 10.0) as usize,
+            family: family(given)?,
+            learned_prior,
+            learned_modality_priors,
+            private_prior: match given.get("reconstruction_option").and_then(Value::as_str) {
+                Some("single_prior") => PrivatePrior::Modality,
+                _ => PrivatePrior::Shared,
+            },
+            estimator: estimator(given)?,
+            rescale: rescale(given, specs)?,
+            modalities: autoencoders(case, specs, &mut layout)?,
+        };
+        Ok((config.into(), layout))
+    }
+
+    fn reduction(&self, batch: &Batch) -> f64 {
+        batch.rows() as f64
+    }
+
+    fn value(
+        &self,
+        recorded: &Recorded<'_>,
+        model: &Model,
+        batch: &Batch,
+        _loss: &Loss,
+        draws: Vec<Draw>,
+    ) -> Result<f64, Problem> {
+        let Model::MmvaePlus(model) = model else { unreachable!("built from its config") };
+        let samples = number(recorded.config(), "K", 10.0) as usize;
+        let (weights, sources) =
+            model.importance_weights(batch, samples, &mut Noise::recorded(draws));
+        experts::value(recorded.case, &recorded.specs, &weights, &sources)
+    }
+
+    fn scalars(
+        &self,
+        recorded: &Recorded<'_>,
+        batch: &Batch,
+        loss: &Loss,
+        draws: Vec<Draw>,
+    ) -> Result<BTreeMap<String, f64>, Problem> {
+        let value = self.value(recorded, &recorded.model, batch, loss, draws)?;
+        Ok([("loss".into(), value), ("loss_sum".into(), value)].into())
+    }
+
+    fn encode_draws(
+        &self,
+        recorded: &Recorded<'_>,
+        call: &Call,
+        batch: &Batch,
+        noise: &[RecordedDraw],
+        samples: usize,
+    ) -> Result<Vec<Draw>, Problem> {
+        experts::encode(recorded, call, batch.rows(), noise, samples)
+    }
+
+    fn forward_draws(
+        &self,
+        recorded: &Recorded<'_>,
+        _call: &Call,
+        batch: &Batch,
+        noise: &[RecordedDraw],
+    ) -> Result<Vec<Draw>, Problem> {
+        experts::with_private(recorded, noise, batch.rows(), experts::observed(batch), 1)
+    }
+
+    /// The reference takes the private codes of the other modalities from their auxiliary priors,
+    /// as its objective does.
+    fn joint_nll(
+        &self,
+        recorded: &Recorded<'_>,
+        call: &Call,
+        batch: &Batch,
+        budget: Budget,
+    ) -> Result<f64, Problem> {
+        let Model::MmvaePlus(model) = &recorded.model else {
+            unreachable!("built from its config")
+        };
+        let (sources, rows) = (recorded.specs.len(), batch.rows());
+        if call.noise.len() != rows * sources * (sources + 1) {
+            return Err(Problem::Defect);
+        }
+        let draws = experts::with_private(recorded, &call.noise, rows, sources, rows)?;
+        let mut noise = Noise::recorded(draws);
+        let samples = budget.samples / sources;
+        let (weights, _) = model.importance_weights(batch, samples, &mut noise);
+        recorded.used_up(&noise)?;
+        Ok(experts::nll(&weights, &vec![1.0; sources]))
+    }
+
+    /// The reference draws one code of all features for all modalities, which is tagged as a
+    /// defect: ours has other draws.
+    fn prior_draws(
+        &self,
+        _recorded: &Recorded<'_>,
+        _call: &Call,
+        _rows: usize,
+    ) -> Result<Vec<Draw>, Problem> {
+        Err(Problem::Defect)
+    }
+}
