@@ -4,6 +4,7 @@
 
 mod ci;
 mod loc;
+mod pages;
 mod tidy;
 mod tree;
 
@@ -35,6 +36,8 @@ enum Task {
         #[arg(long)]
         model: Option<String>,
     },
+    /// Writes the pages of the models under `docs/models`.
+    Docs,
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -54,6 +57,7 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Ci => ci::run(&root),
         Task::Tidy => tidy::run(&root),
+        Task::Docs => pages::run(&root, &tree::files(&root)?),
         Task::Loc => loc::run(&root),
         Task::Parity { folders, model } => {
             // No `--package`: with the whole workspace selected, Burn has the features that

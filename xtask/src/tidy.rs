@@ -5,7 +5,10 @@ use std::{path::Path, process::ExitCode};
 use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
-use crate::tree::{self, SourceFile};
+use crate::{
+    pages,
+    tree::{self, SourceFile},
+};
 
 /// The crates by layer, lowest first. A crate uses those of lower layers only.
 const LAYERS: &[&[&str]] = &[
@@ -72,6 +75,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     complaints.extend(inheritance(&files)?);
     complaints.extend(machine_paths(&files));
     complaints.extend(undescribed(&crates, &files));
+    complaints.extend(pages::stale(&files)?);
     for complaint in &complaints {
         eprintln!("error: {complaint}");
     }
