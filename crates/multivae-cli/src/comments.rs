@@ -24,6 +24,8 @@ const MEANINGS: &[(&str, &str)] = &[
         "model.rescale",
         "weights of the modalities' likelihoods: \"none\", \"by_size\" or { given = [..] }",
     ),
+    ("model.alpha", "weight of the divergences from the unimodal posteriors, at least 0"),
+    ("model.joint_encoder", "the encoder of all modalities; follows theirs where not given"),
     ("model.private", "features of private spaces by modality; none for those not named"),
     ("data", "the data; `multivae data` lists what is embedded"),
     ("data.source", "an embedded data set, or the path of a folder, a file or a manifest"),

@@ -9,6 +9,7 @@
 //! | MVAE | [`mvae`] | product of experts |
 //! | MoPoE | [`mopoe`] | mixture of products of experts |
 //! | MHVAE | [`mhvae`] | one product of experts per level |
+//! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -27,6 +28,8 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
+pub mod jmvae;
+mod joint;
 pub mod mhvae;
 pub mod mopoe;
 pub mod mvae;

@@ -48,7 +48,7 @@ use multivae_core::{
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale, importance_estimate},
+    objective::{Estimate, Rescale},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -382,12 +382,7 @@ impl MultimodalVae for Mopoe {
         noise: &mut Noise,
     ) -> Estimate {
         let (mixture, spaces) = self.proposal(batch, targets);
-        let (rows, device) = (batch.rows(), batch.device());
-        importance_estimate(rows, budget, &device, |samples| {
-            let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
-            let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
-            let ratio = log_p - log_q;
-            parts::importance_weights(&self.decoders, batch, targets, z, ratio, &spaces, noise)
-        })
+        let decoders = &self.decoders;
+        parts::estimate_by_mixture(decoders, batch, targets, budget, &mixture, &spaces, noise)
     }
 }

@@ -9,6 +9,7 @@ use multivae_core::{
     batch::Batch,
     distribution::{Likelihood, Normal},
     fusion::Experts,
+    mixture::Mixture,
     modality::{ModalityName, ModalitySpec, check_all},
     model::{Bound, Budget, Draws, Latent, Loss},
     module::Named,
@@ -309,6 +310,26 @@ pub(crate) fn estimate(
     })
 }
 
+/// Estimates `log p(x_T)` with samples that are dealt to the components of a mixture in turn.
+///
+/// `private` is as in [`estimate`].
+pub(crate) fn estimate_by_mixture(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    targets: Subset,
+    budget: Budget,
+    mixture: &Mixture,
+    private: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Estimate {
+    let (rows, device) = (batch.rows(), batch.device());
+    importance_estimate(rows, budget, &device, |samples| {
+        let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
+        let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
+        importance_weights(decoders, batch, targets, z, log_p - log_q, private, noise)
+    })
+}
+
 /// Log-weights `[samples, batch]` of values `z` of the shared space whose own log-ratio of prior to
 /// proposal is given: adds the likelihoods of the targets, and the ratios of their private codes,
 /// which are drawn here.
@@ -456,6 +477,20 @@ pub(crate) fn bound(
     divergences: Vec<(String, Tensor<1>)>,
 ) -> Bound {
     Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
+}
+
+/// `-λ_m log p(x_m | z)` of each modality, averaged over rows, `[1]` each, for one sample `z`
+/// `[1, batch, latent]` and the weights `λ`.
+pub(crate) fn reconstructions(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    z: &Tensor<3>,
+    weights: &[f64],
+) -> Vec<Tensor<1>> {
+    let of = |(m, weight): (usize, &f64)| {
+        log_likelihood(decoders, batch, m, z.clone()).mean() * -*weight
+    };
+    weights.iter().enumerate().map(of).collect()
 }
 
 /// `reconstruction/NAME` of each modality.

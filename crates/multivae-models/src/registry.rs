@@ -199,4 +199,6 @@ models! {
         crate::mopoe::MopoeConfig => crate::mopoe::Mopoe;
     Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":
         crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
+    Jmvae, "jmvae", "Joint encoder, approached by unimodal ones (Suzuki et al. 2016)":
+        crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
 }

@@ -15,14 +15,15 @@ use multivae_core::{
     modality::{ModalityName, ModalitySpec},
     model::{Budget, Given, LikelihoodQuery, MultimodalVae},
     nn::{
-        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
-        PosteriorConfig,
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
+        NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
+    mvae::MvaeConfig,
 };
 use serde_json::json;
 
@@ -142,12 +143,22 @@ fn modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
         .collect()
 }
 
+/// A joint encoder that reads the last modality alone: its posterior is a proposal, not the exact
+/// one.
+fn joint(widen: f64, shift: f64) -> JointEncoderConfig {
+    let name = |m| ModalityName::new(format!("m{m}")).expect("valid");
+    let inputs = (0..2).map(|m| (name(m), same())).collect();
+    JointEncoderConfig { inputs, encoder: Some(expert(1, widen, shift)) }
+}
+
 /// Models of the marginal with `t = 1`, with experts that are exact or not.
 fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
     let modalities = modalities(widen, shift);
     let mvae = MvaeConfig { latent: 1, modalities: modalities.clone(), ..MvaeConfig::default() };
-    let mopoe = MopoeConfig { latent: 1, modalities, ..MopoeConfig::default() };
-    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0)]
+    let mopoe = MopoeConfig { latent: 1, modalities: modalities.clone(), ..MopoeConfig::default() };
+    let joint_encoder = joint(widen, shift);
+    let jmvae = JmvaeConfig { latent: 1, modalities, joint_encoder, ..JmvaeConfig::default() };
+    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0), (jmvae.into(), 1.0)]
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.

@@ -4,6 +4,7 @@
 mod parity;
 
 mod contract;
+mod joint;
 mod likelihood;
 mod reference;
 mod work;

@@ -65,6 +65,11 @@ fn mhvae_equals_multivae() {
 }
 
 #[test]
+fn jmvae_equals_multivae() {
+    check("jmvae", 4);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

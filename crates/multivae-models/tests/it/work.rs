@@ -11,18 +11,19 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use multivae_core::{
-    batch::{Batch, Purpose, Values},
+    batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
     model::MultimodalVae,
     nn::{
-        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
-        PosteriorConfig,
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
+        NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
+    mvae::MvaeConfig,
 };
 use serde_json::json;
 
@@ -117,8 +118,18 @@ fn modalities(m: usize) -> Vec<ModalityConfig> {
         .collect()
 }
 
+fn joint(m: usize) -> JointEncoderConfig {
+    let inputs = each(m, &network("joint_input"));
+    JointEncoderConfig { inputs, encoder: Some(encoder("joint")) }
+}
+
 /// Runs one step and compares `(kind, calls, rows in batches)`.
 fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
+    check_in(Progress::DONE, config, m, expected);
+}
+
+/// The same where the run stands so.
+fn check_in(progress: Progress, config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     let device = Device::flex();
     let specs: Vec<_> = names(m)
         .iter()
@@ -133,6 +144,7 @@ fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     let mut batch =
         Batch::complete(vec![Tensor::zeros([ROWS, WIDTH], &device); m]).expect("one size");
     batch.purpose = Purpose::Train;
+    batch.progress = progress;
     model.loss(&batch, &mut Noise::seeded(0));
     let counts = count.0.lock().expect("no panic while counting").clone();
     let expected: BTreeMap<String, (usize, usize)> = expected
@@ -161,6 +173,17 @@ fn mopoe_encodes_once_and_decodes_once_a_modality() {
     for m in [2, 3, 5] {
         let config = MopoeConfig { modalities: modalities(m), ..MopoeConfig::default() };
         check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
+fn jmvae_runs_each_network_once() {
+    for m in [2, 3, 5] {
+        let (joint_encoder, modalities) = (joint(m), modalities(m));
+        let config = JmvaeConfig { joint_encoder, modalities, ..JmvaeConfig::default() };
+        let expected =
+            [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m), ("decoder", m, m)];
+        check(config.into(), m, &expected);
     }
 }
 

@@ -304,7 +304,7 @@ fn progress(kwargs: &Value) -> Result<Progress, Problem> {
 fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["epoch", "batch_ratio"])?;
     let mut batch = batch(recorded, call)?;
-    batch.progress = progress(&call.kwargs)?;
+    batch.progress = recorded.adapter.progress(progress(&call.kwargs)?);
     let draws = recorded.adapter.forward_draws(recorded, call, &batch, &call.noise)?;
     let loss = recorded.loss(&recorded.model, &batch, draws.clone())?;
     let scalars = recorded.adapter.scalars(recorded, &batch, &loss, draws.clone())?;
@@ -364,6 +364,8 @@ fn read_gradients(
     let mut read = Read { layout, gradients, factor, path, found };
     recorded.model.visit(&mut read);
     let mut found = read.found;
+    let skipped = recorded.case.weights.keys().filter(|name| layout.skips(name));
+    found.extend(skipped.map(|name| (name.clone(), None)));
     for group in &recorded.case.description.tied_parameters {
         let sum = group.iter().filter_map(|name| found.get(name).cloned().flatten()).reduce(
             |mut sum, gradient| {
@@ -389,7 +391,8 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     let beta = |i: usize, default: f64| number(kwargs.get("betas").and_then(|b| b.get(i)), default);
     let steps = count(kwargs, "steps", 1)?;
     let mut batch = batch(recorded, call)?;
-    batch.progress = progress(kwargs.get("forward").unwrap_or(&Value::Null))?;
+    let forward = kwargs.get("forward").unwrap_or(&Value::Null);
+    batch.progress = recorded.adapter.progress(progress(forward)?);
     let mut optimizer = AdamConfig::new()
         .with_beta_1(beta(0, 0.9) as f32)
         .with_beta_2(beta(1, 0.999) as f32)
@@ -649,7 +652,7 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
     let mut load = Load { case, layout, path: Vec::new(), used: Vec::new(), problems: Vec::new() };
     let model = model.map(&mut load);
     for name in case.weights.keys() {
-        if !load.used.contains(name) {
+        if !load.used.contains(name) && !layout.skips(name) {
             load.problems.push(format!("weight `{name}` has no place in the model"));
         }
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use multivae_core::{
     modality::ModalitySpec,
     nn::{
-        BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, LayerConfig, NetworkConfig,
-        PosteriorConfig, PrivateBranchConfig,
+        BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, JointEncoderConfig,
+        LayerConfig, NetworkConfig, PosteriorConfig, PrivateBranchConfig,
     },
 };
 use serde_json::{Value, json};
@@ -22,11 +22,25 @@ pub(super) struct WeightName {
 
 /// The reference's prefix of each layer of ours.
 #[derive(Default)]
-pub(super) struct Layout(BTreeMap<String, (String, bool)>);
+pub(super) struct Layout {
+    places: BTreeMap<String, (String, bool)>,
+    skipped: Vec<String>,
+}
 
 impl Layout {
     fn put(&mut self, ours: String, theirs: String, linear: bool) {
-        self.0.insert(ours, (theirs, linear));
+        self.places.insert(ours, (theirs, linear));
+    }
+
+    /// Says that a layer or a weight of the reference is used by no result, and has no place here.
+    fn skip(&mut self, theirs: String) {
+        self.skipped.push(theirs);
+    }
+
+    /// Whether a weight of the reference has no place here.
+    pub fn skips(&self, name: &str) -> bool {
+        let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
+        self.skipped.iter().any(|skipped| skipped == name || skipped == layer)
     }
 
     /// The reference's name of the parameter at a path of ours; the path itself if it has none.
@@ -36,7 +50,7 @@ impl Layout {
             ["Branches", "Layers", "Linear", "Conv2d", "ConvTranspose2d", "Shared", "PerModality"];
         let segments: Vec<&str> = path.split('.').filter(|s| !variants.contains(s)).collect();
         let (last, layer) = segments.split_last().expect("a path has a segment");
-        match self.0.get(&layer.join(".")) {
+        match self.places.get(&layer.join(".")) {
             Some((theirs, linear)) => WeightName {
                 name: format!("{theirs}.{last}"),
                 transposed: *linear && *last == "weight",
@@ -80,6 +94,8 @@ fn layer(op: &Value) -> Result<LayerConfig, Problem> {
             "output_padding": get("output_padding"),
         }),
         "reshape" => json!({"kind": "reshape", "shape": get("shape")}),
+        // What comes in is joined already.
+        "concat_embeddings" => json!({"kind": "identity"}),
         simple @ ("flatten" | "relu" | "silu" | "sigmoid" | "identity") => json!({"kind": simple}),
         other => return Err(Problem::Todo(format!("layer `{other}`"))),
     })
@@ -193,6 +209,31 @@ pub(super) fn decoder(
     let path = format!("{group}.{name}");
     let layers = layers(&arch[group][name], &format!("{path}.net"), &path, layout)?;
     Ok(NetworkConfig::Layers { layers })
+}
+
+/// The joint encoder of all modalities.
+pub(super) fn joint_encoder(
+    arch: &Value,
+    specs: &[ModalitySpec],
+    layout: &mut Layout,
+) -> Result<JointEncoderConfig, Problem> {
+    let joint = &arch["joint_encoder"];
+    let mut inputs = BTreeMap::new();
+    for spec in specs {
+        let network = &joint["encoders"][spec.name.as_str()];
+        let theirs = format!("joint_encoder.encoders.{}", spec.name);
+        let ours = format!("joint_encoder.inputs.{}", spec.name);
+        let mut layers = layers(network, &ours, &theirs, layout)?;
+        let mean = text(&network["heads"], "embedding")?;
+        layout.put(format!("{ours}.layers.{}", layers.len()), format!("{theirs}.{mean}"), true);
+        layers.push(parse(json!({"kind": "linear", "outputs": network["latent_dim"]}))?);
+        // The copies have heads for log-variances that nothing reads.
+        let log_var = text(&network["heads"], "log_covariance")?;
+        layout.skip(format!("{theirs}.{log_var}"));
+        inputs.insert(spec.name.clone(), NetworkConfig::Layers { layers });
+    }
+    let encoder = branch(joint, "joint_encoder.encoder.shared", "joint_encoder", layout)?;
+    Ok(JointEncoderConfig { inputs, encoder: Some(EncoderConfig::Branches(encoder.into())) })
 }
 
 /// The networks of a hierarchical model.

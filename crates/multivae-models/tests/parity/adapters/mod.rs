@@ -3,6 +3,7 @@
 //!
 //! Only these files know how the reference orders its draws and reduces its losses.
 
+mod jmvae;
 mod mhvae;
 mod mopoe;
 mod mvae;
@@ -10,7 +11,7 @@ mod mvae;
 use std::collections::BTreeMap;
 
 use multivae_core::{
-    batch::Batch,
+    batch::{Batch, Progress},
     modality::ModalitySpec,
     model::{Budget, Given, LikelihoodQuery, Loss, MultimodalVae},
     noise::{Draw, Noise},
@@ -32,6 +33,7 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mvae" => &mvae::Adapter,
         "mopoe" => &mopoe::Adapter,
         "mhvae" => &mhvae::Adapter,
+        "jmvae" => &jmvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
@@ -41,6 +43,11 @@ pub(super) trait Adapter {
     /// The configuration of the case as one of ours, and where its weights go.
     fn config(&self, case: &Case, specs: &[ModalitySpec])
     -> Result<(ModelConfig, Layout), Problem>;
+
+    /// Where our run stands when the weights of the objective are those of the reference's epoch.
+    fn progress(&self, reference: Progress) -> Progress {
+        reference
+    }
 
     /// How the reference's loss is reduced, relative to ours, which is the mean over rows.
     fn reduction(&self, _batch: &Batch) -> f64 {
