@@ -10,6 +10,9 @@
 //! | MoPoE | [`mopoe`] | mixture of products of experts |
 //! | MHVAE | [`mhvae`] | one product of experts per level |
 //! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
+//! | MVTCAE | [`mvtcae`] | product of experts without the prior |
+//! | CRMVAE | [`crmvae`] | product of experts without the prior |
+//! | DMVAE | [`dmvae`] | product of experts, private spaces |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -28,11 +31,14 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
+pub mod crmvae;
+pub mod dmvae;
 pub mod jmvae;
 mod joint;
 pub mod mhvae;
 pub mod mopoe;
 pub mod mvae;
+pub mod mvtcae;
 mod parts;
 pub mod registry;
 

@@ -60,6 +60,9 @@ pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     if name == "mopoe" {
         value["private"] = json!({ specs[0].name.as_str(): 2 });
     }
+    if name == "dmvae" {
+        value["private"] = json!({ specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 });
+    }
     let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
     config.with_modalities(specs).expect("the data suits")
 }

@@ -22,8 +22,8 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, crmvae::CrmvaeConfig, dmvae::DmvaeConfig, jmvae::JmvaeConfig,
+    mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
 };
 use serde_json::json;
 
@@ -32,8 +32,11 @@ const DEVIATION: f64 = 0.8;
 /// Rows of (x_0, x_1).
 const DATA: [[f32; 4]; 3] = [[0.5, -0.2, 0.4, 1.0], [-1.0, 0.7, 0.1, 0.2], [2.0, -1.5, 0.8, 1.9]];
 
+/// Loading of a private code, which has as many features as `x`.
+const PRIVATE: f64 = 0.5;
+
 /// Reads the last features as `x` and gives a normal expert for `z`: the exact one, widened by
-/// `widen` and moved by `shift`.
+/// `widen` and moved by `shift`. Where a private posterior is wanted it is as wide as the prior.
 #[derive(Module, Debug)]
 struct Expert {
     #[module(skip)]
@@ -42,6 +45,8 @@ struct Expert {
     variance: f64,
     widen: f64,
     shift: f64,
+    #[module(skip)]
+    private: Option<usize>,
 }
 
 impl Encoder for Expert {
@@ -51,10 +56,11 @@ impl Encoder for Expert {
         let x = input.narrow(1, width - 2, 2);
         let weights = Tensor::<2>::from_data([self.weights], &x.device());
         let norm = f64::from(self.weights[0].powi(2) + self.weights[1].powi(2));
-        let mean = (x * weights).sum_dim(1) / norm + self.shift;
+        let mean = (x.clone() * weights).sum_dim(1) / norm + self.shift;
         let log_var = (self.variance / norm * self.widen).ln();
         let log_var = Tensor::full([rows, 1], log_var, &mean.device());
-        Encoding { shared: Normal::new(mean, log_var), private: None }
+        let private = self.private.map(|_| Normal::new(x.clone() * PRIVATE, x.zeros_like()));
+        Encoding { shared: Normal::new(mean, log_var), private }
     }
 }
 
@@ -73,7 +79,7 @@ impl Encoder for Step {
     }
 }
 
-/// `w z`.
+/// `w z`, and [`PRIVATE`] times the private code that follows.
 #[derive(Module, Debug)]
 struct Loading {
     #[module(skip)]
@@ -83,7 +89,11 @@ struct Loading {
 impl Network for Loading {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let weights = Tensor::<2>::from_data([self.weights], &input.device());
-        input.matmul(weights)
+        let mean = input.clone().narrow(1, 0, 1).matmul(weights);
+        match input.dims()[1] {
+            1 => mean,
+            width => mean + input.narrow(1, 1, width - 1) * PRIVATE,
+        }
     }
 }
 
@@ -114,6 +124,7 @@ fn networks() -> Networks {
             variance: DEVIATION * DEVIATION,
             widen: get(request.settings, "widen"),
             shift: get(request.settings, "shift"),
+            private: request.private,
         })
         .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
         .with_network("loading", move |request| Loading { weights: modality(request.settings) })
@@ -157,8 +168,34 @@ fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
     let mvae = MvaeConfig { latent: 1, modalities: modalities.clone(), ..MvaeConfig::default() };
     let mopoe = MopoeConfig { latent: 1, modalities: modalities.clone(), ..MopoeConfig::default() };
     let joint_encoder = joint(widen, shift);
-    let jmvae = JmvaeConfig { latent: 1, modalities, joint_encoder, ..JmvaeConfig::default() };
-    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0), (jmvae.into(), 1.0)]
+    let jmvae = JmvaeConfig {
+        latent: 1,
+        modalities: modalities.clone(),
+        joint_encoder,
+        ..JmvaeConfig::default()
+    };
+    let mvtcae =
+        MvtcaeConfig { latent: 1, modalities: modalities.clone(), ..MvtcaeConfig::default() };
+    let crmvae = CrmvaeConfig { latent: 1, modalities, ..CrmvaeConfig::default() };
+    vec![
+        (mvae.into(), 1.0),
+        (mopoe.into(), 1.0),
+        (mvtcae.into(), 1.0),
+        (crmvae.into(), 1.0),
+        (private(widen, shift), 1.0),
+        (jmvae.into(), 1.0),
+    ]
+}
+
+/// A model with private codes: part of the deviation is theirs.
+fn private(widen: f64, shift: f64) -> ModelConfig {
+    let rest = Likelihood::normal((DEVIATION * DEVIATION - PRIVATE * PRIVATE).sqrt());
+    let modalities: Vec<_> = modalities(widen, shift)
+        .into_iter()
+        .map(|config| ModalityConfig { likelihood: Some(rest), ..config })
+        .collect();
+    let private = modalities.iter().map(|config| (config.name.clone(), 2)).collect();
+    DmvaeConfig { latent: 1, private, modalities, ..DmvaeConfig::default() }.into()
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.

@@ -70,6 +70,21 @@ fn jmvae_equals_multivae() {
 }
 
 #[test]
+fn mvtcae_equals_multivae() {
+    check("mvtcae", 5);
+}
+
+#[test]
+fn crmvae_equals_multivae() {
+    check("crmvae", 5);
+}
+
+#[test]
+fn dmvae_equals_multivae() {
+    check("dmvae", 5);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

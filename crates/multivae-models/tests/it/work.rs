@@ -22,8 +22,8 @@ use multivae_core::{
     noise::Noise,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, crmvae::CrmvaeConfig, dmvae::DmvaeConfig, jmvae::JmvaeConfig,
+    mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
 };
 use serde_json::json;
 
@@ -50,6 +50,9 @@ struct Counted {
     kind: String,
     #[module(skip)]
     count: Count,
+    /// Features of the private space, 0 for none.
+    #[module(skip)]
+    private: usize,
 }
 
 impl Network for Counted {
@@ -63,10 +66,14 @@ impl Encoder for Counted {
     fn encode(&self, values: &Values) -> Encoding {
         let input = values.dense().expect("dense values").clone();
         self.count.add(&self.kind, input.dims()[0]);
-        let mut halves = self.layer.forward(input).chunk(2, 1);
-        let log_var = halves.pop().expect("two halves");
-        let mean = halves.pop().expect("two halves");
-        Encoding { shared: Normal::new(mean, log_var), private: None }
+        let output = self.layer.forward(input);
+        let shared = (output.dims()[1] - 2 * self.private) / 2;
+        let part = |from: usize, size: usize| output.clone().narrow(1, from, size);
+        let normal = |from, size| Normal::new(part(from, size), part(from + size, size));
+        Encoding {
+            shared: normal(0, shared),
+            private: (self.private > 0).then(|| normal(2 * shared, self.private)),
+        }
     }
 }
 
@@ -76,9 +83,14 @@ fn networks(count: &Count) -> Networks {
     let kind = |settings: &serde_json::Value| settings.as_str().expect("a kind").to_owned();
     Networks::default()
         .with_encoder("counted", move |request| Counted {
-            layer: LinearConfig::new(request.inputs(), 2 * request.outputs()).init(request.device),
+            layer: LinearConfig::new(
+                request.inputs(),
+                2 * (request.outputs() + request.private.unwrap_or(0)),
+            )
+            .init(request.device),
             kind: kind(request.settings),
             count: a.clone(),
+            private: request.private.unwrap_or(0),
         })
         .with_network("counted", move |request| Counted {
             layer: LinearConfig::new(
@@ -88,6 +100,7 @@ fn networks(count: &Count) -> Networks {
             .init(request.device),
             kind: kind(request.settings),
             count: b.clone(),
+            private: 0,
         })
 }
 
@@ -184,6 +197,34 @@ fn jmvae_runs_each_network_once() {
         let expected =
             [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m), ("decoder", m, m)];
         check(config.into(), m, &expected);
+    }
+}
+
+#[test]
+fn mvtcae_encodes_once_and_decodes_once_a_modality() {
+    for m in [2, 3, 5] {
+        let config = MvtcaeConfig { modalities: modalities(m), ..MvtcaeConfig::default() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
+fn crmvae_decodes_the_joint_and_the_own_sample_at_once() {
+    for m in [2, 3, 5] {
+        let config = CrmvaeConfig { modalities: modalities(m), ..CrmvaeConfig::default() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, 2 * m)]);
+    }
+}
+
+#[test]
+fn dmvae_decodes_all_posteriors_at_once() {
+    for m in [2, 3, 5] {
+        let config = DmvaeConfig {
+            private: each(m, &2),
+            modalities: modalities(m),
+            ..DmvaeConfig::default()
+        };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, (m + 1) * m)]);
     }
 }
 

@@ -70,7 +70,7 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
     }
     for call in &case.description.calls {
         match perform(&recorded, call) {
-            Ok(found) => outcome.compare(case, call, &found)?,
+            Ok(found) => outcome.compare(&recorded, call, &found)?,
             Err(Problem::Todo(why)) => outcome.todo.push(format!("{}: {why}", call.id)),
             Err(Problem::Broken(why)) => outcome.failures.push(format!("{}: {why}", call.id)),
         }
@@ -79,7 +79,13 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
 }
 
 impl Outcome {
-    fn compare(&mut self, case: &Case, call: &Call, found: &Found) -> Result<(), Problem> {
+    fn compare(
+        &mut self,
+        recorded: &Recorded<'_>,
+        call: &Call,
+        found: &Found,
+    ) -> Result<(), Problem> {
+        let case = recorded.case;
         let tolerance = |bounds: Option<Bounds>, what: &str| {
             bounds.ok_or_else(|| broken(format!("{}: no tolerance for {what}", call.id)))
         };
@@ -103,7 +109,15 @@ impl Outcome {
             let bounds = tolerance(call.tolerance.tensor, "tensors")?;
             let expected = wide(&case.tensor(full)?.values);
             match found.tensors.get(name) {
-                Some(values) => self.entry(call, name, &expected, &wide(values), bounds),
+                Some(values) => {
+                    let rows = recorded.adapter.rows_of_fillers(recorded, call, name)?;
+                    self.left_out += rows.len();
+                    let (expected, values) = (
+                        without_rows(recorded, call, expected, &rows)?,
+                        without_rows(recorded, call, wide(values), &rows)?,
+                    );
+                    self.entry(call, name, &expected, &values, bounds);
+                }
                 None => self.missing(call, name),
             }
         }
@@ -193,6 +207,22 @@ impl Outcome {
         self.left_out += usize::from(out);
         out
     }
+}
+
+/// The values `[samples, rows, features]` of all rows but these.
+fn without_rows(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    values: Vec<f64>,
+    left_out: &[usize],
+) -> Result<Vec<f64>, Problem> {
+    if left_out.is_empty() {
+        return Ok(values);
+    }
+    let rows = call.rows.as_ref().map_or(recorded.case.description.batch, Vec::len);
+    let features = values.len() / (count(&call.kwargs, "N", 1)? * rows);
+    let kept = values.chunks(features).enumerate().filter(|(i, _)| !left_out.contains(&(i % rows)));
+    Ok(kept.flat_map(|(_, row)| row.to_vec()).collect())
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {

@@ -3,10 +3,13 @@
 //!
 //! Only these files know how the reference orders its draws and reduces its losses.
 
+mod crmvae;
+mod dmvae;
 mod jmvae;
 mod mhvae;
 mod mopoe;
 mod mvae;
+mod mvtcae;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +37,9 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mopoe" => &mopoe::Adapter,
         "mhvae" => &mhvae::Adapter,
         "jmvae" => &jmvae::Adapter,
+        "mvtcae" => &mvtcae::Adapter,
+        "crmvae" => &crmvae::Adapter,
+        "dmvae" => &dmvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
@@ -135,6 +141,17 @@ pub(super) trait Adapter {
         let estimate = recorded.model.log_likelihood(batch, &query, &mut noise);
         recorded.used_up(&noise)?;
         Ok(-scalar(estimate.log_likelihood.sum()))
+    }
+
+    /// The rows of an expected tensor `[samples, rows, features]` that the reference computes from
+    /// what stands in missing entries, and that therefore are not compared.
+    fn rows_of_fillers(
+        &self,
+        _recorded: &Recorded<'_>,
+        _call: &Call,
+        _tensor: &str,
+    ) -> Result<Vec<usize>, Problem> {
+        Ok(Vec::new())
     }
 
     /// A call that this model alone has.
