@@ -12,6 +12,10 @@
 //! | MMVAE+ | [`mmvae_plus`] | mixture of experts, private codes |
 //! | CMVAE | [`cmvae`] | mixture of experts, private codes, clusters |
 //! | MHVAE | [`mhvae`] | one product of experts per level |
+//! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
+//! | MVTCAE | [`mvtcae`] | product of experts without the prior |
+//! | CRMVAE | [`crmvae`] | product of experts without the prior |
+//! | DMVAE | [`dmvae`] | product of experts, private spaces |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -31,12 +35,17 @@
 //! ```
 
 pub mod cmvae;
+pub mod crmvae;
+pub mod dmvae;
 pub mod experts;
+pub mod jmvae;
+mod joint;
 pub mod mhvae;
 pub mod mmvae;
 pub mod mmvae_plus;
 pub mod mopoe;
 pub mod mvae;
+pub mod mvtcae;
 mod parts;
 pub mod registry;
 

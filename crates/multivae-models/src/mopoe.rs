@@ -48,7 +48,7 @@ use multivae_core::{
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale, importance_estimate},
+    objective::{Estimate, Rescale},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -255,30 +255,6 @@ impl Mopoe {
         let data = TensorData::new(flat, [weights.len(), self.subsets.len()]);
         (weights, Tensor::from_data(data, &batch.device()).transpose())
     }
-
-    /// `log p(x_m | z)` of one sample, `[1, batch]` a modality.
-    fn log_likelihoods(&self, batch: &Batch, latent: &Latent) -> Vec<Tensor<2>> {
-        (0..self.modalities.len())
-            .map(|m| {
-                parts::log_likelihood(
-                    &self.decoders,
-                    batch,
-                    m,
-                    parts::input(latent, &self.modalities[m]),
-                )
-            })
-            .collect()
-    }
-
-    /// Divergences of the private spaces that exist, `[batch]`, with the modality's number.
-    fn private_divergences(spaces: &[PrivateSpace]) -> Vec<(usize, Tensor<1>)> {
-        // In rows that lack the modality the posterior is the prior: divergence zero.
-        let divergence = |(m, space): (usize, &PrivateSpace)| match space {
-            PrivateSpace::Posterior(posterior) => Some((m, posterior.kl_standard())),
-            PrivateSpace::Prior(_) => None,
-        };
-        spaces.iter().enumerate().filter_map(divergence).collect()
-    }
 }
 
 impl MultimodalVae for Mopoe {
@@ -289,8 +265,7 @@ impl MultimodalVae for Mopoe {
     fn terms(&self, _: Progress) -> Vec<String> {
         let mut names = parts::reconstruction_terms(&self.modalities);
         names.push("kl".into());
-        let private = self.modalities.iter().zip(&self.private).filter(|(_, size)| **size > 0);
-        names.extend(private.map(|(spec, _)| format!("kl_private/{}", spec.name)));
+        names.extend(parts::private_terms(&self.modalities, &self.private));
         names
     }
 
@@ -306,17 +281,13 @@ impl MultimodalVae for Mopoe {
         let private = parts::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
         let latent = Latent::shared(z).with_private(private);
 
-        let mut terms: Vec<Tensor<1>> = self
-            .log_likelihoods(batch, &latent)
-            .into_iter()
-            .zip(&self.rescale)
-            .map(|(likelihood, weight)| likelihood.mean() * -*weight)
-            .collect();
+        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
         let rows = batch.rows() as f64;
         let kl = (components.kl_standard::<2>() * weights).sum() / rows;
-        let mut total = Tensor::cat(terms.clone(), 0).sum() + kl.clone() * self.config.beta;
+        let mut total = parts::sum(&terms) + kl.clone() * self.config.beta;
         terms.push(kl);
-        for (_, kl) in Self::private_divergences(&spaces) {
+        for (_, kl) in parts::private_divergences(&self.modalities, &spaces) {
             let kl = kl.mean();
             total = total + kl.clone() * (self.config.beta * self.config.beta_private);
             terms.push(kl);
@@ -339,15 +310,8 @@ impl MultimodalVae for Mopoe {
     }
 
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let z = noise.normal([1, rows, self.config.latent], 1, device);
-        let private = self
-            .modalities
-            .iter()
-            .zip(&self.private)
-            .filter(|(_, size)| **size > 0)
-            .map(|(spec, &size)| (spec.name.clone(), noise.normal([1, rows, size], 1, device)))
-            .collect();
-        Latent::shared(z).with_private(private)
+        let latent = self.config.latent;
+        parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
@@ -361,17 +325,7 @@ impl MultimodalVae for Mopoe {
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (shared, spaces) = self.posterior(batch, given);
-        let z = parts::draw(&shared, Draws::Samples(1), noise);
-        let private = parts::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent::shared(z).with_private(private);
-        let likelihoods = self.log_likelihoods(batch, &latent);
-        let mut divergences = vec![("kl".to_owned(), shared.kl_standard())];
-        divergences.extend(
-            Self::private_divergences(&spaces)
-                .into_iter()
-                .map(|(m, kl)| (format!("kl_private/{}", self.modalities[m].name), kl)),
-        );
-        parts::bound(likelihoods, divergences)
+        parts::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
     }
 
     fn joint_likelihood(
@@ -382,12 +336,7 @@ impl MultimodalVae for Mopoe {
         noise: &mut Noise,
     ) -> Estimate {
         let (mixture, spaces) = self.proposal(batch, targets);
-        let (rows, device) = (batch.rows(), batch.device());
-        importance_estimate(rows, budget, &device, |samples| {
-            let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
-            let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
-            let ratio = log_p - log_q;
-            parts::importance_weights(&self.decoders, batch, targets, z, ratio, &spaces, noise)
-        })
+        let decoders = &self.decoders;
+        parts::estimate_by_mixture(decoders, batch, targets, budget, &mixture, &spaces, noise)
     }
 }

@@ -221,8 +221,7 @@ impl Mvae {
 
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        let experts = parts::encode(&self.encoders, batch, given).experts;
-        parts::only(Product::with_prior().of(&experts, &parts::all_of(given.len())))
+        parts::posterior(&self.encoders, batch, given, Product::with_prior())
     }
 }
 
@@ -256,13 +255,12 @@ impl MultimodalVae for Mvae {
             bounds.log_likelihood.iter().map(|l| bounds.mean(l, 0).neg()).collect();
         values.extend([bounds.mean(&bounds.kl, 0), subsets[0].clone()]);
         values.extend(subsets[1..].iter().take(m).cloned());
-        let sum = |terms: &[Tensor<1>]| Tensor::cat(terms.to_vec(), 0).sum();
         if self.config.subsampling && self.config.random_subsets > 0 {
             let random = subsets.get(m + 1..).filter(|random| !random.is_empty());
-            values.push(random.map_or_else(|| subsets[0].zeros_like(), sum));
+            values.push(random.map_or_else(|| subsets[0].zeros_like(), parts::sum));
         }
         Loss {
-            total: sum(&subsets),
+            total: parts::sum(&subsets),
             terms: self.terms(batch.progress).into_iter().zip(values).collect(),
         }
     }
@@ -285,11 +283,7 @@ impl MultimodalVae for Mvae {
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let posterior = self.posterior(batch, given);
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
-        let likelihoods = (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.decoders, batch, m, z.clone()))
-            .collect();
-        parts::bound(likelihoods, vec![("kl".into(), posterior.kl_standard())])
+        parts::shared_bound(&self.decoders, batch, &posterior, noise)
     }
 
     fn joint_likelihood(

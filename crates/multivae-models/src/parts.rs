@@ -8,7 +8,8 @@ use multivae_core::{
     Error, Result,
     batch::Batch,
     distribution::{Likelihood, Normal},
-    fusion::Experts,
+    fusion::{Experts, Product},
+    mixture::Mixture,
     modality::{ModalityName, ModalitySpec, check_all},
     model::{Bound, Budget, Draws, Latent, Loss},
     module::Named,
@@ -217,6 +218,17 @@ pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset)
     }
 }
 
+/// The posterior of the modalities in `given` under a rule, `[batch, latent]`.
+pub(crate) fn posterior(
+    encoders: &Named<EncoderNet>,
+    batch: &Batch,
+    given: Subset,
+    rule: Product,
+) -> Normal<2> {
+    let experts = encode(encoders, batch, given).experts;
+    only(rule.of(&experts, &all_of(given.len())))
+}
+
 /// The one subset of all `n` experts that were encoded.
 pub(crate) fn all_of(n: usize) -> Subsets {
     Subsets::new(n, vec![Subset::full(n)]).expect("one set of n modalities is valid")
@@ -259,6 +271,44 @@ pub(crate) fn log_likelihood(
     let output = decoder.decode(input);
     decoder.log_prob(output, &batch.observed(modality))
         * batch.presence.of(modality).unsqueeze_dim(0)
+}
+
+/// `log p(x_m | z)` of every modality, `[samples, batch]` each; see [`log_likelihood`].
+pub(crate) fn log_likelihoods(
+    decoders: &Named<Decoder>,
+    modalities: &[ModalitySpec],
+    batch: &Batch,
+    latent: &Latent,
+) -> Vec<Tensor<2>> {
+    let of = |(m, spec)| log_likelihood(decoders, batch, m, input(latent, spec));
+    modalities.iter().enumerate().map(of).collect()
+}
+
+/// `KL(q ‖ q_m)` of a joint posterior from the posterior of each modality, `[modality, batch]`:
+/// nats, summed over latent features, 0 where the modality is missing.
+pub(crate) fn expert_divergences(joint: &Normal<2>, experts: &Experts) -> Tensor<2> {
+    let joint = joint.clone().map(|x| x.unsqueeze_dim::<3>(0).expand(experts.mean.dims()));
+    let expert = Normal::new(experts.mean.clone(), experts.log_var.clone());
+    joint.kl::<2>(&expert) * experts.presence.clone()
+}
+
+/// The negative mean over the batch of weighted log-likelihoods `[1, batch]`, `[1]` a modality.
+pub(crate) fn reconstruction_means(
+    log_likelihoods: &[Tensor<2>],
+    weights: &[f64],
+) -> Vec<Tensor<1>> {
+    let of = |(likelihood, weight): (&Tensor<2>, &f64)| likelihood.clone().mean() * -*weight;
+    log_likelihoods.iter().zip(weights).map(of).collect()
+}
+
+/// The sum of values `[1]`.
+pub(crate) fn sum(values: &[Tensor<1>]) -> Tensor<1> {
+    Tensor::cat(values.to_vec(), 0).sum()
+}
+
+/// The mean over the batch of each row of `[rows, batch]`, `[1]` each.
+pub(crate) fn row_means(values: &Tensor<2>) -> Vec<Tensor<1>> {
+    (0..values.dims()[0]).map(|row| values.clone().narrow(0, row, 1).mean()).collect()
 }
 
 /// Picks entries of the first axis; the tensor itself if all are picked.
@@ -306,6 +356,26 @@ pub(crate) fn estimate(
         let z = shared.rsample(noise.normal([n, rows, latent], 1, &device));
         let ratio = log_prior_ratio(&z, &shared);
         importance_weights(decoders, batch, targets, z, ratio, private, noise)
+    })
+}
+
+/// Estimates `log p(x_T)` with samples that are dealt to the components of a mixture in turn.
+///
+/// `private` is as in [`estimate`].
+pub(crate) fn estimate_by_mixture(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    targets: Subset,
+    budget: Budget,
+    mixture: &Mixture,
+    private: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Estimate {
+    let (rows, device) = (batch.rows(), batch.device());
+    importance_estimate(rows, budget, &device, |samples| {
+        let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
+        let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
+        importance_weights(decoders, batch, targets, z, log_p - log_q, private, noise)
     })
 }
 
@@ -383,6 +453,32 @@ impl PrivateSpace {
     }
 }
 
+/// Divergences from the prior of the private spaces that were encoded, `[batch]`, as
+/// `kl_private/NAME`: nats, summed over features, 0 where the modality is missing.
+pub(crate) fn private_divergences(
+    modalities: &[ModalitySpec],
+    spaces: &[PrivateSpace],
+) -> Vec<(String, Tensor<1>)> {
+    // In rows that lack the modality the posterior is the prior: divergence zero.
+    let divergence = |(spec, space): (&ModalitySpec, &PrivateSpace)| match space {
+        PrivateSpace::Posterior(posterior) => Some((private_term(spec), posterior.kl_standard())),
+        PrivateSpace::Prior(_) => None,
+    };
+    modalities.iter().zip(spaces).filter_map(divergence).collect()
+}
+
+/// `kl_private/NAME` of each modality with a private space.
+pub(crate) fn private_terms(
+    modalities: &[ModalitySpec],
+    sizes: &[usize],
+) -> impl Iterator<Item = String> {
+    modalities.iter().zip(sizes).filter(|(_, size)| **size > 0).map(|(spec, _)| private_term(spec))
+}
+
+fn private_term(spec: &ModalitySpec) -> String {
+    format!("kl_private/{}", spec.name)
+}
+
 /// Private codes of all modalities that have a space, in order.
 pub(crate) fn codes(
     modalities: &[ModalitySpec],
@@ -396,6 +492,23 @@ pub(crate) fn codes(
         Some((spec.name.clone(), space.draw(rows, draws, &device, noise)?))
     };
     modalities.iter().zip(spaces).filter_map(draw).collect()
+}
+
+/// One sample of the standard-normal prior of the shared space and of all private ones.
+pub(crate) fn prior(
+    modalities: &[ModalitySpec],
+    latent: usize,
+    private: &[usize],
+    rows: usize,
+    device: &Device,
+    noise: &mut Noise,
+) -> Latent {
+    let z = noise.normal([1, rows, latent], 1, device);
+    let draw = |(spec, &size): (&ModalitySpec, &usize)| {
+        let code = PrivateSpace::Prior(size).draw(rows, Draws::Samples(1), device, noise);
+        Some((spec.name.clone(), code?))
+    };
+    Latent::shared(z).with_private(modalities.iter().zip(private).filter_map(draw).collect())
 }
 
 /// What the decoder of a modality reads of latent values: the shared ones, and its private ones.
@@ -450,6 +563,36 @@ pub(crate) fn decode(
     targets.iter().map(|m| decoders.at(m).decode(input(latent, &modalities[m]))).collect()
 }
 
+/// The bound of a model with one shared space, for one sample of its posterior.
+pub(crate) fn shared_bound(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    posterior: &Normal<2>,
+    noise: &mut Noise,
+) -> Bound {
+    let z = draw(posterior, Draws::Samples(1), noise);
+    let of = |m| log_likelihood(decoders, batch, m, z.clone());
+    let likelihoods = (0..decoders.len()).map(of).collect();
+    bound(likelihoods, vec![("kl".into(), posterior.kl_standard())])
+}
+
+/// The bound of a model with a shared space and private ones, for one sample of their posteriors.
+pub(crate) fn private_bound(
+    decoders: &Named<Decoder>,
+    modalities: &[ModalitySpec],
+    batch: &Batch,
+    shared: &Normal<2>,
+    spaces: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Bound {
+    let z = draw(shared, Draws::Samples(1), noise);
+    let private = codes(modalities, spaces, batch, Draws::Samples(1), noise);
+    let latent = Latent::shared(z).with_private(private);
+    let mut divergences = vec![("kl".to_owned(), shared.kl_standard())];
+    divergences.extend(private_divergences(modalities, spaces));
+    bound(log_likelihoods(decoders, modalities, batch, &latent), divergences)
+}
+
 /// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.
 pub(crate) fn bound(
     log_likelihoods: Vec<Tensor<2>>,
@@ -458,9 +601,28 @@ pub(crate) fn bound(
     Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
 }
 
+/// `-λ_m log p(x_m | z)` of each modality, averaged over rows, `[1]` each, for one sample `z`
+/// `[1, batch, latent]` and the weights `λ`.
+pub(crate) fn reconstructions(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    z: &Tensor<3>,
+    weights: &[f64],
+) -> Vec<Tensor<1>> {
+    let of = |(m, weight): (usize, &f64)| {
+        log_likelihood(decoders, batch, m, z.clone()).mean() * -*weight
+    };
+    weights.iter().enumerate().map(of).collect()
+}
+
 /// `reconstruction/NAME` of each modality.
 pub(crate) fn reconstruction_terms(modalities: &[ModalitySpec]) -> Vec<String> {
-    modalities.iter().map(|spec| format!("reconstruction/{}", spec.name)).collect()
+    terms("reconstruction", modalities).collect()
+}
+
+/// `PART/NAME` of each modality.
+pub(crate) fn terms(part: &str, modalities: &[ModalitySpec]) -> impl Iterator<Item = String> {
+    modalities.iter().map(move |spec| format!("{part}/{}", spec.name))
 }
 
 /// Joins the names of a model's terms to their values.

@@ -205,4 +205,12 @@ models! {
         crate::mopoe::MopoeConfig => crate::mopoe::Mopoe;
     Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":
         crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
+    Jmvae, "jmvae", "Joint encoder, approached by unimodal ones (Suzuki et al. 2016)":
+        crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
+    Mvtcae, "mvtcae", "Product of experts that maximises total correlation (Hwang et al. 2021)":
+        crate::mvtcae::MvtcaeConfig => crate::mvtcae::Mvtcae;
+    Crmvae, "crmvae", "Product of experts whose modalities also reconstruct themselves (OpenReview Rn8u4MYgeNJ)":
+        crate::crmvae::CrmvaeConfig => crate::crmvae::Crmvae;
+    Dmvae, "dmvae", "Shared and private spaces, a bound for each modality (Lee and Pavlovic 2021)":
+        crate::dmvae::DmvaeConfig => crate::dmvae::Dmvae;
 }

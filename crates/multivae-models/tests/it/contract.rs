@@ -1,5 +1,10 @@
 //! The laws that every model of the list obeys.
 
+use std::{
+    collections::BTreeSet,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+
 use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::GradientsParams,
@@ -7,11 +12,11 @@ use burn::{
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
-    batch::{Batch, Presence, Purpose, Values},
+    batch::{Batch, Presence, Progress, Purpose, Values},
     distribution::Likelihood,
     modality::ModalitySpec,
     model::{Budget, Draws, Given, LikelihoodQuery, MultimodalVae},
-    module::settle,
+    module::{Parameter, freeze, parameters, settle},
     nn::Networks,
     noise::Noise,
     subset::{Subset, Subsets},
@@ -19,10 +24,11 @@ use multivae_core::{
 use multivae_models::{Model, ModelConfig};
 use serde_json::json;
 
-const ROWS: usize = 6;
+pub(crate) const ROWS: usize = 6;
+const LATENT: usize = 3;
 
 /// Three flat modalities of different likelihoods.
-fn flat() -> Vec<ModalitySpec> {
+pub(crate) fn flat() -> Vec<ModalitySpec> {
     let spec = |name, shape: &[usize], likelihood| {
         ModalitySpec::new(name, shape).expect("valid").with_likelihood(likelihood)
     };
@@ -44,10 +50,10 @@ fn images() -> Vec<ModalitySpec> {
 }
 
 /// A small model of a name, with whatever options make all its parts run.
-fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
+pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     let mut value = serde_json::to_value(ModelConfig::named(name).expect("a model of the list"))
         .expect("plain data");
-    value["latent"] = json!(3);
+    value["latent"] = json!(LATENT);
     if name == "mvae" && specs.len() > 2 {
         value["random_subsets"] = json!(2);
     }
@@ -63,11 +69,14 @@ fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     if name == "mopoe" {
         value["private"] = json!({ specs[0].name.as_str(): 2 });
     }
+    if name == "dmvae" {
+        value["private"] = json!({ specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 });
+    }
     let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
     config.with_modalities(specs).expect("the data suits")
 }
 
-fn model(config: &ModelConfig) -> Model {
+pub(crate) fn model(config: &ModelConfig) -> Model {
     settle(config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model"))
 }
 
@@ -82,7 +91,7 @@ fn values(spec: &ModalitySpec, rows: usize, device: &Device) -> Tensor<2> {
     Tensor::from_data(TensorData::new(data, [rows, features]), device)
 }
 
-fn complete(specs: &[ModalitySpec]) -> Batch {
+pub(crate) fn complete(specs: &[ModalitySpec]) -> Batch {
     let device = Device::flex().autodiff();
     Batch::complete(specs.iter().map(|s| values(s, ROWS, &device)).collect()).expect("one size")
 }
@@ -131,7 +140,7 @@ fn loss(model: &Model, batch: &Batch) -> f32 {
     model.loss(batch, &mut Noise::seeded(1)).total.into_scalar::<f32>()
 }
 
-fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("floats")
 }
 
@@ -165,11 +174,31 @@ fn gradients_reach_every_parameter() {
     each(|name, specs| {
         let mut batch = complete(specs);
         batch.purpose = Purpose::Train;
-        for (path, gradient) in gradients(&model(&config(name, specs)), &batch) {
-            let gradient = gradient.unwrap_or_else(|| panic!("{name}: `{path}` has no gradient"));
-            assert!(gradient.iter().all(|g| g.is_finite()), "{name}: `{path}`");
-            // A unit of ReLU may be dead in six rows, a whole layer may not.
-            assert!(gradient.iter().any(|&g| g != 0.0), "{name}: `{path}` learns nothing");
+        let whole = model(&config(name, specs));
+        let mut learned = BTreeSet::new();
+        let mut epoch = 1;
+        for stage in whole.stages() {
+            batch.progress = Progress { epoch, fraction: 0.0 };
+            epoch += stage.epochs.unwrap_or(0);
+            let below = |parameter: &Parameter| stage.frozen.iter().any(|p| parameter.is_below(p));
+            let frozen: BTreeSet<String> =
+                parameters(&whole).into_iter().filter(below).map(|p| p.path).collect();
+            let model = freeze(whole.clone(), &stage.frozen);
+            for (path, gradient) in gradients(&model, &batch) {
+                let of = format!("{name}, stage {}: `{path}`", stage.name);
+                if frozen.contains(&path) {
+                    assert!(gradient.is_none(), "{of} is frozen");
+                    continue;
+                }
+                let gradient = gradient.unwrap_or_else(|| panic!("{of} has no gradient"));
+                assert!(gradient.iter().all(|g| g.is_finite()), "{of}");
+                // A unit of ReLU may be dead in six rows, a whole layer may not.
+                assert!(gradient.iter().any(|&g| g != 0.0), "{of} learns nothing");
+                learned.insert(path);
+            }
+        }
+        for parameter in parameters(&whole) {
+            assert!(learned.contains(&parameter.path), "{name}: `{}`", parameter.path);
         }
     });
 }
@@ -180,11 +209,16 @@ fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
         let model = model(&config(name, specs));
         let of = |filler: f32| {
             let batch = incomplete(specs, filler);
-            let bound = model.bound(&batch, Subset::full(specs.len()), &mut Noise::seeded(2));
-            (loss(&model, &batch), gradients(&model, &batch), floats(bound.elbo()))
+            let all = Subset::full(specs.len());
+            let bound = model.bound(&batch, all, &mut Noise::seeded(2));
+            let latent = model.encode(&batch, all, Draws::Samples(2), &mut Noise::seeded(3));
+            let objective = (!model.needs_complete_rows())
+                .then(|| (loss(&model, &batch), gradients(&model, &batch)));
+            (objective, floats(bound.elbo()), floats(latent.levels[0].clone()))
         };
         let zero = of(0.0);
-        assert!(zero.0.is_finite(), "{name}");
+        assert!(zero.0.as_ref().is_none_or(|(loss, _)| loss.is_finite()), "{name}");
+        assert!(zero.1.iter().chain(&zero.2).all(|v| v.is_finite()), "{name}");
         for filler in [1e9, f32::NAN, f32::INFINITY] {
             assert_eq!(of(filler), zero, "{name} with filler {filler}");
         }
@@ -195,7 +229,24 @@ fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
 fn a_missing_modality_is_not_the_same_as_an_observed_one() {
     each(|name, specs| {
         let model = model(&config(name, specs));
-        assert_ne!(loss(&model, &incomplete(specs, 0.0)), loss(&model, &complete(specs)), "{name}");
+        let of = |batch: &Batch| match model.needs_complete_rows() {
+            true => {
+                let all = Subset::full(specs.len());
+                floats(model.bound(batch, all, &mut Noise::seeded(1)).elbo())
+            }
+            false => vec![loss(&model, batch)],
+        };
+        assert_ne!(of(&incomplete(specs, 0.0)), of(&complete(specs)), "{name}");
+    });
+}
+
+#[test]
+fn an_objective_of_complete_rows_is_not_evaluated_on_others() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let objective = AssertUnwindSafe(|| loss(&model, &incomplete(specs, 0.0)));
+        let refuses = catch_unwind(objective).is_err();
+        assert_eq!(refuses, model.needs_complete_rows(), "{name}");
     });
 }
 
@@ -213,6 +264,18 @@ fn the_same_noise_gives_the_same_loss_and_another_another() {
 fn the_order_of_modalities_has_no_effect() {
     /// Copies parameters by path.
     struct Copy(Vec<(String, Vec<f32>)>, Vec<String>);
+    impl Copy {
+        /// A joint encoder reads the features of the modalities in their order: the rows of its
+        /// first weight, one block a modality, turn with them.
+        fn turned(&self, path: &str, mut values: Vec<f32>, inputs: usize) -> Vec<f32> {
+            let first = path.starts_with("joint_encoder.encoder") && path.ends_with(".weight");
+            if first && inputs.is_multiple_of(LATENT) && inputs < 4 * LATENT {
+                let block = values.len() / inputs * LATENT;
+                values.rotate_left(block);
+            }
+            values
+        }
+    }
     impl ModuleMapper for Copy {
         fn enter_module(&mut self, name: &str, _: &str) {
             self.1.push(name.to_owned());
@@ -223,7 +286,8 @@ fn the_order_of_modalities_has_no_effect() {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let path = self.1.join(".");
             let (_, values) = self.0.iter().find(|(p, _)| *p == path).expect("the same paths");
-            let data = TensorData::new(values.clone(), param.val().dims());
+            let shape = param.val().dims();
+            let data = TensorData::new(self.turned(&path, values.clone(), shape[0]), shape);
             param.map(|old| Tensor::from_data(data, &old.device()))
         }
     }

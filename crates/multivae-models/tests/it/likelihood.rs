@@ -1,7 +1,7 @@
 //! Estimated likelihoods of linear normal models equal the closed form.
 //!
 //! With `z ~ N(0, t)` in one dimension and `x | z ~ N(w z, s² I)` the marginal is
-//! `N(0, s² I + t w wᵀ)`; a private value adds to the variance of one feature.
+//! `N(0, s² I + t w wᵀ)`.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,16 @@ use multivae_core::{
     model::{Budget, Given, LikelihoodQuery, MultimodalVae},
     module::settle,
     nn::{
-        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
-        PosteriorConfig,
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
+        NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
-    mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
+    dmvae::DmvaeConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
 };
 use serde_json::json;
 
@@ -33,8 +34,11 @@ const DEVIATION: f64 = 0.8;
 /// Rows of (x_0, x_1).
 const DATA: [[f32; 4]; 3] = [[0.5, -0.2, 0.4, 1.0], [-1.0, 0.7, 0.1, 0.2], [2.0, -1.5, 0.8, 1.9]];
 
+/// Loading of a private code, which has as many features as `x`.
+const PRIVATE: f64 = 0.5;
+
 /// Reads the last features as `x` and gives a normal expert for `z`: the exact one, widened by
-/// `widen` and moved by `shift`.
+/// `widen` and moved by `shift`. Where a private posterior is wanted it is as wide as the prior.
 #[derive(Module, Debug)]
 struct Expert {
     #[module(skip)]
@@ -43,6 +47,8 @@ struct Expert {
     variance: f64,
     widen: f64,
     shift: f64,
+    #[module(skip)]
+    private: Option<usize>,
 }
 
 impl Encoder for Expert {
@@ -52,10 +58,11 @@ impl Encoder for Expert {
         let x = input.narrow(1, width - 2, 2);
         let weights = Tensor::<2>::from_data([self.weights], &x.device());
         let norm = f64::from(self.weights[0].powi(2) + self.weights[1].powi(2));
-        let mean = (x * weights).sum_dim(1) / norm + self.shift;
+        let mean = (x.clone() * weights).sum_dim(1) / norm + self.shift;
         let log_var = (self.variance / norm * self.widen).ln();
         let log_var = Tensor::full([rows, 1], log_var, &mean.device());
-        Encoding { shared: Normal::new(mean, log_var), private: None }
+        let private = self.private.map(|_| Normal::new(x.clone() * PRIVATE, x.zeros_like()));
+        Encoding { shared: Normal::new(mean, log_var), private }
     }
 }
 
@@ -74,24 +81,7 @@ impl Encoder for Step {
     }
 }
 
-/// An [`Expert`] with a normal posterior of one private feature that ignores the values.
-#[derive(Module, Debug)]
-struct PrivateExpert {
-    expert: Expert,
-    shift: f64,
-    log_var: f64,
-}
-
-impl Encoder for PrivateExpert {
-    fn encode(&self, values: &Values) -> Encoding {
-        let shared = self.expert.encode(values).shared;
-        let like = |value: f64| shared.mean.full_like(value);
-        let private = Normal::new(like(self.shift), like(self.log_var));
-        Encoding { shared, private: Some(private) }
-    }
-}
-
-/// `w z`.
+/// `w z`, and [`PRIVATE`] times the private code that follows.
 #[derive(Module, Debug)]
 struct Loading {
     #[module(skip)]
@@ -101,24 +91,11 @@ struct Loading {
 impl Network for Loading {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         let weights = Tensor::<2>::from_data([self.weights], &input.device());
-        input.matmul(weights)
-    }
-}
-
-/// `w u + PRIVATE w_m`, the private value being added to the first feature.
-#[derive(Module, Debug)]
-struct PrivateLoading {
-    loading: Loading,
-}
-
-/// What a private value is multiplied by.
-const PRIVATE: f64 = 0.6;
-
-impl Network for PrivateLoading {
-    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
-        let own = input.clone().narrow(1, 1, 1) * PRIVATE;
-        let zero = own.zeros_like();
-        self.loading.forward(input.narrow(1, 0, 1)) + Tensor::cat(vec![own, zero], 1)
+        let mean = input.clone().narrow(1, 0, 1).matmul(weights);
+        match input.dims()[1] {
+            1 => mean,
+            width => mean + input.narrow(1, 1, width - 1) * PRIVATE,
+        }
     }
 }
 
@@ -149,19 +126,7 @@ fn networks() -> Networks {
             variance: DEVIATION * DEVIATION,
             widen: get(request.settings, "widen"),
             shift: get(request.settings, "shift"),
-        })
-        .with_encoder("private_expert", move |request| PrivateExpert {
-            expert: Expert {
-                weights: modality(request.settings),
-                variance: DEVIATION * DEVIATION + PRIVATE * PRIVATE,
-                widen: get(request.settings, "widen"),
-                shift: get(request.settings, "shift"),
-            },
-            shift: 0.1,
-            log_var: 0.1,
-        })
-        .with_network("private_loading", move |request| PrivateLoading {
-            loading: Loading { weights: modality(request.settings) },
+            private: request.private,
         })
         .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
         .with_network("loading", move |request| Loading { weights: modality(request.settings) })
@@ -199,110 +164,68 @@ fn modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
         .collect()
 }
 
-/// The same with a private space of one feature a modality.
+/// The same with private codes, to which a part of the deviation belongs.
 fn private_modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
-    let settings = |m: usize| json!({ "modality": m, "widen": widen, "shift": shift });
-    (0..2)
-        .map(|m| ModalityConfig {
-            encoder: Some(EncoderConfig::Custom {
-                name: "private_expert".into(),
-                settings: settings(m),
-            }),
-            decoder: Some(NetworkConfig::Custom {
-                name: "private_loading".into(),
-                settings: settings(m),
-            }),
-            ..ModalityConfig::new(name(m))
-        })
-        .collect()
+    let rest = Likelihood::normal((DEVIATION * DEVIATION - PRIVATE * PRIVATE).sqrt());
+    let with_rest = |config| ModalityConfig { likelihood: Some(rest), ..config };
+    modalities(widen, shift).into_iter().map(with_rest).collect()
 }
 
-/// The density of the data under a model.
-#[derive(Clone, Copy)]
-struct Marginal {
-    /// Variance of the shared value around its location.
-    variance: f64,
-    /// Deviation that private values add to the first feature of each modality.
-    private: f64,
-}
-
-const PLAIN: Marginal = Marginal { variance: 1.0, private: 0.0 };
-
-impl Marginal {
-    /// `ln p(x_S)` of a row, the shared value having equal chances to be around each location: by
-    /// the matrix determinant lemma and Sherman and Morrison.
-    fn log_density(&self, row: &[f32; 4], observed: Option<Subset>, locations: &[f64]) -> f64 {
-        let Some(observed) = observed else { return 0.0 };
-        let places: Vec<usize> = observed.iter().flat_map(|m| [2 * m, 2 * m + 1]).collect();
-        let around = |location: f64| {
-            let (mut log_det, mut xx, mut xw, mut ww) = (0.0, 0.0, 0.0, 0.0);
-            for &i in &places {
-                let w = f64::from(WEIGHTS[i / 2][i % 2]);
-                let x = f64::from(row[i]) - w * location;
-                let own = if i % 2 == 0 { self.private } else { 0.0 };
-                let v = DEVIATION * DEVIATION + own * own;
-                log_det += (2.0 * std::f64::consts::PI * v).ln();
-                xx += x * x / v;
-                xw += x * w / v;
-                ww += w * w / v;
-            }
-            let t = self.variance;
-            -0.5 * (log_det + (1.0 + t * ww).ln() + xx - t * xw * xw / (1.0 + t * ww))
-        };
-        let sum: f64 = locations.iter().map(|&location| around(location).exp()).sum();
-        (sum / locations.len() as f64).ln()
-    }
-}
-
-/// Every model of the list, with experts that are exact or not.
-fn models(widen: f64, shift: f64) -> Vec<(ModelConfig, Marginal)> {
-    let plain = modalities(widen, shift);
-    let private = private_modalities(widen, shift);
-    let with_private = Marginal { private: PRIVATE, ..PLAIN };
+/// Every model that generates all modalities, with experts that are exact or not, and the variance
+/// of the shared value that its decoders read.
+fn models(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
+    let modalities = modalities(widen, shift);
+    let own = private_modalities(widen, shift);
+    let private: BTreeMap<_, _> = (0..2).map(|m| (name(m), 2)).collect();
+    let joint_encoder = joint(widen, shift);
     let (latent, family) = (1, Family::Normal);
-    vec![
-        (MvaeConfig { latent, modalities: plain.clone(), ..Default::default() }.into(), PLAIN),
-        (MopoeConfig { latent, modalities: plain.clone(), ..Default::default() }.into(), PLAIN),
-        (
-            MopoeConfig {
-                latent,
-                private: (0..2).map(|m| (name(m), 1)).collect(),
-                modalities: private.clone(),
-                ..Default::default()
-            }
-            .into(),
-            with_private,
-        ),
-        (MmvaeConfig { latent, family, modalities: plain, ..Default::default() }.into(), PLAIN),
-        (
-            MmvaePlusConfig {
-                latent,
-                family,
-                private: 1,
-                modalities: private.clone(),
-                ..Default::default()
-            }
-            .into(),
-            with_private,
-        ),
-        (
-            CmvaeConfig {
-                latent,
-                family,
-                private: 1,
-                clusters: 3,
-                modalities: private,
-                ..Default::default()
-            }
-            .into(),
-            with_private,
-        ),
-        hierarchy(widen, shift),
-    ]
+    let mut models: Vec<ModelConfig> = vec![
+        MvaeConfig { latent, modalities: modalities.clone(), ..Default::default() }.into(),
+        MopoeConfig { latent, modalities: modalities.clone(), ..Default::default() }.into(),
+        MopoeConfig {
+            latent,
+            private: private.clone(),
+            modalities: own.clone(),
+            ..Default::default()
+        }
+        .into(),
+        MvtcaeConfig { latent, modalities: modalities.clone(), ..Default::default() }.into(),
+        CrmvaeConfig { latent, modalities: modalities.clone(), ..Default::default() }.into(),
+        DmvaeConfig { latent, private, modalities: own.clone(), ..Default::default() }.into(),
+        MmvaeConfig { latent, family, modalities: modalities.clone(), ..Default::default() }.into(),
+        MmvaePlusConfig {
+            latent,
+            family,
+            private: 2,
+            modalities: own.clone(),
+            ..Default::default()
+        }
+        .into(),
+        CmvaeConfig {
+            latent,
+            family,
+            private: 2,
+            clusters: 3,
+            modalities: own,
+            ..Default::default()
+        }
+        .into(),
+    ];
+    models.push(JmvaeConfig { latent, modalities, joint_encoder, ..Default::default() }.into());
+    let mut models: Vec<_> = models.into_iter().map(|config| (config, 1.0)).collect();
+    models.push(hierarchy(widen, shift));
+    models
+}
+
+/// A joint encoder that reads the last modality alone: its posterior is a proposal, not the exact
+/// one.
+fn joint(widen: f64, shift: f64) -> JointEncoderConfig {
+    let inputs = (0..2).map(|m| (name(m), same())).collect();
+    JointEncoderConfig { inputs, encoder: Some(expert(1, widen, shift)) }
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
-fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, Marginal) {
+fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
     let step = EncoderConfig::Custom { name: "step".into(), settings: json!(null) };
     fn each<T>(config: impl Fn(usize) -> T) -> BTreeMap<ModalityName, T> {
         (0..2).map(|m| (name(m), config(m))).collect()
@@ -323,13 +246,33 @@ fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, Marginal) {
         shared_posterior: false,
         ..MhvaeConfig::default()
     };
-    (config.into(), Marginal { variance: SLOPE * SLOPE + STEP, ..PLAIN })
+    (config.into(), SLOPE * SLOPE + STEP)
+}
+
+/// `ln p(x_S)` of a row, the shared value of variance `t` having equal chances to be around each
+/// location: by the matrix determinant lemma and Sherman and Morrison.
+fn log_density(row: &[f32; 4], observed: Option<Subset>, t: f64, locations: &[f64]) -> f64 {
+    let Some(observed) = observed else { return 0.0 };
+    let places: Vec<usize> = observed.iter().flat_map(|m| [2 * m, 2 * m + 1]).collect();
+    let s2 = DEVIATION * DEVIATION;
+    let around = |location: f64| {
+        let (mut xx, mut xw, mut ww) = (0.0, 0.0, 0.0);
+        for &i in &places {
+            let w = f64::from(WEIGHTS[i / 2][i % 2]);
+            let x = f64::from(row[i]) - w * location;
+            (xx, xw, ww) = (xx + x * x / s2, xw + x * w / s2, ww + w * w / s2);
+        }
+        let log_det = places.len() as f64 * (2.0 * std::f64::consts::PI * s2).ln();
+        -0.5 * (log_det + (1.0 + t * ww).ln() + xx - t * xw * xw / (1.0 + t * ww))
+    };
+    let sum: f64 = locations.iter().map(|&location| around(location).exp()).sum();
+    (sum / locations.len() as f64).ln()
 }
 
 /// Checks the estimates of the rows of `DATA`.
 fn check(
     config: &ModelConfig,
-    marginal: &Marginal,
+    variance: f64,
     presence: &[Subset; 3],
     given: Given,
     targets: Subset,
@@ -353,7 +296,7 @@ fn check(
     let locations = locations(&model);
     let expected = |row: &[f32; 4], observed: Subset| {
         let density =
-            |set: Subset| marginal.log_density(row, set.intersection(observed), &locations);
+            |set: Subset| log_density(row, set.intersection(observed), variance, &locations);
         match given {
             Given::Nothing => density(targets),
             Given::Values(given) | Given::Posterior(given) => {
@@ -403,25 +346,25 @@ fn locations(model: &Model) -> Vec<f64> {
 
 #[test]
 fn joint_likelihoods_equal_the_closed_form_for_complete_and_masked_rows() {
-    for (config, marginal) in &models(1.6, 0.2) {
+    for (config, variance) in &models(1.6, 0.2) {
         let presence = [both(), Subset::single(0), Subset::single(1)];
-        check(config, marginal, &presence, Given::Nothing, both());
+        check(config, *variance, &presence, Given::Nothing, both());
     }
 }
 
 #[test]
 fn conditional_likelihoods_equal_the_closed_form_for_complete_and_masked_rows() {
     let given = Given::Values(Subset::single(0));
-    for (config, marginal) in &models(1.6, 0.2) {
+    for (config, variance) in &models(1.6, 0.2) {
         let presence = [both(), both(), Subset::single(1)];
-        check(config, marginal, &presence, given, Subset::single(1));
+        check(config, *variance, &presence, given, Subset::single(1));
     }
 }
 
 #[test]
 fn the_likelihood_under_a_posterior_is_the_conditional_one_where_the_posterior_is_exact() {
     // MVAE's product with the prior is the exact posterior.
-    let (config, marginal) = &models(1.0, 0.0)[0];
+    let (config, variance) = &models(1.0, 0.0)[0];
     let given = Given::Posterior(Subset::single(0));
-    check(config, marginal, &[both(); 3], given, Subset::single(1));
+    check(config, *variance, &[both(); 3], given, Subset::single(1));
 }

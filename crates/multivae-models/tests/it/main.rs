@@ -5,6 +5,7 @@ mod parity;
 
 mod contract;
 mod experts;
+mod joint;
 mod likelihood;
 mod reference;
 mod work;

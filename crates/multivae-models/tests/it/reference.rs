@@ -80,6 +80,26 @@ fn mhvae_equals_multivae() {
 }
 
 #[test]
+fn jmvae_equals_multivae() {
+    check("jmvae", 4);
+}
+
+#[test]
+fn mvtcae_equals_multivae() {
+    check("mvtcae", 5);
+}
+
+#[test]
+fn crmvae_equals_multivae() {
+    check("crmvae", 5);
+}
+
+#[test]
+fn dmvae_equals_multivae() {
+    check("dmvae", 5);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

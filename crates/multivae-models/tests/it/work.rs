@@ -11,19 +11,20 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use multivae_core::{
-    batch::{Batch, Purpose, Values},
+    batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
     model::MultimodalVae,
     nn::{
-        Encoder, EncoderConfig, Encoding, HierarchyConfig, Network, NetworkConfig, Networks,
-        PosteriorConfig,
+        Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
+        NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, cmvae::CmvaeConfig, experts::Estimator, mhvae::MhvaeConfig,
-    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    ModalityConfig, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, dmvae::DmvaeConfig,
+    experts::Estimator, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
 };
 use serde_json::json;
 
@@ -46,11 +47,13 @@ impl Count {
 #[derive(Module, Debug)]
 struct Counted {
     layer: Linear,
-    private: bool,
     #[module(skip)]
     kind: String,
     #[module(skip)]
     count: Count,
+    /// Features of the private space, 0 for none.
+    #[module(skip)]
+    private: usize,
 }
 
 impl Network for Counted {
@@ -64,12 +67,14 @@ impl Encoder for Counted {
     fn encode(&self, values: &Values) -> Encoding {
         let input = values.dense().expect("dense values").clone();
         self.count.add(&self.kind, input.dims()[0]);
-        let mut halves = self.layer.forward(input).chunk(2, 1);
-        let log_var = halves.pop().expect("two halves");
-        let mean = halves.pop().expect("two halves");
-        let shared = Normal::new(mean, log_var);
-        let private = self.private.then(|| shared.clone());
-        Encoding { shared, private }
+        let output = self.layer.forward(input);
+        let shared = (output.dims()[1] - 2 * self.private) / 2;
+        let part = |from: usize, size: usize| output.clone().narrow(1, from, size);
+        let normal = |from, size| Normal::new(part(from, size), part(from + size, size));
+        Encoding {
+            shared: normal(0, shared),
+            private: (self.private > 0).then(|| normal(2 * shared, self.private)),
+        }
     }
 }
 
@@ -79,10 +84,14 @@ fn networks(count: &Count) -> Networks {
     let kind = |settings: &serde_json::Value| settings.as_str().expect("a kind").to_owned();
     Networks::default()
         .with_encoder("counted", move |request| Counted {
-            layer: LinearConfig::new(request.inputs(), 2 * request.outputs()).init(request.device),
-            private: request.private.is_some(),
+            layer: LinearConfig::new(
+                request.inputs(),
+                2 * (request.outputs() + request.private.unwrap_or(0)),
+            )
+            .init(request.device),
             kind: kind(request.settings),
             count: a.clone(),
+            private: request.private.unwrap_or(0),
         })
         .with_network("counted", move |request| Counted {
             layer: LinearConfig::new(
@@ -90,9 +99,9 @@ fn networks(count: &Count) -> Networks {
                 request.output.map_or(WIDTH, |s| s.iter().product()),
             )
             .init(request.device),
-            private: false,
             kind: kind(request.settings),
             count: b.clone(),
+            private: 0,
         })
 }
 
@@ -123,8 +132,18 @@ fn modalities(m: usize) -> Vec<ModalityConfig> {
         .collect()
 }
 
+fn joint(m: usize) -> JointEncoderConfig {
+    let inputs = each(m, &network("joint_input"));
+    JointEncoderConfig { inputs, encoder: Some(encoder("joint")) }
+}
+
 /// Runs one step and compares `(kind, calls, rows in batches)`.
 fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
+    check_in(Progress::DONE, config, m, expected);
+}
+
+/// The same where the run stands so.
+fn check_in(progress: Progress, config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     let device = Device::flex().autodiff();
     let specs: Vec<_> = names(m)
         .iter()
@@ -139,6 +158,7 @@ fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     let mut batch =
         Batch::complete(vec![Tensor::zeros([ROWS, WIDTH], &device); m]).expect("one size");
     batch.purpose = Purpose::Train;
+    batch.progress = progress;
     model.gradients(&batch, &mut Noise::seeded(0));
     let counts = count.0.lock().expect("no panic while counting").clone();
     let expected: BTreeMap<String, (usize, usize)> = expected
@@ -200,6 +220,45 @@ fn mixtures_of_experts_encode_once_and_decode_once_a_modality() {
                 check(clusters.into(), m, &expected);
             }
         }
+    }
+}
+
+#[test]
+fn jmvae_runs_each_network_once() {
+    for m in [2, 3, 5] {
+        let (joint_encoder, modalities) = (joint(m), modalities(m));
+        let config = JmvaeConfig { joint_encoder, modalities, ..JmvaeConfig::default() };
+        let expected =
+            [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m), ("decoder", m, m)];
+        check(config.into(), m, &expected);
+    }
+}
+
+#[test]
+fn mvtcae_encodes_once_and_decodes_once_a_modality() {
+    for m in [2, 3, 5] {
+        let config = MvtcaeConfig { modalities: modalities(m), ..MvtcaeConfig::default() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
+fn crmvae_decodes_the_joint_and_the_own_sample_at_once() {
+    for m in [2, 3, 5] {
+        let config = CrmvaeConfig { modalities: modalities(m), ..CrmvaeConfig::default() };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, 2 * m)]);
+    }
+}
+
+#[test]
+fn dmvae_decodes_all_posteriors_at_once() {
+    for m in [2, 3, 5] {
+        let config = DmvaeConfig {
+            private: each(m, &2),
+            modalities: modalities(m),
+            ..DmvaeConfig::default()
+        };
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, (m + 1) * m)]);
     }
 }
 

@@ -70,9 +70,9 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
     }
     for call in &case.description.calls {
         match perform(&recorded, call) {
-            Ok(found) => outcome.compare(case, call, &found)?,
+            Ok(found) => outcome.compare(&recorded, call, &found)?,
             Err(Problem::Todo(why)) => outcome.todo.push(format!("{}: {why}", call.id)),
-            Err(Problem::Defect) => outcome.compare(case, call, &Found::default())?,
+            Err(Problem::Defect) => outcome.compare(&recorded, call, &Found::default())?,
             Err(Problem::Broken(why)) => outcome.failures.push(format!("{}: {why}", call.id)),
         }
     }
@@ -80,7 +80,13 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
 }
 
 impl Outcome {
-    fn compare(&mut self, case: &Case, call: &Call, found: &Found) -> Result<(), Problem> {
+    fn compare(
+        &mut self,
+        recorded: &Recorded<'_>,
+        call: &Call,
+        found: &Found,
+    ) -> Result<(), Problem> {
+        let case = recorded.case;
         let tolerance = |bounds: Option<Bounds>, what: &str| {
             bounds.ok_or_else(|| broken(format!("{}: no tolerance for {what}", call.id)))
         };
@@ -104,7 +110,15 @@ impl Outcome {
             let bounds = tolerance(call.tolerance.tensor, "tensors")?;
             let expected = wide(&case.tensor(full)?.values);
             match found.tensors.get(name) {
-                Some(values) => self.entry(call, name, &expected, &wide(values), bounds),
+                Some(values) => {
+                    let rows = recorded.adapter.rows_of_fillers(recorded, call, name)?;
+                    self.left_out += rows.len();
+                    let (expected, values) = (
+                        without_rows(recorded, call, expected, &rows)?,
+                        without_rows(recorded, call, wide(values), &rows)?,
+                    );
+                    self.entry(call, name, &expected, &values, bounds);
+                }
                 None => self.missing(call, name),
             }
         }
@@ -194,6 +208,22 @@ impl Outcome {
         self.left_out += usize::from(out);
         out
     }
+}
+
+/// The values `[samples, rows, features]` of all rows but these.
+fn without_rows(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    values: Vec<f64>,
+    left_out: &[usize],
+) -> Result<Vec<f64>, Problem> {
+    if left_out.is_empty() {
+        return Ok(values);
+    }
+    let rows = call.rows.as_ref().map_or(recorded.case.description.batch, Vec::len);
+    let features = values.len() / (count(&call.kwargs, "N", 1)? * rows);
+    let kept = values.chunks(features).enumerate().filter(|(i, _)| !left_out.contains(&(i % rows)));
+    Ok(kept.flat_map(|(_, row)| row.to_vec()).collect())
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -313,7 +343,7 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         return forward(&Recorded::new(&case, &recorded.device)?, &call);
     }
     let mut batch = batch(recorded, call)?;
-    batch.progress = progress(&call.kwargs)?;
+    batch.progress = recorded.adapter.progress(progress(&call.kwargs)?);
     let draws = recorded.adapter.forward_draws(recorded, call, &batch, &call.noise)?;
     let loss = recorded.loss(&recorded.model, &batch, draws.clone())?;
     let scalars = recorded.adapter.scalars(recorded, &batch, &loss, draws.clone())?;
@@ -373,7 +403,8 @@ fn read_gradients(
     let mut read = Read { layout, gradients, factor, path, found };
     recorded.model.visit(&mut read);
     let mut found = read.found;
-    found.extend(recorded.layout.absent.keys().map(|name| (name.clone(), None)));
+    let skipped = recorded.case.weights.keys().filter(|name| layout.skips(name));
+    found.extend(skipped.map(|name| (name.clone(), None)));
     for group in &recorded.case.description.tied_parameters {
         let sum = group.iter().filter_map(|name| found.get(name).cloned().flatten()).reduce(
             |mut sum, gradient| {
@@ -399,7 +430,8 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     let beta = |i: usize, default: f64| number(kwargs.get("betas").and_then(|b| b.get(i)), default);
     let steps = count(kwargs, "steps", 1)?;
     let mut batch = batch(recorded, call)?;
-    batch.progress = progress(kwargs.get("forward").unwrap_or(&Value::Null))?;
+    let forward = kwargs.get("forward").unwrap_or(&Value::Null);
+    batch.progress = recorded.adapter.progress(progress(forward)?);
     let mut optimizer = AdamConfig::new()
         .with_beta_1(beta(0, 0.9) as f32)
         .with_beta_2(beta(1, 0.999) as f32)
@@ -660,7 +692,7 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
     let model = model.map(&mut load);
     for (name, array) in &case.weights {
         let zero = || array.values.iter().all(|&v| v == 0.0);
-        match layout.absent.get(name) {
+        match layout.absence(name) {
             _ if load.used.contains(name) => {}
             Some(Absent::Unused) => {}
             Some(Absent::Zero) if zero() => {}

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use multivae_core::{
     modality::ModalitySpec,
     nn::{
-        BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, LayerConfig, NetworkConfig,
-        PosteriorConfig, PrivateBranchConfig,
+        BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, JointEncoderConfig,
+        LayerConfig, NetworkConfig, PosteriorConfig, PrivateBranchConfig,
     },
 };
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ pub(super) struct Layout {
     layers: BTreeMap<String, (String, bool)>,
     parameters: BTreeMap<String, String>,
     /// Weights of the reference that have no place in ours; see [`Absent`].
-    pub absent: BTreeMap<String, Absent>,
+    absent: BTreeMap<String, Absent>,
 }
 
 /// Why a weight of the reference has no place in ours.
@@ -48,9 +48,25 @@ impl Layout {
         self.parameters.insert(ours.into(), theirs.into());
     }
 
-    /// Leaves out a weight of the reference.
+    /// Says that a layer or a weight of the reference is used by no result, and has no place here.
+    pub fn skip(&mut self, theirs: impl Into<String>) {
+        self.leave(theirs, Absent::Unused);
+    }
+
+    /// Leaves out a layer or a weight of the reference.
     pub fn leave(&mut self, theirs: impl Into<String>, why: Absent) {
         self.absent.insert(theirs.into(), why);
+    }
+
+    /// Why a weight of the reference has no place here; `None` if it should have one.
+    pub fn absence(&self, name: &str) -> Option<Absent> {
+        let layer = name.rsplit_once('.').map_or(name, |(layer, _)| layer);
+        self.absent.get(name).or_else(|| self.absent.get(layer)).copied()
+    }
+
+    /// Whether a weight of the reference has no place here.
+    pub fn skips(&self, name: &str) -> bool {
+        self.absence(name).is_some()
     }
 
     /// The reference's name of the parameter at a path of ours; the path itself if it has none.
@@ -107,6 +123,8 @@ fn layer(op: &Value) -> Result<LayerConfig, Problem> {
             "output_padding": get("output_padding"),
         }),
         "reshape" => json!({"kind": "reshape", "shape": get("shape")}),
+        // What comes in is joined already.
+        "concat_embeddings" => json!({"kind": "identity"}),
         simple @ ("flatten" | "relu" | "silu" | "sigmoid" | "identity") => json!({"kind": simple}),
         other => return Err(Problem::Todo(format!("layer `{other}`"))),
     })
@@ -220,6 +238,31 @@ pub(super) fn decoder(
     let path = format!("{group}.{name}");
     let layers = layers(&arch[group][name], &format!("{path}.net"), &path, layout)?;
     Ok(NetworkConfig::Layers { layers })
+}
+
+/// The joint encoder of all modalities.
+pub(super) fn joint_encoder(
+    arch: &Value,
+    specs: &[ModalitySpec],
+    layout: &mut Layout,
+) -> Result<JointEncoderConfig, Problem> {
+    let joint = &arch["joint_encoder"];
+    let mut inputs = BTreeMap::new();
+    for spec in specs {
+        let network = &joint["encoders"][spec.name.as_str()];
+        let theirs = format!("joint_encoder.encoders.{}", spec.name);
+        let ours = format!("joint_encoder.inputs.{}", spec.name);
+        let mut layers = layers(network, &ours, &theirs, layout)?;
+        let mean = text(&network["heads"], "embedding")?;
+        layout.put(format!("{ours}.layers.{}", layers.len()), format!("{theirs}.{mean}"), true);
+        layers.push(parse(json!({"kind": "linear", "outputs": network["latent_dim"]}))?);
+        // The copies have heads for log-variances that nothing reads.
+        let log_var = text(&network["heads"], "log_covariance")?;
+        layout.skip(format!("{theirs}.{log_var}"));
+        inputs.insert(spec.name.clone(), NetworkConfig::Layers { layers });
+    }
+    let encoder = branch(joint, "joint_encoder.encoder.shared", "joint_encoder", layout)?;
+    Ok(JointEncoderConfig { inputs, encoder: Some(EncoderConfig::Branches(encoder.into())) })
 }
 
 /// The networks of a hierarchical model.

@@ -4,17 +4,21 @@
 //! Only these files know how the reference orders its draws and reduces its losses.
 
 mod cmvae;
+mod crmvae;
+mod dmvae;
 mod experts;
+mod jmvae;
 mod mhvae;
 mod mmvae;
 mod mmvae_plus;
 mod mopoe;
 mod mvae;
+mod mvtcae;
 
 use std::collections::BTreeMap;
 
 use multivae_core::{
-    batch::Batch,
+    batch::{Batch, Progress},
     modality::ModalitySpec,
     model::{Budget, Given, LikelihoodQuery, Loss, MultimodalVae},
     noise::{Draw, Noise},
@@ -39,6 +43,10 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mmvae" => &mmvae::Adapter,
         "mmvae_plus" => &mmvae_plus::Adapter,
         "cmvae" => &cmvae::Adapter,
+        "jmvae" => &jmvae::Adapter,
+        "mvtcae" => &mvtcae::Adapter,
+        "crmvae" => &crmvae::Adapter,
+        "dmvae" => &dmvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
@@ -48,6 +56,11 @@ pub(super) trait Adapter {
     /// The configuration of the case as one of ours, and where its weights go.
     fn config(&self, case: &Case, specs: &[ModalitySpec])
     -> Result<(ModelConfig, Layout), Problem>;
+
+    /// Where our run stands when the weights of the objective are those of the reference's epoch.
+    fn progress(&self, reference: Progress) -> Progress {
+        reference
+    }
 
     /// How the reference's loss is reduced, relative to ours, which is the mean over rows.
     fn reduction(&self, _batch: &Batch) -> f64 {
@@ -135,6 +148,17 @@ pub(super) trait Adapter {
         let estimate = recorded.model.log_likelihood(batch, &query, &mut noise);
         recorded.used_up(&noise)?;
         Ok(-scalar(estimate.log_likelihood.sum()))
+    }
+
+    /// The rows of an expected tensor `[samples, rows, features]` that the reference computes from
+    /// what stands in missing entries, and that therefore are not compared.
+    fn rows_of_fillers(
+        &self,
+        _recorded: &Recorded<'_>,
+        _call: &Call,
+        _tensor: &str,
+    ) -> Result<Vec<usize>, Problem> {
+        Ok(Vec::new())
     }
 
     /// A call that this model alone has.

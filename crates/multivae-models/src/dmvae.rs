@@ -1,0 +1,309 @@
+//! DMVAE: a space that all modalities share, and a private one for each.
+//!
+//! **Paper.** Lee and Pavlovic, "Private-Shared Disentangled Multimodal VAE for Learning of Latent
+//! Representations", CVPR workshops 2021.
+//!
+//! **Generative process.** `z ~ N(0, I)` and for every modality `w_m ~ N(0, I)`,
+//! `x_m ~ p(x_m | z, w_m)`.
+//!
+//! **Inference.** `q(z | x_S) ∝ p(z) Π_{m in S} q(z | x_m)`, a product of normal experts and the
+//! prior; a missing modality is left out of the product. `q(w_m | x_m)` is normal.
+//!
+//! **Objective.** For a posterior `q` of the shared space, with `z ~ q` and `w_m ~ q(w_m | x_m)`
+//! drawn for each `q` anew,
+//!
+//! ```text
+//! L(q) = -Σ_m λ_m log p(x_m | z, w_m) + β KL(q ‖ p(z)) + Σ_m β_m KL(q(w_m | x_m) ‖ p(w_m))
+//! loss = mean_b [ L(q(z | X)) + Σ_k L(q(z | x_k)) ]
+//! ```
+//!
+//! with sums over observed modalities. The posteriors of single modalities in the second term are
+//! their experts, without the prior; every modality is generated from each of them.
+//!
+//! **What differs from MultiVae.** The value is the same. Its joint likelihood adds up the
+//! log-densities of prior and proposal over all chunks of samples and over all rows, so that only
+//! the first chunk of the first row is right, and fails where the samples are no multiple of the
+//! chunk; here each sample has its own. It fails without sizes of private spaces; here they have a
+//! default. It reports a sum over batches of means as the mean over rows; here every mean is over
+//! rows. It encodes a missing modality's private code from what stands there when asked for
+//! incomplete rows; here it is the prior's.
+//!
+//! **Incomplete data.** Yes.
+//!
+//! **Cost of a step.** `M` encoder calls of `B` rows, `M` decoder calls of `(M + 1) B` rows.
+
+use std::collections::BTreeMap;
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    Result,
+    batch::{Batch, Progress},
+    distribution::Normal,
+    fusion::Product,
+    modality::{ModalityName, ModalitySpec},
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, EncoderNet, Networks},
+    noise::Noise,
+    objective::{Estimate, Rescale},
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{self, ModalityConfig, PrivateSpace};
+
+/// Configuration of [`Dmvae`].
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `latent` | 20 | features of the shared space | at least 1 |
+/// | `beta` | 1.0 | weight of the shared divergences | at least 0 |
+/// | `private` | 4 each | features of private spaces by modality | 0 for none |
+/// | `private_betas` | 1.0 each | weights of the private divergences by modality | at least 0 |
+/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `modalities` | from the data | networks and likelihoods by modality | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DmvaeConfig {
+    /// Features of the shared latent space, at least 1.
+    pub latent: usize,
+    /// Weight of the divergences of shared posteriors from the prior, at least 0.
+    pub beta: f64,
+    /// Features of private spaces by modality, 4 for one that is not named; 0 for none.
+    pub private: BTreeMap<ModalityName, usize>,
+    /// Weights of the private divergences by modality, at least 0; 1 for one that is not named.
+    pub private_betas: BTreeMap<ModalityName, f64>,
+    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+    pub rescale: Rescale,
+    /// Networks and likelihoods by modality; what is not given comes from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<ModalityConfig>,
+}
+
+impl Default for DmvaeConfig {
+    fn default() -> Self {
+        Self {
+            latent: 20,
+            beta: 1.0,
+            private: BTreeMap::new(),
+            private_betas: BTreeMap::new(),
+            rescale: Rescale::None,
+            modalities: Vec::new(),
+        }
+    }
+}
+
+/// Features of the private space of a modality of which nothing else is said.
+const PRIVATE: usize = 4;
+
+/// A VAE with shared and private spaces; see the [module](self).
+#[derive(Module, Debug)]
+pub struct Dmvae {
+    encoders: Named<EncoderNet>,
+    decoders: Named<Decoder>,
+    #[module(skip)]
+    modalities: Vec<ModalitySpec>,
+    #[module(skip)]
+    config: DmvaeConfig,
+    #[module(skip)]
+    rescale: Vec<f64>,
+    #[module(skip)]
+    private: Vec<usize>,
+    #[module(skip)]
+    private_betas: Vec<f64>,
+}
+
+impl DmvaeConfig {
+    /// Fills in what the data says.
+    ///
+    /// # Errors
+    ///
+    /// When configuration and data contradict each other.
+    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.check()?;
+        for spec in specs {
+            self.private.entry(spec.name.clone()).or_insert(PRIVATE);
+        }
+        parts::private_sizes(&self.private, specs)?;
+        self.betas(specs)?;
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        parts::check_weight("model.beta", self.beta)?;
+        self.rescale.check(self.modalities.len())
+    }
+
+    /// Weights of the private divergences.
+    fn betas(&self, specs: &[ModalitySpec]) -> Result<Vec<f64>> {
+        parts::weights("model.private_betas", &self.private_betas, specs, |_| 1.0)
+    }
+
+    /// Builds the model; `networks` holds those that the configuration calls custom.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range or a network cannot be built.
+    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Dmvae> {
+        let modalities = parts::specs(&self.modalities)?;
+        self.check()?;
+        let private = parts::private_sizes(&self.private, &modalities)?;
+        let private_betas = self.betas(&modalities)?;
+        let (encoders, decoders) =
+            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+        let rescale = self.rescale.factors(&modalities);
+        let config = self.clone();
+        Ok(Dmvae { encoders, decoders, modalities, config, rescale, private, private_betas })
+    }
+}
+
+impl Dmvae {
+    /// The posterior of the shared space and the sources of the private codes, given a subset.
+    fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
+        let unimodal = parts::encode(&self.encoders, batch, given);
+        let rule = Product::with_prior();
+        let shared = parts::only(rule.of(&unimodal.experts, &parts::all_of(given.len())));
+        (shared, PrivateSpace::of(&unimodal, batch, &self.private))
+    }
+}
+
+impl MultimodalVae for Dmvae {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.modalities
+    }
+
+    /// `joint` and `single/NAME` are the parts of the sum, one a posterior of the shared space;
+    /// the others are those of `joint`.
+    fn terms(&self, _: Progress) -> Vec<String> {
+        let mut names = parts::reconstruction_terms(&self.modalities);
+        names.push("kl".into());
+        names.extend(parts::private_terms(&self.modalities, &self.private));
+        names.push("joint".into());
+        names.extend(parts::terms("single", &self.modalities));
+        names
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let m = self.modalities.len();
+        let unimodal = parts::encode(&self.encoders, batch, Subset::full(m));
+        let experts = &unimodal.experts;
+        let joint = Product::with_prior().of(experts, &parts::all_of(m));
+        // The joint posterior and those of single modalities, `[1 + modality, batch, latent]`.
+        let stack = |joint, experts: &Tensor<3>| Tensor::cat(vec![joint, experts.clone()], 0);
+        let shared =
+            Normal::new(stack(joint.mean, &experts.mean), stack(joint.log_var, &experts.log_var));
+        let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
+        let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
+        let draws = Draws::Samples(m + 1);
+        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        let latent = Latent::shared(z).with_private(private);
+
+        // All that follows is `[1 + modality, batch]`.
+        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let kl: Tensor<2> = shared.kl_standard();
+        let mut negative = kl.clone() * self.config.beta;
+        for (likelihood, weight) in likelihoods.iter().zip(&self.rescale) {
+            negative = negative - likelihood.clone() * *weight;
+        }
+        let private = parts::private_divergences(&self.modalities, &spaces);
+        let betas = self.private_betas.iter().zip(&self.private).filter(|(_, size)| **size > 0);
+        for ((_, kl), (beta, _)) in private.iter().zip(betas) {
+            negative = negative + (kl.clone() * *beta).unsqueeze_dim(0);
+        }
+        let presence = experts.presence.clone();
+        let weights = Tensor::cat(vec![presence.clone().narrow(0, 0, 1).ones_like(), presence], 0);
+        let bounds = parts::row_means(&(negative * weights));
+
+        let first = |x: &Tensor<2>| x.clone().narrow(0, 0, 1);
+        let of_joint: Vec<Tensor<2>> = likelihoods.iter().map(first).collect();
+        let mut terms = parts::reconstruction_means(&of_joint, &self.rescale);
+        terms.push(first(&kl).mean());
+        terms.extend(private.into_iter().map(|(_, kl)| kl.mean()));
+        let total = parts::sum(&bounds);
+        terms.extend(bounds);
+        parts::loss(total, self.terms(batch.progress), terms)
+    }
+
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        let (shared, spaces) = self.posterior(batch, given);
+        let z = parts::draw(&shared, draws, noise);
+        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        Latent::shared(z).with_private(private)
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        let latent = self.config.latent;
+        parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        parts::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let input = parts::input(latent, &self.modalities[modality]);
+        parts::log_likelihood(&self.decoders, batch, modality, input)
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        let (shared, spaces) = self.posterior(batch, given);
+        parts::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
+    }
+
+    fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let (shared, spaces) = self.posterior(batch, targets);
+        parts::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::module::settle;
+
+    use super::*;
+
+    #[test]
+    fn a_joint_likelihood_depends_on_neither_the_chunks_nor_the_other_rows() {
+        let device = Device::flex();
+        let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
+        let config = DmvaeConfig { latent: 2, ..DmvaeConfig::default() };
+        let config = config.with_modalities(&specs).expect("the data suits");
+        let model = settle(config.init(&Networks::default(), &device).expect("a model"));
+        let batch = |rows: usize| {
+            let values = || Tensor::<2>::ones([rows, 3], &device) * 0.4;
+            Batch::complete(vec![values(), values()]).expect("one size")
+        };
+        let estimate = |rows, max_rows| {
+            let budget = Budget { samples: 10, max_rows };
+            let all = Subset::full(2);
+            // Without noise all samples are one.
+            let found = model.joint_likelihood(&batch(rows), all, budget, &mut Noise::zero());
+            found.log_likelihood.max().into_scalar::<f32>()
+        };
+        let whole = estimate(1, 10);
+        // 7 divides neither 10 samples nor anything else here.
+        for (rows, max_rows) in [(1, 3), (1, 7), (3, 30), (3, 4)] {
+            assert!((estimate(rows, max_rows) - whole).abs() < 1e-4, "{rows} rows, {max_rows}");
+        }
+    }
+
+    #[test]
+    fn every_modality_has_a_private_space_unless_it_says_otherwise() {
+        let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
+        let private = [(specs[1].name.clone(), 0)].into();
+        let config = DmvaeConfig { private, ..DmvaeConfig::default() };
+        let config = config.with_modalities(&specs).expect("the data suits");
+        assert_eq!(config.private.into_values().collect::<Vec<_>>(), [PRIVATE, 0]);
+    }
+}

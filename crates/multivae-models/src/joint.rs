@@ -1,0 +1,157 @@
+//! What models with a joint encoder share: it serves the rows that observe every modality, and
+//! the encoders of single modalities serve the others.
+
+use burn::tensor::Tensor;
+use multivae_core::{
+    Result,
+    batch::Batch,
+    distribution::Normal,
+    fusion::Product,
+    mixture::Mixture,
+    model::{Bound, Draws},
+    module::Named,
+    nn::{Decoder, EncoderConfig, EncoderNet, JointEncoder, JointEncoderConfig},
+    noise::Noise,
+    subset::Subset,
+};
+
+use crate::parts::{self, ModalityConfig};
+
+/// Fills in what the configuration of the joint encoder leaves open.
+///
+/// # Errors
+///
+/// As [`JointEncoderConfig::complete`].
+pub(crate) fn complete(
+    config: JointEncoderConfig,
+    modalities: &[ModalityConfig],
+    latent: usize,
+) -> Result<JointEncoderConfig> {
+    let specs = parts::specs(modalities)?;
+    let encoders: Vec<EncoderConfig> = modalities
+        .iter()
+        .zip(&specs)
+        .map(|(c, spec)| c.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(spec)))
+        .collect();
+    config.complete(&specs.iter().zip(&encoders).collect::<Vec<_>>(), latent)
+}
+
+/// The joint posterior `q(z | x_1, .., x_M)` of complete rows, `[batch, latent]`.
+///
+/// # Panics
+///
+/// If a row lacks a modality: objectives of joint models are defined for complete rows only.
+pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
+    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
+    joint.encode(batch, 0..batch.presence.modalities())
+}
+
+/// Which rows the joint encoder serves: those that observe all modalities, if all are given.
+#[derive(Clone, Debug)]
+pub(crate) struct Served(Vec<bool>);
+
+impl Served {
+    pub(crate) fn new(batch: &Batch, given: Subset) -> Self {
+        let all = Subset::full(batch.presence.modalities());
+        Self(batch.presence.rows().iter().map(|&row| given == all && row == all).collect())
+    }
+
+    /// Whether it serves any row.
+    pub(crate) fn any(&self) -> bool {
+        self.0.contains(&true)
+    }
+
+    /// Whether it serves every row.
+    pub(crate) fn all(&self) -> bool {
+        !self.0.contains(&false)
+    }
+
+    /// Takes values `[.., batch, features]` of the joint encoder in the rows that it serves, and
+    /// others in the other rows.
+    pub(crate) fn choose<const D: usize>(&self, joint: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+        let rows: Vec<f32> = self.0.iter().map(|&row| f32::from(u8::from(row))).collect();
+        let mut shape = [1; D];
+        shape[D - 2] = rows.len();
+        let mask = Tensor::<1>::from_floats(rows.as_slice(), &other.device()).reshape(shape);
+        let mask = mask.greater_scalar(0.5).expand(other.dims());
+        other.mask_where(mask, joint)
+    }
+}
+
+/// The posterior `q(z | x_S)`, `[batch, latent]`: that of the joint encoder in rows that it
+/// serves, else the product of the posteriors of single modalities under `rule`.
+pub(crate) fn posterior(
+    joint: &JointEncoder,
+    encoders: &Named<EncoderNet>,
+    batch: &Batch,
+    given: Subset,
+    rule: Product,
+) -> Normal<2> {
+    let served = Served::new(batch, given);
+    let of_all = served.any().then(|| joint.encode(batch, given.iter()));
+    let product = || {
+        let experts = parts::encode(encoders, batch, given).experts;
+        parts::only(rule.of(&experts, &parts::all_of(given.len())))
+    };
+    match of_all {
+        Some(of_all) if served.all() => of_all,
+        Some(of_all) => {
+            let product = product();
+            Normal::new(
+                served.choose(of_all.mean, product.mean),
+                served.choose(of_all.log_var, product.log_var),
+            )
+        }
+        None => product(),
+    }
+}
+
+/// A proposal of values of `z` for rows of which the modalities `given` are to be explained: the
+/// posterior of the joint encoder in rows that it serves, else the mixture of the posteriors of
+/// single modalities, which is wider than their product; the prior where a row observes none.
+///
+/// The joint encoder's component comes first, if it serves any row; then come those of `given`,
+/// unless it serves all.
+pub(crate) fn proposal(
+    joint: &JointEncoder,
+    encoders: &Named<EncoderNet>,
+    batch: &Batch,
+    given: Subset,
+) -> Mixture {
+    let served = Served::new(batch, given);
+    let mut components = Vec::new();
+    if served.any() {
+        components.push(joint.encode(batch, given.iter()).map(|x| x.unsqueeze_dim::<3>(0)));
+    }
+    let single = components.len();
+    if !served.all() {
+        let experts = parts::encode(encoders, batch, given).experts;
+        components.push(Normal::new(experts.mean, experts.log_var));
+    }
+    let usable = |(row, &served): (&Subset, &bool)| match served {
+        true => vec![0],
+        false => {
+            let observed = given.iter().enumerate().filter(|(_, m)| row.contains(*m));
+            observed.map(|(place, _)| single + place).collect()
+        }
+    };
+    let usable = batch.presence.rows().iter().zip(&served.0).map(usable).collect();
+    let stack =
+        |part: fn(&Normal<3>) -> Tensor<3>| Tensor::cat(components.iter().map(part).collect(), 0);
+    let stack = Normal::new(stack(|q| q.mean.clone()), stack(|q| q.log_var.clone()));
+    let prior = Normal::standard_like(&stack.mean.clone().narrow(0, 0, 1).narrow(1, 0, 1));
+    Mixture::new(stack.into(), usable, &prior.into())
+}
+
+/// The bound of one sample of a normal posterior, `[batch, latent]`.
+pub(crate) fn bound(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    posterior: &Normal<2>,
+    noise: &mut Noise,
+) -> Bound {
+    let z = parts::draw(posterior, Draws::Samples(1), noise);
+    let likelihoods =
+        (0..decoders.len()).map(|m| parts::log_likelihood(decoders, batch, m, z.clone())).collect();
+    parts::bound(likelihoods, vec![("kl".into(), posterior.kl_standard())])
+}

@@ -1,0 +1,203 @@
+//! MVTCAE: a product of experts that maximises total correlation.
+//!
+//! **Paper.** Hwang, Kim, Hong and Kim, "Multi-View Representation Learning via Total Correlation
+//! Objective", NeurIPS 2021.
+//!
+//! **Generative process.** `z ~ N(0, I)`, `x_m ~ p(x_m | z)` for every modality.
+//!
+//! **Inference.** `q(z | x_S) ∝ Π_{m in S} q(z | x_m)`, a product of normal experts without the
+//! prior; a missing modality is left out of the product, and a row without any has the prior.
+//!
+//! **Objective.** With `q` the product of all that a row observes and `M` the number of the
+//! model's modalities,
+//!
+//! ```text
+//! loss = mean_b [ -(M - α)/M Σ_m λ_m log p(x_m | z)
+//!                 + β ( α/M Σ_m KL(q ‖ q(z | x_m)) + (1 - α) KL(q ‖ p(z)) ) ]
+//! ```
+//!
+//! with sums over observed modalities. `α` weighs the conditional information bottleneck, by which
+//! each modality should predict the joint posterior, against the bound of a VAE.
+//!
+//! **What differs from MultiVae.** The value is the same, including `M`, which is the full number
+//! for rows that lack some modalities. It encodes what stands in missing entries when asked for
+//! incomplete rows; here they are left out, and a row that lacks all of the given ones has the
+//! prior, where it stops. It waits for the device three times a step, to look for values that are
+//! no numbers; here nothing waits.
+//!
+//! **Incomplete data.** Yes.
+//!
+//! **Cost of a step.** `M` encoder calls and `M` decoder calls of `B` rows.
+
+use burn::{
+    module::Module,
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    Result,
+    batch::{Batch, Progress},
+    distribution::Normal,
+    fusion::Product,
+    modality::ModalitySpec,
+    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    module::Named,
+    nn::{Decoder, EncoderNet, Networks},
+    noise::Noise,
+    objective::{Estimate, Rescale},
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::parts::{self, ModalityConfig};
+
+/// Configuration of [`Mvtcae`].
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `latent` | 20 | features of the latent space | at least 1 |
+/// | `alpha` | 0.1 | weight of the divergences from single modalities against that from the prior | 0 to 1 |
+/// | `beta` | 2.5 | weight of all divergences | at least 0 |
+/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `modalities` | from the data | networks and likelihoods by modality | |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MvtcaeConfig {
+    /// Features of the latent space, at least 1.
+    pub latent: usize,
+    /// Weight of the divergences from single modalities' posteriors, 0 to 1; that from the prior
+    /// has the rest.
+    pub alpha: f64,
+    /// Weight of all divergences, at least 0.
+    pub beta: f64,
+    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+    pub rescale: Rescale,
+    /// Networks and likelihoods by modality; what is not given comes from the data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<ModalityConfig>,
+}
+
+impl Default for MvtcaeConfig {
+    fn default() -> Self {
+        Self { latent: 20, alpha: 0.1, beta: 2.5, rescale: Rescale::None, modalities: Vec::new() }
+    }
+}
+
+/// A total-correlation VAE; see the [module](self).
+#[derive(Module, Debug)]
+pub struct Mvtcae {
+    encoders: Named<EncoderNet>,
+    decoders: Named<Decoder>,
+    #[module(skip)]
+    modalities: Vec<ModalitySpec>,
+    #[module(skip)]
+    config: MvtcaeConfig,
+    #[module(skip)]
+    rescale: Vec<f64>,
+}
+
+impl MvtcaeConfig {
+    /// Fills in what the data says.
+    ///
+    /// # Errors
+    ///
+    /// When configuration and data contradict each other.
+    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.check()?;
+        Ok(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        let share = (0.0..=1.0).contains(&self.alpha);
+        parts::check(share, "model.alpha", "a number from 0 to 1", self.alpha)?;
+        parts::check_weight("model.beta", self.beta)?;
+        self.rescale.check(self.modalities.len())
+    }
+
+    /// Builds the model; `networks` holds those that the configuration calls custom.
+    ///
+    /// # Errors
+    ///
+    /// When a value is out of its range or a network cannot be built.
+    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mvtcae> {
+        let modalities = parts::specs(&self.modalities)?;
+        self.check()?;
+        let private = vec![0; modalities.len()];
+        let (encoders, decoders) =
+            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+        let rescale = self.rescale.factors(&modalities);
+        Ok(Mvtcae { encoders, decoders, modalities, config: self.clone(), rescale })
+    }
+}
+
+impl Mvtcae {
+    /// The posterior of the modalities in `given`, `[batch, latent]`.
+    fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
+        parts::posterior(&self.encoders, batch, given, Product::without_prior())
+    }
+}
+
+impl MultimodalVae for Mvtcae {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.modalities
+    }
+
+    /// `kl` is the divergence from the prior, `kl_expert/NAME` that from the posterior of a
+    /// modality.
+    fn terms(&self, _: Progress) -> Vec<String> {
+        let mut names = parts::reconstruction_terms(&self.modalities);
+        names.push("kl".into());
+        names.extend(parts::terms("kl_expert", &self.modalities));
+        names
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let m = self.modalities.len();
+        let experts = parts::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let joint = parts::only(Product::without_prior().of(&experts, &parts::all_of(m)));
+        let latent = Latent::shared(parts::draw(&joint, Draws::Samples(1), noise));
+        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+
+        let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
+        let kl = joint.kl_standard::<1>().mean();
+        let from_experts = parts::row_means(&parts::expert_divergences(&joint, &experts));
+        let (alpha, m) = (self.config.alpha, m as f64);
+        let divergence = parts::sum(&from_experts) * (alpha / m) + kl.clone() * (1.0 - alpha);
+        let total = parts::sum(&terms) * ((m - alpha) / m) + divergence * self.config.beta;
+        terms.push(kl);
+        terms.extend(from_experts);
+        parts::loss(total, self.terms(batch.progress), terms)
+    }
+
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        parts::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+    }
+
+    fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let posterior = self.posterior(batch, targets);
+        parts::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
+    }
+}
