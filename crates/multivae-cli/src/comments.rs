@@ -25,6 +25,12 @@ const MEANINGS: &[(&str, &str)] = &[
         "weights of the modalities' likelihoods: \"none\", \"by_size\" or { given = [..] }",
     ),
     ("model.alpha", "weight of the divergences from the unimodal posteriors, at least 0"),
+    (
+        "model.joint_epochs",
+        "epochs of the first stage, at least 1; the rest of the run is the second",
+    ),
+    ("model.lambda", "weights of the likelihoods in the first stage by modality; else `rescale`"),
+    ("model.gamma", "weights of the likelihoods in the second stage by modality; else `rescale`"),
     ("model.joint_encoder", "the encoder of all modalities; follows theirs where not given"),
     ("model.private", "features of private spaces by modality; none for those not named"),
     ("data", "the data; `multivae data` lists what is embedded"),

@@ -8,7 +8,7 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     mixture::Mixture,
-    model::{Bound, Draws},
+    model::{Bound, Draws, Stage},
     module::Named,
     nn::{Decoder, EncoderConfig, EncoderNet, JointEncoder, JointEncoderConfig},
     noise::Noise,
@@ -36,14 +36,34 @@ pub(crate) fn complete(
     config.complete(&specs.iter().zip(&encoders).collect::<Vec<_>>(), latent)
 }
 
+/// Two stages: the joint encoder and the decoders for so many epochs, then what was frozen before.
+pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
+    let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
+    vec![
+        Stage { name: "joint".into(), frozen: owned(unimodal), epochs: Some(joint_epochs) },
+        Stage {
+            name: "unimodal".into(),
+            frozen: owned(&["joint_encoder", "decoders"]),
+            epochs: None,
+        },
+    ]
+}
+
 /// The joint posterior `q(z | x_1, .., x_M)` of complete rows, `[batch, latent]`.
 ///
 /// # Panics
 ///
 /// If a row lacks a modality: objectives of joint models are defined for complete rows only.
 pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
-    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
+    check_complete(batch);
     joint.encode(batch, 0..batch.presence.modalities())
+}
+
+/// # Panics
+///
+/// If a row lacks a modality.
+pub(crate) fn check_complete(batch: &Batch) {
+    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
 }
 
 /// Which rows the joint encoder serves: those that observe all modalities, if all are given.

@@ -10,6 +10,7 @@
 //! | MoPoE | [`mopoe`] | mixture of products of experts |
 //! | MHVAE | [`mhvae`] | one product of experts per level |
 //! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
+//! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -35,6 +36,7 @@ pub mod mopoe;
 pub mod mvae;
 mod parts;
 pub mod registry;
+pub mod telbo;
 
 pub use parts::ModalityConfig;
 pub use registry::{Model, ModelConfig};

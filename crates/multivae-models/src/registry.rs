@@ -201,4 +201,6 @@ models! {
         crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
     Jmvae, "jmvae", "Joint encoder, approached by unimodal ones (Suzuki et al. 2016)":
         crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
+    Telbo, "telbo", "Joint encoder, then unimodal ones for its decoders (Vedantam et al. 2018)":
+        crate::telbo::TelboConfig => crate::telbo::Telbo;
 }

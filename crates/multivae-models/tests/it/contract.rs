@@ -57,6 +57,9 @@ pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     if name == "mvae" && specs.len() > 2 {
         value["random_subsets"] = json!(2);
     }
+    if name == "telbo" {
+        value["gamma"] = json!({ specs[0].name.as_str(): 0.5 });
+    }
     if name == "mopoe" {
         value["private"] = json!({ specs[0].name.as_str(): 2 });
     }

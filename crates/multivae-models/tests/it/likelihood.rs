@@ -23,7 +23,7 @@ use multivae_core::{
 };
 use multivae_models::{
     ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    mvae::MvaeConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -157,8 +157,14 @@ fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
     let mvae = MvaeConfig { latent: 1, modalities: modalities.clone(), ..MvaeConfig::default() };
     let mopoe = MopoeConfig { latent: 1, modalities: modalities.clone(), ..MopoeConfig::default() };
     let joint_encoder = joint(widen, shift);
-    let jmvae = JmvaeConfig { latent: 1, modalities, joint_encoder, ..JmvaeConfig::default() };
-    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0), (jmvae.into(), 1.0)]
+    let jmvae = JmvaeConfig {
+        latent: 1,
+        modalities: modalities.clone(),
+        joint_encoder: joint_encoder.clone(),
+        ..JmvaeConfig::default()
+    };
+    let telbo = TelboConfig { latent: 1, modalities, joint_encoder, ..TelboConfig::default() };
+    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0), (jmvae.into(), 1.0), (telbo.into(), 1.0)]
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.

@@ -23,12 +23,13 @@ use multivae_core::{
 };
 use multivae_models::{
     ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    mvae::MvaeConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
 const ROWS: usize = 4;
 const WIDTH: usize = 3;
+const FIRST: Progress = Progress { epoch: 1, fraction: 0.0 };
 
 /// Calls and rows by kind of network.
 #[derive(Clone, Debug, Default)]
@@ -184,6 +185,21 @@ fn jmvae_runs_each_network_once() {
         let expected =
             [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m), ("decoder", m, m)];
         check(config.into(), m, &expected);
+    }
+}
+
+#[test]
+fn telbo_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
+    for m in [2, 3, 5] {
+        let config = TelboConfig {
+            joint_epochs: 1,
+            joint_encoder: joint(m),
+            modalities: modalities(m),
+            ..TelboConfig::default()
+        };
+        let joint = [("joint_input", m, m), ("joint", 1, 1), ("decoder", m, m)];
+        check_in(FIRST, config.clone().into(), m, &joint);
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
     }
 }
 

@@ -7,6 +7,7 @@ mod jmvae;
 mod mhvae;
 mod mopoe;
 mod mvae;
+mod telbo;
 
 use std::collections::BTreeMap;
 
@@ -34,6 +35,7 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mopoe" => &mopoe::Adapter,
         "mhvae" => &mhvae::Adapter,
         "jmvae" => &jmvae::Adapter,
+        "telbo" => &telbo::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
