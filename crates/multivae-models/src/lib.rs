@@ -11,6 +11,7 @@
 //! | MHVAE | [`mhvae`] | one product of experts per level |
 //! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
 //! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
+//! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -30,6 +31,7 @@
 //! ```
 
 pub mod jmvae;
+pub mod jnf;
 mod joint;
 pub mod mhvae;
 pub mod mopoe;

@@ -203,4 +203,6 @@ models! {
         crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
     Telbo, "telbo", "Joint encoder, then unimodal ones for its decoders (Vedantam et al. 2018)":
         crate::telbo::TelboConfig => crate::telbo::Telbo;
+    Jnf, "jnf", "Joint encoder, then unimodal normalizing flows (Senellart et al. 2023)":
+        crate::jnf::JnfConfig => crate::jnf::Jnf;
 }

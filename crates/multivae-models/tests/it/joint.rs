@@ -11,7 +11,7 @@ use multivae_models::Model;
 
 use crate::contract::{ROWS, complete, config, flat, floats, model};
 
-const JOINT: &[&str] = &["jmvae", "telbo"];
+const JOINT: &[&str] = &["jmvae", "telbo", "jnf"];
 
 /// The mean code of a row.
 fn code(model: &Model, batch: &Batch, given: Subset, row: usize) -> Vec<f32> {

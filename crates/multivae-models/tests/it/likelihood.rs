@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use burn::{
-    module::Module,
+    module::{Module, ModuleMapper, Param},
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
@@ -22,8 +22,8 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig, telbo::TelboConfig,
+    ModalityConfig, ModelConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig,
+    mopoe::MopoeConfig, mvae::MvaeConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -100,6 +100,15 @@ impl Network for Same {
     }
 }
 
+/// Sets all parameters to a tenth: those of flows, since the networks above have none.
+struct Tenths;
+
+impl ModuleMapper for Tenths {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(|old| old.full_like(0.1))
+    }
+}
+
 const SLOPE: f64 = 0.7;
 const STEP: f64 = 0.5;
 
@@ -163,8 +172,16 @@ fn flat(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
         joint_encoder: joint_encoder.clone(),
         ..JmvaeConfig::default()
     };
-    let telbo = TelboConfig { latent: 1, modalities, joint_encoder, ..TelboConfig::default() };
-    vec![(mvae.into(), 1.0), (mopoe.into(), 1.0), (jmvae.into(), 1.0), (telbo.into(), 1.0)]
+    let telbo = TelboConfig {
+        latent: 1,
+        modalities: modalities.clone(),
+        joint_encoder: joint_encoder.clone(),
+        ..TelboConfig::default()
+    };
+    let jnf = JnfConfig { latent: 1, modalities, joint_encoder, ..JnfConfig::default() };
+    let models: [ModelConfig; 5] =
+        [mvae.into(), mopoe.into(), jmvae.into(), telbo.into(), jnf.into()];
+    models.map(|model| (model, 1.0)).into()
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
@@ -227,7 +244,7 @@ fn check(
         })
         .collect();
     let config = config.clone().with_modalities(&specs).expect("the data suits");
-    let model = config.init(&networks(), &device).expect("a model");
+    let model = config.init(&networks(), &device).expect("a model").map(&mut Tenths);
     let column = |m: usize| {
         let values: Vec<f32> = DATA.iter().flat_map(|row| row[2 * m..2 * m + 2].to_vec()).collect();
         Values::Dense(Tensor::from_data(TensorData::new(values, [3, 2]), &device))

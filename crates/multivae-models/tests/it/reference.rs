@@ -75,6 +75,11 @@ fn telbo_equals_multivae() {
 }
 
 #[test]
+fn jnf_equals_multivae() {
+    check("jnf", 4);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

@@ -4,6 +4,7 @@
 //! Only these files know how the reference orders its draws and reduces its losses.
 
 mod jmvae;
+mod jnf;
 mod mhvae;
 mod mopoe;
 mod mvae;
@@ -36,6 +37,7 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mhvae" => &mhvae::Adapter,
         "jmvae" => &jmvae::Adapter,
         "telbo" => &telbo::Adapter,
+        "jnf" => &jnf::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
