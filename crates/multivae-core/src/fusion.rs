@@ -34,6 +34,8 @@ pub enum PriorExpert {
     Never,
     /// It is an expert of the product of all modalities only.
     FullSet,
+    /// It is an expert of products of two or more: a single expert stays what it is.
+    Several,
 }
 
 /// The product of experts: precisions add up, means are weighted by precision.
@@ -98,6 +100,7 @@ impl Product {
                 let full = observed.clone().equal_scalar(modalities as f32);
                 (full.float() + observed.equal_scalar(0.0).float()).clamp_max(1.0)
             }
+            PriorExpert::Several => observed.not_equal_scalar(1.0).float(),
         };
         let precision = precision + (prior / (1.0 + self.floor)).unsqueeze_dim(2);
         Normal::new(weighted_mean / precision.clone(), precision.log().neg())
@@ -322,6 +325,16 @@ mod tests {
         check(values(q.mean.clone())[..4].to_vec(), &MEAN.concat(), 1e-6);
         check(values(q.log_var)[..4].to_vec(), &LOG_VAR.concat(), 1e-6);
         check(values(q.mean)[4..].to_vec(), &[0.5, 0.5489402], 1e-6);
+    }
+
+    #[test]
+    fn the_prior_joins_several_experts_and_no_single_one() {
+        let rule = Product { prior: PriorExpert::Several, ..Product::with_prior() };
+        let of = |presence: &[f32]| rule.of(&experts(&MEAN, &LOG_VAR, presence), &full(2));
+        check(values(of(&[1.0, 1.0]).mean), &[0.5, 0.5489402], 1e-6);
+        check(values(of(&[0.0, 1.0]).mean), &MEAN[1], 1e-6);
+        check(values(of(&[0.0, 1.0]).log_var), &LOG_VAR[1], 1e-6);
+        check(values(of(&[0.0, 0.0]).mean), &[0.0, 0.0], 1e-6);
     }
 
     #[test]

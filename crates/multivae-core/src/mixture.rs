@@ -1,10 +1,14 @@
 //! Mixtures with equal weights of the components that a row can use.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
-use crate::{distribution::LocationScale, fusion::select_rows, noise::Noise, subset::Subset};
+use crate::{
+    distribution::LocationScale, fusion::select_rows, nn::FlowNet, noise::Noise, subset::Subset,
+};
 
 /// `q(z) = 1/n Σ_c q_c(z)` over the `n` components that a row can use.
+///
+/// A component is a distribution of a family, or such a one seen through a flow.
 ///
 /// Source: Shi et al. 2019 for posteriors of single modalities; Sutter et al. 2021 for products.
 #[derive(Clone, Debug)]
@@ -13,6 +17,8 @@ pub struct Mixture {
     components: LocationScale<3>,
     /// The components of each row, at least one.
     usable: Vec<Vec<usize>>,
+    /// Flows from a component's values to those of its distribution; none for a component beyond.
+    flows: Vec<Option<FlowNet>>,
 }
 
 impl Mixture {
@@ -25,7 +31,7 @@ impl Mixture {
     ) -> Self {
         let [count, ..] = components.location.dims();
         if usable.iter().all(|row| !row.is_empty()) {
-            return Self { components, usable };
+            return Self { components, usable, flows: Vec::new() };
         }
         for row in usable.iter_mut().filter(|row| row.is_empty()) {
             row.push(count);
@@ -39,7 +45,7 @@ impl Mixture {
             location: with(components.location, &prior.location),
             scale: with(components.scale, &prior.scale),
         };
-        Self { components, usable }
+        Self { components, usable, flows: Vec::new() }
     }
 
     /// The mixture of the posteriors of the modalities in `members`, one component each, over
@@ -57,9 +63,21 @@ impl Mixture {
         Self::new(components, rows.iter().map(usable).collect(), prior)
     }
 
-    /// The same without gradients.
+    /// The same whose component `c` is what flow `c`, where there is one, maps to the distribution
+    /// of before: `q_c(z) = base_c(flow_c(z)) |∂ flow_c / ∂z|`. The flows are best
+    /// [validated](burn::module::Module::valid).
+    pub fn through(self, flows: Vec<Option<FlowNet>>) -> Self {
+        Self { flows, ..self }
+    }
+
+    /// The same with locations and scales that take no gradients.
     pub fn detach(self) -> Self {
         Self { components: self.components.detach(), ..self }
+    }
+
+    /// The components that each row can use, at least one.
+    pub fn usable(&self) -> &[Vec<usize>] {
+        &self.usable
     }
 
     /// Log-density, `[samples, batch]`, of values `[samples, batch, latent]`.
@@ -69,6 +87,15 @@ impl Mixture {
             if row.contains(&c) { -(row.len() as f32).ln() } else { NEVER }
         };
         self.log_density(value, (0..count).map(|c| self.by_row(|row| log_weight(row, c))))
+    }
+
+    /// `Σ_c ln q_c(z)` over the components that a row can use, `[samples, batch]`: their product, up
+    /// to a factor a row.
+    pub fn log_product(&self, value: &Tensor<3>) -> Tensor<2> {
+        let count = self.components.location.dims()[0];
+        let held = |row: &Vec<usize>, c: usize| f32::from(u8::from(row.contains(&c)));
+        let held = self.table((0..count).map(|c| self.by_row(|row| held(row, c))));
+        (self.log_probs(value) * held.unsqueeze_dim(1)).sum_dim(0).squeeze_dim(0)
     }
 
     /// `samples` values a row, each from a component of the row at random,
@@ -82,14 +109,27 @@ impl Mixture {
         self.draw(&chosen, samples, noise)
     }
 
-    /// The mean, `[batch, latent]`.
+    /// The samples `range` a row, dealt to the row's components in turn, `[samples, batch, latent]`.
+    pub fn sample_in_turn(&self, range: std::ops::Range<usize>, noise: &mut Noise) -> Tensor<3> {
+        let samples = range.len();
+        let chosen: Vec<usize> = range
+            .flat_map(|sample| self.usable.iter().map(move |row| row[sample % row.len()]))
+            .collect();
+        self.draw(&chosen, samples, noise)
+    }
+
+    /// The mean, `[batch, latent]`; of a component with a flow, the value that the flow maps to the
+    /// mean of its distribution.
     pub fn mean(&self) -> Tensor<2> {
         let count = self.components.location.dims()[0];
         let share = |row: &Vec<usize>, c: usize| {
             if row.contains(&c) { 1.0 / row.len() as f32 } else { 0.0 }
         };
         let weights = self.table((0..count).map(|c| self.by_row(|row| share(row, c))));
-        (self.components.location.clone() * weights.unsqueeze_dim(2)).sum_dim(0).squeeze_dim(0)
+        let [_, rows, _] = self.components.location.dims();
+        let own: Vec<usize> = (0..count).flat_map(|c| vec![c; rows]).collect();
+        let means = self.images(self.components.location.clone(), &own);
+        (means * weights.unsqueeze_dim(2)).sum_dim(0).squeeze_dim(0)
     }
 
     /// The samples `range` of `total` samples a row that are dealt to the row's components in
@@ -104,11 +144,7 @@ impl Mixture {
         total: usize,
         noise: &mut Noise,
     ) -> (Tensor<3>, Tensor<2>) {
-        let samples = range.len();
-        let chosen: Vec<usize> = range
-            .flat_map(|sample| self.usable.iter().map(move |row| row[sample % row.len()]))
-            .collect();
-        let z = self.draw(&chosen, samples, noise);
+        let z = self.sample_in_turn(range, noise);
         let dealt = |row: &Vec<usize>, c: usize| match row.iter().position(|&u| u == c) {
             None => NEVER,
             Some(place) if place < total => {
@@ -128,7 +164,61 @@ impl Mixture {
         let (family, device) = (self.components.family, self.device());
         let noise = family.noise([samples, rows, latent], 1, &device, noise);
         let picked = self.components.clone().map(|stack| select_rows(&stack, chosen, samples));
-        picked.rsample(noise)
+        self.images(picked.rsample(noise), chosen)
+    }
+
+    /// What the flows of the chosen components, `[samples, batch]`, map to values
+    /// `[samples, batch, latent]`; each value passes one flow.
+    fn images(&self, values: Tensor<3>, chosen: &[usize]) -> Tensor<3> {
+        if self.flows.is_empty() {
+            return values;
+        }
+        let [samples, rows, latent] = values.dims();
+        let (flat, device) = (values.reshape([samples * rows, latent]), self.device());
+        let places = |list: Vec<i64>| {
+            let n = list.len();
+            Tensor::<1, Int>::from_data(TensorData::new(list, [n]), &device)
+        };
+        let (mut order, mut images) = (Vec::new(), Vec::new());
+        for c in 0..self.components.location.dims()[0] {
+            let of: Vec<usize> = (0..chosen.len()).filter(|&i| chosen[i] == c).collect();
+            if of.is_empty() {
+                continue;
+            }
+            let base = flat.clone().select(0, places(of.iter().map(|&i| i as i64).collect()));
+            images.push(match self.flow(c) {
+                Some(flow) => flow.inverse(base).value,
+                None => base,
+            });
+            order.extend(of);
+        }
+        let mut back = vec![0; order.len()];
+        order.into_iter().enumerate().for_each(|(i, place)| back[place] = i as i64);
+        Tensor::cat(images, 0).select(0, places(back)).reshape([samples, rows, latent])
+    }
+
+    fn flow(&self, component: usize) -> Option<&FlowNet> {
+        self.flows.get(component)?.as_ref()
+    }
+
+    /// Log-density of each component, whether a row can use it or not,
+    /// `[component, samples, batch]`.
+    fn log_probs(&self, value: &Tensor<3>) -> Tensor<3> {
+        if self.flows.is_empty() {
+            // [component, samples, batch, latent]
+            let components = self.components.clone().map(|x| x.unsqueeze_dim::<4>(1));
+            return components.log_prob(value.clone().unsqueeze_dim::<4>(0));
+        }
+        let [samples, rows, latent] = value.dims();
+        let of = |c: usize| -> Tensor<2> {
+            let component = self.components.clone().map(|x| x.narrow(0, c, 1));
+            let Some(flow) = self.flow(c) else { return component.log_prob(value.clone()) };
+            let base = flow.forward(value.clone().reshape([samples * rows, latent]));
+            let log_prob: Tensor<2> =
+                component.log_prob(base.value.reshape([samples, rows, latent]));
+            log_prob + base.log_det.reshape([samples, rows])
+        };
+        Tensor::stack((0..self.components.location.dims()[0]).map(of).collect(), 0)
     }
 
     /// `ln Σ_c w_c q_c(z)` under log-weights by component and row.
@@ -138,10 +228,7 @@ impl Mixture {
         log_weights: impl Iterator<Item = Vec<f32>>,
     ) -> Tensor<2> {
         let weights = self.table(log_weights).unsqueeze_dim::<3>(1);
-        // [component, samples, batch, latent]
-        let components = self.components.clone().map(|x| x.unsqueeze_dim::<4>(1));
-        let log_prob: Tensor<3> = components.log_prob(value.clone().unsqueeze_dim::<4>(0));
-        log_sum_exp(log_prob + weights, 0).squeeze_dim(0)
+        log_sum_exp(self.log_probs(value) + weights, 0).squeeze_dim(0)
     }
 
     fn by_row(&self, value: impl Fn(&Vec<usize>) -> f32) -> Vec<f32> {
@@ -239,6 +326,27 @@ mod tests {
             let mean = sum / repeats as f32;
             assert!((mean - 1.0).abs() < 0.1, "{total}: {mean}");
         }
+    }
+
+    #[test]
+    fn components_seen_through_flows_have_samples_and_densities_that_agree() {
+        // E_q[p / q] = 1 holds only if samples come from the density that weighs them.
+        let device = Device::flex();
+        let flow = || crate::nn::FlowConfig::maf().init("flow", 2, &device).expect("valid");
+        let location: Tensor<3> = Tensor::from_floats([[[0.3, -0.2]], [[-0.4, 0.5]]], &device);
+        let components = Family::Normal.with_raw_scale(location.clone(), location.zeros_like());
+        let prior = Family::Normal.standard([1, 1, 2], &device);
+        let mixture =
+            Mixture::new(components, vec![vec![0, 1]], &prior).through(vec![Some(flow()), None]);
+        let (z, log_q) = mixture.stratified(0..20_000, 20_000, &mut Noise::seeded(5));
+        let log_p: Tensor<2> = Family::Normal.standard(z.dims(), &device).log_prob(z.clone());
+        let mean = (log_p - log_q.clone()).exp().mean().into_scalar::<f32>();
+        assert!((mean - 1.0).abs() < 0.05, "{mean}");
+        assert!(mixture.log_prob(&z).all_close(log_q, Some(1e-4), Some(1e-4)));
+        // The product of two is the sum of the two alone.
+        let alone = |c| Mixture { usable: vec![vec![c]], ..mixture.clone() }.log_prob(&z);
+        let sum = alone(0) + alone(1);
+        assert!(mixture.log_product(&z).all_close(sum, Some(1e-4), Some(1e-4)));
     }
 
     #[test]

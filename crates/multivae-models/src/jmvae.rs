@@ -223,8 +223,9 @@ impl MultimodalVae for Jmvae {
         budget: Budget,
         noise: &mut Noise,
     ) -> Estimate {
-        let mixture = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
-        parts::estimate_by_mixture(&self.decoders, batch, targets, budget, &mixture, &[], noise)
+        let proposal = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
+        let (decoders, mixture) = (&self.decoders, &proposal.mixture);
+        parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
     }
 
     fn needs_complete_rows(&self) -> bool {

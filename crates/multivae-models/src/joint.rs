@@ -8,7 +8,7 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     mixture::Mixture,
-    model::{Bound, Draws},
+    model::{Bound, Draws, Stage},
     module::Named,
     nn::{Decoder, EncoderConfig, EncoderNet, JointEncoder, JointEncoderConfig},
     noise::Noise,
@@ -36,14 +36,34 @@ pub(crate) fn complete(
     config.complete(&specs.iter().zip(&encoders).collect::<Vec<_>>(), latent)
 }
 
+/// Two stages: the joint encoder and the decoders for so many epochs, then what was frozen before.
+pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
+    let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
+    vec![
+        Stage { name: "joint".into(), frozen: owned(unimodal), epochs: Some(joint_epochs) },
+        Stage {
+            name: "unimodal".into(),
+            frozen: owned(&["joint_encoder", "decoders"]),
+            epochs: None,
+        },
+    ]
+}
+
 /// The joint posterior `q(z | x_1, .., x_M)` of complete rows, `[batch, latent]`.
 ///
 /// # Panics
 ///
 /// If a row lacks a modality: objectives of joint models are defined for complete rows only.
 pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
-    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
+    check_complete(batch);
     joint.encode(batch, 0..batch.presence.modalities())
+}
+
+/// # Panics
+///
+/// If a row lacks a modality.
+pub(crate) fn check_complete(batch: &Batch) {
+    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
 }
 
 /// Which rows the joint encoder serves: those that observe all modalities, if all are given.
@@ -69,13 +89,22 @@ impl Served {
     /// Takes values `[.., batch, features]` of the joint encoder in the rows that it serves, and
     /// others in the other rows.
     pub(crate) fn choose<const D: usize>(&self, joint: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
-        let rows: Vec<f32> = self.0.iter().map(|&row| f32::from(u8::from(row))).collect();
-        let mut shape = [1; D];
-        shape[D - 2] = rows.len();
-        let mask = Tensor::<1>::from_floats(rows.as_slice(), &other.device()).reshape(shape);
-        let mask = mask.greater_scalar(0.5).expand(other.dims());
-        other.mask_where(mask, joint)
+        choose(&self.0, joint, other)
     }
+}
+
+/// Takes values `[.., batch, features]` of the first tensor in the rows that are true, of the
+/// second in the others.
+pub(crate) fn choose<const D: usize>(
+    rows: &[bool],
+    first: Tensor<D>,
+    second: Tensor<D>,
+) -> Tensor<D> {
+    let flags: Vec<f32> = rows.iter().map(|&row| f32::from(u8::from(row))).collect();
+    let mut shape = [1; D];
+    shape[D - 2] = rows.len();
+    let mask = Tensor::<1>::from_floats(flags.as_slice(), &second.device()).reshape(shape);
+    second.clone().mask_where(mask.greater_scalar(0.5).expand(second.dims()), first)
 }
 
 /// The posterior `q(z | x_S)`, `[batch, latent]`: that of the joint encoder in rows that it
@@ -106,6 +135,16 @@ pub(crate) fn posterior(
     }
 }
 
+/// What [`proposal`] gives.
+#[derive(Clone, Debug)]
+pub(crate) struct Proposal {
+    pub(crate) mixture: Mixture,
+    /// The rows whose component is that of the joint encoder.
+    pub(crate) served: Served,
+    /// The joint posterior, `[batch, latent]`, meaningful in those rows; `None` if there are none.
+    pub(crate) of_all: Option<Normal<2>>,
+}
+
 /// A proposal of values of `z` for rows of which the modalities `given` are to be explained: the
 /// posterior of the joint encoder in rows that it serves, else the mixture of the posteriors of
 /// single modalities, which is wider than their product; the prior where a row observes none.
@@ -117,12 +156,11 @@ pub(crate) fn proposal(
     encoders: &Named<EncoderNet>,
     batch: &Batch,
     given: Subset,
-) -> Mixture {
+) -> Proposal {
     let served = Served::new(batch, given);
+    let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let mut components = Vec::new();
-    if served.any() {
-        components.push(joint.encode(batch, given.iter()).map(|x| x.unsqueeze_dim::<3>(0)));
-    }
+    components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));
     let single = components.len();
     if !served.all() {
         let experts = parts::encode(encoders, batch, given).experts;
@@ -140,7 +178,8 @@ pub(crate) fn proposal(
         |part: fn(&Normal<3>) -> Tensor<3>| Tensor::cat(components.iter().map(part).collect(), 0);
     let stack = Normal::new(stack(|q| q.mean.clone()), stack(|q| q.log_var.clone()));
     let prior = Normal::standard_like(&stack.mean.clone().narrow(0, 0, 1).narrow(1, 0, 1));
-    Mixture::new(stack.into(), usable, &prior.into())
+    let mixture = Mixture::new(stack.into(), usable, &prior.into());
+    Proposal { mixture, served, of_all }
 }
 
 /// The bound of one sample of a normal posterior, `[batch, latent]`.

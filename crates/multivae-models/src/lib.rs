@@ -16,6 +16,8 @@
 //! | MVTCAE | [`mvtcae`] | product of experts without the prior |
 //! | CRMVAE | [`crmvae`] | product of experts without the prior |
 //! | DMVAE | [`dmvae`] | product of experts, private spaces |
+//! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
+//! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -39,6 +41,7 @@ pub mod crmvae;
 pub mod dmvae;
 pub mod experts;
 pub mod jmvae;
+pub mod jnf;
 mod joint;
 pub mod mhvae;
 pub mod mmvae;
@@ -48,6 +51,7 @@ pub mod mvae;
 pub mod mvtcae;
 mod parts;
 pub mod registry;
+pub mod telbo;
 
 pub use parts::ModalityConfig;
 pub use registry::{Model, ModelConfig};

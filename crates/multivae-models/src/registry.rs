@@ -213,4 +213,8 @@ models! {
         crate::crmvae::CrmvaeConfig => crate::crmvae::Crmvae;
     Dmvae, "dmvae", "Shared and private spaces, a bound for each modality (Lee and Pavlovic 2021)":
         crate::dmvae::DmvaeConfig => crate::dmvae::Dmvae;
+    Telbo, "telbo", "Joint encoder, then unimodal ones for its decoders (Vedantam et al. 2018)":
+        crate::telbo::TelboConfig => crate::telbo::Telbo;
+    Jnf, "jnf", "Joint encoder, then unimodal normalizing flows (Senellart et al. 2023)":
+        crate::jnf::JnfConfig => crate::jnf::Jnf;
 }

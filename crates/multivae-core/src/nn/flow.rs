@@ -369,7 +369,7 @@ impl Made {
         let (last, hidden) = self.layers.split_last().expect("there is a layer of outputs");
         let x = hidden.iter().fold(x, |x, layer| relu(layer.forward(x)));
         let outputs = last.forward(x);
-        (outputs.clone().narrow(1, 0, features), outputs.narrow(1, features, features))
+        (outputs.clone().narrow(1, 0, features), bounded(outputs.narrow(1, features, features)))
     }
 
     /// Feature by feature, each from those that came out before it.
@@ -389,7 +389,8 @@ impl Made {
         for i in 0..features {
             let seen = known.last().expect("there is a layer of outputs").as_ref();
             let output = outputs.part(seen, 2 * i..2 * i + 2).expand([rows, 2]);
-            let (shift, log_scale) = (output.clone().narrow(1, 0, 1), output.narrow(1, 1, 1));
+            let (shift, log_scale) =
+                (output.clone().narrow(1, 0, 1), bounded(output.narrow(1, 1, 1)));
             let value = way.map(x.clone().narrow(1, i, 1), shift, log_scale.clone());
             log_scales.push(log_scale);
             values.push(value.clone());
@@ -516,6 +517,11 @@ impl FlowNorm {
     fn log_scale(&self, variance: Tensor<1>) -> Tensor<1> {
         self.log_gamma.val() - (variance + EPSILON).log() * 0.5
     }
+}
+
+/// Log-scales as far as those of posteriors reach, so that extreme values stay finite.
+fn bounded(log_scale: Tensor<2>) -> Tensor<2> {
+    log_scale.clamp(-LOG_VAR_LIMIT / 2.0, LOG_VAR_LIMIT / 2.0)
 }
 
 #[cfg(test)]

@@ -9,13 +9,13 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     modality::ModalitySpec,
     model::{Draws, MultimodalVae},
-    module::settle,
-    nn::Networks,
     noise::Noise,
     subset::Subset,
 };
 use multivae_models::{Model, ModelConfig, cmvae::Cmvae};
 use serde_json::json;
+
+use crate::contract;
 
 const ROWS: usize = 40;
 
@@ -29,8 +29,7 @@ fn model(name: &str, options: &serde_json::Value) -> Model {
         value[key] = option.clone();
     }
     let config: ModelConfig = serde_json::from_value(value).expect("options of the model");
-    let config = config.with_modalities(&specs()).expect("the data suits");
-    settle(config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model"))
+    contract::model(&config.with_modalities(&specs()).expect("the data suits"))
 }
 
 /// Rows in two groups far apart.

@@ -11,7 +11,7 @@ use multivae_models::Model;
 
 use crate::contract::{ROWS, complete, config, flat, floats, model};
 
-const JOINT: &[&str] = &["jmvae"];
+const JOINT: &[&str] = &["jmvae", "telbo", "jnf"];
 
 /// The mean code of a row.
 fn code(model: &Model, batch: &Batch, given: Subset, row: usize) -> Vec<f32> {
@@ -60,5 +60,19 @@ fn the_joint_encoder_serves_all_modalities_only() {
                 assert_eq!(before != after, subset.contains(m), "{name}: {subset} and {m}");
             }
         }
+    }
+}
+
+#[test]
+fn the_unimodal_divergence_of_telbo_is_that_of_the_unimodal_posterior() {
+    let specs = flat();
+    let (model, batch) = (model(&config("telbo", &specs)), complete(&specs));
+    let loss = model.loss(&batch, &mut Noise::seeded(1));
+    for (m, spec) in specs.iter().enumerate() {
+        let name = format!("unimodal_kl/{}", spec.name);
+        let (_, found) = loss.terms.iter().find(|(n, _)| *n == name).expect("a term");
+        let bound = model.bound(&batch, Subset::single(m), &mut Noise::zero());
+        let expected = bound.divergences[0].1.clone().mean();
+        assert!(close(&floats(found.clone()), &floats(expected)), "{name}");
     }
 }

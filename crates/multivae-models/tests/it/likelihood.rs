@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
@@ -24,8 +24,9 @@ use multivae_core::{
 };
 use multivae_models::{
     ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
-    dmvae::DmvaeConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
+    dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
+    telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -109,6 +110,22 @@ struct Same {
 impl Network for Same {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         input
+    }
+}
+
+/// Sets all parameters of flows to a tenth.
+#[derive(Default)]
+struct Tenths(Vec<String>);
+
+impl ModuleMapper for Tenths {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.0.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.0.pop();
+    }
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.0[0] == "flows" { param.map(|old| old.full_like(0.1)) } else { param }
     }
 }
 
@@ -211,7 +228,13 @@ fn models(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
         }
         .into(),
     ];
-    models.push(JmvaeConfig { latent, modalities, joint_encoder, ..Default::default() }.into());
+    let (m, j) = (modalities.clone(), joint_encoder.clone());
+    models
+        .push(JmvaeConfig { latent, modalities: m, joint_encoder: j, ..Default::default() }.into());
+    let (m, j) = (modalities.clone(), joint_encoder.clone());
+    models
+        .push(TelboConfig { latent, modalities: m, joint_encoder: j, ..Default::default() }.into());
+    models.push(JnfConfig { latent, modalities, joint_encoder, ..Default::default() }.into());
     let mut models: Vec<_> = models.into_iter().map(|config| (config, 1.0)).collect();
     models.push(hierarchy(widen, shift));
     models
@@ -285,7 +308,8 @@ fn check(
         })
         .collect();
     let config = config.clone().with_modalities(&specs).expect("the data suits");
-    let model = settle(config.init(&networks(), &device).expect("a model"));
+    let model =
+        settle(config.init(&networks(), &device).expect("a model")).map(&mut Tenths::default());
     let column = |m: usize| {
         let values: Vec<f32> = DATA.iter().flat_map(|row| row[2 * m..2 * m + 2].to_vec()).collect();
         Values::Dense(Tensor::from_data(TensorData::new(values, [3, 2]), &device))

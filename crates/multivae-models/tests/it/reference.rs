@@ -100,6 +100,16 @@ fn dmvae_equals_multivae() {
 }
 
 #[test]
+fn telbo_equals_multivae() {
+    check("telbo", 4);
+}
+
+#[test]
+fn jnf_equals_multivae() {
+    check("jnf", 4);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

@@ -13,23 +13,27 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
+    hmc::HmcConfig,
     modality::{ModalityName, ModalitySpec},
-    model::MultimodalVae,
+    model::{Draws, MultimodalVae},
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
         NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
+    subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, dmvae::DmvaeConfig,
-    experts::Estimator, jmvae::JmvaeConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
-    mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
+    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
+    dmvae::DmvaeConfig, experts::Estimator, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig,
+    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    mvtcae::MvtcaeConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
 const ROWS: usize = 4;
 const WIDTH: usize = 3;
+const FIRST: Progress = Progress { epoch: 1, fraction: 0.0 };
 
 /// Calls and rows by kind of network.
 #[derive(Clone, Debug, Default)]
@@ -144,6 +148,19 @@ fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
 
 /// The same where the run stands so.
 fn check_in(progress: Progress, config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
+    counted(config, m, expected, |model, batch| {
+        let batch = Batch { progress, ..batch.clone() };
+        model.gradients(&batch, &mut Noise::seeded(0));
+    });
+}
+
+/// Compares `(kind, calls, rows in batches)` of some work on a batch.
+fn counted(
+    config: ModelConfig,
+    m: usize,
+    expected: &[(&str, usize, usize)],
+    work: impl FnOnce(&Model, &Batch),
+) {
     let device = Device::flex().autodiff();
     let specs: Vec<_> = names(m)
         .iter()
@@ -158,8 +175,7 @@ fn check_in(progress: Progress, config: ModelConfig, m: usize, expected: &[(&str
     let mut batch =
         Batch::complete(vec![Tensor::zeros([ROWS, WIDTH], &device); m]).expect("one size");
     batch.purpose = Purpose::Train;
-    batch.progress = progress;
-    model.gradients(&batch, &mut Noise::seeded(0));
+    work(&model, &batch);
     let counts = count.0.lock().expect("no panic while counting").clone();
     let expected: BTreeMap<String, (usize, usize)> = expected
         .iter()
@@ -243,6 +259,21 @@ fn mvtcae_encodes_once_and_decodes_once_a_modality() {
 }
 
 #[test]
+fn telbo_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
+    for m in [2, 3, 5] {
+        let config = TelboConfig {
+            joint_epochs: 1,
+            joint_encoder: joint(m),
+            modalities: modalities(m),
+            ..TelboConfig::default()
+        };
+        let joint = [("joint_input", m, m), ("joint", 1, 1), ("decoder", m, m)];
+        check_in(FIRST, config.clone().into(), m, &joint);
+        check(config.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+    }
+}
+
+#[test]
 fn crmvae_decodes_the_joint_and_the_own_sample_at_once() {
     for m in [2, 3, 5] {
         let config = CrmvaeConfig { modalities: modalities(m), ..CrmvaeConfig::default() };
@@ -260,6 +291,37 @@ fn dmvae_decodes_all_posteriors_at_once() {
         };
         check(config.into(), m, &[("encoder", m, m), ("decoder", m, (m + 1) * m)]);
     }
+}
+
+#[test]
+fn jnf_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
+    for m in [2, 3, 5] {
+        let config = JnfConfig {
+            joint_epochs: 1,
+            joint_encoder: joint(m),
+            modalities: modalities(m),
+            ..JnfConfig::default()
+        };
+        let joint = [("joint_input", m, m), ("joint", 1, 1), ("decoder", m, m)];
+        check_in(FIRST, config.clone().into(), m, &joint);
+        let second = [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m)];
+        check(config.into(), m, &second);
+    }
+}
+
+#[test]
+fn jnf_encodes_once_whatever_the_length_of_its_chains() {
+    let hmc = HmcConfig { steps: 3, leapfrog: 2, ..HmcConfig::default() };
+    let config = JnfConfig {
+        joint_encoder: joint(3),
+        modalities: modalities(3),
+        hmc,
+        ..JnfConfig::default()
+    };
+    let given = Subset::new([0, 2]).expect("not empty");
+    counted(config.into(), 3, &[("encoder", 2, 2)], |model, batch| {
+        model.encode(batch, given, Draws::Samples(4), &mut Noise::seeded(0));
+    });
 }
 
 #[test]

@@ -97,6 +97,8 @@ pub struct Call {
     #[serde(default)]
     pub embedding: Option<Value>,
     #[serde(default)]
+    pub modality: Option<String>,
+    #[serde(default)]
     pub fix: Option<String>,
     #[serde(default)]
     pub quirk: Option<Vec<Quirk>>,

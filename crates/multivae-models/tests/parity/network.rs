@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use multivae_core::{
     modality::ModalitySpec,
     nn::{
-        BranchConfig, BranchesConfig, EncoderConfig, HierarchyConfig, JointEncoderConfig,
-        LayerConfig, NetworkConfig, PosteriorConfig, PrivateBranchConfig,
+        BranchConfig, BranchesConfig, EncoderConfig, FlowConfig, HierarchyConfig,
+        JointEncoderConfig, LayerConfig, NetworkConfig, PosteriorConfig, PrivateBranchConfig,
     },
 };
 use serde_json::{Value, json};
@@ -263,6 +263,36 @@ pub(super) fn joint_encoder(
     }
     let encoder = branch(joint, "joint_encoder.encoder.shared", "joint_encoder", layout)?;
     Ok(JointEncoderConfig { inputs, encoder: Some(EncoderConfig::Branches(encoder.into())) })
+}
+
+/// The flow of a modality.
+pub(super) fn flow(arch: &Value, name: &str, layout: &mut Layout) -> Result<FlowConfig, Problem> {
+    let flow = &arch["flows"][name];
+    let count = |key: &str| {
+        let value = flow.get(key).and_then(Value::as_u64);
+        value.map(|v| v as usize).ok_or_else(|| broken(format!("arch: no `{key}` in {flow}")))
+    };
+    let (blocks, hidden, layers) =
+        (count("n_made_blocks")?, count("hidden_size")?, count("n_hidden_in_made")?);
+    let batch_norm = flow["include_batch_norm"].as_bool().unwrap_or(false);
+    for block in 0..blocks {
+        // Blocks and batch normalisations take turns.
+        let place = if batch_norm { 2 * block } else { block };
+        for layer in 0..=layers {
+            let theirs = format!("flows.{name}.net.{place}.net.{}", 2 * layer);
+            layout.skip(format!("{theirs}.mask"));
+            layout.put(format!("flows.{name}.blocks.{block}.layers.{layer}"), theirs, true);
+        }
+        if batch_norm {
+            let theirs = format!("flows.{name}.net.{}", place + 1);
+            layout.put(format!("flows.{name}.norms.{block}"), theirs, false);
+        }
+    }
+    match text(flow, "type")? {
+        "MAF" => Ok(FlowConfig::Maf { blocks, hidden, layers, batch_norm }),
+        "IAF" => Ok(FlowConfig::Iaf { blocks, hidden, layers, batch_norm }),
+        other => Err(Problem::Todo(format!("flow `{other}`"))),
+    }
 }
 
 /// The networks of a hierarchical model.

@@ -8,12 +8,14 @@ mod crmvae;
 mod dmvae;
 mod experts;
 mod jmvae;
+mod jnf;
 mod mhvae;
 mod mmvae;
 mod mmvae_plus;
 mod mopoe;
 mod mvae;
 mod mvtcae;
+mod telbo;
 
 use std::collections::BTreeMap;
 
@@ -47,6 +49,8 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "mvtcae" => &mvtcae::Adapter,
         "crmvae" => &crmvae::Adapter,
         "dmvae" => &dmvae::Adapter,
+        "telbo" => &telbo::Adapter,
+        "jnf" => &jnf::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
