@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 /// Cases recorded from the reference implementation, where a clone has them beside it.
 const PARITY: &str = "../shared/parity/public";
 /// The models of the list that have such cases.
-const PARITY_MODELS: &str = "mvae,mopoe,mhvae";
+const PARITY_MODELS: &str = "mvae,mopoe,mhvae,jmvae,telbo,jnf";
 
 /// One command with its environment.
 struct Step {

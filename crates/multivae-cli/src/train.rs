@@ -17,11 +17,12 @@ use multivae::{
     core::{
         dataset::Dataset,
         model::{Draws, MultimodalVae},
+        nn::Networks,
         noise::Noise,
         subset::Subset,
     },
     data::{MemoryDataset, Splits, Standardisation},
-    models::Model,
+    models::{Model, ModelConfig},
     train::{
         Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
     },
@@ -32,7 +33,7 @@ use crate::{
     arguments::TrainArguments,
     config::RunConfig,
     device,
-    failure::Outcome,
+    failure::{Outcome, bad_input},
     files::{self, NewFolder},
     generate::{means, original},
     picture::{self, Row},
@@ -70,6 +71,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     config.model = config.model.with_modalities(splits.train.modalities())?;
     config.standardisation = Some(STANDARDISATION.to_owned());
     let model = run::init(&config.model, config.train.seed, &device)?;
+    check_rows(&config, &model, &splits)?;
 
     let new = NewFolder::new(&folder)?;
     splits.standardisation.save(&new.path().join(STANDARDISATION))?;
@@ -86,6 +88,30 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
         let _ = fs::remove_dir_all(&place.folder);
     }
     result
+}
+
+/// Refuses rows that the model cannot learn from, and says what to do.
+fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> {
+    let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
+    if !model.needs_complete_rows() || incomplete == 0 {
+        return Ok(());
+    }
+    let accepts = |name: &&str| -> Option<bool> {
+        let config = ModelConfig::named(name)?.with_modalities(model.modalities()).ok()?;
+        // Its weights are drawn at their first use, which never comes.
+        let other = config.init(&Networks::default(), &Device::flex()).ok()?;
+        Some(!other.needs_complete_rows())
+    };
+    let names = ModelConfig::NAMES.iter().filter(|name| accepts(name) == Some(true));
+    let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+    Err(bad_input(format!(
+        "`{}` learns from rows with all modalities, and {incomplete} of {} rows lack one: leave them \
+         out with `--set data.missing.pattern=complete_cases`, or take a model that accepts them, \
+         {}",
+        config.model.name(),
+        splits.train.len() + splits.valid.len(),
+        names.join(", ")
+    )))
 }
 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {

@@ -578,7 +578,8 @@ impl<M: MultimodalVae> Trainer<M> {
             if incomplete > 0 {
                 return Err(TrainError::config(
                     format!("{split} rows"),
-                    "all modalities in every row, since the model's objective needs them",
+                    "all modalities in every row, since the model's objective needs them; leave the \
+                     other rows out, or take a model that accepts missing modalities",
                     format!("{incomplete} rows that lack one"),
                 ));
             }

@@ -42,6 +42,25 @@ fn an_unknown_model_is_refused() {
 }
 
 #[test]
+fn rows_that_a_joint_model_cannot_learn_from_are_refused_with_what_to_do() {
+    let place = Place::new();
+    place.file("data/gait.csv", table(&["speed", "step"], 0..ROWS - 10));
+    place.file("small.toml", CONFIG.replace("mopoe", "jmvae"));
+    let train = "train --config small.toml --out run";
+    place.fails(train, 2, &["`jmvae`", "rows lack one", "complete_cases", "`mvae`, `mopoe`"]);
+    place.succeeds(&format!("{train} --set data.missing.pattern=complete_cases"));
+}
+
+#[test]
+fn a_run_too_short_for_the_stages_is_refused() {
+    let place = Place::new();
+    place.file("small.toml", CONFIG.replace("mopoe", "telbo"));
+    let train = "train --config small.toml --out run";
+    place.fails(train, 2, &["`epochs`", "at least 11 for the stages of the model", "2"]);
+    place.succeeds(&format!("{train} --set model.joint_epochs=1"));
+}
+
+#[test]
 fn an_unknown_key_is_refused_wherever_it_stands() {
     let place = Place::new();
     place.fails("train --set train.epoch=3", 2, &["`epoch`", "`epochs`", "--set"]);

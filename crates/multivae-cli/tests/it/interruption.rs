@@ -8,36 +8,61 @@ use std::{
     time::{Duration, Instant},
 };
 
+use burn::module::{ModuleVisitor, Param};
 use multivae::{
     core::nn::Networks,
-    models::ModelConfig,
+    models::{Model, ModelConfig},
     prelude::{Device, Module, Tensor},
-    train::Checkpoint,
+    train::{Checkpoint, load_best},
 };
 
-use crate::place::{Place, error};
+use crate::place::{CONFIG, Place, error};
 
 /// Long enough to be stopped on its way.
 const LONG: &str = "train --config small.toml --epochs 60 --out run";
 
-/// All weights of the newest checkpoint.
-fn weights(place: &Place) -> Vec<f32> {
-    #[derive(Default)]
-    struct Values(Vec<f32>);
-    impl burn::module::ModuleVisitor for Values {
-        fn visit_float<const D: usize>(&mut self, param: &burn::module::Param<Tensor<D>>) {
-            self.0.extend(param.val().into_data().iter::<f32>());
+/// Weights below a path.
+struct Values<'a> {
+    prefix: &'a str,
+    path: Vec<String>,
+    found: Vec<f32>,
+}
+
+impl ModuleVisitor for Values<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.path.join(".").starts_with(self.prefix) {
+            self.found.extend(param.val().into_data().iter::<f32>());
         }
     }
+}
+
+fn below(model: &Model, prefix: &str) -> Vec<f32> {
+    let mut values = Values { prefix, path: Vec::new(), found: Vec::new() };
+    model.visit(&mut values);
+    assert!(!values.found.is_empty(), "there is nothing below `{prefix}`");
+    values.found
+}
+
+/// The newest checkpoint, and a model of its kind.
+fn newest(place: &Place) -> (Checkpoint, Model) {
     let text = fs::read_to_string(place.path("run/run.toml")).expect("a configuration");
     let table: toml::Table = toml::from_str(&text).expect("TOML");
     let config: ModelConfig = table["model"].clone().try_into().expect("a model");
     let model = config.init(&Networks::default(), &Device::flex()).expect("valid");
     let newest = Checkpoint::newest(&place.path("run")).expect("intact");
-    let model = newest.expect("there is one").model(model).expect("the same model");
-    let mut values = Values::default();
-    model.visit(&mut values);
-    values.0
+    (newest.expect("there is one"), model)
+}
+
+/// All weights of the newest checkpoint.
+fn weights(place: &Place) -> Vec<f32> {
+    let (newest, model) = newest(place);
+    below(&newest.model(model).expect("the same model"), "")
 }
 
 /// What must be equal: history, best weights as seen through an encoding, last weights.
@@ -126,4 +151,48 @@ fn data_that_changed_since_is_noticed() {
     let text = fs::read_to_string(place.path("data/gait.csv")).expect("a table");
     place.file("data/gait.csv", text.replace(",0.", ",9."));
     place.fails("train --resume run --epochs 4", 2, &["data", "has changed"]);
+}
+
+/// A place whose configuration is of a model with two stages, the second after 20 epochs.
+fn staged() -> Place {
+    let place = Place::new();
+    let model = "name = \"telbo\"\njoint_epochs = 20";
+    place.file("small.toml", CONFIG.replace("name = \"mopoe\"", model));
+    place
+}
+
+#[test]
+fn a_run_killed_in_its_second_stage_resumes_to_the_same_weights() {
+    let unbroken = staged();
+    unbroken.succeeds(LONG);
+    let place = staged();
+    let mut child = place.start(LONG);
+    // Two lines an epoch: the second stage is on its way.
+    wait_for(&place.path("run/metrics.jsonl"), 61, &mut child);
+    child.kill().expect("it still runs");
+    child.wait().expect("a child");
+    place.succeeds("train --resume run");
+    assert_eq!(outcome(&place), outcome(&unbroken));
+    assert_eq!(place.left_over(), Vec::<std::path::PathBuf>::new());
+}
+
+#[test]
+fn the_second_stage_trains_the_unimodal_encoders_and_nothing_else() {
+    let place = staged();
+    place.succeeds("train --config small.toml --epochs 21 --set train.keep_last=30 --out run");
+    let (newest, model) = newest(&place);
+    let last = newest.model(model.clone()).expect("the same model");
+    let run = place.path("run");
+    let path = |epoch: usize| run.join(format!("checkpoints/epoch-{epoch}.ckpt"));
+    let best = load_best(&run, model.clone()).expect("the same model");
+    let before = Checkpoint::read(&path(20)).expect("intact");
+    let start = before.best().expect("the best of the first stage");
+    let start = Checkpoint::read(&path(start)).expect("intact");
+    let start = start.model(model).expect("the same model");
+    for still in ["joint_encoder", "decoders"] {
+        assert_eq!(below(&last, still), below(&start, still), "{still}");
+        assert_eq!(below(&best, still), below(&start, still), "{still}");
+    }
+    // The model that a run is worth has unimodal encoders that have learned.
+    assert_ne!(below(&best, "encoders"), below(&start, "encoders"));
 }
