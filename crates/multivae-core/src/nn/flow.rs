@@ -10,7 +10,7 @@ use burn::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
 
 /// A flow as data.
 ///
