@@ -154,18 +154,18 @@ fn data_that_changed_since_is_noticed() {
 }
 
 /// A place whose configuration is of a model with two stages, the second after 20 epochs.
-fn staged() -> Place {
+fn staged(model: &str) -> Place {
     let place = Place::new();
-    let model = "name = \"telbo\"\njoint_epochs = 20";
-    place.file("small.toml", CONFIG.replace("name = \"mopoe\"", model));
+    let model = format!("name = \"{model}\"\njoint_epochs = 20");
+    place.file("small.toml", CONFIG.replace("name = \"mopoe\"", &model));
     place
 }
 
 #[test]
 fn a_run_killed_in_its_second_stage_resumes_to_the_same_weights() {
-    let unbroken = staged();
+    let unbroken = staged("telbo");
     unbroken.succeeds(LONG);
-    let place = staged();
+    let place = staged("telbo");
     let mut child = place.start(LONG);
     // Two lines an epoch: the second stage is on its way.
     wait_for(&place.path("run/metrics.jsonl"), 61, &mut child);
@@ -177,22 +177,27 @@ fn a_run_killed_in_its_second_stage_resumes_to_the_same_weights() {
 }
 
 #[test]
-fn the_second_stage_trains_the_unimodal_encoders_and_nothing_else() {
-    let place = staged();
-    place.succeeds("train --config small.toml --epochs 21 --set train.keep_last=30 --out run");
-    let (newest, model) = newest(&place);
-    let last = newest.model(model.clone()).expect("the same model");
-    let run = place.path("run");
-    let path = |epoch: usize| run.join(format!("checkpoints/epoch-{epoch}.ckpt"));
-    let best = load_best(&run, model.clone()).expect("the same model");
-    let before = Checkpoint::read(&path(20)).expect("intact");
-    let start = before.best().expect("the best of the first stage");
-    let start = Checkpoint::read(&path(start)).expect("intact");
-    let start = start.model(model).expect("the same model");
-    for still in ["joint_encoder", "decoders"] {
-        assert_eq!(below(&last, still), below(&start, still), "{still}");
-        assert_eq!(below(&best, still), below(&start, still), "{still}");
+fn the_second_stage_trains_what_is_unimodal_and_nothing_else() {
+    for (name, unimodal) in [("telbo", vec!["encoders"]), ("jnf", vec!["encoders", "flows"])] {
+        let place = staged(name);
+        place.succeeds("train --config small.toml --epochs 21 --set train.keep_last=30 --out run");
+        let run = place.path("run");
+        let (newest, model) = newest(&place);
+        let of = |checkpoint: Checkpoint| checkpoint.model(model.clone()).expect("the same model");
+        let at = |epoch: usize| {
+            let path = run.join(format!("checkpoints/epoch-{epoch}.ckpt"));
+            Checkpoint::read(&path).expect("intact")
+        };
+        let start = of(at(at(20).best().expect("the best of the first stage")));
+        let best = load_best(&run, model.clone()).expect("the same model");
+        let last = of(newest);
+        for still in ["joint_encoder", "decoders"] {
+            assert_eq!(below(&last, still), below(&start, still), "{name}: {still}");
+            assert_eq!(below(&best, still), below(&start, still), "{name}: {still}");
+        }
+        // The model that a run is worth has learned in both stages.
+        for learns in unimodal {
+            assert_ne!(below(&best, learns), below(&start, learns), "{name}: {learns}");
+        }
     }
-    // The model that a run is worth has unimodal encoders that have learned.
-    assert_ne!(below(&best, "encoders"), below(&start, "encoders"));
 }
