@@ -18,6 +18,7 @@
 //! | DMVAE | [`dmvae`] | product of experts, private spaces |
 //! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
 //! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
+//! | Nexus | [`nexus`] | encoder of the mean of messages |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -49,6 +50,7 @@ pub mod mmvae_plus;
 pub mod mopoe;
 pub mod mvae;
 pub mod mvtcae;
+pub mod nexus;
 mod parts;
 pub mod registry;
 pub mod telbo;

@@ -78,6 +78,11 @@ pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
     if name == "dmvae" {
         value["private"] = json!({ specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 });
     }
+    if name == "nexus" {
+        value["private"] = json!({ specs[0].name.as_str(): 2 });
+        value["adaptive"] = json!([specs[0].name.as_str()]);
+        value["dropout"] = json!(0.5);
+    }
     let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
     config.with_modalities(specs).expect("the data suits")
 }

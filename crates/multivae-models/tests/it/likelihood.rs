@@ -26,7 +26,7 @@ use multivae_models::{
     ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
     dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
-    telbo::TelboConfig,
+    nexus::NexusConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -163,6 +163,10 @@ fn same() -> NetworkConfig {
     NetworkConfig::Custom { name: "same".into(), settings: json!(null) }
 }
 
+fn step() -> EncoderConfig {
+    EncoderConfig::Custom { name: "step".into(), settings: json!(null) }
+}
+
 fn name(modality: usize) -> ModalityName {
     ModalityName::new(format!("m{modality}")).expect("valid")
 }
@@ -249,7 +253,6 @@ fn joint(widen: f64, shift: f64) -> JointEncoderConfig {
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
 fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
-    let step = EncoderConfig::Custom { name: "step".into(), settings: json!(null) };
     fn each<T>(config: impl Fn(usize) -> T) -> BTreeMap<ModalityName, T> {
         (0..2).map(|m| (name(m), config(m))).collect()
     }
@@ -258,7 +261,7 @@ fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
         bottom_up: each(|_| vec![]),
         top: each(|m| expert(m, 2.0 * widen, shift)),
         top_down: vec![same()],
-        prior: vec![step],
+        prior: vec![step()],
         posterior: PosteriorConfig::PerModality(each(|m| vec![expert(m, widen, shift)])),
         decoders: each(loading),
     };
@@ -292,13 +295,26 @@ fn log_density(row: &[f32; 4], observed: Option<Subset>, t: f64, locations: &[f6
     (sum / locations.len() as f64).ln()
 }
 
-/// Checks the estimates of the rows of `DATA`.
+/// Checks the estimates of the rows of `DATA`, the shared value having this variance.
 fn check(
     config: &ModelConfig,
     variance: f64,
     presence: &[Subset; 3],
     given: Given,
     targets: Subset,
+) {
+    check_density(config, presence, given, targets, |row, set, observed, locations| {
+        log_density(row, set.intersection(observed), variance, locations)
+    });
+}
+
+/// The same under any log-density of a row in a set of modalities, where the row observes some.
+fn check_density(
+    config: &ModelConfig,
+    presence: &[Subset; 3],
+    given: Given,
+    targets: Subset,
+    log_density: impl Fn(&[f32; 4], Subset, Subset, &[f64]) -> f64,
 ) {
     let device = Device::flex();
     let specs: Vec<_> = (0..2)
@@ -319,8 +335,7 @@ fn check(
     let batch = Batch::new(vec![column(0), column(1)], presence).expect("one size");
     let locations = locations(&model);
     let expected = |row: &[f32; 4], observed: Subset| {
-        let density =
-            |set: Subset| log_density(row, set.intersection(observed), variance, &locations);
+        let density = |set: Subset| log_density(row, set, observed, &locations);
         match given {
             Given::Nothing => density(targets),
             Given::Values(given) | Given::Posterior(given) => {
@@ -391,4 +406,61 @@ fn the_likelihood_under_a_posterior_is_the_conditional_one_where_the_posterior_i
     let (config, variance) = &models(1.0, 0.0)[0];
     let given = Given::Posterior(Subset::single(0));
     check(config, *variance, &[both(); 3], given, Subset::single(1));
+}
+
+/// A model of two levels: `z ~ N(0, 1)`, codes `c_m ~ N(z, 1)`, `x_m ~ N(w_m c_m, s² I)`.
+fn codes(widen: f64, shift: f64) -> ModelConfig {
+    let each = |config: NetworkConfig| -> BTreeMap<ModalityName, NetworkConfig> {
+        (0..2).map(|m| (name(m), config.clone())).collect()
+    };
+    let config = NexusConfig {
+        latent: 1,
+        message: 1,
+        private: (0..2).map(|m| (name(m), 1)).collect(),
+        top_encoders: each(same()),
+        top_encoder: Some(step()),
+        top_decoders: each(same()),
+        modalities: modalities(widen, shift),
+        ..NexusConfig::default()
+    };
+    config.into()
+}
+
+/// `ln p(x_S)` of a row under [`codes`], by the Cholesky factor of its covariance.
+fn log_density_of_codes(row: &[f32; 4], observed: Option<Subset>) -> f64 {
+    let Some(observed) = observed else { return 0.0 };
+    let places: Vec<usize> = observed.iter().flat_map(|m| [2 * m, 2 * m + 1]).collect();
+    let covariance = |i: usize, j: usize| {
+        let weight = |i: usize| f64::from(WEIGHTS[i / 2][i % 2]);
+        let of_codes = if i / 2 == j / 2 { 2.0 } else { 1.0 };
+        let of_noise = if i == j { DEVIATION * DEVIATION } else { 0.0 };
+        weight(i) * weight(j) * of_codes + of_noise
+    };
+    let n = places.len();
+    // The factor, row by row, and the whitened values.
+    let (mut factor, mut white) = (vec![vec![0.0; n]; n], vec![0.0; n]);
+    let mut log_density = -0.5 * n as f64 * std::f64::consts::TAU.ln();
+    for i in 0..n {
+        for j in 0..=i {
+            let known: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
+            let rest = covariance(places[i], places[j]) - known;
+            factor[i][j] = if i == j { rest.sqrt() } else { rest / factor[j][j] };
+        }
+        let known: f64 = (0..i).map(|k| factor[i][k] * white[k]).sum();
+        white[i] = (f64::from(row[places[i]]) - known) / factor[i][i];
+        log_density -= 0.5 * white[i] * white[i] + factor[i][i].ln();
+    }
+    log_density
+}
+
+#[test]
+fn likelihoods_of_codes_below_a_shared_space_equal_the_closed_form() {
+    let (config, second) = (codes(1.6, 0.2), Subset::single(1));
+    let presence = [both(), Subset::single(0), second];
+    let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
+        log_density_of_codes(row, set.intersection(observed))
+    };
+    check_density(&config, &presence, Given::Nothing, both(), density);
+    let given = Given::Values(Subset::single(0));
+    check_density(&config, &[both(), both(), second], given, second, density);
 }

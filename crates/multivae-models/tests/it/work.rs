@@ -27,7 +27,7 @@ use multivae_models::{
     ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
     dmvae::DmvaeConfig, experts::Estimator, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig,
     mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, telbo::TelboConfig,
+    mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -306,6 +306,30 @@ fn jnf_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
         check_in(FIRST, config.clone().into(), m, &joint);
         let second = [("joint_input", m, m), ("joint", 1, 1), ("encoder", m, m)];
         check(config.into(), m, &second);
+    }
+}
+
+#[test]
+fn nexus_runs_each_network_once() {
+    for m in [2, 3, 5] {
+        for dropout in [0.0, 0.5] {
+            let config = NexusConfig {
+                dropout,
+                top_encoders: each(m, &network("top_encoder")),
+                top_encoder: Some(encoder("joint")),
+                top_decoders: each(m, &network("top_decoder")),
+                modalities: modalities(m),
+                ..NexusConfig::default()
+            };
+            let expected = [
+                ("encoder", m, m),
+                ("decoder", m, m),
+                ("top_encoder", m, m),
+                ("joint", 1, 1),
+                ("top_decoder", m, m),
+            ];
+            check(config.into(), m, &expected);
+        }
     }
 }
 

@@ -346,7 +346,8 @@ pub(super) fn batch(recorded: &Recorded<'_>, call: &Call) -> Result<Batch, Probl
         Presence::complete(rows.len(), n, &recorded.device)
     };
     let mut batch = Batch::new(inputs, presence).map_err(|error| broken(error.to_string()))?;
-    batch.purpose = if call.mode == "train" { Purpose::Train } else { Purpose::Evaluate };
+    let mode = if call.mode == "train" { Purpose::Train } else { Purpose::Evaluate };
+    batch.purpose = recorded.adapter.purpose(mode);
     Ok(batch)
 }
 
@@ -586,21 +587,31 @@ fn predict(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
 }
 
 fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
-    only(&call.kwargs, &["modalities"])?;
+    only(&call.kwargs, &["modalities", "use_bottom_z_for_recon"])?;
     let names = call.embedding.as_ref().ok_or_else(|| broken("`embedding` is missing"))?;
-    let array = |name: &Value| {
+    // Whatever the leading axes are, they become rows.
+    let array = |name: &Value, features: usize| {
         let name = name.as_str().ok_or_else(|| broken("`embedding` names no tensor"))?;
-        Ok::<_, Problem>(recorded.case.tensor(name)?.rows(&recorded.device).unsqueeze_dim::<3>(0))
+        let values = recorded.case.tensor(name)?.values.clone();
+        let shape = [1, values.len() / features, features];
+        Ok::<_, Problem>(Tensor::<3>::from_data(TensorData::new(values, shape), &recorded.device))
     };
+    let own = call.kwargs.get("use_bottom_z_for_recon").and_then(Value::as_bool).unwrap_or(true);
+    let spaces = recorded.model.prior(1, &recorded.device, &mut Noise::zero());
     let z = names.get("z").ok_or_else(|| broken("`embedding` lacks `z`"))?;
-    let mut private = Vec::new();
+    let z = array(z, spaces.levels[0].dims()[2])?;
+    let (mut private, mut conditions) = (Vec::new(), Vec::new());
     for spec in &recorded.specs {
-        if let Some(name) = names.get(format!("modalities_z.{}", spec.name)) {
-            let name_of: ModalityName = spec.name.clone();
-            private.push((name_of, array(name)?));
+        let name_of: ModalityName = spec.name.clone();
+        if let (Some(name), true) = (names.get(format!("modalities_z.{}", spec.name)), own) {
+            let space = spaces.private_of(&spec.name);
+            let space = space.ok_or_else(|| broken(format!("`{name}` has no space")))?;
+            private.push((name_of, array(name, space.dims()[2])?));
+        } else if let Some(name) = names.get(format!("cond_mod_data.{}", spec.name)) {
+            conditions.push((name_of, array(name, spec.features())?));
         }
     }
-    let latent = Latent::shared(array(z)?).with_private(private);
+    let latent = Latent { conditions, ..Latent::shared(z).with_private(private) };
     Ok(reconstructions(recorded, &latent, subset(recorded, call.kwargs.get("modalities"))?))
 }
 
@@ -690,6 +701,9 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let path = self.path.join(".");
+            if self.layout.is_own(&path) {
+                return param;
+            }
             let WeightName { name, transposed } = self.layout.name(&path);
             let Some(array) = self.case.weights.get(&name) else {
                 self.problems.push(format!("no weight `{name}` for parameter `{path}`"));
