@@ -19,6 +19,7 @@
 //! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
 //! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
 //! | Nexus | [`nexus`] | encoder of the mean of messages |
+//! | CVAE | [`cvae`] | joint encoder, for one modality given all others |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -39,6 +40,7 @@
 
 pub mod cmvae;
 pub mod crmvae;
+pub mod cvae;
 pub mod dmvae;
 pub mod experts;
 pub mod jmvae;

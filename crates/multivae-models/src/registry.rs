@@ -219,4 +219,6 @@ models! {
         crate::jnf::JnfConfig => crate::jnf::Jnf;
     Nexus, "nexus", "A code for each modality, and a shared space above the codes (Vasco et al. 2022)":
         crate::nexus::NexusConfig => crate::nexus::Nexus;
+    Cvae, "cvae", "Conditional: one modality given all others (Sohn et al. 2015)":
+        crate::cvae::CvaeConfig => crate::cvae::Cvae;
 }

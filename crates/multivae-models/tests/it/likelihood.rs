@@ -23,7 +23,7 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
+    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
     dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
     nexus::NexusConfig, telbo::TelboConfig,
@@ -113,6 +113,19 @@ impl Network for Same {
     }
 }
 
+/// The first feature of what comes in.
+#[derive(Module, Debug)]
+struct First {
+    #[module(skip)]
+    nothing: (),
+}
+
+impl Network for First {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        input.narrow(1, 0, 1)
+    }
+}
+
 /// Sets all parameters of flows to a tenth.
 #[derive(Default)]
 struct Tenths(Vec<String>);
@@ -148,6 +161,7 @@ fn networks() -> Networks {
         .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
         .with_network("loading", move |request| Loading { weights: modality(request.settings) })
         .with_network("same", |_| Same { nothing: () })
+        .with_network("first", |_| First { nothing: () })
 }
 
 fn expert(modality: usize, widen: f64, shift: f64) -> EncoderConfig {
@@ -463,4 +477,49 @@ fn likelihoods_of_codes_below_a_shared_space_equal_the_closed_form() {
     check_density(&config, &presence, Given::Nothing, both(), density);
     let given = Given::Values(Subset::single(0));
     check_density(&config, &[both(), both(), second], given, second, density);
+}
+
+/// `x_1 ~ N(w_1 z + PRIVATE x_0, s² I)` given `x_0`, with `z` standard normal, or
+/// `z ~ N(SLOPE x_00, STEP)` where the prior is that of a network.
+fn conditional(learned: bool) -> ModelConfig {
+    let mut modalities = modalities(1.6, 0.2);
+    modalities[0].decoder = None;
+    let first = NetworkConfig::Custom { name: "first".into(), settings: json!(null) };
+    let prior = JointEncoderConfig { inputs: [(name(0), first)].into(), encoder: Some(step()) };
+    CvaeConfig {
+        latent: 1,
+        joint_encoder: joint(1.6, 0.2),
+        prior_network: learned.then_some(prior),
+        modalities,
+        ..CvaeConfig::default()
+    }
+    .into()
+}
+
+#[test]
+fn likelihoods_given_conditions_equal_the_closed_form() {
+    for learned in [false, true] {
+        let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
+            // Only the second modality has a density. Conditions that a row lacks are 0.
+            let second = set.intersection(observed).and_then(|s| s.intersection(Subset::single(1)));
+            let conditions = if observed.contains(0) { [row[0], row[1]] } else { [0.0; 2] };
+            let mean = if learned { SLOPE as f32 * conditions[0] } else { 0.0 };
+            let mut rest = *row;
+            for i in 0..2 {
+                rest[2 + i] -= PRIVATE as f32 * conditions[i] + WEIGHTS[1][i] * mean;
+            }
+            log_density(&rest, second, if learned { STEP } else { 1.0 }, &[0.0])
+        };
+        let config = conditional(learned);
+        let (first, second) = (Subset::single(0), Subset::single(1));
+        for (given, targets) in [
+            (Given::Nothing, both()),
+            (Given::Nothing, first),
+            (Given::Nothing, second),
+            (Given::Values(first), second),
+            (Given::Posterior(first), second),
+        ] {
+            check_density(&config, &[both(), first, second], given, targets, density);
+        }
+    }
 }

@@ -115,6 +115,11 @@ fn nexus_equals_multivae() {
 }
 
 #[test]
+fn cvae_equals_multivae() {
+    check("cvae", 5);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

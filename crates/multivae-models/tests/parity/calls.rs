@@ -275,7 +275,10 @@ fn perform(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         "encode" => encode(recorded, call),
         "decode" => decode(recorded, call),
         "predict" => predict(recorded, call),
-        "generate_from_prior" => generate_from_prior(recorded, call),
+        "generate_from_prior" => match recorded.model.conditions() {
+            Some(conditions) => prior_given(recorded, call, conditions),
+            None => generate_from_prior(recorded, call),
+        },
         "compute_joint_nll" | "compute_joint_nll_paper" => joint_nll(recorded, call),
         "compute_cond_nll" => cond_nll(recorded, call),
         _ => recorded.adapter.other(recorded, call),
@@ -537,6 +540,17 @@ fn tie(recorded: &Recorded<'_>, model: &Model, gradients: &mut GradientsParams) 
 /// Latent values as `encode` of the reference returns them.
 fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent, Problem> {
     let given = subset(recorded, call.kwargs.get("cond_mod"))?;
+    // A conditional model of the reference reads the conditions whether they are named or not.
+    let reads = recorded.model.conditions().map_or(given, |conditions| given.union(conditions));
+    latent_given(recorded, call, batch, reads)
+}
+
+fn latent_given(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    batch: &Batch,
+    given: Subset,
+) -> Result<Latent, Problem> {
     let n = count(&call.kwargs, "N", 1)?;
     let draws = if flag(&call.kwargs, "return_mean") { Draws::Mean } else { Draws::Samples(n) };
     let mut noise =
@@ -555,7 +569,18 @@ fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent,
 fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["cond_mod", "N", "return_mean", "flatten", "ignore_incomplete"])?;
     let batch = batch(recorded, call)?;
-    let latent = latent(recorded, call, &batch)?;
+    Ok(spaces(&latent(recorded, call, &batch)?))
+}
+
+/// Samples of the prior under the conditions of the batch.
+fn prior_given(recorded: &Recorded<'_>, call: &Call, conditions: Subset) -> Result<Found, Problem> {
+    only(&call.kwargs, &["N", "flatten"])?;
+    let batch = batch(recorded, call)?;
+    Ok(spaces(&latent_given(recorded, call, &batch, conditions)?))
+}
+
+/// All latent values under their names.
+fn spaces(latent: &Latent) -> Found {
     let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
     for (i, z) in latent.levels.iter().enumerate() {
         tensors.insert(format!("all_z.z_{}", i + 1), values(z.clone()));
@@ -566,7 +591,15 @@ fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     for (name, x) in &latent.conditions {
         tensors.insert(format!("cond_mod_data.{name}"), values(x.clone()));
     }
-    Ok(Found { tensors, ..Found::default() })
+    Found { tensors, ..Found::default() }
+}
+
+/// The modalities that an argument names, those that the model generates if it names none.
+fn targets(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
+    match value {
+        None => Ok(recorded.model.generated()),
+        value => subset(recorded, value),
+    }
 }
 
 /// The decoder's outputs of all targets under their names.
@@ -582,7 +615,7 @@ fn predict(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         &["cond_mod", "gen_mod", "N", "flatten", "ignore_incomplete", "return_mean"],
     )?;
     let latent = latent(recorded, call, &batch(recorded, call)?)?;
-    let targets = subset(recorded, call.kwargs.get("gen_mod"))?;
+    let targets = targets(recorded, call.kwargs.get("gen_mod"))?;
     Ok(reconstructions(recorded, &latent, targets))
 }
 
@@ -612,7 +645,14 @@ fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         }
     }
     let latent = Latent { conditions, ..Latent::shared(z).with_private(private) };
-    Ok(reconstructions(recorded, &latent, subset(recorded, call.kwargs.get("modalities"))?))
+    let targets = targets(recorded, call.kwargs.get("modalities"))?;
+    let mut found = reconstructions(recorded, &latent, targets);
+    if recorded.model.conditions().is_some() {
+        // A conditional model of the reference does not name what it generates.
+        let only = found.tensors.values().next().cloned();
+        found.tensors.extend(only.map(|values| ("recon.reconstruction".to_owned(), values)));
+    }
+    Ok(found)
 }
 
 fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {

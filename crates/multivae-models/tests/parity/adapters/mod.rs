@@ -5,6 +5,7 @@
 
 mod cmvae;
 mod crmvae;
+mod cvae;
 mod dmvae;
 mod experts;
 mod jmvae;
@@ -53,6 +54,7 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "telbo" => &telbo::Adapter,
         "jnf" => &jnf::Adapter,
         "nexus" => &nexus::Adapter,
+        "cvae" => &cvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
