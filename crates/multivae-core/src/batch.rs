@@ -36,6 +36,35 @@ impl Values {
         }
     }
 
+    /// The values as numbers, `[batch, features]`: tokens as one-hot vectors among `classes`, and
+    /// padding, whatever stands there, as zeros.
+    pub fn flat(&self, classes: usize) -> Tensor<2> {
+        match self {
+            Self::Dense(values) => values.clone(),
+            Self::Tokens { ids, mask } => {
+                let [rows, length] = ids.dims();
+                let shape = [rows, length, classes];
+                let numbers = Tensor::<1, Int>::arange(0..classes as i64, &ids.device());
+                let is = ids
+                    .clone()
+                    .reshape([rows, length, 1])
+                    .expand(shape)
+                    .equal(numbers.reshape([1, 1, classes]).expand(shape));
+                (is.float() * mask.clone().unsqueeze_dim(2)).flatten(1, 2)
+            }
+        }
+    }
+
+    /// Zeros, or padding, of the same shape.
+    pub fn zeros_like(&self) -> Self {
+        match self {
+            Self::Dense(values) => Self::Dense(values.zeros_like()),
+            Self::Tokens { ids, mask } => {
+                Self::Tokens { ids: ids.zeros_like(), mask: mask.zeros_like() }
+            }
+        }
+    }
+
     /// Where the values lie.
     pub fn device(&self) -> Device {
         match self {
@@ -287,6 +316,18 @@ mod tests {
         let error = Presence::from_flags(&[true, false, false, false], 2, &Device::flex())
             .expect_err("row 1 is empty");
         assert_eq!(error, Error::EmptyRow { row: 1 });
+    }
+
+    #[test]
+    fn flat_tokens_are_one_hot_and_padding_is_zero() {
+        let device = Device::flex();
+        let ids = Tensor::from_ints([[2, 0, 1]], &device);
+        let mask = Tensor::from_floats([[1.0, 1.0, 0.0]], &device);
+        let flat = |values: Values| values.flat(3).into_data().try_into_vec::<f32>();
+        let tokens = Values::Tokens { ids, mask };
+        let expected = vec![0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        assert_eq!(flat(tokens.clone()).expect("floats"), expected);
+        assert_eq!(flat(tokens.zeros_like()).expect("floats"), [0.0; 9]);
     }
 
     #[test]

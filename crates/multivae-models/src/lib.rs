@@ -18,6 +18,8 @@
 //! | DMVAE | [`dmvae`] | product of experts, private spaces |
 //! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
 //! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
+//! | Nexus | [`nexus`] | encoder of the mean of messages |
+//! | CVAE | [`cvae`] | joint encoder, for one modality given all others |
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
@@ -38,6 +40,7 @@
 
 pub mod cmvae;
 pub mod crmvae;
+pub mod cvae;
 pub mod dmvae;
 pub mod experts;
 pub mod jmvae;
@@ -49,6 +52,7 @@ pub mod mmvae_plus;
 pub mod mopoe;
 pub mod mvae;
 pub mod mvtcae;
+pub mod nexus;
 mod parts;
 pub mod registry;
 pub mod telbo;

@@ -167,22 +167,38 @@ pub(crate) fn networks(
 ) -> Result<(Named<EncoderNet>, Named<Decoder>)> {
     let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
     for (config, &private) in modalities.iter().zip(private) {
-        let spec = config.spec()?;
-        let encoder = config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec));
-        let decoder = config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec));
-        let encoder = encoder.init(
-            &format!("encoder of `{}`", spec.name),
-            &spec.shape,
-            Some(&[latent]),
-            (private > 0).then_some(private),
-            networks,
-            device,
-        )?;
-        let decoder = Decoder::init(&decoder, &spec, &[latent + private], networks, device)?;
-        encoders.push((spec.name.to_string(), encoder));
-        decoders.push((spec.name.to_string(), decoder));
+        let (encoder, decoder) = autoencoder(config, latent, private, networks, device)?;
+        encoders.push((config.name.to_string(), encoder));
+        decoders.push((config.name.to_string(), decoder));
     }
     Ok((encoders.into_iter().collect(), decoders.into_iter().collect()))
+}
+
+/// The encoder and the decoder of one modality, with a private space of the given size.
+///
+/// # Errors
+///
+/// When a network cannot be built.
+pub(crate) fn autoencoder(
+    config: &ModalityConfig,
+    latent: usize,
+    private: usize,
+    networks: &Networks,
+    device: &Device,
+) -> Result<(EncoderNet, Decoder)> {
+    let spec = config.spec()?;
+    let encoder = config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec));
+    let decoder = config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec));
+    let encoder = encoder.init(
+        &format!("encoder of `{}`", spec.name),
+        &spec.shape,
+        Some(&[latent]),
+        (private > 0).then_some(private),
+        networks,
+        device,
+    )?;
+    let decoder = Decoder::init(&decoder, &spec, &[latent + private], networks, device)?;
+    Ok((encoder, decoder))
 }
 
 /// The unimodal posteriors of a batch.

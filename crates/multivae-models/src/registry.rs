@@ -217,4 +217,8 @@ models! {
         crate::telbo::TelboConfig => crate::telbo::Telbo;
     Jnf, "jnf", "Joint encoder, then unimodal normalizing flows (Senellart et al. 2023)":
         crate::jnf::JnfConfig => crate::jnf::Jnf;
+    Nexus, "nexus", "A code for each modality, and a shared space above the codes (Vasco et al. 2022)":
+        crate::nexus::NexusConfig => crate::nexus::Nexus;
+    Cvae, "cvae", "Conditional: one modality given all others (Sohn et al. 2015)":
+        crate::cvae::CvaeConfig => crate::cvae::Cvae;
 }

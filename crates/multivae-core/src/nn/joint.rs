@@ -119,10 +119,13 @@ impl JointEncoder {
     /// The posterior, `[batch, latent]`, of rows that observe all of its modalities; `modalities`
     /// are their numbers in the batch.
     pub fn encode(&self, batch: &Batch, modalities: impl Iterator<Item = usize>) -> Normal<2> {
-        let features = modalities
-            .enumerate()
-            .map(|(i, m)| self.inputs.at(i).forward_values(&batch.observed(m)))
-            .collect();
+        self.encode_values(modalities.map(|m| batch.observed(m)))
+    }
+
+    /// The posterior, `[batch, latent]`, given values of all of its modalities, in its order.
+    pub fn encode_values(&self, values: impl Iterator<Item = Values>) -> Normal<2> {
+        let features = self.inputs.values().zip(values);
+        let features = features.map(|(net, values)| net.forward_values(&values)).collect();
         self.encoder.encode(&Values::Dense(Tensor::cat(features, 1))).shared.bounded()
     }
 }

@@ -2,7 +2,7 @@
 
 use burn::{
     module::{Content, Module, ModuleDisplay},
-    tensor::{Device, Int, Tensor},
+    tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 
@@ -208,16 +208,13 @@ impl Sequential {
         let [_, vocabulary] = self.input_shape() else {
             panic!("tokens come to a network of inputs {:?}", self.input_shape())
         };
-        // What stands at a padded place need not be a token.
-        let ids = ids.clone() * mask.clone().int();
         match self.layers.split_first() {
             Some((Layer::Embedding(embedding), rest)) => {
+                // What stands at a padded place need not be a token.
+                let ids = ids.clone() * mask.clone().int();
                 self.through(rest, 1, embedding.forward_tokens(ids, mask.clone()))
             }
-            _ => {
-                let x = one_hot(ids, *vocabulary) * mask.clone().unsqueeze_dim(2);
-                self.flow(Flow { x: x.flatten(1, 2), mask: Some(mask.clone()) })
-            }
+            _ => self.flow(Flow { x: values.flat(*vocabulary), mask: Some(mask.clone()) }),
         }
     }
 
@@ -244,17 +241,6 @@ impl Network for Sequential {
     fn forward(&self, input: Tensor<2>) -> Tensor<2> {
         self.flow(Flow { x: input, mask: None }).x
     }
-}
-
-/// `[rows, length, classes]`.
-fn one_hot(ids: Tensor<2, Int>, classes: usize) -> Tensor<3> {
-    let [rows, length] = ids.dims();
-    let device = ids.device();
-    let numbers = Tensor::<1, Int>::arange(0..classes as i64, &device).reshape([1, 1, classes]);
-    ids.reshape([rows, length, 1])
-        .expand([rows, length, classes])
-        .equal(numbers.expand([rows, length, classes]))
-        .float()
 }
 
 #[cfg(test)]

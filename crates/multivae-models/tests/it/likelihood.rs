@@ -23,10 +23,10 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
+    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
     dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig, mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
-    telbo::TelboConfig,
+    nexus::NexusConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -113,6 +113,19 @@ impl Network for Same {
     }
 }
 
+/// The first feature of what comes in.
+#[derive(Module, Debug)]
+struct First {
+    #[module(skip)]
+    nothing: (),
+}
+
+impl Network for First {
+    fn forward(&self, input: Tensor<2>) -> Tensor<2> {
+        input.narrow(1, 0, 1)
+    }
+}
+
 /// Sets all parameters of flows to a tenth.
 #[derive(Default)]
 struct Tenths(Vec<String>);
@@ -148,6 +161,7 @@ fn networks() -> Networks {
         .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
         .with_network("loading", move |request| Loading { weights: modality(request.settings) })
         .with_network("same", |_| Same { nothing: () })
+        .with_network("first", |_| First { nothing: () })
 }
 
 fn expert(modality: usize, widen: f64, shift: f64) -> EncoderConfig {
@@ -161,6 +175,10 @@ fn loading(modality: usize) -> NetworkConfig {
 
 fn same() -> NetworkConfig {
     NetworkConfig::Custom { name: "same".into(), settings: json!(null) }
+}
+
+fn step() -> EncoderConfig {
+    EncoderConfig::Custom { name: "step".into(), settings: json!(null) }
 }
 
 fn name(modality: usize) -> ModalityName {
@@ -249,7 +267,6 @@ fn joint(widen: f64, shift: f64) -> JointEncoderConfig {
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
 fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
-    let step = EncoderConfig::Custom { name: "step".into(), settings: json!(null) };
     fn each<T>(config: impl Fn(usize) -> T) -> BTreeMap<ModalityName, T> {
         (0..2).map(|m| (name(m), config(m))).collect()
     }
@@ -258,7 +275,7 @@ fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
         bottom_up: each(|_| vec![]),
         top: each(|m| expert(m, 2.0 * widen, shift)),
         top_down: vec![same()],
-        prior: vec![step],
+        prior: vec![step()],
         posterior: PosteriorConfig::PerModality(each(|m| vec![expert(m, widen, shift)])),
         decoders: each(loading),
     };
@@ -292,13 +309,26 @@ fn log_density(row: &[f32; 4], observed: Option<Subset>, t: f64, locations: &[f6
     (sum / locations.len() as f64).ln()
 }
 
-/// Checks the estimates of the rows of `DATA`.
+/// Checks the estimates of the rows of `DATA`, the shared value having this variance.
 fn check(
     config: &ModelConfig,
     variance: f64,
     presence: &[Subset; 3],
     given: Given,
     targets: Subset,
+) {
+    check_density(config, presence, given, targets, |row, set, observed, locations| {
+        log_density(row, set.intersection(observed), variance, locations)
+    });
+}
+
+/// The same under any log-density of a row in a set of modalities, where the row observes some.
+fn check_density(
+    config: &ModelConfig,
+    presence: &[Subset; 3],
+    given: Given,
+    targets: Subset,
+    log_density: impl Fn(&[f32; 4], Subset, Subset, &[f64]) -> f64,
 ) {
     let device = Device::flex();
     let specs: Vec<_> = (0..2)
@@ -319,8 +349,7 @@ fn check(
     let batch = Batch::new(vec![column(0), column(1)], presence).expect("one size");
     let locations = locations(&model);
     let expected = |row: &[f32; 4], observed: Subset| {
-        let density =
-            |set: Subset| log_density(row, set.intersection(observed), variance, &locations);
+        let density = |set: Subset| log_density(row, set, observed, &locations);
         match given {
             Given::Nothing => density(targets),
             Given::Values(given) | Given::Posterior(given) => {
@@ -391,4 +420,106 @@ fn the_likelihood_under_a_posterior_is_the_conditional_one_where_the_posterior_i
     let (config, variance) = &models(1.0, 0.0)[0];
     let given = Given::Posterior(Subset::single(0));
     check(config, *variance, &[both(); 3], given, Subset::single(1));
+}
+
+/// A model of two levels: `z ~ N(0, 1)`, codes `c_m ~ N(z, 1)`, `x_m ~ N(w_m c_m, s² I)`.
+fn codes(widen: f64, shift: f64) -> ModelConfig {
+    let each = |config: NetworkConfig| -> BTreeMap<ModalityName, NetworkConfig> {
+        (0..2).map(|m| (name(m), config.clone())).collect()
+    };
+    let config = NexusConfig {
+        latent: 1,
+        message: 1,
+        private: (0..2).map(|m| (name(m), 1)).collect(),
+        top_encoders: each(same()),
+        top_encoder: Some(step()),
+        top_decoders: each(same()),
+        modalities: modalities(widen, shift),
+        ..NexusConfig::default()
+    };
+    config.into()
+}
+
+/// `ln p(x_S)` of a row under [`codes`], by the Cholesky factor of its covariance.
+fn log_density_of_codes(row: &[f32; 4], observed: Option<Subset>) -> f64 {
+    let Some(observed) = observed else { return 0.0 };
+    let places: Vec<usize> = observed.iter().flat_map(|m| [2 * m, 2 * m + 1]).collect();
+    let covariance = |i: usize, j: usize| {
+        let weight = |i: usize| f64::from(WEIGHTS[i / 2][i % 2]);
+        let of_codes = if i / 2 == j / 2 { 2.0 } else { 1.0 };
+        let of_noise = if i == j { DEVIATION * DEVIATION } else { 0.0 };
+        weight(i) * weight(j) * of_codes + of_noise
+    };
+    let n = places.len();
+    // The factor, row by row, and the whitened values.
+    let (mut factor, mut white) = (vec![vec![0.0; n]; n], vec![0.0; n]);
+    let mut log_density = -0.5 * n as f64 * std::f64::consts::TAU.ln();
+    for i in 0..n {
+        for j in 0..=i {
+            let known: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
+            let rest = covariance(places[i], places[j]) - known;
+            factor[i][j] = if i == j { rest.sqrt() } else { rest / factor[j][j] };
+        }
+        let known: f64 = (0..i).map(|k| factor[i][k] * white[k]).sum();
+        white[i] = (f64::from(row[places[i]]) - known) / factor[i][i];
+        log_density -= 0.5 * white[i] * white[i] + factor[i][i].ln();
+    }
+    log_density
+}
+
+#[test]
+fn likelihoods_of_codes_below_a_shared_space_equal_the_closed_form() {
+    let (config, second) = (codes(1.6, 0.2), Subset::single(1));
+    let presence = [both(), Subset::single(0), second];
+    let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
+        log_density_of_codes(row, set.intersection(observed))
+    };
+    check_density(&config, &presence, Given::Nothing, both(), density);
+    let given = Given::Values(Subset::single(0));
+    check_density(&config, &[both(), both(), second], given, second, density);
+}
+
+/// `x_1 ~ N(w_1 z + PRIVATE x_0, s² I)` given `x_0`, with `z` standard normal, or
+/// `z ~ N(SLOPE x_00, STEP)` where the prior is that of a network.
+fn conditional(learned: bool) -> ModelConfig {
+    let mut modalities = modalities(1.6, 0.2);
+    modalities[0].decoder = None;
+    let first = NetworkConfig::Custom { name: "first".into(), settings: json!(null) };
+    let prior = JointEncoderConfig { inputs: [(name(0), first)].into(), encoder: Some(step()) };
+    CvaeConfig {
+        latent: 1,
+        joint_encoder: joint(1.6, 0.2),
+        prior_network: learned.then_some(prior),
+        modalities,
+        ..CvaeConfig::default()
+    }
+    .into()
+}
+
+#[test]
+fn likelihoods_given_conditions_equal_the_closed_form() {
+    for learned in [false, true] {
+        let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
+            // Only the second modality has a density. Conditions that a row lacks are 0.
+            let second = set.intersection(observed).and_then(|s| s.intersection(Subset::single(1)));
+            let conditions = if observed.contains(0) { [row[0], row[1]] } else { [0.0; 2] };
+            let mean = if learned { SLOPE as f32 * conditions[0] } else { 0.0 };
+            let mut rest = *row;
+            for i in 0..2 {
+                rest[2 + i] -= PRIVATE as f32 * conditions[i] + WEIGHTS[1][i] * mean;
+            }
+            log_density(&rest, second, if learned { STEP } else { 1.0 }, &[0.0])
+        };
+        let config = conditional(learned);
+        let (first, second) = (Subset::single(0), Subset::single(1));
+        for (given, targets) in [
+            (Given::Nothing, both()),
+            (Given::Nothing, first),
+            (Given::Nothing, second),
+            (Given::Values(first), second),
+            (Given::Posterior(first), second),
+        ] {
+            check_density(&config, &[both(), first, second], given, targets, density);
+        }
+    }
 }

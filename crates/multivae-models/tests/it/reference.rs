@@ -110,6 +110,16 @@ fn jnf_equals_multivae() {
 }
 
 #[test]
+fn nexus_equals_multivae() {
+    check("nexus", 6);
+}
+
+#[test]
+fn cvae_equals_multivae() {
+    check("cvae", 5);
+}
+
+#[test]
 fn a_changed_weight_makes_the_comparison_fail() {
     let files = &cases()["mvae_default"];
     let mut weights = files["weights.safetensors"].clone();

@@ -24,10 +24,10 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig,
+    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
     dmvae::DmvaeConfig, experts::Estimator, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig,
     mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, telbo::TelboConfig,
+    mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 
@@ -310,6 +310,30 @@ fn jnf_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
 }
 
 #[test]
+fn nexus_runs_each_network_once() {
+    for m in [2, 3, 5] {
+        for dropout in [0.0, 0.5] {
+            let config = NexusConfig {
+                dropout,
+                top_encoders: each(m, &network("top_encoder")),
+                top_encoder: Some(encoder("joint")),
+                top_decoders: each(m, &network("top_decoder")),
+                modalities: modalities(m),
+                ..NexusConfig::default()
+            };
+            let expected = [
+                ("encoder", m, m),
+                ("decoder", m, m),
+                ("top_encoder", m, m),
+                ("joint", 1, 1),
+                ("top_decoder", m, m),
+            ];
+            check(config.into(), m, &expected);
+        }
+    }
+}
+
+#[test]
 fn jnf_encodes_once_whatever_the_length_of_its_chains() {
     let hmc = HmcConfig { steps: 3, leapfrog: 2, ..HmcConfig::default() };
     let config = JnfConfig {
@@ -322,6 +346,32 @@ fn jnf_encodes_once_whatever_the_length_of_its_chains() {
     counted(config.into(), 3, &[("encoder", 2, 2)], |model, batch| {
         model.encode(batch, given, Draws::Samples(4), &mut Noise::seeded(0));
     });
+}
+
+#[test]
+fn cvae_runs_each_network_once() {
+    for m in [2, 3, 5] {
+        let mut modalities = modalities(m);
+        for config in &mut modalities[..m - 1] {
+            config.decoder = None;
+        }
+        let mut inputs = each(m, &network("prior_input"));
+        inputs.pop_last();
+        let prior = JointEncoderConfig { inputs, encoder: Some(encoder("prior")) };
+        for prior_network in [None, Some(prior)] {
+            let mut expected = vec![("joint_input", m, m), ("joint", 1, 1), ("decoder", 1, 1)];
+            if prior_network.is_some() {
+                expected.extend([("prior_input", m - 1, m - 1), ("prior", 1, 1)]);
+            }
+            let config = CvaeConfig {
+                joint_encoder: joint(m),
+                prior_network,
+                modalities: modalities.clone(),
+                ..CvaeConfig::default()
+            };
+            check(config.into(), m, &expected);
+        }
+    }
 }
 
 #[test]

@@ -275,7 +275,10 @@ fn perform(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         "encode" => encode(recorded, call),
         "decode" => decode(recorded, call),
         "predict" => predict(recorded, call),
-        "generate_from_prior" => generate_from_prior(recorded, call),
+        "generate_from_prior" => match recorded.model.conditions() {
+            Some(conditions) => prior_given(recorded, call, conditions),
+            None => generate_from_prior(recorded, call),
+        },
         "compute_joint_nll" | "compute_joint_nll_paper" => joint_nll(recorded, call),
         "compute_cond_nll" => cond_nll(recorded, call),
         _ => recorded.adapter.other(recorded, call),
@@ -346,7 +349,8 @@ pub(super) fn batch(recorded: &Recorded<'_>, call: &Call) -> Result<Batch, Probl
         Presence::complete(rows.len(), n, &recorded.device)
     };
     let mut batch = Batch::new(inputs, presence).map_err(|error| broken(error.to_string()))?;
-    batch.purpose = if call.mode == "train" { Purpose::Train } else { Purpose::Evaluate };
+    let mode = if call.mode == "train" { Purpose::Train } else { Purpose::Evaluate };
+    batch.purpose = recorded.adapter.purpose(mode);
     Ok(batch)
 }
 
@@ -536,6 +540,17 @@ fn tie(recorded: &Recorded<'_>, model: &Model, gradients: &mut GradientsParams) 
 /// Latent values as `encode` of the reference returns them.
 fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent, Problem> {
     let given = subset(recorded, call.kwargs.get("cond_mod"))?;
+    // A conditional model of the reference reads the conditions whether they are named or not.
+    let reads = recorded.model.conditions().map_or(given, |conditions| given.union(conditions));
+    latent_given(recorded, call, batch, reads)
+}
+
+fn latent_given(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    batch: &Batch,
+    given: Subset,
+) -> Result<Latent, Problem> {
     let n = count(&call.kwargs, "N", 1)?;
     let draws = if flag(&call.kwargs, "return_mean") { Draws::Mean } else { Draws::Samples(n) };
     let mut noise =
@@ -554,7 +569,18 @@ fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent,
 fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     only(&call.kwargs, &["cond_mod", "N", "return_mean", "flatten", "ignore_incomplete"])?;
     let batch = batch(recorded, call)?;
-    let latent = latent(recorded, call, &batch)?;
+    Ok(spaces(&latent(recorded, call, &batch)?))
+}
+
+/// Samples of the prior under the conditions of the batch.
+fn prior_given(recorded: &Recorded<'_>, call: &Call, conditions: Subset) -> Result<Found, Problem> {
+    only(&call.kwargs, &["N", "flatten"])?;
+    let batch = batch(recorded, call)?;
+    Ok(spaces(&latent_given(recorded, call, &batch, conditions)?))
+}
+
+/// All latent values under their names.
+fn spaces(latent: &Latent) -> Found {
     let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
     for (i, z) in latent.levels.iter().enumerate() {
         tensors.insert(format!("all_z.z_{}", i + 1), values(z.clone()));
@@ -565,7 +591,15 @@ fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     for (name, x) in &latent.conditions {
         tensors.insert(format!("cond_mod_data.{name}"), values(x.clone()));
     }
-    Ok(Found { tensors, ..Found::default() })
+    Found { tensors, ..Found::default() }
+}
+
+/// The modalities that an argument names, those that the model generates if it names none.
+fn targets(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
+    match value {
+        None => Ok(recorded.model.generated()),
+        value => subset(recorded, value),
+    }
 }
 
 /// The decoder's outputs of all targets under their names.
@@ -581,27 +615,44 @@ fn predict(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         &["cond_mod", "gen_mod", "N", "flatten", "ignore_incomplete", "return_mean"],
     )?;
     let latent = latent(recorded, call, &batch(recorded, call)?)?;
-    let targets = subset(recorded, call.kwargs.get("gen_mod"))?;
+    let targets = targets(recorded, call.kwargs.get("gen_mod"))?;
     Ok(reconstructions(recorded, &latent, targets))
 }
 
 fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
-    only(&call.kwargs, &["modalities"])?;
+    only(&call.kwargs, &["modalities", "use_bottom_z_for_recon"])?;
     let names = call.embedding.as_ref().ok_or_else(|| broken("`embedding` is missing"))?;
-    let array = |name: &Value| {
+    // Whatever the leading axes are, they become rows.
+    let array = |name: &Value, features: usize| {
         let name = name.as_str().ok_or_else(|| broken("`embedding` names no tensor"))?;
-        Ok::<_, Problem>(recorded.case.tensor(name)?.rows(&recorded.device).unsqueeze_dim::<3>(0))
+        let values = recorded.case.tensor(name)?.values.clone();
+        let shape = [1, values.len() / features, features];
+        Ok::<_, Problem>(Tensor::<3>::from_data(TensorData::new(values, shape), &recorded.device))
     };
+    let own = call.kwargs.get("use_bottom_z_for_recon").and_then(Value::as_bool).unwrap_or(true);
+    let spaces = recorded.model.prior(1, &recorded.device, &mut Noise::zero());
     let z = names.get("z").ok_or_else(|| broken("`embedding` lacks `z`"))?;
-    let mut private = Vec::new();
+    let z = array(z, spaces.levels[0].dims()[2])?;
+    let (mut private, mut conditions) = (Vec::new(), Vec::new());
     for spec in &recorded.specs {
-        if let Some(name) = names.get(format!("modalities_z.{}", spec.name)) {
-            let name_of: ModalityName = spec.name.clone();
-            private.push((name_of, array(name)?));
+        let name_of: ModalityName = spec.name.clone();
+        if let (Some(name), true) = (names.get(format!("modalities_z.{}", spec.name)), own) {
+            let space = spaces.private_of(&spec.name);
+            let space = space.ok_or_else(|| broken(format!("`{name}` has no space")))?;
+            private.push((name_of, array(name, space.dims()[2])?));
+        } else if let Some(name) = names.get(format!("cond_mod_data.{}", spec.name)) {
+            conditions.push((name_of, array(name, spec.features())?));
         }
     }
-    let latent = Latent::shared(array(z)?).with_private(private);
-    Ok(reconstructions(recorded, &latent, subset(recorded, call.kwargs.get("modalities"))?))
+    let latent = Latent { conditions, ..Latent::shared(z).with_private(private) };
+    let targets = targets(recorded, call.kwargs.get("modalities"))?;
+    let mut found = reconstructions(recorded, &latent, targets);
+    if recorded.model.conditions().is_some() {
+        // A conditional model of the reference does not name what it generates.
+        let only = found.tensors.values().next().cloned();
+        found.tensors.extend(only.map(|values| ("recon.reconstruction".to_owned(), values)));
+    }
+    Ok(found)
 }
 
 fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
@@ -690,6 +741,9 @@ pub(super) fn load(model: Model, case: &Case, layout: &Layout) -> Result<Model, 
         }
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
             let path = self.path.join(".");
+            if self.layout.is_own(&path) {
+                return param;
+            }
             let WeightName { name, transposed } = self.layout.name(&path);
             let Some(array) = self.case.weights.get(&name) else {
                 self.problems.push(format!("no weight `{name}` for parameter `{path}`"));

@@ -27,6 +27,8 @@ pub(super) struct Layout {
     parameters: BTreeMap<String, String>,
     /// Weights of the reference that have no place in ours; see [`Absent`].
     absent: BTreeMap<String, Absent>,
+    /// Prefixes of parameters of ours that the reference lacks.
+    own: Vec<String>,
 }
 
 /// Why a weight of the reference has no place in ours.
@@ -67,6 +69,16 @@ impl Layout {
     /// Whether a weight of the reference has no place here.
     pub fn skips(&self, name: &str) -> bool {
         self.absence(name).is_some()
+    }
+
+    /// Says that what is below a path of ours is unknown to the reference, and stays as it is.
+    pub fn own(&mut self, ours: &str) {
+        self.own.push(format!("{ours}."));
+    }
+
+    /// Whether the reference lacks the parameter at a path of ours.
+    pub fn is_own(&self, path: &str) -> bool {
+        self.own.iter().any(|own| path.starts_with(own))
     }
 
     /// The reference's name of the parameter at a path of ours; the path itself if it has none.
@@ -246,22 +258,26 @@ pub(super) fn joint_encoder(
     specs: &[ModalitySpec],
     layout: &mut Layout,
 ) -> Result<JointEncoderConfig, Problem> {
-    let joint = &arch["joint_encoder"];
+    several(&arch["joint_encoder"], "joint_encoder", "joint_encoder", specs, layout)
+}
+
+/// An encoder of several modalities, whose weights stand under `theirs` in the case and `ours`
+/// here.
+pub(super) fn several(
+    joint: &Value,
+    ours: &str,
+    theirs: &str,
+    specs: &[ModalitySpec],
+    layout: &mut Layout,
+) -> Result<JointEncoderConfig, Problem> {
     let mut inputs = BTreeMap::new();
     for spec in specs {
         let network = &joint["encoders"][spec.name.as_str()];
-        let theirs = format!("joint_encoder.encoders.{}", spec.name);
-        let ours = format!("joint_encoder.inputs.{}", spec.name);
-        let mut layers = layers(network, &ours, &theirs, layout)?;
-        let mean = text(&network["heads"], "embedding")?;
-        layout.put(format!("{ours}.layers.{}", layers.len()), format!("{theirs}.{mean}"), true);
-        layers.push(parse(json!({"kind": "linear", "outputs": network["latent_dim"]}))?);
-        // The copies have heads for log-variances that nothing reads.
-        let log_var = text(&network["heads"], "log_covariance")?;
-        layout.skip(format!("{theirs}.{log_var}"));
-        inputs.insert(spec.name.clone(), NetworkConfig::Layers { layers });
+        let theirs = format!("{theirs}.encoders.{}", spec.name);
+        let ours = format!("{ours}.inputs.{}", spec.name);
+        inputs.insert(spec.name.clone(), up_to_mean(network, &ours, &theirs, layout)?);
     }
-    let encoder = branch(joint, "joint_encoder.encoder.shared", "joint_encoder", layout)?;
+    let encoder = branch(joint, &format!("{ours}.encoder.shared"), theirs, layout)?;
     Ok(JointEncoderConfig { inputs, encoder: Some(EncoderConfig::Branches(encoder.into())) })
 }
 
@@ -293,6 +309,42 @@ pub(super) fn flow(arch: &Value, name: &str, layout: &mut Layout) -> Result<Flow
         "IAF" => Ok(FlowConfig::Iaf { blocks, hidden, layers, batch_norm }),
         other => Err(Problem::Todo(format!("flow `{other}`"))),
     }
+}
+
+/// An encoder of which only the mean is read. Its head for log-variances has no place here.
+pub(super) fn up_to_mean(
+    network: &Value,
+    ours: &str,
+    theirs: &str,
+    layout: &mut Layout,
+) -> Result<NetworkConfig, Problem> {
+    let mut layers = layers(network, ours, theirs, layout)?;
+    let mean = text(&network["heads"], "embedding")?;
+    layout.put(format!("{ours}.layers.{}", layers.len()), format!("{theirs}.{mean}"), true);
+    layers.push(parse(json!({"kind": "linear", "outputs": network["latent_dim"]}))?);
+    layout.skip(format!("{theirs}.{}", text(&network["heads"], "log_covariance")?));
+    Ok(NetworkConfig::Layers { layers })
+}
+
+/// A network of layers.
+pub(super) fn network(
+    network: &Value,
+    ours: &str,
+    theirs: &str,
+    layout: &mut Layout,
+) -> Result<NetworkConfig, Problem> {
+    Ok(NetworkConfig::Layers { layers: layers(network, ours, theirs, layout)? })
+}
+
+/// An encoder without private branch.
+pub(super) fn shared_encoder(
+    network: &Value,
+    ours: &str,
+    theirs: &str,
+    layout: &mut Layout,
+) -> Result<EncoderConfig, Problem> {
+    let branch = branch(network, &format!("{ours}.shared"), theirs, layout)?;
+    Ok(EncoderConfig::Branches(branch.into()))
 }
 
 /// The networks of a hierarchical model.

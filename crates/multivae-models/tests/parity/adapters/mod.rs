@@ -5,6 +5,7 @@
 
 mod cmvae;
 mod crmvae;
+mod cvae;
 mod dmvae;
 mod experts;
 mod jmvae;
@@ -15,12 +16,13 @@ mod mmvae_plus;
 mod mopoe;
 mod mvae;
 mod mvtcae;
+mod nexus;
 mod telbo;
 
 use std::collections::BTreeMap;
 
 use multivae_core::{
-    batch::{Batch, Progress},
+    batch::{Batch, Progress, Purpose},
     modality::ModalitySpec,
     model::{Budget, Given, LikelihoodQuery, Loss, MultimodalVae},
     noise::{Draw, Noise},
@@ -51,6 +53,8 @@ pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
         "dmvae" => &dmvae::Adapter,
         "telbo" => &telbo::Adapter,
         "jnf" => &jnf::Adapter,
+        "nexus" => &nexus::Adapter,
+        "cvae" => &cvae::Adapter,
         other => return Err(Problem::Todo(format!("model `{other}`"))),
     })
 }
@@ -64,6 +68,11 @@ pub(super) trait Adapter {
     /// Where our run stands when the weights of the objective are those of the reference's epoch.
     fn progress(&self, reference: Progress) -> Progress {
         reference
+    }
+
+    /// For what our objective is evaluated when it is that of the reference in a mode.
+    fn purpose(&self, mode: Purpose) -> Purpose {
+        mode
     }
 
     /// How the reference's loss is reduced, relative to ours, which is the mean over rows.
