@@ -14,7 +14,7 @@ use crate::{
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {
     for name in ModelConfig::NAMES {
-        say(format!("{name:<8} {}", ModelConfig::about(name).unwrap_or_default()))?;
+        say(format!("{name:<10} {}", ModelConfig::about(name).unwrap_or_default()))?;
     }
     Ok(Outcome::Done)
 }

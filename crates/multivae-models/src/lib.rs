@@ -6,19 +6,19 @@
 //!
 //! | model | file | joins posteriors by |
 //! |---|---|---|
-//! | MVAE | [`mvae`] | product of experts |
-//! | MoPoE | [`mopoe`] | mixture of products of experts |
-//! | MMVAE | [`mmvae`] | mixture of experts |
-//! | MMVAE+ | [`mmvae_plus`] | mixture of experts, private codes |
-//! | CMVAE | [`cmvae`] | mixture of experts, private codes, clusters |
-//! | MHVAE | [`mhvae`] | one product of experts per level |
 //! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
+//! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
+//! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
+//! | MVAE | [`mvae`] | product of experts |
+//! | MMVAE | [`mmvae`] | mixture of experts |
+//! | MoPoE | [`mopoe`] | mixture of products of experts |
 //! | MVTCAE | [`mvtcae`] | product of experts without the prior |
 //! | CRMVAE | [`crmvae`] | product of experts without the prior |
 //! | DMVAE | [`dmvae`] | product of experts, private spaces |
-//! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
-//! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
+//! | MMVAE+ | [`mmvae_plus`] | mixture of experts, private codes |
+//! | CMVAE | [`cmvae`] | mixture of experts, private codes, clusters |
 //! | Nexus | [`nexus`] | encoder of the mean of messages |
+//! | MHVAE | [`mhvae`] | one product of experts per level |
 //! | CVAE | [`cvae`] | joint encoder, for one modality given all others |
 //!
 //! ```

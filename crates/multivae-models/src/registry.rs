@@ -193,32 +193,32 @@ macro_rules! models {
 }
 
 models! {
+    Jmvae, "jmvae", "Joint encoder, approached by unimodal ones (Suzuki et al. 2016)":
+        crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
+    Telbo, "telbo", "Joint encoder, then unimodal ones for its decoders (Vedantam et al. 2018)":
+        crate::telbo::TelboConfig => crate::telbo::Telbo;
+    Jnf, "jnf", "Joint encoder, then unimodal normalizing flows (Senellart et al. 2023)":
+        crate::jnf::JnfConfig => crate::jnf::Jnf;
     Mvae, "mvae", "Product of experts, trained on sub-sampled sets of modalities (Wu and Goodman 2018)":
         crate::mvae::MvaeConfig => crate::mvae::Mvae;
     Mmvae, "mmvae", "Mixture of experts, importance-weighted (Shi et al. 2019)":
         crate::mmvae::MmvaeConfig => crate::mmvae::Mmvae;
-    MmvaePlus, "mmvae_plus", "Mixture of experts with private codes (Palumbo et al. 2023)":
-        crate::mmvae_plus::MmvaePlusConfig => crate::mmvae_plus::MmvaePlus;
-    Cmvae, "cmvae", "Mixture of experts with private codes and clusters (Palumbo et al. 2024)":
-        crate::cmvae::CmvaeConfig => crate::cmvae::Cmvae;
     Mopoe, "mopoe", "Mixture of products of experts over subsets (Sutter et al. 2021)":
         crate::mopoe::MopoeConfig => crate::mopoe::Mopoe;
-    Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":
-        crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
-    Jmvae, "jmvae", "Joint encoder, approached by unimodal ones (Suzuki et al. 2016)":
-        crate::jmvae::JmvaeConfig => crate::jmvae::Jmvae;
     Mvtcae, "mvtcae", "Product of experts that maximises total correlation (Hwang et al. 2021)":
         crate::mvtcae::MvtcaeConfig => crate::mvtcae::Mvtcae;
     Crmvae, "crmvae", "Product of experts whose modalities also reconstruct themselves (OpenReview Rn8u4MYgeNJ)":
         crate::crmvae::CrmvaeConfig => crate::crmvae::Crmvae;
     Dmvae, "dmvae", "Shared and private spaces, a bound for each modality (Lee and Pavlovic 2021)":
         crate::dmvae::DmvaeConfig => crate::dmvae::Dmvae;
-    Telbo, "telbo", "Joint encoder, then unimodal ones for its decoders (Vedantam et al. 2018)":
-        crate::telbo::TelboConfig => crate::telbo::Telbo;
-    Jnf, "jnf", "Joint encoder, then unimodal normalizing flows (Senellart et al. 2023)":
-        crate::jnf::JnfConfig => crate::jnf::Jnf;
+    MmvaePlus, "mmvae_plus", "Mixture of experts with private codes (Palumbo et al. 2023)":
+        crate::mmvae_plus::MmvaePlusConfig => crate::mmvae_plus::MmvaePlus;
+    Cmvae, "cmvae", "Mixture of experts with private codes and clusters (Palumbo et al. 2024)":
+        crate::cmvae::CmvaeConfig => crate::cmvae::Cmvae;
     Nexus, "nexus", "A code for each modality, and a shared space above the codes (Vasco et al. 2022)":
         crate::nexus::NexusConfig => crate::nexus::Nexus;
+    Mhvae, "mhvae", "Hierarchical, one product of experts per level (Dorent et al. 2023)":
+        crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
     Cvae, "cvae", "Conditional: one modality given all others (Sohn et al. 2015)":
         crate::cvae::CvaeConfig => crate::cvae::Cvae;
 }
