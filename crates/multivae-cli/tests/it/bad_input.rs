@@ -47,7 +47,7 @@ fn rows_that_a_joint_model_cannot_learn_from_are_refused_with_what_to_do() {
     place.file("data/gait.csv", table(&["speed", "step"], 0..ROWS - 10));
     place.file("small.toml", CONFIG.replace("mopoe", "jmvae"));
     let train = "train --config small.toml --out run";
-    place.fails(train, 2, &["`jmvae`", "rows lack one", "complete_cases", "`mvae`, `mopoe`"]);
+    place.fails(train, 2, &["`jmvae`", "rows lack one", "complete_cases", "`mvae`", "`mopoe`"]);
     place.succeeds(&format!("{train} --set data.missing.pattern=complete_cases"));
 }
 
