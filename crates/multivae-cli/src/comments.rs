@@ -43,6 +43,11 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.hmc.step_size", "length of a leapfrog step, above 0"),
     ("model.joint_encoder", "the encoder of all modalities; follows theirs where not given"),
     ("model.private", "features of private spaces by modality; 0 for none"),
+    (
+        "model.conditioning",
+        "all modalities but `main`, the one that is generated, in the order in which they are \
+         read; empty for all but the last",
+    ),
     ("model.message", "features of a message, at least 1"),
     ("model.dropout", "probability that a training row sends only some messages, 0 to 1"),
     ("model.top_beta", "weight of the divergence of the shared space, at least 0"),

@@ -31,7 +31,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
         )));
     }
     let run = Run::open(&arguments.run)?;
-    let given = run.subset(arguments.given.as_deref())?;
+    let given = run.given(arguments.given.as_deref())?;
     let data = run.all_rows(arguments.data.as_deref())?;
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
     let (rows, samples) = (data.len(), draws.count());
@@ -79,6 +79,16 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
         complain(&format!(
             "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
         ));
+    }
+    if let Some(needed) = run.model.conditions() {
+        let lacks = |&row: &usize| needed.union(data.presence(row)) != data.presence(row);
+        let lacking = (0..rows).filter(lacks).count();
+        if lacking > 0 {
+            let label = needed.label(run.model.modalities());
+            complain(&format!(
+                "{lacking} of {rows} rows lack something of `{label}`: it is taken to be zero"
+            ));
+        }
     }
     say(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
     Ok(Outcome::Done)

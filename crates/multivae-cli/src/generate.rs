@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     let targets = targets(&run, arguments, &kind)?;
     match &arguments.given {
         Some(names) => {
-            let given = run.subset(Some(names))?;
+            let given = run.given(Some(names))?;
             let rows = run.test_split()?.some(arguments.n, given)?;
             from_rows(&run, arguments, &kind, given, targets, &rows)?;
         }
@@ -60,11 +60,12 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
 /// The modalities to generate.
 fn targets(run: &Run, arguments: &GenerateArguments, kind: &Kind) -> Result<Subset> {
     let specs = run.model.modalities();
-    let images = || specs.iter().enumerate().filter(|(_, spec)| picture::is_drawable(spec));
+    let generated = run.model.generated();
+    let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     match (&arguments.target, kind) {
-        (Some(names), Kind::Arrays) => run.subset(Some(names)),
+        (Some(names), Kind::Arrays) => run.targets(Some(names)),
         (Some(names), Kind::Picture) => {
-            let targets = run.subset(Some(names))?;
+            let targets = run.targets(Some(names))?;
             match targets.iter().find(|&m| !picture::is_drawable(&specs[m])) {
                 None => Ok(targets),
                 Some(m) => Err(bad_input(format!(
@@ -76,9 +77,9 @@ fn targets(run: &Run, arguments: &GenerateArguments, kind: &Kind) -> Result<Subs
                 ))),
             }
         }
-        (None, Kind::Arrays) => run.subset(None),
-        (None, Kind::Picture) => Subset::new(images().map(|(m, _)| m)).map_err(|_| {
-            bad_input("the model has no images: expected a file name that ends with `.npz`")
+        (None, Kind::Arrays) => run.targets(None),
+        (None, Kind::Picture) => Subset::new(images()).map_err(|_| {
+            bad_input("the model generates no images: expected a file name that ends with `.npz`")
         }),
     }
 }
@@ -169,7 +170,9 @@ fn from_prior(
     let (rows, chunk) = (arguments.n, arguments.run.batch_size);
     let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
-    for latent in sampler.chunks(&run.model, &run.device) {
+    let chunks = sampler.chunks(&run.model, &run.device);
+    let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
+    for latent in chunks {
         let means = means(&run.model, &run.stored.standardisation, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
             place.push(mean);

@@ -118,6 +118,37 @@ impl Run {
             Some(names) => Subset::named(specs, names.iter().map(String::as_str))?,
         })
     }
+
+    /// The named modalities to encode from, with all that a conditional model needs; all if no
+    /// names are given.
+    pub(crate) fn given(&self, names: Option<&[String]>) -> Result<Subset> {
+        let (given, specs) = (self.subset(names)?, self.model.modalities());
+        match self.model.conditions() {
+            Some(needed) if needed.union(given) != given => Err(bad_input(format!(
+                "`--given {}`: `{}` generates from `{}`, which has to be given",
+                given.label(specs),
+                self.stored.config.model.name(),
+                needed.label(specs)
+            ))),
+            _ => Ok(given),
+        }
+    }
+
+    /// The named modalities to generate; all that the model generates if no names are given.
+    pub(crate) fn targets(&self, names: Option<&[String]>) -> Result<Subset> {
+        let (generated, specs) = (self.model.generated(), self.model.modalities());
+        let Some(names) = names else { return Ok(generated) };
+        let targets = self.subset(Some(names))?;
+        if targets.union(generated) != generated {
+            return Err(bad_input(format!(
+                "`--target {}`: `{}` generates `{}` only",
+                targets.label(specs),
+                self.stored.config.model.name(),
+                generated.label(specs)
+            )));
+        }
+        Ok(targets)
+    }
 }
 
 /// The error about a checkpoint that cannot be read, which is among what was given.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use indicatif::{ProgressBar, ProgressStyle};
 use multivae::{
     core::{
@@ -310,7 +310,8 @@ impl Report for Console {
 }
 
 /// Draws some rows while training: of each image modality the originals, their reconstructions
-/// from all modalities, and what each other modality alone makes of it.
+/// from all modalities, and what each other modality alone makes of it, or what the conditions of a
+/// conditional model do.
 struct Pictures {
     every: usize,
     folder: PathBuf,
@@ -357,24 +358,40 @@ impl Pictures {
             .batch(&rows, &self.device)
             .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
         let specs = model.modalities();
-        let images = Subset::new(self.images.iter().copied())?;
-        let from = |given: Subset| {
-            let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::zero());
-            means(model, &self.standardisation, &latent, images)
-        };
         // One posterior for each given set serves all targets.
+        let sets = match model.conditions() {
+            Some(conditions) => vec![conditions],
+            None => (0..specs.len()).map(Subset::single).collect(),
+        };
+        let generated = model.generated();
+        let targets = self.images.iter().copied().filter(|&m| generated.contains(m));
+        let targets = Subset::new(targets).ok();
+        let from = |given: Subset| {
+            let Some(targets) = targets else { return Vec::new() };
+            let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::zero());
+            let means = means(model, &self.standardisation, &latent, targets);
+            targets.iter().zip(means).collect::<Vec<_>>()
+        };
         let all = from(Subset::full(specs.len()));
-        let single: Vec<_> = (0..specs.len()).map(|m| from(Subset::single(m))).collect();
+        let fewer: Vec<_> = sets.into_iter().map(|given| (given, from(given))).collect();
+        let of = |m: usize, means: &[(usize, Tensor<2>)]| {
+            means.iter().find(|(target, _)| *target == m).map(|(_, mean)| mean.clone())
+        };
         let mut drawn = Vec::new();
-        for (place, &m) in self.images.iter().enumerate() {
+        for &m in &self.images {
             let spec = &specs[m];
             if let Some(values) = original(&self.standardisation, &batch, spec, m) {
                 drawn.push(Row::new(spec, values, |row| self.rows.presence(row).contains(m))?);
             }
-            drawn.push(Row::new(spec, all[place].clone(), |_| true)?);
-            for (given, means) in single.iter().enumerate().filter(|(given, _)| *given != m) {
-                let observed = |row| self.rows.presence(row).contains(given);
-                drawn.push(Row::new(spec, means[place].clone(), observed)?);
+            if let Some(mean) = of(m, &all) {
+                drawn.push(Row::new(spec, mean, |_| true)?);
+            }
+            for (given, means) in fewer.iter().filter(|(given, _)| !given.contains(m)) {
+                let observed =
+                    |row| given.union(self.rows.presence(row)) == self.rows.presence(row);
+                if let Some(mean) = of(m, means) {
+                    drawn.push(Row::new(spec, mean, observed)?);
+                }
             }
         }
         fs::create_dir_all(&self.folder)

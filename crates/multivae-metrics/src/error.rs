@@ -19,6 +19,12 @@ pub enum MetricsError {
     /// The data set has no rows.
     #[error("the data set has no rows to evaluate")]
     NoRows,
+    /// No row has what a conditional model needs.
+    #[error("no row observes {conditions}, from which the model generates")]
+    NoConditions {
+        /// The modalities that the model takes as given.
+        conditions: String,
+    },
     /// Model and data differ in their modalities.
     #[error("the model has the modalities {expected}, the data set has {found}")]
     Modalities {

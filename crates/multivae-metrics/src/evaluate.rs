@@ -40,16 +40,17 @@ impl Default for EvaluateConfig {
 /// What a model makes of a data set. All in nats, summed over features, averaged over rows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// Rows of the data set.
+    /// Rows of the data set, of a conditional model those that observe its conditions.
     pub rows: usize,
-    /// The evidence lower bound, all that a row observes being given and wanted.
+    /// The evidence lower bound, all that a row observes being given and wanted; of a conditional
+    /// model that of the density given its conditions.
     pub elbo: Mean,
     /// `log p(x_m | z)` for one `z` from the posterior of all that a row observes.
     pub log_likelihood: Vec<ModalityMean>,
     /// Divergence of that posterior from the prior, by space or level.
     pub kl: Vec<SpaceMean>,
-    /// Every modality from every given subset of [`given_subsets`], where a row observes both.
-    /// Where no row does, there is no entry.
+    /// Every modality that the model generates from every given subset of [`given_subsets`] with
+    /// its conditions, where a row observes both. Where no row does, there is no entry.
     pub cross: Vec<Cross>,
 }
 
@@ -118,13 +119,14 @@ pub fn given_subsets(modalities: usize) -> Vec<Subset> {
 /// Evaluates a model on all rows of a data set.
 ///
 /// For each batch and each given subset the posterior is computed once for its bound and once for
-/// its mean, and serves all targets. Rows are reproducible: a row's sample derives from the seed
+/// its mean, and serves all targets. What a conditional model takes as given is given in every
+/// subset and is no target, and rows that lack it do not count. Rows are reproducible: a row's sample derives from the seed
 /// and its number, whatever the batch size.
 ///
 /// # Errors
 ///
-/// [`MetricsError::NoRows`], [`MetricsError::Modalities`] if model and data differ,
-/// [`MetricsError::Data`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
+/// [`MetricsError::NoRows`], [`MetricsError::NoConditions`] if no row counts,
+/// [`MetricsError::Modalities`] if model and data differ, [`MetricsError::Data`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
 /// that has an infinite or undefined value.
 pub fn evaluate<M: MultimodalVae>(
     model: &M,
@@ -138,7 +140,8 @@ pub fn evaluate<M: MultimodalVae>(
     check(model.modalities(), data)?;
     let specs = model.modalities();
     let full = Subset::full(specs.len());
-    let mut sums = Sums::new(specs.len());
+    let targets = model.generated();
+    let mut sums = Sums::new(specs.len(), targets, model.conditions());
     for start in (0..data.len()).step_by(config.batch_size) {
         let end = data.len().min(start + config.batch_size);
         let rows: Vec<usize> = (start..end).collect();
@@ -159,22 +162,19 @@ pub fn evaluate<M: MultimodalVae>(
                 for (i, (space, kl)) in bound.divergences.into_iter().enumerate() {
                     let values =
                         read(kl.unsqueeze_dim::<2>(1), &format!("KL of `{space}`"), start)?;
-                    sums.divergence(i, space, &values);
+                    sums.divergence(i, space, &batch, &values);
                 }
                 sums.bound(&batch, &likelihood);
             }
             let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-            let errors = model
-                .decode(&latent, full)
-                .into_iter()
-                .zip(specs)
-                .zip(&batch.values)
-                .map(|((output, spec), values)| squared_error(output, spec, values))
-                .collect::<Result<Vec<_>, _>>()?;
+            let mut errors = vec![None; specs.len()];
+            for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
+                errors[m] = squared_error(output, &specs[m], &batch.values[m])?;
+            }
             sums.cross(number, &batch, &likelihood, &errors);
         }
     }
-    Ok(sums.finish(specs))
+    sums.finish(specs)
 }
 
 /// Model and data have the same modalities, and there are rows.
@@ -227,6 +227,9 @@ fn read(values: Tensor<2>, what: &str, start: usize) -> Result<Vec<Vec<f64>>, Me
 /// Everything that is summed over the batches.
 struct Sums {
     given: Vec<Subset>,
+    targets: Subset,
+    /// What a row has to observe to count.
+    conditions: Option<Subset>,
     elbo: Running,
     log_likelihood: Vec<Running>,
     kl: Vec<(String, Running)>,
@@ -238,9 +241,12 @@ struct Sums {
 }
 
 impl Sums {
-    fn new(modalities: usize) -> Self {
-        let given = given_subsets(modalities);
+    fn new(modalities: usize, targets: Subset, conditions: Option<Subset>) -> Self {
+        let holds = |given: &Subset| conditions.is_none_or(|needed| within(needed, *given));
+        let given: Vec<Subset> = given_subsets(modalities).into_iter().filter(holds).collect();
         Self {
+            targets,
+            conditions,
             elbo: Running::default(),
             log_likelihood: vec![Running::default(); modalities],
             kl: Vec::new(),
@@ -251,24 +257,34 @@ impl Sums {
         }
     }
 
+    /// Whether a row that observes this counts.
+    fn counts(&self, observed: Subset) -> bool {
+        self.conditions.is_none_or(|needed| within(needed, observed))
+    }
+
     /// Takes the divergence of space number `i`, before [`bound`](Self::bound).
-    fn divergence(&mut self, i: usize, space: String, values: &[Vec<f64>]) {
+    fn divergence(&mut self, i: usize, space: String, batch: &Batch, values: &[Vec<f64>]) {
         if self.kl.len() == i {
             self.kl.push((space, Running::default()));
         }
         self.total_kl.resize(values.len(), 0.0);
-        for (total, row) in self.total_kl.iter_mut().zip(values) {
-            *total += row[0];
-            self.kl[i].1.push(row[0]);
+        for (row, observed) in batch.presence.rows().iter().enumerate() {
+            self.total_kl[row] += values[row][0];
+            if self.counts(*observed) {
+                self.kl[i].1.push(values[row][0]);
+            }
         }
     }
 
     fn bound(&mut self, batch: &Batch, likelihood: &[Vec<f64>]) {
-        self.rows += batch.rows();
         let kl = std::mem::take(&mut self.total_kl);
         for (row, observed) in batch.presence.rows().iter().enumerate() {
+            if !self.counts(*observed) {
+                continue;
+            }
+            self.rows += 1;
             let mut sum = -kl.get(row).copied().unwrap_or(0.0);
-            for m in observed.iter() {
+            for m in observed.iter().filter(|&m| self.targets.contains(m)) {
                 sum += likelihood[row][m];
                 self.log_likelihood[m].push(likelihood[row][m]);
             }
@@ -285,10 +301,10 @@ impl Sums {
     ) {
         let given = self.given[number];
         for (row, observed) in batch.presence.rows().iter().enumerate() {
-            if !given.iter().all(|m| observed.contains(m)) {
+            if !within(given, *observed) {
                 continue;
             }
-            for m in observed.iter() {
+            for m in observed.iter().filter(|&m| self.targets.contains(m)) {
                 let (of_likelihood, of_error) = &mut self.cross[number][m];
                 of_likelihood.push(likelihood[row][m]);
                 if let Some(errors) = &errors[m] {
@@ -298,7 +314,12 @@ impl Sums {
         }
     }
 
-    fn finish(self, specs: &[ModalitySpec]) -> Evaluation {
+    fn finish(self, specs: &[ModalitySpec]) -> Result<Evaluation, MetricsError> {
+        let Some(elbo) = self.elbo.finish() else {
+            let names = self.conditions.iter().flat_map(|conditions| conditions.iter());
+            let names: Vec<_> = names.map(|m| format!("`{}`", specs[m].name)).collect();
+            return Err(MetricsError::NoConditions { conditions: names.join(", ") });
+        };
         let name = |m: usize| specs[m].name.to_string();
         let log_likelihood = self.log_likelihood.iter().enumerate().filter_map(|(m, sum)| {
             Some(ModalityMean { modality: name(m), rows: sum.count(), mean: sum.finish()? })
@@ -317,19 +338,24 @@ impl Sums {
                 })
             })
         });
-        Evaluation {
+        Ok(Evaluation {
             rows: self.rows,
-            elbo: self.elbo.finish().expect("there is at least one row"),
+            elbo,
             log_likelihood: log_likelihood.collect(),
             kl: kl.collect(),
             cross: cross.collect(),
-        }
+        })
     }
+}
+
+/// Whether a set holds all of another.
+fn within(part: Subset, whole: Subset) -> bool {
+    part.union(whole) == whole
 }
 
 #[cfg(test)]
 mod tests {
-    use multivae_testkit::{LinearGaussian, Rows, log_density};
+    use multivae_testkit::{Conditional, LinearGaussian, Rows, log_density};
 
     use super::*;
 
@@ -426,6 +452,30 @@ mod tests {
         assert!(evaluation.cross(&["m0"], "m1").is_none());
         assert_eq!(evaluation.cross(&["m0"], "m0").map(|c| c.rows), Some(1));
         assert_eq!(evaluation.cross.len(), 2);
+    }
+
+    #[test]
+    fn a_conditional_model_is_given_its_conditions_and_evaluated_on_the_rest() {
+        let (data, device) = (rows(), Device::flex());
+        let model = Conditional::new(SLOPE, data.modalities(), &device);
+        let config = EvaluateConfig::default();
+        let evaluation = evaluate(&model, &data, &config, &device).expect("valid");
+        // Row 2 lacks the condition.
+        let densities = [0, 1, 3].map(|row| {
+            let values: Vec<f64> = data.row(row).iter().flatten().map(|&x| x.into()).collect();
+            log_density(SLOPE.into(), &values) - log_density(SLOPE.into(), &values[..1])
+        });
+        assert_eq!(evaluation.rows, 3);
+        close(evaluation.elbo, mean(&densities), "elbo");
+        let names: Vec<_> = evaluation.log_likelihood.iter().map(|l| l.modality.clone()).collect();
+        assert_eq!(names, ["m1", "m2"]);
+        assert_eq!(evaluation.cross.len(), 8);
+        for cross in &evaluation.cross {
+            assert!(cross.given.iter().any(|m| m == "m0") && cross.target != "m0", "{cross:?}");
+        }
+        let none = Rows::new(3, vec![vec![None, Some(1.0), None]]);
+        let error = evaluate(&model, &none, &config, &device).expect_err("no condition");
+        assert!(error.to_string().contains("`m0`"), "{error}");
     }
 
     #[test]

@@ -14,10 +14,11 @@
 //! // 1000 rows, of which no more than 256 are decoded at once.
 //! let sampler = PriorSampler { rows: 1000, chunk: 256, seed: 0 };
 //! let mut rows = 0;
-//! for latent in sampler.chunks(&model, &device) {
+//! for latent in sampler.chunks(&model, &device)? {
 //!     rows += model.decode(&latent, Subset::single(0))[0].dims()[1];
 //! }
 //! assert_eq!(rows, 1000);
+//! # Ok::<(), multivae_samplers::SamplerError>(())
 //! ```
 
 use burn::tensor::{Device, Tensor};
@@ -27,6 +28,18 @@ use multivae_core::{
     model::{Latent, MultimodalVae},
     noise::Noise,
 };
+
+/// Why nothing can be sampled.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SamplerError {
+    /// The model generates from values that a sampler does not have.
+    #[error("a conditional model has no prior of its own: it generates from {conditions}")]
+    Conditional {
+        /// The modalities that it takes as given.
+        conditions: String,
+    },
+}
 
 /// Draws rows from the prior of all latent spaces, chunk by chunk.
 ///
@@ -46,6 +59,10 @@ impl PriorSampler {
     /// The rows, in order, as latent values `[1, chunk, features]` a space; the last chunk may be
     /// shorter.
     ///
+    /// # Errors
+    ///
+    /// [`SamplerError::Conditional`].
+    ///
     /// # Panics
     ///
     /// If `chunk` is 0.
@@ -53,22 +70,35 @@ impl PriorSampler {
         self,
         model: &'a M,
         device: &'a Device,
-    ) -> impl Iterator<Item = Latent> + 'a {
+    ) -> Result<impl Iterator<Item = Latent> + 'a, SamplerError> {
         assert!(self.chunk > 0, "a chunk has at least one row");
-        (0..self.rows).step_by(self.chunk).map(move |start| {
+        if let Some(conditions) = model.conditions() {
+            let names: Vec<String> =
+                conditions.iter().map(|m| format!("`{}`", model.modalities()[m].name)).collect();
+            return Err(SamplerError::Conditional { conditions: names.join(", ") });
+        }
+        Ok((0..self.rows).step_by(self.chunk).map(move |start| {
             let rows = self.chunk.min(self.rows - start);
             let key = NoiseKey { seed: self.seed, epoch: 0, step: 0, first_row: start };
             model.prior(rows, device, &mut Noise::keyed(key))
-        })
+        }))
     }
 
     /// All rows at once, `[1, rows, features]` a space; `None` if there are none.
     ///
+    /// # Errors
+    ///
+    /// [`SamplerError::Conditional`].
+    ///
     /// # Panics
     ///
     /// If `chunk` is 0.
-    pub fn all<M: MultimodalVae>(self, model: &M, device: &Device) -> Option<Latent> {
-        join(self.chunks(model, device).collect())
+    pub fn all<M: MultimodalVae>(
+        self,
+        model: &M,
+        device: &Device,
+    ) -> Result<Option<Latent>, SamplerError> {
+        Ok(join(self.chunks(model, device)?.collect()))
     }
 }
 
@@ -96,7 +126,7 @@ pub fn join(parts: Vec<Latent>) -> Option<Latent> {
 #[cfg(test)]
 mod tests {
     use multivae_core::dataset::Dataset;
-    use multivae_testkit::{LinearGaussian, Rows};
+    use multivae_testkit::{Conditional, LinearGaussian, Rows};
 
     use super::*;
 
@@ -105,7 +135,7 @@ mod tests {
         let data = Rows::new(1, vec![vec![Some(0.0)]]);
         let model = LinearGaussian::new(1.0, data.modalities(), &device);
         let sampler = PriorSampler { rows, chunk, seed };
-        let latent = sampler.all(&model, &device).expect("there are rows");
+        let latent = sampler.all(&model, &device).expect("no condition").expect("there are rows");
         latent.levels[0].clone().into_data().try_into_vec().expect("floats")
     }
 
@@ -131,6 +161,16 @@ mod tests {
         let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
         assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
         assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn a_conditional_model_is_refused_with_its_conditions() {
+        let device = Device::flex();
+        let data = Rows::new(2, vec![vec![Some(0.0), Some(1.0)]]);
+        let model = Conditional::new(1.0, data.modalities(), &device);
+        let sampler = PriorSampler { rows: 3, chunk: 3, seed: 0 };
+        let error = sampler.all(&model, &device).expect_err("it has conditions");
+        assert!(error.to_string().contains("`m0`"), "{error}");
     }
 
     #[test]

@@ -4,5 +4,5 @@
 mod linear;
 mod rows;
 
-pub use linear::{LinearGaussian, log_density};
+pub use linear::{Conditional, LinearGaussian, log_density};
 pub use rows::Rows;

@@ -164,6 +164,95 @@ impl MultimodalVae for LinearGaussian {
     }
 }
 
+/// [`LinearGaussian`] given its first modality, which it does not generate.
+///
+/// Its prior is the posterior given that modality, so that its bound with all observed modalities
+/// given is the logarithm of their conditional density.
+#[derive(Module, Debug)]
+pub struct Conditional {
+    model: LinearGaussian,
+}
+
+impl Conditional {
+    /// As [`LinearGaussian::new`].
+    pub fn new(slope: f32, modalities: &[ModalitySpec], device: &Device) -> Self {
+        Self { model: LinearGaussian::new(slope, modalities, device) }
+    }
+
+    fn with_condition(&self, latent: Latent, values: Tensor<2>) -> Latent {
+        let samples = latent.levels[0].dims()[0];
+        let values = values.unsqueeze_dim::<3>(0).repeat(&[samples, 1, 1]);
+        Latent { conditions: vec![(self.modalities()[0].name.clone(), values)], ..latent }
+    }
+}
+
+impl MultimodalVae for Conditional {
+    fn modalities(&self) -> &[ModalitySpec] {
+        self.model.modalities()
+    }
+
+    fn terms(&self, progress: Progress) -> Vec<String> {
+        self.model.terms(progress)
+    }
+
+    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        self.model.loss(batch, noise)
+    }
+
+    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        let latent = self.model.encode(batch, given, draws, noise);
+        let (values, _) = self.model.observed(batch, given);
+        self.with_condition(latent, values.narrow(1, 0, 1))
+    }
+
+    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+        let latent = self.model.prior(rows, device, noise);
+        self.with_condition(latent, Tensor::zeros([rows, 1], device))
+    }
+
+    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+        assert!(!targets.contains(0), "the first modality is not generated");
+        self.model.decode(latent, targets)
+    }
+
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let log_prob = self.model.log_prob(batch, latent, modality);
+        if modality == 0 { log_prob.zeros_like() } else { log_prob }
+    }
+
+    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+        let bound = self.model.bound(batch, given, noise);
+        let (mean, variance) = self.model.posterior(batch, given);
+        let (prior_mean, prior_variance) = self.model.posterior(batch, Subset::single(0));
+        let ratio = variance / prior_variance.clone();
+        let distance = (mean - prior_mean).square() / prior_variance;
+        let kl = (ratio.clone() - ratio.log() + distance - 1.0) * 0.5;
+        let [rows, modalities] = bound.log_likelihood.dims();
+        let rest = bound.log_likelihood.narrow(1, 1, modalities - 1);
+        let none = Tensor::zeros([rows, 1], &batch.device());
+        Bound {
+            log_likelihood: Tensor::cat(vec![none, rest], 1),
+            divergences: vec![("z".into(), kl)],
+        }
+    }
+
+    fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let given = Subset::single(0);
+        let both = self.model.joint_likelihood(batch, targets.union(given), budget, noise);
+        both.minus(self.model.joint_likelihood(batch, given, budget, noise))
+    }
+
+    fn conditions(&self) -> Option<Subset> {
+        Some(Subset::single(0))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use multivae_core::{
@@ -198,6 +287,16 @@ mod tests {
         let batch = data.batch(&[0], &device).expect("rows in memory");
         let elbo = model.bound(&batch, Subset::single(0), &mut Noise::zero()).elbo();
         assert!(f64::from(elbo.into_scalar::<f32>()) < log_density(0.7, &[0.5, -1.0]) - 1e-3);
+    }
+
+    #[test]
+    fn the_bound_given_a_condition_is_the_conditional_density() {
+        let (data, device) = (rows(), Device::flex());
+        let model = Conditional::new(0.7, data.modalities(), &device);
+        let batch = data.batch(&[0], &device).expect("rows in memory");
+        let elbo = model.bound(&batch, Subset::full(2), &mut Noise::zero()).elbo();
+        let expected = log_density(0.7, &[0.5, -1.0]) - log_density(0.7, &[0.5]);
+        assert!((f64::from(elbo.into_scalar::<f32>()) - expected).abs() < 1e-5);
     }
 
     #[test]

@@ -197,3 +197,50 @@ fn a_printed_configuration_can_be_trained() {
     let history = |run: &str| fs::read(place.path(run).join("metrics.jsonl")).expect("a history");
     assert_eq!(history("run"), history("again"));
 }
+
+#[test]
+fn a_conditional_model_needs_its_conditions_and_generates_the_rest() {
+    let place = Place::new();
+    place.succeeds("train --model cvae --data data --epochs 1 --set model.latent=2 --out run");
+    let needs = ["`cvae` generates from `blood`", "--given gait"];
+    place.fails("encode run --given gait --out z.npz", 2, &needs);
+    place.fails("generate run --given gait --out x.npz", 2, &needs);
+    place.fails("generate run --prior --out x.npz", 2, &["--prior", "`blood`", "--given"]);
+    let only = ["`--target blood`", "`cvae` generates `gait` only"];
+    place.fails("generate run --given blood --target blood --out x.npz", 2, &only);
+
+    place.succeeds("encode run --given blood --out z.npz");
+    place.succeeds("generate run --given blood -n 3 --out x.npz");
+    let names = npz(&place, "x.npz").names().expect("names");
+    assert!(names.contains(&"gait".to_owned()) && !names.contains(&"blood".to_owned()));
+    let text = place.succeeds("evaluate run");
+    for part in ["log p(gait | z)", "blood -> gait", "blood+gait -> gait"] {
+        assert!(text.contains(part), "`{part}` is not in\n{text}");
+    }
+    assert!(!text.contains("-> blood") && !text.contains("\ngait ->"), "{text}");
+
+    place.file("other/gait.csv", table(&["speed", "step"], 0..ROWS));
+    place.fails("evaluate run --data other", 2, &["no row observes `blood`"]);
+    let output = place.run("encode run --data other --out other.npz");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("40 of 40 rows lack something of `blood`"), "{message}");
+}
+
+#[test]
+fn pictures_of_a_conditional_model_are_of_what_it_generates() {
+    let place = Place::new();
+    let size = |name: &str| {
+        let picture = image::open(place.path(name)).expect("a picture");
+        (picture.width(), picture.height())
+    };
+    let train = "train --data mnist-labels --model cvae --epochs 1 --set data.rows=60 \
+                 --set output.picture_rows=3";
+    place.succeeds(&format!("{train} --set model.main=image --out image"));
+    // Three columns; original, reconstruction, and from the label.
+    assert_eq!(size("image/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 3 * 30));
+    place.succeeds(&format!("{train} --set model.main=label --out label"));
+    // The originals alone: an image that is given is not generated.
+    assert_eq!(size("label/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 30));
+    let none = ["generates no images", "`.npz`"];
+    place.fails("generate label --given image --out x.png", 2, &none);
+}
