@@ -33,16 +33,12 @@ pub enum Problem {
     Todo(String),
     /// The case's files cannot be read.
     Broken(String),
-    /// The call is affected by a defect of the reference, and has no counterpart here: every one
-    /// of its expected values must be tagged as such.
-    Defect,
 }
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Todo(why) | Self::Broken(why) => f.write_str(why),
-            Self::Defect => f.write_str("a defect of the reference"),
         }
     }
 }

@@ -132,9 +132,6 @@ impl super::Adapter for Adapter {
     ) -> Result<f64, Problem> {
         let Model::Cmvae(model) = &recorded.model else { unreachable!("built from its config") };
         let (sources, rows) = (recorded.specs.len(), batch.rows());
-        if call.noise.len() != rows * sources * (sources + 1) {
-            return Err(Problem::Defect);
-        }
         let draws = experts::with_private(recorded, &call.noise, rows, sources, rows)?;
         let mut noise = Noise::recorded(draws);
         let samples = budget.samples / sources;
@@ -178,13 +175,6 @@ impl super::Adapter for Adapter {
                     tensors.insert(format!("pc_zs.{}", spec.name), values(share));
                 }
                 Ok(Found { tensors, ..Found::default() })
-            }
-            // All of its results are tagged as a defect; ours draws the noise of each batch once.
-            "prune_clusters" => {
-                let (_, pruning) = model.clone().prune([batch], &mut Noise::seeded(0));
-                let scores = pruning.scores.into_iter();
-                let scalars = scores.map(|(n, score)| (format!("h.{n}"), score)).collect();
-                Ok(Found { scalars, ..Found::default() })
             }
             other => Err(broken(format!("call `{other}`"))),
         }

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::parity::{
     Case, Problem, broken,
-    calls::scalar,
+    calls::{self, scalar},
     case::{Call, RecordedDraw},
     model::{Recorded, given, number, rescale},
 };
@@ -81,20 +81,19 @@ pub(super) fn with_private(
     if noise.len() != block * sources * repeats {
         return Err(broken(format!("{} draws of {sources} sources", noise.len())));
     }
-    let of = |place: usize, total: usize| -> Result<Draw, Problem> {
+    let of = |place: usize| -> Result<Draw, Problem> {
         // A draw of one row, or of all of them.
         let draws: Vec<&RecordedDraw> =
             (0..repeats).map(|row| &noise[row * block * sources + place]).collect();
         let samples = draws[0].shape[0];
         let features = draws[0].len / (samples * (rows / repeats));
-        assert!(total > 0, "a draw has a place");
         by_row(recorded, &draws, [samples, rows, features])
     };
     let stack = |places: Vec<usize>| -> Result<Draw, Problem> {
-        let mut draws = places.iter().map(|&place| of(place, places.len()));
+        let mut draws = places.into_iter().map(of);
         let mut all = draws.next().ok_or_else(|| broken("no draws"))??;
         for draw in draws {
-            append(&mut all, draw?);
+            calls::append(&mut all, draw?);
         }
         Ok(all)
     };
@@ -141,10 +140,6 @@ fn by_row(
     })
 }
 
-fn append(all: &mut Draw, draw: Draw) {
-    crate::parity::calls::append(all, draw);
-}
-
 fn reshaped(draw: Draw, shape: impl Fn(&[usize]) -> Vec<usize>) -> Draw {
     match draw {
         Draw::Normal(old, values) => Draw::Normal(shape(&old), values),
@@ -161,7 +156,7 @@ pub(super) fn encode(
     noise: &[RecordedDraw],
     samples: usize,
 ) -> Result<Vec<Draw>, Problem> {
-    if crate::parity::calls::flag(&call.kwargs, "return_mean") {
+    if calls::flag(&call.kwargs, "return_mean") {
         // Ours is the mean of the mixture, and draws nothing.
         return Ok(Vec::new());
     }

@@ -132,25 +132,11 @@ impl super::Adapter for Adapter {
             unreachable!("built from its config")
         };
         let (sources, rows) = (recorded.specs.len(), batch.rows());
-        if call.noise.len() != rows * sources * (sources + 1) {
-            return Err(Problem::Defect);
-        }
         let draws = experts::with_private(recorded, &call.noise, rows, sources, rows)?;
         let mut noise = Noise::recorded(draws);
         let samples = budget.samples / sources;
         let (weights, _) = model.importance_weights(batch, samples, &mut noise);
         recorded.used_up(&noise)?;
         Ok(experts::nll(&weights, &vec![1.0; sources]))
-    }
-
-    /// The reference draws one code of all features for all modalities, which is tagged as a
-    /// defect: ours has other draws.
-    fn prior_draws(
-        &self,
-        _recorded: &Recorded<'_>,
-        _call: &Call,
-        _rows: usize,
-    ) -> Result<Vec<Draw>, Problem> {
-        Err(Problem::Defect)
     }
 }
