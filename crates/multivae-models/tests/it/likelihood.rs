@@ -398,6 +398,18 @@ fn locations(model: &Model) -> Vec<f64> {
 }
 
 #[test]
+fn every_model_of_the_list_has_a_closed_form_here() {
+    let listed = models(1.0, 0.0).into_iter().map(|(config, _)| config);
+    let mut names: Vec<_> =
+        listed.chain([codes(1.0, 0.0), conditional(false)]).map(|config| config.name()).collect();
+    names.sort_unstable();
+    names.dedup();
+    let mut expected = ModelConfig::NAMES.to_vec();
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+}
+
+#[test]
 fn joint_likelihoods_equal_the_closed_form_for_complete_and_masked_rows() {
     for (config, variance) in &models(1.6, 0.2) {
         let presence = [both(), Subset::single(0), Subset::single(1)];

@@ -7,6 +7,7 @@ use std::{
 
 use burn::tensor::Device;
 use flate2::read::GzDecoder;
+use multivae_models::ModelConfig;
 use tar::Archive;
 
 use crate::parity::{Case, run};
@@ -117,6 +118,17 @@ fn nexus_equals_multivae() {
 #[test]
 fn cvae_equals_multivae() {
     check("cvae", 5);
+}
+
+#[test]
+fn every_model_of_the_list_has_cases() {
+    let described: Vec<serde_json::Value> = cases()
+        .values()
+        .map(|files| serde_json::from_slice(&files["case.json"]).expect("JSON"))
+        .collect();
+    for name in ModelConfig::NAMES {
+        assert!(described.iter().any(|case| case["model"] == *name), "{name}");
+    }
 }
 
 #[test]
