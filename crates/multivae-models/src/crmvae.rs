@@ -19,9 +19,8 @@
 //! with sums over observed modalities.
 //!
 //! **What differs from MultiVae.** Its loss is the sum over the batch, so that the step grows with
-//! the batch; here it is the mean. The weights are those of its code, whose ½ on the
-//! reconstructions its documentation lacks; to have the other, halve `beta`: the two then differ by
-//! a factor of the whole. `M` is the full number for rows that lack some modalities, as there. It
+//! the batch; here it is the mean. The weights are those of its code; its documentation lacks the ½
+//! of the reconstructions, which is the same as half of `beta`, but for a factor of the whole. `M` is the full number for rows that lack some modalities, as there. It
 //! encodes what stands in missing entries when asked for incomplete rows; here they are left out.
 //! It decodes twice for each modality, here once.
 //!

@@ -19,10 +19,10 @@
 //!
 //! **What differs from MultiVae.** The value is the same. It removes the scale of the likelihood
 //! from its own configuration, so that a saved model comes back with scale 1; here configuration
-//! and record rebuild the model. It takes a conditioning modality's name apart into letters; here
-//! names are names. It is of no common kind with its other models and has no likelihoods; here it
-//! has those of `y` given `c`. Its main modality alone is enough to encode, the others being read
-//! all the same; here what is not given is not read.
+//! and record rebuild the model. It takes the name of a conditioning modality apart into letters,
+//! and finds none of them; here a name is a name. It reads the conditions even if only the main
+//! modality is named as given; here what is not given is not read. It has no likelihoods; here it
+//! has `log p(y | c)`.
 //!
 //! **Incomplete data.** For encoding and likelihoods, not for training: the objective needs
 //! complete rows. A row that lacks `y` has `p(z | c)`; conditions that it lacks, or that are not

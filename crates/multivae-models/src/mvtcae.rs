@@ -21,9 +21,9 @@
 //!
 //! **What differs from MultiVae.** The value is the same, including `M`, which is the full number
 //! for rows that lack some modalities. It encodes what stands in missing entries when asked for
-//! incomplete rows; here they are left out, and a row that lacks all of the given ones has the
-//! prior, where it stops. It waits for the device three times a step, to look for values that are
-//! no numbers; here nothing waits.
+//! incomplete rows; here they are left out. A row that observes nothing stops its run; here such a
+//! row has the prior. It waits for the device three times a step, to look for values that are no
+//! numbers; here nothing waits.
 //!
 //! **Incomplete data.** Yes.
 //!

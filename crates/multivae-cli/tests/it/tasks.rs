@@ -67,7 +67,7 @@ fn every_model_trains_with_missing_modalities() {
 }
 
 /// Models that learn from complete rows only.
-const JOINT: &[&str] = &["jmvae", "telbo", "jnf"];
+const JOINT: &[&str] = &["jmvae", "telbo", "jnf", "cvae"];
 
 #[test]
 fn an_encoding_has_means_identifiers_and_presence() {
