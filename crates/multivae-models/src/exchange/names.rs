@@ -1,0 +1,201 @@
+//! Where networks and parameters of ours stand in the reference, and how the layers of known
+//! networks are called there.
+
+use multivae_core::nn::{EncoderConfig, HierarchyConfig, NetworkConfig, PosteriorConfig};
+
+use crate::{ModalityConfig, ModelConfig};
+
+/// A network, and what is known of its names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Path of the network here, without names of enum variants.
+    pub(super) ours: String,
+    /// Path of the network in the reference.
+    pub(super) theirs: String,
+    /// Names of the layers that have weights, in our order; one list for each network of the
+    /// reference that it may be.
+    pub(super) tables: Vec<Vec<String>>,
+}
+
+impl Place {
+    fn new(ours: String, theirs: String, tables: Vec<Vec<String>>) -> Self {
+        Self { ours, theirs, tables }
+    }
+}
+
+/// The networks of a model. What is below none of them is called as here.
+pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
+    match config {
+        ModelConfig::Mhvae(config) => config.blocks.as_ref().map_or_else(Vec::new, hierarchy),
+        other => autoencoders(&modalities(other)),
+    }
+}
+
+/// The modalities of any model, as far as they are known.
+pub(super) fn modalities(config: &ModelConfig) -> Vec<ModalityConfig> {
+    // Every configuration has this key, and leaves it out while it is empty.
+    let values = serde_json::to_value(config).expect("configurations are plain data");
+    values.get("modalities").cloned().map_or_else(Vec::new, |modalities| {
+        serde_json::from_value(modalities).expect("configurations read back")
+    })
+}
+
+/// The keys of a configuration that would describe a part which the reference has pickled, and
+/// that are not there.
+pub(super) fn keys_of_part(config: &ModelConfig, part: &str) -> Vec<String> {
+    if let ModelConfig::Mhvae(config) = config {
+        return if config.blocks.is_none() { vec!["blocks".into()] } else { Vec::new() };
+    }
+    let each = |key: &str, there: &dyn Fn(&ModalityConfig) -> bool| -> Vec<String> {
+        let open = modalities(config).into_iter().filter(|config| !there(config));
+        open.map(|config| format!("modalities.{}.{key}", config.name)).collect()
+    };
+    match part {
+        "encoders" => each("encoder", &|config| config.encoder.is_some()),
+        "decoders" => each("decoder", &|config| config.decoder.is_some()),
+        // A part that we have no key for.
+        other => vec![other.to_owned()],
+    }
+}
+
+/// Encoders and decoders by modality.
+fn autoencoders(modalities: &[ModalityConfig]) -> Vec<Place> {
+    let encoders = modalities.iter().map(|config| {
+        let path = format!("encoders.{}", config.name);
+        Place::new(path.clone(), path, config.encoder.as_ref().map_or_else(Vec::new, encoder))
+    });
+    let decoders = modalities.iter().map(|config| {
+        let path = format!("decoders.{}", config.name);
+        let tables = config.decoder.as_ref().map_or_else(Vec::new, network);
+        Place::new(format!("{path}.net"), path, tables)
+    });
+    encoders.chain(decoders).collect()
+}
+
+/// The ladders of a hierarchy. The reference counts the network to the top among the blocks up.
+fn hierarchy(blocks: &HierarchyConfig) -> Vec<Place> {
+    let mut places = Vec::new();
+    let mut put = |ours: String, theirs: String| {
+        places.push(Place::new(format!("hierarchy.{ours}"), theirs, Vec::new()));
+    };
+    for name in blocks.encoders.keys() {
+        put(format!("encoders.{name}"), format!("encoders.{name}"));
+        put(format!("decoders.{name}.net"), format!("decoders.{name}"));
+    }
+    for (name, ladder) in &blocks.bottom_up {
+        for i in 0..ladder.len() {
+            put(format!("bottom_up.{name}.{i}"), format!("bottom_up_blocks.{name}.{i}"));
+        }
+        put(format!("top.{name}"), format!("bottom_up_blocks.{name}.{}", ladder.len()));
+    }
+    for i in 0..blocks.top_down.len() {
+        put(format!("top_down.{i}"), format!("top_down_blocks.{i}"));
+    }
+    for i in 0..blocks.prior.len() {
+        put(format!("prior.{i}"), format!("prior_blocks.{i}"));
+    }
+    match &blocks.posterior {
+        PosteriorConfig::Shared(levels) => {
+            for i in 0..levels.len() {
+                put(format!("posterior.{i}"), format!("posterior_blocks.{i}"));
+            }
+        }
+        PosteriorConfig::PerModality(ladders) => {
+            for (name, levels) in ladders {
+                for i in 0..levels.len() {
+                    put(format!("posterior.{name}.{i}"), format!("posterior_blocks.{name}.{i}"));
+                }
+            }
+        }
+    }
+    places
+}
+
+/// Names of a perceptron's layers.
+fn perceptron(layers: usize) -> Vec<String> {
+    (0..layers).map(|i| format!("layers.{i}.0")).collect()
+}
+
+/// Two heads.
+fn heads(mut layers: Vec<String>, mean: &str, log_var: &str) -> Vec<String> {
+    layers.extend([mean.to_owned(), log_var.to_owned()]);
+    layers
+}
+
+/// Layers of one `Sequential`, by number.
+fn numbered(prefix: &str, numbers: &[usize]) -> Vec<String> {
+    numbers.iter().map(|i| format!("{prefix}.{i}")).collect()
+}
+
+/// The layers of a residual block.
+fn block(prefix: &str, changes_channels: bool) -> Vec<String> {
+    let shortcut = changes_channels.then(|| format!("{prefix}.shortcut_layer"));
+    let mut layers = numbered(&format!("{prefix}.conv_layers"), &[0, 2]);
+    layers.extend(shortcut);
+    layers
+}
+
+/// What the layers of an encoder are called in the reference, if it is one of the reference's:
+/// without a private space, and with one.
+fn encoder(config: &EncoderConfig) -> Vec<Vec<String>> {
+    match config {
+        // Encoder_VAE_MLP and Encoder_VAE_MLP_Style.
+        EncoderConfig::Mlp { hidden, .. } => {
+            let shared = heads(perceptron(hidden.len()), "embedding", "log_var");
+            vec![shared.clone(), heads(shared, "style_embedding", "style_log_var")]
+        }
+        // EncoderConvMMNIST.
+        EncoderConfig::PolymnistConv {} => {
+            let trunk = numbered("shared_encoder", &[0, 2, 4, 7]);
+            vec![heads(trunk, "class_mu", "class_logvar")]
+        }
+        // EncoderConvMMNIST_adapted and EncoderConvMMNIST_multilatents.
+        EncoderConfig::PolymnistConvAdapted {} => {
+            let branch = |trunk: &str, head: &str| {
+                let trunk = numbered(trunk, &[0, 2, 4]);
+                heads(trunk, &format!("{head}_mu"), &format!("{head}_logvar"))
+            };
+            let shared = branch("encoder_class", "class");
+            let both = [shared.clone(), branch("encoder_style", "style")].concat();
+            vec![branch("shared_encoder", "class"), shared, both]
+        }
+        // EncoderResnetMMNIST.
+        EncoderConfig::PolymnistResnet {} => {
+            let branch = |name: &str| {
+                let mut trunk = vec![format!("conv_img_{name}")];
+                for (i, changes) in [(0, false), (2, true), (4, true)] {
+                    trunk.extend(block(&format!("resnet_{name}.{i}"), changes));
+                }
+                heads(trunk, &format!("fc_mu_{name}"), &format!("fc_lv_{name}"))
+            };
+            vec![branch("u"), [branch("u"), branch("w")].concat()]
+        }
+        // Encoder_VAE_SVHN.
+        EncoderConfig::Svhn {} => vec![heads(numbered("enc", &[0, 2, 4]), "c1", "c2")],
+        _ => Vec::new(),
+    }
+}
+
+/// What the layers of a decoder are called in the reference, if it is one of the reference's.
+fn network(config: &NetworkConfig) -> Vec<Vec<String>> {
+    match config {
+        // Decoder_AE_MLP.
+        NetworkConfig::Mlp { hidden, .. } => vec![perceptron(hidden.len() + 1)],
+        // CubTextDecoderMLP.
+        NetworkConfig::CubText {} => vec![perceptron(2)],
+        // DecoderConvMMNIST.
+        NetworkConfig::PolymnistConv {} => vec![numbered("decoder", &[0, 3, 5, 7])],
+        // DecoderResnetMMNIST.
+        NetworkConfig::PolymnistResnet {} => {
+            let mut layers = vec!["fc".to_owned()];
+            for (i, changes) in [(0, true), (2, true), (4, false)] {
+                layers.extend(block(&format!("resnet.{i}"), changes));
+            }
+            layers.push("conv_img.0".into());
+            vec![layers]
+        }
+        // Decoder_VAE_SVHN.
+        NetworkConfig::Svhn { .. } => vec![numbered("dec", &[0, 2, 4, 6])],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,607 @@
+//! `model_config.json` of the reference.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use multivae_core::{
+    distribution::{Likelihood, Scale},
+    modality::{ModalityName, ModalitySpec},
+    nn::{Activation, EncoderConfig, NetworkConfig},
+    objective::{Rescale, Warmup},
+};
+use serde_json::{Map, Value, json};
+
+use super::{ExchangeError, Result, names};
+use crate::{
+    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+};
+
+/// Width of all hidden layers of the reference's default networks.
+const WIDTH: usize = 512;
+
+/// A class of the reference and how its configuration is one of ours.
+struct Class {
+    name: &'static str,
+    read: fn(&mut Fields, Base) -> Result<ModelConfig>,
+}
+
+/// The models that can be read. A further one is a line here, a function that reads its own keys,
+/// a line in [`describe`], and what [`names`] must know of parts other than encoders and decoders.
+const CLASSES: &[Class] = &[
+    Class { name: "MVAEConfig", read: mvae },
+    Class { name: "MoPoEConfig", read: mopoe },
+    Class { name: "MHVAEConfig", read: mhvae },
+];
+
+fn mvae(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
+    let random = fields.count("k")?.unwrap_or(0);
+    Ok(MvaeConfig {
+        latent: base.latent,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        warmup: Warmup { epochs: fields.count("warmup")?.unwrap_or(10) },
+        subsampling: fields.flag("use_subsampling")?.unwrap_or(true),
+        // Of fewer modalities the reference draws none, whatever `k` says.
+        random_subsets: if base.modalities.len() > 2 { random } else { 0 },
+        rescale: base.rescale.clone(),
+        modalities: base.with_networks(2),
+    }
+    .into())
+}
+
+fn mopoe(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
+    let private = fields.sizes("modalities_specific_dim", &base)?;
+    let hidden = if private.is_some() { 1 } else { 2 };
+    let subsets = fields.subsets("subsets")?;
+    // All of them is our default.
+    let all = 1usize.checked_shl(base.modalities.len() as u32).unwrap_or(0);
+    Ok(MopoeConfig {
+        latent: base.latent,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        beta_private: fields.number("beta_style")?.unwrap_or(1.0),
+        subsets: if subsets.len() + 1 == all { Vec::new() } else { subsets },
+        rescale: base.rescale.clone(),
+        private: private.unwrap_or_default(),
+        modalities: base.with_networks(hidden),
+    }
+    .into())
+}
+
+fn mhvae(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
+    Ok(MhvaeConfig {
+        latent: base.latent,
+        levels: fields.count("n_latent")?.unwrap_or(3),
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        rescale: base.rescale,
+        modalities: base.modalities,
+        // The reference has no default networks.
+        ..MhvaeConfig::default()
+    }
+    .into())
+}
+
+/// What every class has.
+struct Base {
+    latent: usize,
+    rescale: Rescale,
+    /// Names, shapes and likelihoods.
+    modalities: Vec<ModalityConfig>,
+    /// Names of the parts that are pickled.
+    custom: Vec<String>,
+}
+
+impl Base {
+    /// The modalities with the reference's default networks, whose encoders have so many hidden
+    /// layers; parts that are pickled stay open.
+    fn with_networks(self, hidden: usize) -> Vec<ModalityConfig> {
+        let default = |part: &str| !self.custom.iter().any(|custom| custom == part);
+        let (encoders, decoders) = (default("encoders"), default("decoders"));
+        let with = |config: ModalityConfig| ModalityConfig {
+            encoder: encoders.then(|| encoder(hidden)),
+            decoder: decoders.then(decoder),
+            ..config
+        };
+        self.modalities.into_iter().map(with).collect()
+    }
+}
+
+/// The reference's default encoder.
+fn encoder(hidden: usize) -> EncoderConfig {
+    EncoderConfig::Mlp { hidden: vec![WIDTH; hidden], activation: Activation::Relu }
+}
+
+/// The reference's default decoder.
+fn decoder() -> NetworkConfig {
+    NetworkConfig::Mlp {
+        hidden: vec![WIDTH],
+        activation: Activation::Relu,
+        output: Activation::Sigmoid,
+    }
+}
+
+/// What `model_config.json` says.
+#[derive(Clone, Debug)]
+pub struct Reference {
+    class: &'static str,
+    config: ModelConfig,
+    custom: Vec<String>,
+}
+
+/// Networks of the reference that are stored as pickled Python code, and where their description
+/// belongs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Its name in the reference, as in `encoders.pkl`.
+    pub name: String,
+    /// The keys of our configuration that would describe it, such as `modalities.m0.encoder`.
+    pub keys: Vec<String>,
+}
+
+impl Reference {
+    /// Reads the content of `model_config.json`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError::Class`], [`ExchangeError::Field`], [`ExchangeError::UnknownField`], or
+    /// [`ExchangeError::Model`] for a name that no modality can have.
+    pub fn read(json: &Value) -> Result<Self> {
+        let Some(values) = json.as_object() else {
+            return Err(field("model_config.json", "an object", json));
+        };
+        let found = values.get("name").and_then(Value::as_str).unwrap_or_default();
+        let Some(class) = CLASSES.iter().find(|class| class.name == found) else {
+            let known: Vec<_> = CLASSES.iter().map(|class| format!("`{}`", class.name)).collect();
+            return Err(ExchangeError::Class { found: found.into(), known: known.join(", ") });
+        };
+        let mut fields = Fields { values, known: BTreeSet::from(["name"]) };
+        let base = fields.base()?;
+        let custom = base.custom.clone();
+        let config = (class.read)(&mut fields, base)?;
+        fields.end(class.name)?;
+        Ok(Self { class: class.name, config, custom })
+    }
+
+    /// The configuration's class in the reference.
+    pub fn class(&self) -> &'static str {
+        self.class
+    }
+
+    /// Our configuration as far as the reference's says it: networks that are pickled are left
+    /// out, and shapes if the reference has none.
+    pub fn open_config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// What is pickled and not described in a configuration; see [`complete`](Self::complete).
+    pub fn undescribed(&self, config: &ModelConfig) -> Vec<Part> {
+        let part = |name: &String| {
+            let keys = names::keys_of_part(config, name);
+            Part { name: name.clone(), keys }
+        };
+        self.custom.iter().map(part).filter(|part| !part.keys.is_empty()).collect()
+    }
+
+    /// A configuration that says of the pickled networks what this one does not, completed.
+    ///
+    /// # Errors
+    ///
+    /// [`ExchangeError::Field`] with the first part that is not described, or
+    /// [`ExchangeError::Model`] if the networks do not fit.
+    pub fn complete(&self, config: ModelConfig) -> Result<ModelConfig> {
+        if let Some(Part { name, keys }) = self.undescribed(&config).first() {
+            return Err(ExchangeError::Field {
+                field: keys.join("`, `"),
+                expected: format!("a description of the pickled `{name}`"),
+                found: "none".into(),
+            });
+        }
+        let specs = names::modalities(&config)
+            .iter()
+            .map(ModalityConfig::spec)
+            .collect::<Result<Vec<ModalitySpec>, _>>()?;
+        Ok(config.with_modalities(&specs)?)
+    }
+
+    /// The complete configuration of a model without pickled networks.
+    ///
+    /// # Errors
+    ///
+    /// As [`complete`](Self::complete).
+    pub fn config(&self) -> Result<ModelConfig> {
+        self.complete(self.config.clone())
+    }
+}
+
+/// The keys of `model_config.json`, of which those that were asked for are known.
+struct Fields<'a> {
+    values: &'a Map<String, Value>,
+    known: BTreeSet<&'static str>,
+}
+
+fn field(name: &str, expected: &str, found: &Value) -> ExchangeError {
+    ExchangeError::Field { field: name.into(), expected: expected.into(), found: found.to_string() }
+}
+
+impl<'a> Fields<'a> {
+    /// The value of a key; `None` if it is absent or null.
+    fn value(&mut self, key: &'static str) -> Option<&'a Value> {
+        self.known.insert(key);
+        self.values.get(key).filter(|value| !value.is_null())
+    }
+
+    fn read<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        read: impl FnOnce(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let wrong = |value: &Value| field(key, expected, value);
+        self.value(key).map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
+    }
+
+    fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
+        self.read(key, "a number", Value::as_f64)
+    }
+
+    fn count(&mut self, key: &'static str) -> Result<Option<usize>> {
+        self.read(key, "a whole number of at least 0", whole)
+    }
+
+    fn flag(&mut self, key: &'static str) -> Result<Option<bool>> {
+        self.read(key, "true or false", Value::as_bool)
+    }
+
+    fn object(&mut self, key: &'static str) -> Result<Option<&'a Map<String, Value>>> {
+        self.read(key, "an object", Value::as_object)
+    }
+
+    /// A size for each modality that has one.
+    fn sizes(
+        &mut self,
+        key: &'static str,
+        base: &Base,
+    ) -> Result<Option<BTreeMap<ModalityName, usize>>> {
+        let Some(sizes) = self.object(key)? else { return Ok(None) };
+        let mut found = BTreeMap::new();
+        for (name, value) in sizes {
+            let Some(config) = base.modalities.iter().find(|c| c.name.as_str() == name) else {
+                return Err(field(key, "names of modalities", &json!(name)));
+            };
+            let size = whole(value).ok_or_else(|| field(key, "whole numbers", value))?;
+            if size > 0 {
+                found.insert(config.name.clone(), size);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Sets of modalities, in an object or in a list; empty ones are left out.
+    fn subsets(&mut self, key: &'static str) -> Result<Vec<Vec<ModalityName>>> {
+        let wrong = |value: &Value| field(key, "lists of names", value);
+        let lists: Vec<&Value> = match self.value(key) {
+            None => return Ok(Vec::new()),
+            Some(Value::Object(subsets)) => subsets.values().collect(),
+            Some(Value::Array(subsets)) => subsets.iter().collect(),
+            Some(other) => return Err(wrong(other)),
+        };
+        let names = |list: &Value| -> Result<Vec<ModalityName>> {
+            let list = list.as_array().ok_or_else(|| wrong(list))?;
+            let name = |name: &Value| {
+                let name = name.as_str().ok_or_else(|| wrong(name))?;
+                Ok(ModalityName::new(name)?)
+            };
+            list.iter().map(name).collect()
+        };
+        let lists = lists.into_iter().map(names).collect::<Result<Vec<_>>>()?;
+        Ok(lists.into_iter().filter(|names| !names.is_empty()).collect())
+    }
+
+    fn base(&mut self) -> Result<Base> {
+        let count = self.count("n_modalities")?;
+        let dims = self.object("input_dims")?;
+        let kinds = self.object("decoders_dist")?;
+        let Some(names) = dims.or(kinds) else {
+            return Err(ExchangeError::Field {
+                field: "input_dims".into(),
+                expected: "a shape for each modality, or `decoders_dist`".into(),
+                found: "null".into(),
+            });
+        };
+        let parameters = self.object("decoder_dist_params")?;
+        for (key, object) in
+            [("input_dims", dims), ("decoders_dist", kinds), ("decoder_dist_params", parameters)]
+        {
+            for name in object.into_iter().flat_map(Map::keys) {
+                if !names.contains_key(name) {
+                    let expected = format!("one of the {} modalities", names.len());
+                    return Err(field(key, &expected, &json!(name)));
+                }
+            }
+        }
+        if count.is_some_and(|count| count != names.len()) {
+            let expected = format!("{}, the number of shapes", names.len());
+            return Err(field("n_modalities", &expected, &json!(count)));
+        }
+        let modalities = names
+            .keys()
+            .map(|name| {
+                let of = |object: Option<&'a Map<String, Value>>| object.and_then(|o| o.get(name));
+                Ok(ModalityConfig {
+                    shape: of(dims).map(shape).transpose()?.unwrap_or_default(),
+                    likelihood: Some(likelihood(of(kinds), of(parameters))?),
+                    ..ModalityConfig::new(ModalityName::new(name.as_str())?)
+                })
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let rescale = self.rescale(&modalities)?;
+        let custom = self.read("custom_architectures", "a list of names", |value| {
+            let names = value.as_array()?.iter().map(|name| name.as_str().map(str::to_owned));
+            names.collect::<Option<Vec<_>>>()
+        })?;
+        Ok(Base {
+            latent: self.count("latent_dim")?.unwrap_or(10),
+            rescale,
+            modalities,
+            custom: custom.unwrap_or_default(),
+        })
+    }
+
+    fn rescale(&mut self, modalities: &[ModalityConfig]) -> Result<Rescale> {
+        let key = "rescale_factors";
+        let factors = self.object(key)?;
+        let rescales = self.flag("uses_likelihood_rescaling")?.unwrap_or(false);
+        let Some(factors) = factors.filter(|_| rescales) else {
+            return Ok(if rescales { Rescale::BySize } else { Rescale::None });
+        };
+        let factor = |config: &ModalityConfig| {
+            factors.get(config.name.as_str()).and_then(Value::as_f64).ok_or_else(|| {
+                let expected = format!("a number for `{}`", config.name);
+                field(key, &expected, &Value::Object(factors.clone()))
+            })
+        };
+        Ok(Rescale::Given(modalities.iter().map(factor).collect::<Result<_>>()?))
+    }
+
+    /// Refuses keys that nothing has asked for.
+    fn end(&self, class: &'static str) -> Result<()> {
+        match self.values.keys().find(|key| !self.known.contains(key.as_str())) {
+            None => Ok(()),
+            Some(unknown) => {
+                let known: Vec<_> = self.known.iter().map(|key| format!("`{key}`")).collect();
+                Err(ExchangeError::UnknownField {
+                    class,
+                    field: unknown.clone(),
+                    known: known.join(", "),
+                })
+            }
+        }
+    }
+}
+
+fn whole(value: &Value) -> Option<usize> {
+    value.as_u64().and_then(|value| usize::try_from(value).ok())
+}
+
+fn shape(value: &Value) -> Result<Vec<usize>> {
+    let axes = value.as_array().and_then(|axes| axes.iter().map(whole).collect());
+    axes.ok_or_else(|| field("input_dims", "lists of whole numbers", value))
+}
+
+fn likelihood(kind: Option<&Value>, parameters: Option<&Value>) -> Result<Likelihood> {
+    let key = "decoder_dist_params";
+    let mut scale = 1.0;
+    if let Some(parameters) = parameters {
+        let object = parameters.as_object().ok_or_else(|| field(key, "objects", parameters))?;
+        for (name, value) in object {
+            scale = match (name.as_str(), value.as_f64()) {
+                ("scale", Some(scale)) => scale,
+                _ => return Err(field(key, "a number `scale` and nothing else", parameters)),
+            };
+        }
+    }
+    match kind.map(|kind| (kind, kind.as_str())) {
+        None | Some((_, Some("normal"))) => Ok(Likelihood::normal(scale)),
+        Some((_, Some("laplace"))) => Ok(Likelihood::laplace(scale)),
+        Some((_, Some("bernoulli"))) => Ok(Likelihood::Bernoulli {}),
+        Some((_, Some("categorical"))) => Ok(Likelihood::Categorical {}),
+        Some((kind, _)) => Err(field(
+            "decoders_dist",
+            "\"normal\", \"laplace\", \"bernoulli\" or \"categorical\"",
+            kind,
+        )),
+    }
+}
+
+/// The content of `model_config.json` for a model that the reference can rebuild from it: one of
+/// its classes, with its default networks. `None` for others.
+pub fn describe(config: &ModelConfig) -> Option<Value> {
+    let (class, hidden, latent, rescale, own) = match config {
+        ModelConfig::Mvae(config) => (
+            "MVAEConfig",
+            2,
+            config.latent,
+            &config.rescale,
+            json!({
+                "use_subsampling": config.subsampling,
+                "k": config.random_subsets,
+                "warmup": config.warmup.epochs,
+                "beta": config.beta,
+            }),
+        ),
+        ModelConfig::Mopoe(config) => (
+            "MoPoEConfig",
+            if config.private.is_empty() { 2 } else { 1 },
+            config.latent,
+            &config.rescale,
+            json!({
+                "subsets": (!config.subsets.is_empty()).then_some(&config.subsets),
+                "beta": config.beta,
+                "beta_style": config.beta_private,
+                "modalities_specific_dim":
+                    (!config.private.is_empty()).then_some(&config.private),
+            }),
+        ),
+        _ => return None,
+    };
+    let modalities = names::modalities(config);
+    let default = |config: &ModalityConfig| {
+        config.encoder == Some(encoder(hidden)) && config.decoder == Some(decoder())
+    };
+    if !modalities.iter().all(default) {
+        return None;
+    }
+    let mut values = described(class, latent, rescale, &modalities)?;
+    let Value::Object(own) = own else { unreachable!("it is an object above") };
+    values.extend(own);
+    Some(Value::Object(values))
+}
+
+/// The keys that every class has.
+fn described(
+    class: &str,
+    latent: usize,
+    rescale: &Rescale,
+    modalities: &[ModalityConfig],
+) -> Option<Map<String, Value>> {
+    let by_name = |value: &dyn Fn(&ModalityConfig) -> Value| -> Map<String, Value> {
+        modalities.iter().map(|config| (config.name.to_string(), value(config))).collect()
+    };
+    let mut parameters = Map::new();
+    for config in modalities {
+        match config.likelihood.and_then(|likelihood| likelihood.scale()) {
+            None | Some(Scale::Fixed(1.0)) => {}
+            Some(Scale::Fixed(scale)) => {
+                parameters.insert(config.name.to_string(), json!({ "scale": scale }));
+            }
+            // The reference learns no scale.
+            Some(Scale::Learned(_)) => return None,
+        }
+    }
+    let factors = match rescale {
+        Rescale::Given(factors) => {
+            let pairs = modalities.iter().zip(factors);
+            let factors: Map<_, _> =
+                pairs.map(|(config, &factor)| (config.name.to_string(), json!(factor))).collect();
+            Value::Object(factors)
+        }
+        Rescale::None | Rescale::BySize => Value::Null,
+    };
+    let values = json!({
+        "name": class,
+        "n_modalities": modalities.len(),
+        "latent_dim": latent,
+        "input_dims": by_name(&|config| json!(config.shape)),
+        "uses_likelihood_rescaling": *rescale != Rescale::None,
+        "rescale_factors": factors,
+        "decoders_dist":
+            by_name(&|config| json!(config.likelihood.unwrap_or_default().kind())),
+        "decoder_dist_params": parameters,
+        "custom_architectures": [],
+    });
+    match values {
+        Value::Object(values) => Some(values),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As the reference wrote it.
+    fn mvae() -> Value {
+        serde_json::from_str(
+            r#"{"name": "MVAEConfig", "n_modalities": 2, "latent_dim": 5,
+                "input_dims": {"m0": [7], "m1": [3]}, "uses_likelihood_rescaling": false,
+                "rescale_factors": null, "decoders_dist": {"m0": "normal", "m1": "laplace"},
+                "decoder_dist_params": {"m1": {"scale": 0.75}}, "custom_architectures": [],
+                "use_subsampling": true, "k": 0, "warmup": 5, "beta": 2.0}"#,
+        )
+        .expect("JSON")
+    }
+
+    fn mopoe() -> Value {
+        json!({
+            "name": "MoPoEConfig", "n_modalities": 2, "latent_dim": 3,
+            "input_dims": {"b": [4], "a": [1, 2, 2]}, "uses_likelihood_rescaling": true,
+            "rescale_factors": {"a": 2.0, "b": 1.0},
+            "decoders_dist": {"a": "bernoulli", "b": "categorical"},
+            "decoder_dist_params": {}, "custom_architectures": [],
+            "subsets": {"": [], "a": ["a"], "a_b": ["b", "a"]}, "beta": 2.5, "beta_style": 0.5,
+            "modalities_specific_dim": {"a": 2, "b": 1},
+        })
+    }
+
+    fn with(mut json: Value, key: &str, value: Value) -> Value {
+        json[key] = value;
+        json
+    }
+
+    fn message(json: Value) -> String {
+        Reference::read(&json).map(|_| ()).expect_err("it is wrong").to_string()
+    }
+
+    #[test]
+    fn a_configuration_of_the_reference_is_one_of_ours_and_back() {
+        let config = Reference::read(&mvae()).and_then(|r| r.config()).expect("valid");
+        let ModelConfig::Mvae(found) = &config else { panic!("{config:?}") };
+        assert_eq!((found.latent, found.beta, found.warmup.epochs), (5, 2.0, 5));
+        let spec = found.modalities[1].spec().expect("complete");
+        assert_eq!((spec.shape, spec.likelihood), (vec![3], Likelihood::laplace(0.75)));
+        assert_eq!(found.modalities[0].encoder, Some(encoder(2)));
+        assert_eq!(describe(&config), Some(mvae()));
+    }
+
+    #[test]
+    fn modalities_keep_their_order_and_private_spaces_their_sizes() {
+        let config = Reference::read(&mopoe()).and_then(|r| r.config()).expect("valid");
+        let ModelConfig::Mopoe(found) = &config else { panic!("{config:?}") };
+        let names: Vec<&str> = found.modalities.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["b", "a"]);
+        assert_eq!(found.rescale, Rescale::Given(vec![1.0, 2.0]));
+        assert_eq!(found.private.values().copied().collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(found.subsets.len(), 2);
+        assert_eq!(found.modalities[0].encoder, Some(encoder(1)));
+        // What we write is read as the same.
+        let again = describe(&config).expect("default networks");
+        assert_eq!(Reference::read(&again).and_then(|r| r.config()).expect("own"), config);
+    }
+
+    #[test]
+    fn pickled_parts_are_listed_until_they_are_described() {
+        let reference = Reference::read(&with(mvae(), "custom_architectures", json!(["encoders"])))
+            .expect("valid");
+        let mut config = reference.open_config().clone();
+        let keys = vec!["modalities.m0.encoder".to_owned(), "modalities.m1.encoder".to_owned()];
+        let part = Part { name: "encoders".into(), keys };
+        assert_eq!(reference.undescribed(&config), [part]);
+        assert!(reference.complete(config.clone()).is_err());
+        let ModelConfig::Mvae(mvae) = &mut config else { panic!("{config:?}") };
+        for modality in &mut mvae.modalities {
+            modality.encoder = Some(EncoderConfig::mlp());
+        }
+        assert!(reference.undescribed(&config).is_empty());
+        assert!(reference.complete(config).is_ok());
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error_that_names_it() {
+        let text = message(with(mvae(), "betta", json!(1.0)));
+        assert!(text.contains("unknown key `betta` of MVAEConfig") && text.contains("`beta`"));
+        let text = message(with(mvae(), "name", json!("VAEConfig")));
+        assert!(text.contains("`VAEConfig`") && text.contains("`MVAEConfig`"), "{text}");
+        let text = message(with(mvae(), "beta", json!("two")));
+        assert_eq!(text, "`beta`: expected a number, found \"two\"");
+        let text = message(with(mvae(), "n_modalities", json!(3)));
+        assert!(text.contains("`n_modalities`: expected 2"), "{text}");
+        let text = message(with(mvae(), "decoders_dist", json!({"m0": "normal", "m9": "normal"})));
+        assert!(text.contains("`decoders_dist`") && text.contains("m9"), "{text}");
+        let text = message(with(mvae(), "decoders_dist", json!({"m0": "gamma", "m1": "normal"})));
+        assert!(text.contains("gamma"), "{text}");
+    }
+
+    #[test]
+    fn other_networks_are_not_described_as_defaults() {
+        let config = ModelConfig::named("mvae").expect("listed");
+        let specs = [ModalitySpec::new("a", &[3]).expect("valid")];
+        assert_eq!(describe(&config.with_modalities(&specs).expect("valid")), None);
+    }
+}

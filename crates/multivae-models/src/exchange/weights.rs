@@ -1,0 +1,623 @@
+//! Arrays under the reference's names: into a model, and out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::{
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
+    tensor::{Tensor, TensorData},
+};
+
+use super::{
+    ExchangeError, Result,
+    names::{self, Place},
+};
+use crate::ModelConfig;
+
+/// A parameter or buffer, as PyTorch lays it out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// Its name in the state dictionary.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, the last axis first.
+    pub values: Vec<f32>,
+}
+
+/// The weights of a model by name.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    entries: Vec<Entry>,
+    /// Places in the list by name.
+    places: BTreeMap<String, usize>,
+    ordered: bool,
+}
+
+impl Weights {
+    /// In the order of the state dictionary, by which networks of the user are told apart whose
+    /// names are not known.
+    pub fn ordered(entries: Vec<Entry>) -> Self {
+        Self { ordered: true, ..Self::unordered(entries) }
+    }
+
+    /// In an order that says nothing.
+    pub fn unordered(entries: Vec<Entry>) -> Self {
+        let names = entries.iter().map(|entry| entry.name.clone());
+        let places = names.enumerate().map(|(place, name)| (name, place)).collect();
+        Self { entries, places, ordered: false }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn get(&self, name: &str) -> Option<&Entry> {
+        self.places.get(name).map(|&place| &self.entries[place])
+    }
+
+    /// What is below a path and holds weights.
+    fn below(&self, path: &str) -> Vec<&Entry> {
+        let below = |entry: &&Entry| {
+            entry.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
+                && !is_bookkeeping(entry)
+        };
+        self.entries.iter().filter(below).collect()
+    }
+}
+
+/// Whether an entry has no counterpart here: what batch normalisation counts and nothing reads,
+/// and heads of no output.
+fn is_bookkeeping(entry: &Entry) -> bool {
+    entry.name.ends_with(".num_batches_tracked") || entry.values.is_empty()
+}
+
+/// A parameter of ours and its place.
+#[derive(Clone, Debug)]
+struct Slot {
+    /// Its path as Burn has it.
+    path: String,
+    /// The path without names of enum variants.
+    segments: Vec<String>,
+    /// Those of them that stay in a name that we give.
+    named: Vec<String>,
+    /// Its name in PyTorch's layer.
+    field: String,
+    /// Whether the two axes lie the other way round in PyTorch.
+    transposed: bool,
+    /// Its shape in PyTorch.
+    shape: Vec<usize>,
+}
+
+impl Slot {
+    fn is_below(&self, path: &str) -> bool {
+        let mut own = self.segments.iter();
+        path.split('.').all(|segment| own.next().is_some_and(|found| found == segment))
+    }
+
+    /// The path of its layer.
+    fn layer(&self) -> &[String] {
+        &self.segments[..self.segments.len() - 1]
+    }
+
+    /// The name that we give it, below `theirs` in place of `ours`.
+    fn own_name(&self, ours: &str, theirs: &str) -> String {
+        let skip = if ours.is_empty() { 0 } else { ours.split('.').count() };
+        let theirs = (!theirs.is_empty()).then_some(theirs);
+        let rest = self.named[skip..self.named.len() - 1].iter().map(String::as_str);
+        let parts: Vec<&str> =
+            theirs.into_iter().chain(rest).chain([self.field.as_str()]).collect();
+        parts.join(".")
+    }
+}
+
+/// All parameters and running statistics, in the order of fields.
+fn slots<M: Module>(model: &M) -> Vec<Slot> {
+    #[derive(Default)]
+    struct Collect {
+        /// Names on the way to here, and what holds each.
+        path: Vec<(String, String)>,
+        found: Vec<Slot>,
+    }
+    impl ModuleVisitor for Collect {
+        fn enter_module(&mut self, name: &str, container: &str) {
+            self.path.push((name.to_owned(), container.to_owned()));
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let path: Vec<&str> = self.path.iter().map(|(name, _)| name.as_str()).collect();
+            let real = || self.path.iter().filter(|(_, holder)| !holder.starts_with("Enum:"));
+            // PyTorch numbers the layers of a `Sequential` without a name for their list.
+            let list = |(name, holder): &&(String, String)| {
+                name == "layers" && holder == "Struct:Sequential"
+            };
+            let name = |(name, _): &(String, String)| name.clone();
+            let (field, holder) = self.path.last().expect("a parameter is in a field");
+            let transposed = holder == "Struct:Linear" && field == "weight";
+            let mut shape = param.lazy_shape().as_slice().to_vec();
+            if transposed {
+                shape.reverse();
+            }
+            self.found.push(Slot {
+                path: path.join("."),
+                segments: real().map(name).collect(),
+                named: real().filter(|segment| !list(segment)).map(name).collect(),
+                field: field_of(field, holder),
+                transposed,
+                shape,
+            });
+        }
+    }
+    let mut collect = Collect::default();
+    model.visit(&mut collect);
+    collect.found
+}
+
+/// What PyTorch calls a field of a layer.
+fn field_of(field: &str, holder: &str) -> String {
+    let name = match (holder, field) {
+        ("Struct:BatchNorm" | "Struct:LayerNorm" | "Struct:GroupNorm", "gamma") => "weight",
+        ("Struct:BatchNorm" | "Struct:LayerNorm" | "Struct:GroupNorm", "beta") => "bias",
+        (_, field) => field,
+    };
+    name.to_owned()
+}
+
+/// The reference's name of every parameter, by its path here. With weights given, that of the
+/// weight that fits; complaints are about networks whose weights have other names.
+fn names(
+    slots: &[Slot],
+    config: &ModelConfig,
+    weights: Option<&Weights>,
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let places = names::places(config);
+    let (mut found, mut complaints) = (BTreeMap::new(), Vec::new());
+    for place in &places {
+        let own: Vec<&Slot> = slots.iter().filter(|slot| slot.is_below(&place.ours)).collect();
+        let mut candidates = candidates(&own, place).into_iter();
+        let fits = |names: &Vec<String>| {
+            weights.is_none_or(|weights| names.iter().all(|name| weights.get(name).is_some()))
+        };
+        let names = candidates.find(fits).map_or_else(
+            || in_order(&own, place, weights.expect("without weights the first candidate fits")),
+            Ok,
+        );
+        match names {
+            Ok(names) => found.extend(own.iter().map(|slot| slot.path.clone()).zip(names)),
+            Err(complaint) => complaints.push(complaint),
+        }
+    }
+    for slot in slots {
+        if !places.iter().any(|place| slot.is_below(&place.ours)) {
+            found.insert(slot.path.clone(), slot.own_name("", ""));
+        }
+    }
+    (found, complaints)
+}
+
+/// Names that the weights of a network may have, the likeliest first: those of the reference's
+/// network, and at last those that we give.
+fn candidates(slots: &[&Slot], place: &Place) -> Vec<Vec<String>> {
+    let mut layers: Vec<&[String]> = slots.iter().map(|slot| slot.layer()).collect();
+    layers.dedup();
+    let of_table = |table: &Vec<String>| -> Vec<String> {
+        let name = |slot: &&Slot| {
+            let layer = layers.iter().position(|layer| *layer == slot.layer());
+            let layer = &table[layer.expect("its layer is among them")];
+            format!("{}.{layer}.{}", place.theirs, slot.field)
+        };
+        slots.iter().map(name).collect()
+    };
+    let tables = place.tables.iter().filter(|table| table.len() == layers.len());
+    let own = slots.iter().map(|slot| slot.own_name(&place.ours, &place.theirs)).collect();
+    tables.map(of_table).chain([own]).collect()
+}
+
+/// The names of a network's weights by their order.
+fn in_order(slots: &[&Slot], place: &Place, weights: &Weights) -> Result<Vec<String>, String> {
+    let theirs = weights.below(&place.theirs);
+    let listed = || {
+        let shown = |name: &str, shape: &[usize]| format!("{name} {shape:?}");
+        let expected: Vec<_> = slots.iter().map(|s| shown(&s.field, &s.shape)).collect();
+        let rest = |entry: &&Entry| shown(&entry.name[place.theirs.len() + 1..], &entry.shape);
+        let found: Vec<_> = theirs.iter().map(rest).collect();
+        format!("expected {}; found {}", list(&expected), list(&found))
+    };
+    let network = &place.theirs;
+    if !weights.ordered {
+        return Err(format!("`{network}`: its weights have other names: {}", listed()));
+    }
+    if theirs.len() != slots.len() {
+        let (expected, found) = (slots.len(), theirs.len());
+        return Err(format!(
+            "`{network}`: the network has {expected} weights and the file has {found}: {}",
+            listed()
+        ));
+    }
+    for (slot, entry) in slots.iter().zip(&theirs) {
+        let inside = &slot.segments[place.ours.split('.').count()..];
+        if let Some(expected) = contradiction(inside, &entry.name[network.len() + 1..]) {
+            return Err(format!(
+                "`{network}`: `{}` stands where {expected} was expected: {}",
+                entry.name,
+                listed()
+            ));
+        }
+    }
+    Ok(theirs.into_iter().map(|entry| entry.name.clone()).collect())
+}
+
+fn list(parts: &[String]) -> String {
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+}
+
+/// What a name must not be called at a place of ours, since the order alone cannot tell the two
+/// heads of an encoder apart.
+fn contradiction(ours: &[String], theirs: &str) -> Option<&'static str> {
+    let theirs = theirs.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| theirs.contains(word));
+    let spread = says(&["var", "std", "sigma"]);
+    let middle = !spread && says(&["mu", "mean", "loc", "embedding"]);
+    let head = |name: &str| ours.iter().any(|segment| segment == name);
+    let bias = |name: &str| name == "bias" || name.ends_with(".bias");
+    match ours.last().map(String::as_str) {
+        Some("bias" | "beta") if !bias(&theirs) => Some("a bias"),
+        Some("weight" | "gamma") if bias(&theirs) => Some("a weight"),
+        _ if head("mean") && spread => Some("a mean"),
+        _ if head("log_var") && middle => Some("a log-variance"),
+        _ => None,
+    }
+}
+
+/// The model with the weights of the reference; `config` is complete and the model's.
+///
+/// Where networks have names that are known, or are those that [`entries`] gives, weights go by
+/// name, else by their order below the network's name. Every weight must find its place.
+///
+/// # Errors
+///
+/// [`ExchangeError::Weights`] with everything that does not fit.
+pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Result<M> {
+    let slots = slots(&model);
+    let (names, mut complaints) = names(&slots, config, Some(weights));
+    let mut used = BTreeSet::new();
+    let mut values = BTreeMap::new();
+    for slot in &slots {
+        // What has no name is part of a network that was complained about.
+        let Some(name) = names.get(&slot.path) else { continue };
+        match weights.get(name) {
+            Some(entry) if entry.shape == slot.shape => {
+                used.insert(name.as_str());
+                values.insert(slot.path.clone(), laid_out(entry, slot.transposed));
+            }
+            Some(entry) => {
+                used.insert(name.as_str());
+                complaints.push(format!(
+                    "`{name}`: expected the shape {:?}, found {:?}",
+                    slot.shape, entry.shape
+                ));
+            }
+            None => complaints.push(format!("`{name}` of shape {:?} is missing", slot.shape)),
+        }
+    }
+    let whole = names.len() == slots.len();
+    for entry in weights.entries.iter().filter(|entry| whole && !is_bookkeeping(entry)) {
+        if !used.contains(entry.name.as_str()) {
+            let Entry { name, shape, .. } = entry;
+            complaints.push(format!("`{name}` of shape {shape:?} has no place in the model"));
+        }
+    }
+    if !complaints.is_empty() {
+        return Err(ExchangeError::Weights(complaints));
+    }
+    Ok(model.map(&mut Fill { path: Vec::new(), values }))
+}
+
+/// The values of an entry as they lie here.
+fn laid_out(entry: &Entry, transposed: bool) -> Vec<f32> {
+    match (transposed, entry.shape.as_slice()) {
+        (true, &[rows, columns]) => transpose(&entry.values, rows, columns),
+        _ => entry.values.clone(),
+    }
+}
+
+/// From `[rows, columns]` to `[columns, rows]`.
+fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    (0..columns).flat_map(|c| (0..rows).map(move |r| values[r * columns + c])).collect()
+}
+
+/// Puts values into parameters by path.
+struct Fill {
+    path: Vec<String>,
+    values: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleMapper for Fill {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(values) = self.values.remove(&self.path.join(".")) else { return param };
+        param.map(|old| {
+            let data = TensorData::new(values, old.dims().to_vec());
+            Tensor::from_data(data, &old.device()).set_require_grad(old.is_require_grad())
+        })
+    }
+}
+
+/// The weights of a model under the names of the reference, in the order of the model's fields;
+/// `config` is complete and the model's. Networks that the reference does not have get names as
+/// PyTorch would give them.
+///
+/// # Errors
+///
+/// [`ExchangeError::Device`].
+pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>> {
+    let slots = slots(model);
+    let (names, _) = names(&slots, config, None);
+    let mut read = Read { values: Vec::new(), path: Vec::new(), error: None };
+    model.visit(&mut read);
+    if let Some((path, reason)) = read.error {
+        return Err(ExchangeError::Device { path, reason });
+    }
+    let entry = |(slot, values): (Slot, Vec<f32>)| {
+        let values = match (slot.transposed, slot.shape.as_slice()) {
+            (true, &[outputs, inputs]) => transpose(&values, inputs, outputs),
+            _ => values,
+        };
+        Entry { name: names[&slot.path].clone(), shape: slot.shape, values }
+    };
+    Ok(slots.into_iter().zip(read.values).map(entry).collect())
+}
+
+/// Reads the values of all parameters, in the order of fields.
+struct Read {
+    values: Vec<Vec<f32>>,
+    path: Vec<String>,
+    error: Option<(String, String)>,
+}
+
+impl ModuleVisitor for Read {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        match param.val().try_into_data() {
+            Ok(data) => self.values.push(data.iter::<f32>().collect()),
+            Err(error) => {
+                self.error.get_or_insert((self.path.join("."), error.to_string()));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use multivae_core::{
+        modality::ModalitySpec,
+        nn::{BranchConfig, EncoderConfig, LayerConfig, NetworkConfig, Networks},
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{Model, exchange::Reference, mopoe::MopoeConfig};
+
+    fn model(config: &ModelConfig, seed: u64) -> Model {
+        let device = Device::flex();
+        device.seed(seed);
+        let model = config.init(&Networks::default(), &device).expect("a complete configuration");
+        multivae_core::module::settle(model)
+    }
+
+    fn mvae() -> ModelConfig {
+        let json = json!({
+            "name": "MVAEConfig", "n_modalities": 2, "latent_dim": 5,
+            "input_dims": {"m0": [7], "Blood": [3]},
+        });
+        Reference::read(&json).and_then(|reference| reference.config()).expect("default networks")
+    }
+
+    /// One modality `x` with a private space.
+    fn one(shape: &[usize], encoder: &str, decoder: &str, private: usize) -> ModelConfig {
+        let config: MopoeConfig = serde_json::from_value(json!({
+            "latent": 5,
+            "private": {"x": private},
+            "modalities": [
+                {"name": "x", "encoder": {"kind": encoder}, "decoder": {"kind": decoder}}
+            ],
+        }))
+        .expect("valid");
+        let specs = [ModalitySpec::new("x", shape).expect("valid")];
+        ModelConfig::from(config).with_modalities(&specs).expect("it fits")
+    }
+
+    /// Names and shapes below a prefix.
+    fn shown(config: &ModelConfig, prefix: &str) -> Vec<String> {
+        let entries = entries(&model(config, 0), config).expect("on the CPU");
+        let below = entries.iter().filter_map(|e| Some((e.name.strip_prefix(prefix)?, &e.shape)));
+        below.map(|(name, shape)| format!("{name} {shape:?}")).collect()
+    }
+
+    /// The weights of a model whose encoders have networks of the user.
+    fn renamed(config: &ModelConfig, names: &[(&str, &str)]) -> Vec<Entry> {
+        let mut entries = entries(&model(config, 1), config).expect("on the CPU");
+        for entry in &mut entries {
+            for (from, to) in names {
+                if let Some(rest) = entry.name.strip_prefix(from) {
+                    entry.name = format!("{to}{rest}");
+                }
+            }
+        }
+        entries
+    }
+
+    fn complaints(config: &ModelConfig, weights: &Weights) -> String {
+        let filled = fill(model(config, 0), config, weights);
+        filled.map(|_| ()).expect_err("it does not fit").to_string()
+    }
+
+    #[test]
+    fn default_networks_are_called_as_in_the_reference() {
+        assert_eq!(
+            shown(&mvae(), "encoders.Blood."),
+            [
+                "layers.0.0.weight [512, 3]",
+                "layers.0.0.bias [512]",
+                "layers.1.0.weight [512, 512]",
+                "layers.1.0.bias [512]",
+                "embedding.weight [5, 512]",
+                "embedding.bias [5]",
+                "log_var.weight [5, 512]",
+                "log_var.bias [5]",
+            ]
+        );
+        assert_eq!(
+            shown(&mvae(), "decoders.m0."),
+            [
+                "layers.0.0.weight [512, 5]",
+                "layers.0.0.bias [512]",
+                "layers.1.0.weight [7, 512]",
+                "layers.1.0.bias [7]",
+            ]
+        );
+    }
+
+    #[test]
+    fn published_networks_are_called_as_in_the_reference() {
+        let conv = one(&[3, 28, 28], "polymnist_conv_adapted", "polymnist_conv", 2);
+        let encoder = shown(&conv, "encoders.x.");
+        assert_eq!(encoder[0], "encoder_class.0.weight [32, 3, 3, 3]");
+        assert_eq!(encoder[6], "class_mu.weight [5, 128, 4, 4]");
+        assert_eq!(encoder[19], "style_logvar.bias [2]");
+        assert_eq!(shown(&conv, "decoders.x.")[2], "decoder.3.weight [128, 64, 3, 3]");
+
+        let resnet = one(&[3, 28, 28], "polymnist_resnet", "polymnist_resnet", 2);
+        let encoder = shown(&resnet, "encoders.x.");
+        assert_eq!(encoder.len(), 40);
+        assert_eq!(encoder[0], "conv_img_u.weight [64, 3, 3, 3]");
+        assert_eq!(encoder[10], "resnet_u.2.shortcut_layer.weight [128, 64, 1, 1]");
+        assert_eq!(encoder[38], "fc_lv_w.weight [2, 12544]");
+        let decoder = shown(&resnet, "decoders.x.");
+        assert_eq!(decoder[0], "fc.weight [12544, 7]");
+        assert_eq!(decoder[6], "resnet.0.shortcut_layer.weight [128, 256, 1, 1]");
+        assert_eq!(decoder.last().map(String::as_str), Some("conv_img.0.bias [3]"));
+
+        let svhn = one(&[3, 32, 32], "svhn", "svhn", 0);
+        assert_eq!(shown(&svhn, "encoders.x.")[6], "c1.weight [5, 128, 4, 4]");
+        assert_eq!(shown(&svhn, "decoders.x.")[0], "dec.0.weight [5, 128, 4, 4]");
+    }
+
+    /// An encoder that the reference does not have.
+    fn custom() -> ModelConfig {
+        let mut config = MopoeConfig { latent: 2, ..MopoeConfig::default() };
+        let spec = ModalitySpec::new("x", &[3]).expect("valid");
+        let trunk = vec![LayerConfig::linear(4), LayerConfig::BatchNorm {}, LayerConfig::Relu {}];
+        let mut modality = crate::ModalityConfig::new(spec.name.clone());
+        modality.encoder = Some(EncoderConfig::Branches(BranchConfig::new(trunk).into()));
+        modality.decoder = Some(NetworkConfig::mlp());
+        config.modalities = vec![modality];
+        ModelConfig::from(config).with_modalities(&[spec]).expect("it fits")
+    }
+
+    #[test]
+    fn other_networks_are_called_as_pytorch_would() {
+        assert_eq!(
+            shown(&custom(), "encoders.x."),
+            [
+                "shared.trunk.0.weight [4, 3]",
+                "shared.trunk.0.bias [4]",
+                "shared.trunk.1.weight [4]",
+                "shared.trunk.1.bias [4]",
+                "shared.trunk.1.running_mean [4]",
+                "shared.trunk.1.running_var [4]",
+                "shared.mean.0.weight [2, 4]",
+                "shared.mean.0.bias [2]",
+                "shared.log_var.0.weight [2, 4]",
+                "shared.log_var.0.bias [2]",
+            ]
+        );
+    }
+
+    #[test]
+    fn weights_come_back_by_name_in_any_order() {
+        for config in [mvae(), custom()] {
+            let mut given = renamed(&config, &[]);
+            given.reverse();
+            let filled = fill(model(&config, 0), &config, &Weights::unordered(given.clone()));
+            given.reverse();
+            let found = entries(&filled.expect("they fit"), &config).expect("on the CPU");
+            assert_eq!(found, given);
+        }
+    }
+
+    /// As a network of the user's might be called in PyTorch.
+    const FOREIGN: &[(&str, &str)] = &[
+        ("encoders.x.shared.trunk", "encoders.x.features"),
+        ("encoders.x.shared.mean.0", "encoders.x.fc_mu"),
+        ("encoders.x.shared.log_var.0", "encoders.x.fc_lv"),
+    ];
+
+    #[test]
+    fn weights_of_other_names_go_by_their_order() {
+        let config = custom();
+        let mut given = renamed(&config, FOREIGN);
+        given.insert(
+            6,
+            Entry {
+                name: "encoders.x.features.1.num_batches_tracked".into(),
+                shape: Vec::new(),
+                values: vec![9.0],
+            },
+        );
+        let weights = Weights::ordered(given.clone());
+        let filled = fill(model(&config, 0), &config, &weights).expect("they fit");
+        assert_eq!(entries(&filled, &config).expect("on the CPU"), renamed(&config, &[]));
+        let text = complaints(&config, &Weights::unordered(given));
+        assert!(text.contains("`encoders.x`: its weights have other names"), "{text}");
+    }
+
+    #[test]
+    fn heads_in_another_order_are_not_confused() {
+        let config = custom();
+        let swapped = [
+            FOREIGN[0],
+            ("encoders.x.shared.mean.0", "encoders.x.logvar"),
+            ("encoders.x.shared.log_var.0", "encoders.x.mu"),
+        ];
+        let text = complaints(&config, &Weights::ordered(renamed(&config, &swapped)));
+        assert!(text.contains("`encoders.x.logvar.weight` stands where a mean"), "{text}");
+    }
+
+    #[test]
+    fn everything_that_does_not_fit_is_named() {
+        let config = mvae();
+        let mut given = renamed(&config, &[]);
+        given[0].shape = vec![3, 512];
+        given.push(Entry { name: "prior".into(), shape: vec![1], values: vec![0.0] });
+        let text = complaints(&config, &Weights::ordered(given.clone()));
+        let name = &given[0].name;
+        let wrong = format!("`{name}`: expected the shape [512, 7], found [3, 512]");
+        assert!(text.contains(&wrong), "{text}");
+        assert!(text.contains("`prior` of shape [1] has no place in the model"), "{text}");
+        given.remove(1);
+        let text = complaints(&config, &Weights::ordered(given));
+        assert!(
+            text.contains("`encoders.m0`: the network has 8 weights and the file has 7"),
+            "{text}"
+        );
+    }
+}
