@@ -1,0 +1,102 @@
+//! `multivae import`.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use multivae::{
+    core::model::MultimodalVae,
+    data::Standardisation,
+    models::exchange::{self, Part, Reference},
+    train,
+};
+
+use crate::{
+    arguments::ImportArguments,
+    config::{self, RunConfig},
+    device,
+    failure::{Outcome, bad_input},
+    files::{self, NewFolder},
+    run::{self, Stored},
+    terminal::say,
+    torch,
+};
+
+/// Where the reference puts a model's configuration.
+const CONFIG: &str = "model_config.json";
+/// Where weights may be.
+const WEIGHTS: [&str; 2] = ["model.pt", "model.safetensors"];
+
+/// Makes a run of a saved model.
+pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
+    files::check_free(&arguments.out, "choose another folder with `--out`")?;
+    let folder = &arguments.folder;
+    let path = folder.join(CONFIG);
+    let reference = reference(&path)?;
+    let shown = || format!("configuration `{}`", path.display());
+    let model = match &arguments.config {
+        None => reference.open_config().clone(),
+        Some(file) => config::describe(reference.open_config(), file)?,
+    };
+    let parts = reference.undescribed(&model);
+    if !parts.is_empty() {
+        return Err(pickled(folder, &parts));
+    }
+    let model = reference.complete(model).with_context(shown)?;
+
+    let Some(path) = WEIGHTS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
+    else {
+        return Err(bad_input(format!(
+            "`{}` has no weights: expected {}",
+            folder.display(),
+            WEIGHTS.join(" or ")
+        )));
+    };
+    let weights = torch::read(&path)?;
+    let device = device::open(None)?;
+    let config = RunConfig::imported(model);
+    let model = run::init(&config.model, 0, &device)?;
+    let model = exchange::fill(model, &config.model, &weights)
+        .with_context(|| format!("`{}`", path.display()))?;
+
+    let new = NewFolder::new(&arguments.out)?;
+    Stored::write(&config, &Standardisation::none(model.modalities()), new.path())?;
+    train::save_weights(new.path(), &model)?;
+    new.finish()?;
+    let modalities =
+        model.modalities().iter().map(|spec| format!("{} {:?}", spec.name, spec.shape));
+    say(format!(
+        "{}: {} of {}, {} weights",
+        arguments.out.display(),
+        config.model.name(),
+        modalities.collect::<Vec<_>>().join(", "),
+        weights.len()
+    ))?;
+    Ok(Outcome::Done)
+}
+
+fn reference(path: &Path) -> Result<Reference> {
+    let wrong = |error: String| bad_input(format!("`{}` cannot be read: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let json = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+    Reference::read(&json).with_context(|| format!("configuration `{}`", path.display()))
+}
+
+/// The error about networks that are code.
+fn pickled(folder: &Path, parts: &[Part]) -> anyhow::Error {
+    let lines: Vec<_> = parts
+        .iter()
+        .map(|Part { name, keys }| {
+            let keys: Vec<_> = keys.iter().map(|key| format!("`model.{key}`")).collect();
+            format!("  {name}.pkl: {}", keys.join(", "))
+        })
+        .collect();
+    bad_input(format!(
+        "`{}` has networks that are stored as pickled Python code, which is never executed. \
+         Describe them in a file and give it with `--config FILE`; their weights are then taken \
+         from model.pt, by name or in order. What is missing:\n{}\n\
+         Such a file reads, with presets or layers as `multivae config` has them:\n  \
+         [[model.modalities]]\n  name = \"m0\"\n  encoder = {{ kind = \"polymnist_conv\" }}",
+        folder.display(),
+        lines.join("\n"),
+    ))
+}
