@@ -9,6 +9,7 @@ use multivae::{
     models::exchange::{self, Part, Reference},
     train,
 };
+use serde_json::Value;
 
 use crate::{
     arguments::ImportArguments,
@@ -31,8 +32,20 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     files::check_free(&arguments.out, "choose another folder with `--out`")?;
     let folder = &arguments.folder;
     let path = folder.join(CONFIG);
-    let reference = reference(&path)?;
     let shown = || format!("configuration `{}`", path.display());
+    let json = json(&path)?;
+    // What is wrong with it is said before the weights are read, which may be large.
+    Reference::read(&json).with_context(shown)?;
+    let file = WEIGHTS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+    let Some(file) = file else {
+        return Err(bad_input(format!(
+            "`{}` has no weights: expected {}",
+            folder.display(),
+            WEIGHTS.join(" or ")
+        )));
+    };
+    let weights = torch::read(&file)?;
+    let reference = Reference::read_with(&json, &weights).with_context(shown)?;
     let model = match &arguments.config {
         None => reference.open_config().clone(),
         Some(file) => config::describe(reference.open_config(), file)?,
@@ -42,21 +55,11 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
         return Err(pickled(folder, &parts));
     }
     let model = reference.complete(model).with_context(shown)?;
-
-    let Some(path) = WEIGHTS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file())
-    else {
-        return Err(bad_input(format!(
-            "`{}` has no weights: expected {}",
-            folder.display(),
-            WEIGHTS.join(" or ")
-        )));
-    };
-    let weights = torch::read(&path)?;
     let device = device::open(None)?;
     let config = RunConfig::imported(model);
     let model = run::init(&config.model, 0, &device)?;
     let model = exchange::fill(model, &config.model, &weights)
-        .with_context(|| format!("`{}`", path.display()))?;
+        .with_context(|| format!("`{}`", file.display()))?;
 
     let new = NewFolder::new(&arguments.out)?;
     Stored::write(&config, &Standardisation::none(model.modalities()), new.path())?;
@@ -74,11 +77,10 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn reference(path: &Path) -> Result<Reference> {
+fn json(path: &Path) -> Result<Value> {
     let wrong = |error: String| bad_input(format!("`{}` cannot be read: {error}", path.display()));
     let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
-    let json = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
-    Reference::read(&json).with_context(|| format!("configuration `{}`", path.display()))
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
 }
 
 /// The error about networks that are code.

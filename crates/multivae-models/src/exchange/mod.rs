@@ -6,7 +6,8 @@
 //!
 //! | file | holds |
 //! |---|---|
-//! | `reference` | `model_config.json`, read and written |
+//! | `reference` | `model_config.json`: what all models have there |
+//! | `models` | the keys of each model, read and written |
 //! | `names` | where each network and parameter of ours stands in the reference, and how the weights of known networks are called |
 //! | `weights` | arrays under the reference's names, into a model and out of it |
 //!
@@ -30,6 +31,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod models;
 mod names;
 mod reference;
 mod weights;

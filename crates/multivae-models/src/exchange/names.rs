@@ -1,8 +1,11 @@
 //! Where networks and parameters of ours stand in the reference, and how the layers of known
 //! networks are called there.
 
-use multivae_core::nn::{EncoderConfig, HierarchyConfig, NetworkConfig, PosteriorConfig};
+use multivae_core::nn::{
+    EncoderConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig, PosteriorConfig,
+};
 
+use super::weights::Weights;
 use crate::{ModalityConfig, ModelConfig};
 
 /// A network, and what is known of its names.
@@ -13,22 +16,61 @@ pub(super) struct Place {
     /// Path of the network in the reference.
     pub(super) theirs: String,
     /// Names of the layers that have weights, in our order; one list for each network of the
-    /// reference that it may be.
+    /// reference that it may be. The name of a network that is one layer is empty.
     pub(super) tables: Vec<Vec<String>>,
+    /// What the reference has there and we do not.
+    pub(super) extra: Extra,
+}
+
+/// What the reference has below a network and we do not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Extra {
+    /// Nothing.
+    None,
+    /// A layer of this name and the last layer's shape, whose output nothing reads.
+    Unused(String),
+    /// The masks of the layers of an autoregressive block.
+    Masks,
 }
 
 impl Place {
     fn new(ours: String, theirs: String, tables: Vec<Vec<String>>) -> Self {
-        Self { ours, theirs, tables }
+        Self { ours, theirs, tables, extra: Extra::None }
     }
 }
 
 /// The networks of a model. What is below none of them is called as here.
 pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
+    let modalities = modalities(config);
     match config {
         ModelConfig::Mhvae(config) => config.blocks.as_ref().map_or_else(Vec::new, hierarchy),
-        other => autoencoders(&modalities(other)),
+        ModelConfig::Jmvae(config) => {
+            let joint = joint_encoder("joint_encoder", &config.joint_encoder, &modalities);
+            [autoencoders(&modalities), joint].concat()
+        }
+        _ => autoencoders(&modalities),
     }
+}
+
+/// Names of a parameter that is in no network.
+pub(super) struct Names {
+    /// One a row of ours.
+    pub(super) names: Vec<String>,
+    /// Whether each is a matrix of one row.
+    pub(super) row: bool,
+}
+
+/// What a parameter that is in no network is called in the reference, if it has another name.
+pub(super) fn parameter(_config: &ModelConfig, _path: &str) -> Option<Names> {
+    None
+}
+
+/// Networks that encode all modalities at once, by the name of the part.
+const JOINT: [&str; 2] = ["joint_encoder", "encoder"];
+
+/// The modalities in the order in which a joint encoder takes them, if the weights say it.
+pub(super) fn order_of_modalities(weights: &Weights) -> Option<Vec<String>> {
+    JOINT.iter().map(|part| weights.parts(&format!("{part}.encoders"))).find(|m| !m.is_empty())
 }
 
 /// The modalities of any model, as far as they are known.
@@ -53,9 +95,52 @@ pub(super) fn keys_of_part(config: &ModelConfig, part: &str) -> Vec<String> {
     match part {
         "encoders" => each("encoder", &|config| config.encoder.is_some()),
         "decoders" => each("decoder", &|config| config.decoder.is_some()),
+        "joint_encoder" => match config {
+            ModelConfig::Jmvae(config) => joint_key(&config.joint_encoder),
+            _ => vec![part.to_owned()],
+        },
         // A part that we have no key for.
         other => vec![other.to_owned()],
     }
+}
+
+/// The key of a joint encoder that is not described.
+fn joint_key(config: &JointEncoderConfig) -> Vec<String> {
+    config.encoder.is_none().then(|| "joint_encoder.encoder".to_owned()).into_iter().collect()
+}
+
+/// The encoder of all modalities, in which the reference has whole encoders of each and reads
+/// their means.
+fn joint_encoder(
+    theirs: &str,
+    config: &JointEncoderConfig,
+    modalities: &[ModalityConfig],
+) -> Vec<Place> {
+    let inputs = modalities.iter().map(|config| {
+        let (ours, theirs) = (
+            format!("joint_encoder.inputs.{}", config.name),
+            format!("{theirs}.encoders.{}", config.name),
+        );
+        // Without the last head, and without a private space.
+        let table = config.encoder.as_ref().and_then(|config| encoder(config).into_iter().next());
+        let unused = table.as_ref().and_then(|table| table.last().cloned()).unwrap_or_default();
+        let tables = table.map(|mut table| {
+            table.pop();
+            table
+        });
+        let extra = Extra::Unused(unused);
+        Place { extra, ..Place::new(ours, theirs, tables.into_iter().collect()) }
+    });
+    let tables = match &config.encoder {
+        // MultipleHeadJointEncoder.
+        Some(EncoderConfig::Mlp { hidden, .. }) => {
+            let trunk = (0..hidden.len()).map(|i| format!("enc.{i}.0")).collect();
+            vec![heads(trunk, "fc1", "fc2")]
+        }
+        _ => Vec::new(),
+    };
+    let encoder = Place::new("joint_encoder.encoder".into(), theirs.to_owned(), tables);
+    inputs.chain([encoder]).collect()
 }
 
 /// Encoders and decoders by modality.

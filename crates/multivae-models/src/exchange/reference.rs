@@ -5,95 +5,63 @@ use std::collections::{BTreeMap, BTreeSet};
 use multivae_core::{
     distribution::{Likelihood, Scale},
     modality::{ModalityName, ModalitySpec},
-    nn::{Activation, EncoderConfig, NetworkConfig},
-    objective::{Rescale, Warmup},
+    nn::{Activation, EncoderConfig, JointEncoderConfig, NetworkConfig},
+    objective::Rescale,
 };
 use serde_json::{Map, Value, json};
 
-use super::{ExchangeError, Result, names};
-use crate::{
-    ModalityConfig, ModelConfig, mhvae::MhvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+use super::{
+    ExchangeError, Result,
+    models::{CLASSES, Own},
+    names,
+    weights::Weights,
 };
+use crate::{ModalityConfig, ModelConfig};
 
 /// Width of all hidden layers of the reference's default networks.
 const WIDTH: usize = 512;
 
-/// A class of the reference and how its configuration is one of ours.
-struct Class {
-    name: &'static str,
-    read: fn(&mut Fields, Base) -> Result<ModelConfig>,
-}
-
-/// The models that can be read. A further one is a line here, a function that reads its own keys,
-/// a line in [`describe`], and what [`names`] must know of parts other than encoders and decoders.
-const CLASSES: &[Class] = &[
-    Class { name: "MVAEConfig", read: mvae },
-    Class { name: "MoPoEConfig", read: mopoe },
-    Class { name: "MHVAEConfig", read: mhvae },
-];
-
-fn mvae(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
-    let random = fields.count("k")?.unwrap_or(0);
-    Ok(MvaeConfig {
-        latent: base.latent,
-        beta: fields.number("beta")?.unwrap_or(1.0),
-        warmup: Warmup { epochs: fields.count("warmup")?.unwrap_or(10) },
-        subsampling: fields.flag("use_subsampling")?.unwrap_or(true),
-        // Of fewer modalities the reference draws none, whatever `k` says.
-        random_subsets: if base.modalities.len() > 2 { random } else { 0 },
-        rescale: base.rescale.clone(),
-        modalities: base.with_networks(2),
-    }
-    .into())
-}
-
-fn mopoe(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
-    let private = fields.sizes("modalities_specific_dim", &base)?;
-    let hidden = if private.is_some() { 1 } else { 2 };
-    let subsets = fields.subsets("subsets")?;
-    // All of them is our default.
-    let all = 1usize.checked_shl(base.modalities.len() as u32).unwrap_or(0);
-    Ok(MopoeConfig {
-        latent: base.latent,
-        beta: fields.number("beta")?.unwrap_or(1.0),
-        beta_private: fields.number("beta_style")?.unwrap_or(1.0),
-        subsets: if subsets.len() + 1 == all { Vec::new() } else { subsets },
-        rescale: base.rescale.clone(),
-        private: private.unwrap_or_default(),
-        modalities: base.with_networks(hidden),
-    }
-    .into())
-}
-
-fn mhvae(fields: &mut Fields, base: Base) -> Result<ModelConfig> {
-    Ok(MhvaeConfig {
-        latent: base.latent,
-        levels: fields.count("n_latent")?.unwrap_or(3),
-        beta: fields.number("beta")?.unwrap_or(1.0),
-        rescale: base.rescale,
-        modalities: base.modalities,
-        // The reference has no default networks.
-        ..MhvaeConfig::default()
-    }
-    .into())
-}
-
 /// What every class has.
-struct Base {
-    latent: usize,
-    rescale: Rescale,
+pub(super) struct Base {
+    pub(super) latent: usize,
+    pub(super) rescale: Rescale,
     /// Names, shapes and likelihoods.
-    modalities: Vec<ModalityConfig>,
+    pub(super) modalities: Vec<ModalityConfig>,
     /// Names of the parts that are pickled.
     custom: Vec<String>,
 }
 
 impl Base {
+    /// Sorts the modalities, if all have a place.
+    fn reorder(&mut self, place: impl Fn(&ModalityConfig) -> Option<usize>) {
+        let Some(places) = self.modalities.iter().map(place).collect::<Option<Vec<_>>>() else {
+            return;
+        };
+        let mut order: Vec<usize> = (0..places.len()).collect();
+        order.sort_by_key(|&m| places[m]);
+        self.modalities = order.iter().map(|&m| self.modalities[m].clone()).collect();
+        if let Rescale::Given(factors) = &mut self.rescale {
+            *factors = order.iter().map(|&m| factors[m]).collect();
+        }
+    }
+
+    /// Whether a part is the reference's default.
+    fn has(&self, part: &str) -> bool {
+        !self.custom.iter().any(|custom| custom == part)
+    }
+
+    /// The reference's default joint encoder, whose inputs follow the encoders.
+    pub(super) fn joint_encoder(&self) -> JointEncoderConfig {
+        JointEncoderConfig {
+            encoder: self.has("joint_encoder").then(|| encoder(2)),
+            ..JointEncoderConfig::default()
+        }
+    }
+
     /// The modalities with the reference's default networks, whose encoders have so many hidden
     /// layers; parts that are pickled stay open.
-    fn with_networks(self, hidden: usize) -> Vec<ModalityConfig> {
-        let default = |part: &str| !self.custom.iter().any(|custom| custom == part);
-        let (encoders, decoders) = (default("encoders"), default("decoders"));
+    pub(super) fn with_networks(self, hidden: usize) -> Vec<ModalityConfig> {
+        let (encoders, decoders) = (self.has("encoders"), self.has("decoders"));
         let with = |config: ModalityConfig| ModalityConfig {
             encoder: encoders.then(|| encoder(hidden)),
             decoder: decoders.then(decoder),
@@ -143,6 +111,15 @@ impl Reference {
     /// [`ExchangeError::Class`], [`ExchangeError::Field`], [`ExchangeError::UnknownField`], or
     /// [`ExchangeError::Model`] for a name that no modality can have.
     pub fn read(json: &Value) -> Result<Self> {
+        Self::read_with(json, &Weights::unordered(Vec::new()))
+    }
+
+    /// The same, where the weights tell in which order a joint encoder takes the modalities.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_with(json: &Value, weights: &Weights) -> Result<Self> {
         let Some(values) = json.as_object() else {
             return Err(field("model_config.json", "an object", json));
         };
@@ -152,7 +129,12 @@ impl Reference {
             return Err(ExchangeError::Class { found: found.into(), known: known.join(", ") });
         };
         let mut fields = Fields { values, known: BTreeSet::from(["name"]) };
-        let base = fields.base()?;
+        let mut base = fields.base()?;
+        if let Some(order) = names::order_of_modalities(weights) {
+            let place =
+                |config: &ModalityConfig| order.iter().position(|n| *n == config.name.as_str());
+            base.reorder(place);
+        }
         let custom = base.custom.clone();
         let config = (class.read)(&mut fields, base)?;
         fields.end(class.name)?;
@@ -211,7 +193,7 @@ impl Reference {
 }
 
 /// The keys of `model_config.json`, of which those that were asked for are known.
-struct Fields<'a> {
+pub(super) struct Fields<'a> {
     values: &'a Map<String, Value>,
     known: BTreeSet<&'static str>,
 }
@@ -219,6 +201,9 @@ struct Fields<'a> {
 fn field(name: &str, expected: &str, found: &Value) -> ExchangeError {
     ExchangeError::Field { field: name.into(), expected: expected.into(), found: found.to_string() }
 }
+
+/// Something for some modalities.
+pub(super) type ByName<T> = BTreeMap<ModalityName, T>;
 
 impl<'a> Fields<'a> {
     /// The value of a key; `None` if it is absent or null.
@@ -237,15 +222,15 @@ impl<'a> Fields<'a> {
         self.value(key).map(|value| read(value).ok_or_else(|| wrong(value))).transpose()
     }
 
-    fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
+    pub(super) fn number(&mut self, key: &'static str) -> Result<Option<f64>> {
         self.read(key, "a number", Value::as_f64)
     }
 
-    fn count(&mut self, key: &'static str) -> Result<Option<usize>> {
+    pub(super) fn count(&mut self, key: &'static str) -> Result<Option<usize>> {
         self.read(key, "a whole number of at least 0", whole)
     }
 
-    fn flag(&mut self, key: &'static str) -> Result<Option<bool>> {
+    pub(super) fn flag(&mut self, key: &'static str) -> Result<Option<bool>> {
         self.read(key, "true or false", Value::as_bool)
     }
 
@@ -253,28 +238,41 @@ impl<'a> Fields<'a> {
         self.read(key, "an object", Value::as_object)
     }
 
-    /// A size for each modality that has one.
-    fn sizes(
+    fn by_name<T>(
         &mut self,
         key: &'static str,
         base: &Base,
-    ) -> Result<Option<BTreeMap<ModalityName, usize>>> {
+        expected: &str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<ByName<T>>> {
         let Some(sizes) = self.object(key)? else { return Ok(None) };
         let mut found = BTreeMap::new();
         for (name, value) in sizes {
             let Some(config) = base.modalities.iter().find(|c| c.name.as_str() == name) else {
                 return Err(field(key, "names of modalities", &json!(name)));
             };
-            let size = whole(value).ok_or_else(|| field(key, "whole numbers", value))?;
-            if size > 0 {
-                found.insert(config.name.clone(), size);
-            }
+            let size = read(value).ok_or_else(|| field(key, expected, value))?;
+            found.insert(config.name.clone(), size);
         }
         Ok(Some(found))
     }
 
+    /// A size for each modality that has one.
+    pub(super) fn sizes(
+        &mut self,
+        key: &'static str,
+        base: &Base,
+    ) -> Result<Option<ByName<usize>>> {
+        self.by_name(key, base, "whole numbers", whole)
+    }
+
+    /// A number for each modality that has one.
+    pub(super) fn weights(&mut self, key: &'static str, base: &Base) -> Result<ByName<f64>> {
+        Ok(self.by_name(key, base, "numbers", Value::as_f64)?.unwrap_or_default())
+    }
+
     /// Sets of modalities, in an object or in a list; empty ones are left out.
-    fn subsets(&mut self, key: &'static str) -> Result<Vec<Vec<ModalityName>>> {
+    pub(super) fn subsets(&mut self, key: &'static str) -> Result<Vec<Vec<ModalityName>>> {
         let wrong = |value: &Value| field(key, "lists of names", value);
         let lists: Vec<&Value> = match self.value(key) {
             None => return Ok(Vec::new()),
@@ -413,93 +411,44 @@ fn likelihood(kind: Option<&Value>, parameters: Option<&Value>) -> Result<Likeli
 /// The content of `model_config.json` for a model that the reference can rebuild from it: one of
 /// its classes, with its default networks. `None` for others.
 pub fn describe(config: &ModelConfig) -> Option<Value> {
-    let (class, hidden, latent, rescale, own) = match config {
-        ModelConfig::Mvae(config) => (
-            "MVAEConfig",
-            2,
-            config.latent,
-            &config.rescale,
-            json!({
-                "use_subsampling": config.subsampling,
-                "k": config.random_subsets,
-                "warmup": config.warmup.epochs,
-                "beta": config.beta,
-            }),
-        ),
-        ModelConfig::Mopoe(config) => (
-            "MoPoEConfig",
-            if config.private.is_empty() { 2 } else { 1 },
-            config.latent,
-            &config.rescale,
-            json!({
-                "subsets": (!config.subsets.is_empty()).then_some(&config.subsets),
-                "beta": config.beta,
-                "beta_style": config.beta_private,
-                "modalities_specific_dim":
-                    (!config.private.is_empty()).then_some(&config.private),
-            }),
-        ),
-        _ => return None,
-    };
-    let modalities = names::modalities(config);
-    let default = |config: &ModalityConfig| {
-        config.encoder == Some(encoder(hidden)) && config.decoder == Some(decoder())
-    };
-    if !modalities.iter().all(default) {
-        return None;
-    }
-    let mut values = described(class, latent, rescale, &modalities)?;
-    let Value::Object(own) = own else { unreachable!("it is an object above") };
-    values.extend(own);
-    Some(Value::Object(values))
+    let (class, own) =
+        CLASSES.iter().find_map(|class| Some((class.name, (class.write)(config)?)))?;
+    let written = write(class, &own, &names::modalities(config));
+    // Whatever it does not say is not the reference's.
+    let again = Reference::read(&written).and_then(|reference| reference.config());
+    (again.ok().as_ref() == Some(config)).then_some(written)
 }
 
-/// The keys that every class has.
-fn described(
-    class: &str,
-    latent: usize,
-    rescale: &Rescale,
-    modalities: &[ModalityConfig],
-) -> Option<Map<String, Value>> {
-    let by_name = |value: &dyn Fn(&ModalityConfig) -> Value| -> Map<String, Value> {
-        modalities.iter().map(|config| (config.name.to_string(), value(config))).collect()
+fn write(class: &str, own: &Own<'_>, modalities: &[ModalityConfig]) -> Value {
+    let each = |value: &dyn Fn(usize, &ModalityConfig) -> Option<Value>| -> Value {
+        let pairs = modalities.iter().enumerate();
+        let named = pairs.filter_map(|(m, c)| Some((c.name.to_string(), value(m, c)?)));
+        Value::Object(named.collect())
     };
-    let mut parameters = Map::new();
-    for config in modalities {
-        match config.likelihood.and_then(|likelihood| likelihood.scale()) {
-            None | Some(Scale::Fixed(1.0)) => {}
-            Some(Scale::Fixed(scale)) => {
-                parameters.insert(config.name.to_string(), json!({ "scale": scale }));
-            }
-            // The reference learns no scale.
-            Some(Scale::Learned(_)) => return None,
-        }
-    }
-    let factors = match rescale {
-        Rescale::Given(factors) => {
-            let pairs = modalities.iter().zip(factors);
-            let factors: Map<_, _> =
-                pairs.map(|(config, &factor)| (config.name.to_string(), json!(factor))).collect();
-            Value::Object(factors)
-        }
+    let likelihood = |config: &ModalityConfig| config.likelihood.unwrap_or_default();
+    let scale = |_: usize, config: &ModalityConfig| match likelihood(config).scale() {
+        Some(Scale::Fixed(scale)) if scale != 1.0 => Some(json!({ "scale": scale })),
+        _ => None,
+    };
+    let factors = match own.rescale {
+        Rescale::Given(factors) => each(&|m, _| Some(json!(factors.get(m)))),
         Rescale::None | Rescale::BySize => Value::Null,
     };
-    let values = json!({
+    let mut values = json!({
         "name": class,
         "n_modalities": modalities.len(),
-        "latent_dim": latent,
-        "input_dims": by_name(&|config| json!(config.shape)),
-        "uses_likelihood_rescaling": *rescale != Rescale::None,
+        "latent_dim": own.latent,
+        "input_dims": each(&|_, config| Some(json!(config.shape))),
+        "uses_likelihood_rescaling": *own.rescale != Rescale::None,
         "rescale_factors": factors,
-        "decoders_dist":
-            by_name(&|config| json!(config.likelihood.unwrap_or_default().kind())),
-        "decoder_dist_params": parameters,
+        "decoders_dist": each(&|_, config| Some(json!(likelihood(config).kind()))),
+        "decoder_dist_params": each(&scale),
         "custom_architectures": [],
     });
-    match values {
-        Value::Object(values) => Some(values),
-        _ => None,
+    for (key, value) in own.keys.as_object().into_iter().flatten() {
+        values[key] = value.clone();
     }
+    values
 }
 
 #[cfg(test)]

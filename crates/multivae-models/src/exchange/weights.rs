@@ -9,7 +9,7 @@ use burn::{
 
 use super::{
     ExchangeError, Result,
-    names::{self, Place},
+    names::{self, Extra, Names, Place},
 };
 use crate::ModelConfig;
 
@@ -61,14 +61,33 @@ impl Weights {
         self.places.get(name).map(|&place| &self.entries[place])
     }
 
-    /// What is below a path and holds weights.
-    fn below(&self, path: &str) -> Vec<&Entry> {
+    /// The names right below a path, in order if there is one.
+    pub(super) fn parts(&self, path: &str) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for entry in self.entries.iter().filter(|entry| self.ordered && is_below(&entry.name, path))
+        {
+            let part = entry.name[path.len() + 1..].split('.').next().unwrap_or_default();
+            if !found.iter().any(|other| other == part) {
+                found.push(part.to_owned());
+            }
+        }
+        found
+    }
+
+    /// The weights below the path of a network, but for those of networks further below.
+    fn below(&self, path: &str, places: &[Place]) -> Vec<&Entry> {
+        let deeper = |entry: &Entry| {
+            places.iter().any(|p| is_below(&p.theirs, path) && is_below(&entry.name, &p.theirs))
+        };
         let below = |entry: &&Entry| {
-            entry.name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
-                && !is_bookkeeping(entry)
+            is_below(&entry.name, path) && !is_bookkeeping(entry) && !deeper(entry)
         };
         self.entries.iter().filter(below).collect()
     }
+}
+
+fn is_below(name: &str, path: &str) -> bool {
+    name.strip_prefix(path).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// Whether an entry has no counterpart here: what batch normalisation counts and nothing reads,
@@ -140,7 +159,8 @@ fn slots<M: Module>(model: &M) -> Vec<Slot> {
             };
             let name = |(name, _): &(String, String)| name.clone();
             let (field, holder) = self.path.last().expect("a parameter is in a field");
-            let transposed = holder == "Struct:Linear" && field == "weight";
+            let linear = ["Struct:Linear", "Struct:Masked"].contains(&holder.as_str());
+            let transposed = linear && field == "weight";
             let mut shape = param.lazy_shape().as_slice().to_vec();
             if transposed {
                 shape.reverse();
@@ -170,36 +190,118 @@ fn field_of(field: &str, holder: &str) -> String {
     name.to_owned()
 }
 
-/// The reference's name of every parameter, by its path here. With weights given, that of the
-/// weight that fits; complaints are about networks whose weights have other names.
-fn names(
-    slots: &[Slot],
-    config: &ModelConfig,
-    weights: Option<&Weights>,
-) -> (BTreeMap<String, String>, Vec<String>) {
+/// Where a parameter stands in the reference.
+#[derive(Clone, Debug)]
+struct Home {
+    /// Its name; names, if the reference has one entry a row of ours.
+    names: Vec<String>,
+    /// The shape of each entry.
+    shape: Vec<usize>,
+}
+
+/// Where all parameters stand in the reference.
+#[derive(Default)]
+struct Homes {
+    /// By path here.
+    of: BTreeMap<String, Home>,
+    /// What the reference has besides, and whether its values matter.
+    extra: Vec<(Entry, bool)>,
+    /// Why parameters have no home: networks whose weights have other names.
+    complaints: Vec<String>,
+}
+
+/// Where all parameters stand in the reference: with weights given, where one is that fits.
+fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Homes {
     let places = names::places(config);
-    let (mut found, mut complaints) = (BTreeMap::new(), Vec::new());
+    let mut homes = Homes::default();
     for place in &places {
         let own: Vec<&Slot> = slots.iter().filter(|slot| slot.is_below(&place.ours)).collect();
-        let mut candidates = candidates(&own, place).into_iter();
-        let fits = |names: &Vec<String>| {
+        let candidates = candidates(&own, place);
+        let fits = |names: &&Vec<String>| {
             weights.is_none_or(|weights| names.iter().all(|name| weights.get(name).is_some()))
         };
-        let names = candidates.find(fits).map_or_else(
-            || in_order(&own, place, weights.expect("without weights the first candidate fits")),
-            Ok,
-        );
-        match names {
-            Ok(names) => found.extend(own.iter().map(|slot| slot.path.clone()).zip(names)),
-            Err(complaint) => complaints.push(complaint),
+        let names = match (candidates.iter().find(fits), weights) {
+            (Some(names), _) => Ok(names.clone()),
+            (None, Some(weights)) => in_order(&own, place, weights, &places),
+            (None, None) => unreachable!("without weights the first candidate fits"),
+        };
+        let names = match names {
+            Ok(names) => names,
+            Err(complaint) => {
+                homes.complaints.push(complaint);
+                continue;
+            }
+        };
+        homes.extra.extend(match (&place.extra, weights) {
+            (Extra::None, _) => Vec::new(),
+            (Extra::Masks, _) => masks(&own, &names),
+            (Extra::Unused(_), Some(weights)) => {
+                let besides = weights.below(&place.theirs, &places).into_iter();
+                besides.filter(|e| !names.contains(&e.name)).map(|e| (e.clone(), false)).collect()
+            }
+            // A network of the user may have something else there, or nothing.
+            (Extra::Unused(_), None) if candidates.len() == 1 => Vec::new(),
+            (Extra::Unused(layer), None) => unused(&own, layer, place),
+        });
+        for (slot, name) in own.iter().zip(names) {
+            let home = Home { names: vec![name], shape: slot.shape.clone() };
+            homes.of.insert(slot.path.clone(), home);
         }
     }
     for slot in slots {
         if !places.iter().any(|place| slot.is_below(&place.ours)) {
-            found.insert(slot.path.clone(), slot.own_name("", ""));
+            let home = match names::parameter(config, &slot.segments.join(".")) {
+                Some(Names { names, row }) => {
+                    let size = slot.shape.iter().product::<usize>() / names.len();
+                    let shape = if row { vec![1, size] } else { slot.shape.clone() };
+                    Home { names, shape }
+                }
+                None => Home { names: vec![slot.own_name("", "")], shape: slot.shape.clone() },
+            };
+            homes.of.insert(slot.path.clone(), home);
         }
     }
-    (found, complaints)
+    homes
+}
+
+/// A layer like the last one, whose output nothing reads.
+fn unused(slots: &[&Slot], layer: &str, place: &Place) -> Vec<(Entry, bool)> {
+    let last = slots.last().map(|slot| slot.layer());
+    let like = slots.iter().filter(|slot| Some(slot.layer()) == last);
+    like.map(|slot| {
+        let name = format!("{}.{layer}.{}", place.theirs, slot.field);
+        let values = vec![0.0; slot.shape.iter().product()];
+        (Entry { name, shape: slot.shape.clone(), values }, false)
+    })
+    .collect()
+}
+
+/// The masks of an autoregressive block.
+fn masks(slots: &[&Slot], names: &[String]) -> Vec<(Entry, bool)> {
+    let weights = slots.iter().zip(names).filter(|(slot, _)| slot.field == "weight");
+    let layers: Vec<(&str, &[usize])> = weights
+        .map(|(slot, name)| (name.trim_end_matches(".weight"), slot.shape.as_slice()))
+        .collect();
+    let features = layers.first().map_or(0, |(_, shape)| shape[1]);
+    let entry = |(i, (layer, shape)): (usize, &(&str, &[usize]))| {
+        let ends = [i == 0, i + 1 == layers.len()];
+        let values = mask(shape[0], shape[1], features, ends);
+        (Entry { name: format!("{layer}.mask"), shape: shape.to_vec(), values }, true)
+    };
+    layers.iter().enumerate().map(entry).collect()
+}
+
+/// Which inputs the outputs of an autoregressive layer see, `[outputs, inputs]`: feature `i` has
+/// degree `i`, hidden unit `j` degree `j mod (features - 1)`.
+fn mask(outputs: usize, inputs: usize, features: usize, [first, last]: [bool; 2]) -> Vec<f32> {
+    let hidden = |unit: usize| unit % features.saturating_sub(1).max(1);
+    let sees = |output: usize, input: usize| {
+        let input = if first { input } else { hidden(input) };
+        if last { input < output % features } else { input <= hidden(output) }
+    };
+    (0..outputs)
+        .flat_map(|output| (0..inputs).map(move |input| f32::from(u8::from(sees(output, input)))))
+        .collect()
 }
 
 /// Names that the weights of a network may have, the likeliest first: those of the reference's
@@ -211,7 +313,8 @@ fn candidates(slots: &[&Slot], place: &Place) -> Vec<Vec<String>> {
         let name = |slot: &&Slot| {
             let layer = layers.iter().position(|layer| *layer == slot.layer());
             let layer = &table[layer.expect("its layer is among them")];
-            format!("{}.{layer}.{}", place.theirs, slot.field)
+            let parts = [place.theirs.as_str(), layer, &slot.field];
+            parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".")
         };
         slots.iter().map(name).collect()
     };
@@ -221,8 +324,18 @@ fn candidates(slots: &[&Slot], place: &Place) -> Vec<Vec<String>> {
 }
 
 /// The names of a network's weights by their order.
-fn in_order(slots: &[&Slot], place: &Place, weights: &Weights) -> Result<Vec<String>, String> {
-    let theirs = weights.below(&place.theirs);
+fn in_order(
+    slots: &[&Slot],
+    place: &Place,
+    weights: &Weights,
+    places: &[Place],
+) -> Result<Vec<String>, String> {
+    let mut theirs = weights.below(&place.theirs, places);
+    if matches!(place.extra, Extra::Unused(_)) {
+        // The layer that nothing reads is the last one.
+        theirs.truncate(slots.len());
+    }
+    let theirs = theirs;
     let listed = || {
         let shown = |name: &str, shape: &[usize]| format!("{name} {shape:?}");
         let expected: Vec<_> = slots.iter().map(|s| shown(&s.field, &s.shape)).collect();
@@ -286,28 +399,33 @@ fn contradiction(ours: &[String], theirs: &str) -> Option<&'static str> {
 /// [`ExchangeError::Weights`] with everything that does not fit.
 pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Result<M> {
     let slots = slots(&model);
-    let (names, mut complaints) = names(&slots, config, Some(weights));
-    let mut used = BTreeSet::new();
-    let mut values = BTreeMap::new();
-    for slot in &slots {
-        // What has no name is part of a network that was complained about.
-        let Some(name) = names.get(&slot.path) else { continue };
-        match weights.get(name) {
-            Some(entry) if entry.shape == slot.shape => {
-                used.insert(name.as_str());
-                values.insert(slot.path.clone(), laid_out(entry, slot.transposed));
-            }
-            Some(entry) => {
-                used.insert(name.as_str());
-                complaints.push(format!(
-                    "`{name}`: expected the shape {:?}, found {:?}",
-                    slot.shape, entry.shape
-                ));
-            }
-            None => complaints.push(format!("`{name}` of shape {:?} is missing", slot.shape)),
+    let Homes { of, extra, mut complaints } = homes(&slots, config, Some(weights));
+    let whole = complaints.is_empty();
+    let mut used: BTreeSet<&str> = extra.iter().map(|(entry, _)| entry.name.as_str()).collect();
+    for (expected, matters) in &extra {
+        let found = weights.get(&expected.name);
+        if *matters && found.is_some_and(|found| found != expected) {
+            complaints.push(format!("`{}` is not that of our network", expected.name));
         }
     }
-    let whole = names.len() == slots.len();
+    let mut values = BTreeMap::new();
+    for slot in &slots {
+        // What has no home is part of a network that was complained about.
+        let Some(Home { names, shape }) = of.get(&slot.path) else { continue };
+        let mut all = Vec::new();
+        for name in names {
+            used.insert(name);
+            match weights.get(name) {
+                Some(entry) if entry.shape == *shape => {
+                    all.extend(laid_out(entry, slot.transposed))
+                }
+                Some(Entry { shape: found, .. }) => complaints
+                    .push(format!("`{name}`: expected the shape {shape:?}, found {found:?}")),
+                None => complaints.push(format!("`{name}` of shape {shape:?} is missing")),
+            }
+        }
+        values.insert(slot.path.clone(), all);
+    }
     for entry in weights.entries.iter().filter(|entry| whole && !is_bookkeeping(entry)) {
         if !used.contains(entry.name.as_str()) {
             let Entry { name, shape, .. } = entry;
@@ -364,20 +482,27 @@ impl ModuleMapper for Fill {
 /// [`ExchangeError::Device`].
 pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>> {
     let slots = slots(model);
-    let (names, _) = names(&slots, config, None);
+    let Homes { mut of, extra, .. } = homes(&slots, config, None);
     let mut read = Read { values: Vec::new(), path: Vec::new(), error: None };
     model.visit(&mut read);
     if let Some((path, reason)) = read.error {
         return Err(ExchangeError::Device { path, reason });
     }
-    let entry = |(slot, values): (Slot, Vec<f32>)| {
+    let mut entries = Vec::new();
+    for (slot, values) in slots.into_iter().zip(read.values) {
         let values = match (slot.transposed, slot.shape.as_slice()) {
             (true, &[outputs, inputs]) => transpose(&values, inputs, outputs),
             _ => values,
         };
-        Entry { name: names[&slot.path].clone(), shape: slot.shape, values }
-    };
-    Ok(slots.into_iter().zip(read.values).map(entry).collect())
+        let Home { names, shape } = of.remove(&slot.path).expect("every parameter has a home");
+        let parts = values.chunks(values.len() / names.len());
+        for (name, values) in names.iter().zip(parts) {
+            let entry = Entry { name: name.clone(), shape: shape.clone(), values: values.to_vec() };
+            entries.push(entry);
+        }
+    }
+    entries.extend(extra.into_iter().map(|(entry, _)| entry));
+    Ok(entries)
 }
 
 /// Reads the values of all parameters, in the order of fields.
