@@ -1,6 +1,9 @@
 //! The models of the reference that are read and written.
 
-use multivae_core::objective::{Rescale, Warmup};
+use multivae_core::{
+    distribution::Family,
+    objective::{Rescale, Warmup},
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -9,8 +12,18 @@ use super::{
     reference::{Base, ByName, Fields},
 };
 use crate::{
-    ModelConfig, crmvae::CrmvaeConfig, dmvae::DmvaeConfig, jmvae::JmvaeConfig, mhvae::MhvaeConfig,
-    mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
+    ModelConfig,
+    cmvae::CmvaeConfig,
+    crmvae::CrmvaeConfig,
+    dmvae::DmvaeConfig,
+    experts::{Estimator, PrivatePrior},
+    jmvae::JmvaeConfig,
+    mhvae::MhvaeConfig,
+    mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig,
+    mopoe::MopoeConfig,
+    mvae::MvaeConfig,
+    mvtcae::MvtcaeConfig,
 };
 
 /// A class of the reference, and how its configuration is one of ours and back.
@@ -47,7 +60,26 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "MVTCAEConfig", read: mvtcae, write: write_mvtcae },
     Class { name: "CRMVAEConfig", read: crmvae, write: write_crmvae },
     Class { name: "DMVAEConfig", read: dmvae, write: write_dmvae },
+    Class { name: "MMVAEConfig", read: mmvae, write: write_mmvae },
+    Class { name: "MMVAEPlusConfig", read: mmvae_plus, write: write_mmvae_plus },
+    Class { name: "CMVAEConfig", read: cmvae, write: write_cmvae },
 ];
+
+const FAMILIES: &[(&str, Family)] = &[
+    ("laplace_with_softmax", Family::LaplaceSoftmax),
+    ("normal_with_softplus", Family::NormalSoftplus),
+    ("normal", Family::Normal),
+];
+const ESTIMATORS: &[(&str, Estimator)] =
+    &[("iwae_looser", Estimator::Iwae), ("dreg_looser", Estimator::Dreg)];
+const PRIVATE_PRIORS: &[(&str, PrivatePrior)] =
+    &[("joint_prior", PrivatePrior::Shared), ("single_prior", PrivatePrior::Modality)];
+
+/// The reference's word for a value.
+fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
+    let found = words.iter().find(|(_, other)| other == value);
+    found.expect("every value has a word").0
+}
 
 /// What the reference has nothing for is null.
 fn or_null<T: Serialize>(values: &ByName<T>) -> Value {
@@ -194,4 +226,159 @@ fn write_dmvae(config: &ModelConfig) -> Option<Own<'_>> {
         "beta": config.beta,
     });
     Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn mmvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    Ok(MmvaeConfig {
+        latent: base.latent,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        samples: fields.count("K")?.unwrap_or(10),
+        family: fields.word("prior_and_posterior_dist", FAMILIES)?.unwrap_or_default(),
+        learned_prior: fields.flag("learn_prior")?.unwrap_or(true),
+        estimator: fields.word("loss", ESTIMATORS)?.unwrap_or_default(),
+        rescale: base.rescale.clone(),
+        modalities: base.with_networks(2),
+    }
+    .into())
+}
+
+fn write_mmvae(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Mmvae(config) = config else { return None };
+    let keys = json!({
+        "K": config.samples,
+        "prior_and_posterior_dist": word(FAMILIES, &config.family),
+        "learn_prior": config.learned_prior,
+        "beta": config.beta,
+        "loss": word(ESTIMATORS, &config.estimator),
+    });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn mmvae_plus(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    Ok(MmvaePlusConfig {
+        latent: base.latent,
+        private: fields.needed("modalities_specific_dim")?,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        samples: fields.count("K")?.unwrap_or(10),
+        family: fields.word("prior_and_posterior_dist", FAMILIES)?.unwrap_or_default(),
+        learned_prior: fields.flag("learn_shared_prior")?.unwrap_or(false),
+        learned_modality_priors: fields.flag("learn_modality_prior")?.unwrap_or(true),
+        private_prior: fields.word("reconstruction_option", PRIVATE_PRIORS)?.unwrap_or_default(),
+        estimator: fields.word("loss", ESTIMATORS)?.unwrap_or_default(),
+        rescale: base.rescale.clone(),
+        modalities: base.with_networks(1),
+    }
+    .into())
+}
+
+fn write_mmvae_plus(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::MmvaePlus(config) = config else { return None };
+    let keys = json!({
+        "K": config.samples,
+        "prior_and_posterior_dist": word(FAMILIES, &config.family),
+        "learn_shared_prior": config.learned_prior,
+        "learn_modality_prior": config.learned_modality_priors,
+        "beta": config.beta,
+        "modalities_specific_dim": config.private,
+        "reconstruction_option": word(PRIVATE_PRIORS, &config.private_prior),
+        "loss": word(ESTIMATORS, &config.estimator),
+    });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn cmvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    Ok(CmvaeConfig {
+        clusters: fields.count("number_of_clusters")?.unwrap_or(10),
+        latent: base.latent,
+        private: fields.needed("modalities_specific_dim")?,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        samples: fields.count("K")?.unwrap_or(10),
+        family: fields.word("prior_and_posterior_dist", FAMILIES)?.unwrap_or_default(),
+        learned_modality_priors: fields.flag("learn_modality_prior")?.unwrap_or(true),
+        private_prior: fields.word("reconstruction_option", PRIVATE_PRIORS)?.unwrap_or_default(),
+        estimator: fields.word("loss", ESTIMATORS)?.unwrap_or_default(),
+        rescale: base.rescale.clone(),
+        modalities: base.with_networks(1),
+    }
+    .into())
+}
+
+fn write_cmvae(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Cmvae(config) = config else { return None };
+    let keys = json!({
+        "K": config.samples,
+        "prior_and_posterior_dist": word(FAMILIES, &config.family),
+        "learn_modality_prior": config.learned_modality_priors,
+        "beta": config.beta,
+        "modalities_specific_dim": config.private,
+        "reconstruction_option": word(PRIVATE_PRIORS, &config.private_prior),
+        "loss": word(ESTIMATORS, &config.estimator),
+        "number_of_clusters": config.clusters,
+    });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::{Reference, describe};
+
+    /// The keys that the reference writes of each class that it can rebuild, as it writes them.
+    const WRITTEN: &[&str] = &[
+        r#""name": "MVAEConfig", "use_subsampling": false, "k": 1, "warmup": 3, "beta": 2.0"#,
+        r#""name": "MoPoEConfig", "subsets": null, "beta": 2.5, "beta_style": 0.5,
+            "modalities_specific_dim": null"#,
+        r#""name": "MoPoEConfig", "subsets": [["x"], ["x", "y"]], "beta": 2.5, "beta_style": 0.5,
+            "modalities_specific_dim": {"x": 1, "y": 2, "w": 0}"#,
+        r#""name": "JMVAEConfig", "alpha": 0.3, "warmup": 3, "beta": 2.0"#,
+        r#""name": "MVTCAEConfig", "alpha": 0.3, "beta": 2.0"#,
+        r#""name": "CRMVAEConfig", "beta": 2.0"#,
+        r#""name": "DMVAEConfig", "modalities_specific_dim": {"w": 1, "x": 2, "y": 3},
+            "modalities_specific_betas": {"x": 0.5}, "beta": 2.0"#,
+        r#""name": "MMVAEConfig", "K": 3, "prior_and_posterior_dist": "normal",
+            "learn_prior": false, "beta": 2.0, "loss": "iwae_looser""#,
+        r#""name": "MMVAEPlusConfig", "K": 3, "prior_and_posterior_dist": "normal_with_softplus",
+            "learn_shared_prior": true, "learn_modality_prior": false, "beta": 2.0,
+            "modalities_specific_dim": 2, "reconstruction_option": "single_prior",
+            "loss": "dreg_looser""#,
+        r#""name": "CMVAEConfig", "K": 3, "prior_and_posterior_dist": "laplace_with_softmax",
+            "learn_modality_prior": true, "beta": 2.0, "modalities_specific_dim": 2,
+            "reconstruction_option": "joint_prior", "loss": "dreg_looser",
+            "number_of_clusters": 4"#,
+    ];
+
+    fn whole(keys: &str) -> Value {
+        let text = format!(
+            r#"{{{keys}, "n_modalities": 3, "latent_dim": 3,
+                "input_dims": {{"y": [6], "x": [2, 2], "w": [3]}},
+                "uses_likelihood_rescaling": true, "rescale_factors": null,
+                "decoders_dist": {{"y": "normal", "x": "laplace", "w": "bernoulli"}},
+                "decoder_dist_params": {{"x": {{"scale": 0.5}}}}, "custom_architectures": []}}"#
+        );
+        serde_json::from_str(&text).expect("JSON")
+    }
+
+    #[test]
+    fn what_is_read_of_a_class_is_written_again() {
+        for keys in WRITTEN {
+            let json = whole(keys);
+            let config = Reference::read(&json).and_then(|reference| reference.config());
+            let config = config.unwrap_or_else(|error| panic!("{error}: {keys}"));
+            assert_eq!(describe(&config), Some(json), "{keys}");
+        }
+    }
+
+    #[test]
+    fn every_class_that_is_written_is_in_the_test_above() {
+        for class in CLASSES.iter().filter(|class| class.name != "MHVAEConfig") {
+            assert!(WRITTEN.iter().any(|keys| keys.contains(class.name)), "{}", class.name);
+        }
+    }
+
+    #[test]
+    fn a_word_that_the_reference_does_not_have_is_refused() {
+        let json = whole(&WRITTEN[7].replace("iwae_looser", "iwae"));
+        let text = Reference::read(&json).map(|_| ()).expect_err("no such loss").to_string();
+        assert_eq!(text, "`loss`: expected \"iwae_looser\" or \"dreg_looser\", found \"iwae\"");
+    }
 }

@@ -52,17 +52,74 @@ pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
     }
 }
 
-/// Names of a parameter that is in no network.
-pub(super) struct Names {
-    /// One a row of ours.
-    pub(super) names: Vec<String>,
-    /// Whether each is a matrix of one row.
-    pub(super) row: bool,
+/// What is in no network.
+#[derive(Default)]
+pub(super) struct Beside {
+    /// Our path and the reference's name of each parameter.
+    pub(super) parameters: Vec<(String, String)>,
+    /// Names and features of what is fixed to 0 here and there, `[1, features]`.
+    pub(super) zeros: Vec<(String, usize)>,
 }
 
-/// What a parameter that is in no network is called in the reference, if it has another name.
-pub(super) fn parameter(_config: &ModelConfig, _path: &str) -> Option<Names> {
-    None
+impl Beside {
+    /// A prior of mean 0, whose raw scale may be learned.
+    fn prior(&mut self, ours: &str, names: [String; 2], features: usize, learned: bool) {
+        let [mean, scale] = names;
+        self.zeros.push((mean, features));
+        if learned {
+            self.parameters.push((format!("{ours}.raw"), scale));
+        } else {
+            self.zeros.push((scale, features));
+        }
+    }
+
+    /// One for each modality.
+    fn priors(
+        &mut self,
+        modalities: &[ModalityConfig],
+        names: [&str; 2],
+        features: usize,
+        learned: bool,
+    ) {
+        for ModalityConfig { name, .. } in modalities {
+            let names = names.map(|list| format!("{list}.{name}"));
+            self.prior(&format!("modality_priors.{name}"), names, features, learned);
+        }
+    }
+}
+
+/// What a model has beside its networks.
+pub(super) fn beside(config: &ModelConfig) -> Beside {
+    let mut beside = Beside::default();
+    match config {
+        ModelConfig::Mmvae(config) => {
+            let names = ["prior_mean".into(), "prior_log_var".into()];
+            beside.prior("prior", names, config.latent, config.learned_prior);
+        }
+        ModelConfig::MmvaePlus(config) => {
+            let lists = ["mean_priors", "logvars_priors"];
+            let names = lists.map(|list| format!("{list}.shared"));
+            let features = config.latent + config.private;
+            beside.prior("prior", names, features, config.learned_prior);
+            let learned = config.learned_modality_priors;
+            beside.priors(&config.modalities, lists, config.private, learned);
+        }
+        ModelConfig::Cmvae(config) => {
+            let names = ["w_mean_prior".into(), "w_logvar_prior".into()];
+            beside.prior("", names, config.private, false);
+            let lists = ["r_mean_priors", "r_logvars_priors"];
+            let learned = config.learned_modality_priors;
+            beside.priors(&config.modalities, lists, config.private, learned);
+            for c in 0..config.clusters {
+                let names = (format!("cluster_locations.{c}"), format!("mean_clusters.{c}"));
+                beside.parameters.push(names);
+                beside.zeros.push((format!("logvar_clusters.{c}"), config.latent));
+            }
+            beside.parameters.push(("cluster_logits".into(), "_pc_params".into()));
+        }
+        _ => {}
+    }
+    beside
 }
 
 /// Networks that encode all modalities at once, by the name of the part.

@@ -234,6 +234,24 @@ impl<'a> Fields<'a> {
         self.read(key, "true or false", Value::as_bool)
     }
 
+    /// A whole number that must be there.
+    pub(super) fn needed(&mut self, key: &'static str) -> Result<usize> {
+        self.count(key)?.ok_or_else(|| field(key, "a whole number", &Value::Null))
+    }
+
+    /// One of some words.
+    pub(super) fn word<T: Copy>(
+        &mut self,
+        key: &'static str,
+        words: &[(&'static str, T)],
+    ) -> Result<Option<T>> {
+        let known: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        self.read(key, &known.join(" or "), |value| {
+            let found = value.as_str()?;
+            words.iter().find(|(word, _)| *word == found).map(|(_, value)| *value)
+        })
+    }
+
     fn object(&mut self, key: &'static str) -> Result<Option<&'a Map<String, Value>>> {
         self.read(key, "an object", Value::as_object)
     }

@@ -9,9 +9,9 @@ use burn::{
 
 use super::{
     ExchangeError, Result,
-    names::{self, Extra, Names, Place},
+    names::{self, Extra, Place},
 };
-use crate::ModelConfig;
+use crate::{ModelConfig, cmvae::PRUNED};
 
 /// A parameter or buffer, as PyTorch lays it out.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,20 +190,11 @@ fn field_of(field: &str, holder: &str) -> String {
     name.to_owned()
 }
 
-/// Where a parameter stands in the reference.
-#[derive(Clone, Debug)]
-struct Home {
-    /// Its name; names, if the reference has one entry a row of ours.
-    names: Vec<String>,
-    /// The shape of each entry.
-    shape: Vec<usize>,
-}
-
 /// Where all parameters stand in the reference.
 #[derive(Default)]
 struct Homes {
-    /// By path here.
-    of: BTreeMap<String, Home>,
+    /// Names by path here.
+    of: BTreeMap<String, String>,
     /// What the reference has besides, and whether its values matter.
     extra: Vec<(Entry, bool)>,
     /// Why parameters have no home: networks whose weights have other names.
@@ -243,24 +234,20 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
             (Extra::Unused(_), None) if candidates.len() == 1 => Vec::new(),
             (Extra::Unused(layer), None) => unused(&own, layer, place),
         });
-        for (slot, name) in own.iter().zip(names) {
-            let home = Home { names: vec![name], shape: slot.shape.clone() };
-            homes.of.insert(slot.path.clone(), home);
-        }
+        homes.of.extend(own.iter().map(|slot| slot.path.clone()).zip(names));
     }
+    let beside = names::beside(config);
     for slot in slots {
         if !places.iter().any(|place| slot.is_below(&place.ours)) {
-            let home = match names::parameter(config, &slot.segments.join(".")) {
-                Some(Names { names, row }) => {
-                    let size = slot.shape.iter().product::<usize>() / names.len();
-                    let shape = if row { vec![1, size] } else { slot.shape.clone() };
-                    Home { names, shape }
-                }
-                None => Home { names: vec![slot.own_name("", "")], shape: slot.shape.clone() },
-            };
-            homes.of.insert(slot.path.clone(), home);
+            let own = slot.segments.join(".");
+            let named = beside.parameters.iter().find(|(ours, _)| *ours == own);
+            let name = named.map_or_else(|| slot.own_name("", ""), |(_, theirs)| theirs.clone());
+            homes.of.insert(slot.path.clone(), name);
         }
     }
+    homes.extra.extend(beside.zeros.into_iter().map(|(name, features)| {
+        (Entry { name, shape: vec![1, features], values: vec![0.0; features] }, true)
+    }));
     homes
 }
 
@@ -405,26 +392,25 @@ pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Res
     for (expected, matters) in &extra {
         let found = weights.get(&expected.name);
         if *matters && found.is_some_and(|found| found != expected) {
-            complaints.push(format!("`{}` is not that of our network", expected.name));
+            complaints
+                .push(format!("`{}` has other values than the fixed ones here", expected.name));
         }
     }
     let mut values = BTreeMap::new();
     for slot in &slots {
         // What has no home is part of a network that was complained about.
-        let Some(Home { names, shape }) = of.get(&slot.path) else { continue };
-        let mut all = Vec::new();
-        for name in names {
-            used.insert(name);
-            match weights.get(name) {
-                Some(entry) if entry.shape == *shape => {
-                    all.extend(laid_out(entry, slot.transposed))
-                }
-                Some(Entry { shape: found, .. }) => complaints
-                    .push(format!("`{name}`: expected the shape {shape:?}, found {found:?}")),
-                None => complaints.push(format!("`{name}` of shape {shape:?} is missing")),
+        let Some(name) = of.get(&slot.path) else { continue };
+        used.insert(name);
+        let shape = &slot.shape;
+        match weights.get(name) {
+            Some(entry) if entry.shape == *shape => {
+                values.insert(slot.path.clone(), laid_out(entry, slot));
             }
+            Some(Entry { shape: found, .. }) => {
+                complaints.push(format!("`{name}`: expected the shape {shape:?}, found {found:?}"));
+            }
+            None => complaints.push(format!("`{name}` of shape {shape:?} is missing")),
         }
-        values.insert(slot.path.clone(), all);
     }
     for entry in weights.entries.iter().filter(|entry| whole && !is_bookkeeping(entry)) {
         if !used.contains(entry.name.as_str()) {
@@ -439,10 +425,25 @@ pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Res
 }
 
 /// The values of an entry as they lie here.
-fn laid_out(entry: &Entry, transposed: bool) -> Vec<f32> {
-    match (transposed, entry.shape.as_slice()) {
+fn laid_out(entry: &Entry, slot: &Slot) -> Vec<f32> {
+    match (slot.transposed, entry.shape.as_slice()) {
         (true, &[rows, columns]) => transpose(&entry.values, rows, columns),
-        _ => entry.values.clone(),
+        _ => {
+            // What is minus infinity there is finite here.
+            let finite = |&value: &f32| if value == f32::NEG_INFINITY { PRUNED } else { value };
+            entry.values.iter().map(finite).collect()
+        }
+    }
+}
+
+/// The values of a parameter as they lie in the reference.
+fn laid_out_there(values: Vec<f32>, slot: &Slot) -> Vec<f32> {
+    match (slot.transposed, slot.shape.as_slice()) {
+        (true, &[outputs, inputs]) => transpose(&values, inputs, outputs),
+        _ => {
+            let infinite = |value| if value == PRUNED { f32::NEG_INFINITY } else { value };
+            values.into_iter().map(infinite).collect()
+        }
     }
 }
 
@@ -488,19 +489,12 @@ pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>>
     if let Some((path, reason)) = read.error {
         return Err(ExchangeError::Device { path, reason });
     }
-    let mut entries = Vec::new();
-    for (slot, values) in slots.into_iter().zip(read.values) {
-        let values = match (slot.transposed, slot.shape.as_slice()) {
-            (true, &[outputs, inputs]) => transpose(&values, inputs, outputs),
-            _ => values,
-        };
-        let Home { names, shape } = of.remove(&slot.path).expect("every parameter has a home");
-        let parts = values.chunks(values.len() / names.len());
-        for (name, values) in names.iter().zip(parts) {
-            let entry = Entry { name: name.clone(), shape: shape.clone(), values: values.to_vec() };
-            entries.push(entry);
-        }
-    }
+    let entry = |(slot, values): (Slot, Vec<f32>)| {
+        let values = laid_out_there(values, &slot);
+        let name = of.remove(&slot.path).expect("every parameter has a name");
+        Entry { name, shape: slot.shape, values }
+    };
+    let mut entries: Vec<Entry> = slots.into_iter().zip(read.values).map(entry).collect();
     entries.extend(extra.into_iter().map(|(entry, _)| entry));
     Ok(entries)
 }
@@ -644,6 +638,128 @@ mod tests {
         let svhn = one(&[3, 32, 32], "svhn", "svhn", 0);
         assert_eq!(shown(&svhn, "encoders.x.")[6], "c1.weight [5, 128, 4, 4]");
         assert_eq!(shown(&svhn, "decoders.x.")[0], "dec.0.weight [5, 128, 4, 4]");
+    }
+
+    /// A model of the reference with two modalities.
+    fn reference(keys: &str) -> ModelConfig {
+        let text = format!(
+            r#"{{{keys}, "n_modalities": 2, "latent_dim": 3, "input_dims": {{"x": [6], "y": [4]}}}}"#
+        );
+        let json = serde_json::from_str(&text).expect("JSON");
+        Reference::read(&json).and_then(|reference| reference.config()).expect("default networks")
+    }
+
+    /// Names and shapes that are in no encoder and no decoder, sorted.
+    fn besides(config: &ModelConfig) -> Vec<String> {
+        let mut shown = shown(config, "");
+        shown.retain(|name| !name.starts_with("encoders.") && !name.starts_with("decoders."));
+        shown.sort();
+        shown
+    }
+
+    #[test]
+    fn priors_are_called_as_in_the_reference_whether_learned_or_not() {
+        let expected = ["prior_log_var [1, 3]", "prior_mean [1, 3]"];
+        for learned in ["true", "false"] {
+            let keys = format!(r#""name": "MMVAEConfig", "learn_prior": {learned}"#);
+            assert_eq!(besides(&reference(&keys)), expected);
+        }
+        let keys = r#""name": "MMVAEPlusConfig", "modalities_specific_dim": 2"#;
+        assert_eq!(
+            besides(&reference(keys)),
+            [
+                "logvars_priors.shared [1, 5]",
+                "logvars_priors.x [1, 2]",
+                "logvars_priors.y [1, 2]",
+                "mean_priors.shared [1, 5]",
+                "mean_priors.x [1, 2]",
+                "mean_priors.y [1, 2]",
+            ]
+        );
+        let keys =
+            r#""name": "CMVAEConfig", "modalities_specific_dim": 2, "number_of_clusters": 2"#;
+        assert_eq!(
+            besides(&reference(keys)),
+            [
+                "_pc_params [2]",
+                "logvar_clusters.0 [1, 3]",
+                "logvar_clusters.1 [1, 3]",
+                "mean_clusters.0 [1, 3]",
+                "mean_clusters.1 [1, 3]",
+                "r_logvars_priors.x [1, 2]",
+                "r_logvars_priors.y [1, 2]",
+                "r_mean_priors.x [1, 2]",
+                "r_mean_priors.y [1, 2]",
+                "w_logvar_prior [1, 2]",
+                "w_mean_prior [1, 2]",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_prior_that_is_fixed_here_must_be_zero() {
+        let config = reference(r#""name": "MMVAEConfig""#);
+        let mut given = renamed(&config, &[]);
+        let mean = given.iter_mut().find(|e| e.name == "prior_mean").expect("it is there");
+        mean.values[1] = 0.5;
+        let text = complaints(&config, &Weights::ordered(given));
+        assert!(text.contains("`prior_mean` has other values than the fixed ones"), "{text}");
+    }
+
+    #[test]
+    fn a_pruned_cluster_has_an_infinite_logit_there_and_a_finite_one_here() {
+        let keys =
+            r#""name": "CMVAEConfig", "modalities_specific_dim": 2, "number_of_clusters": 2"#;
+        let config = reference(keys);
+        let mut given = renamed(&config, &[]);
+        let logits = given.iter_mut().find(|e| e.name == "_pc_params").expect("it is there");
+        logits.values[1] = f32::NEG_INFINITY;
+        let filled = fill(model(&config, 0), &config, &Weights::ordered(given.clone()));
+        let filled = filled.expect("they fit");
+        let finite = |entry: &Entry| entry.values.iter().all(|value| value.is_finite());
+        let found = entries(&filled, &config).expect("on the CPU");
+        assert!(!found.iter().all(finite));
+        assert_eq!(found, given);
+        let mut read = Read { values: Vec::new(), path: Vec::new(), error: None };
+        filled.visit(&mut read);
+        assert!(read.values.iter().flatten().all(|value| value.is_finite()));
+    }
+
+    #[test]
+    fn a_joint_encoder_has_heads_that_nothing_reads() {
+        let config = reference(r#""name": "JMVAEConfig""#);
+        let names = besides(&config);
+        assert_eq!(names.len(), 24);
+        for name in [
+            "joint_encoder.enc.1.0.bias [512]",
+            "joint_encoder.encoders.y.embedding.weight [3, 512]",
+            "joint_encoder.encoders.y.log_var.weight [3, 512]",
+            "joint_encoder.fc2.weight [3, 512]",
+        ] {
+            assert!(names.iter().any(|other| other == name), "{name}: {names:?}");
+        }
+        let mut given = renamed(&config, &[]);
+        let head = "joint_encoder.encoders.y.log_var.weight";
+        given.iter_mut().find(|e| e.name == head).expect("it is there").values[0] = 0.5;
+        assert!(fill(model(&config, 0), &config, &Weights::ordered(given)).is_ok());
+    }
+
+    #[test]
+    fn a_joint_encoder_takes_the_modalities_in_the_order_of_its_weights() {
+        let config = reference(r#""name": "JMVAEConfig""#);
+        let mut given = renamed(&config, &[]);
+        given.sort_by_key(|entry| !entry.name.starts_with("joint_encoder.encoders.y"));
+        let json = json!({
+            "name": "JMVAEConfig", "input_dims": {"x": [6], "y": [4]},
+            "uses_likelihood_rescaling": true, "rescale_factors": {"x": 1.0, "y": 2.0},
+        });
+        let read = Reference::read_with(&json, &Weights::ordered(given)).expect("valid");
+        let ModelConfig::Jmvae(found) = read.config().expect("default networks") else {
+            panic!("{read:?}")
+        };
+        let names: Vec<&str> = found.modalities.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["y", "x"]);
+        assert_eq!(found.rescale, multivae_core::objective::Rescale::Given(vec![2.0, 1.0]));
     }
 
     /// An encoder that the reference does not have.
