@@ -2,6 +2,7 @@
 
 use multivae_core::{
     distribution::Family,
+    nn::FlowConfig,
     objective::{Rescale, Warmup},
 };
 use serde::Serialize;
@@ -18,12 +19,14 @@ use crate::{
     dmvae::DmvaeConfig,
     experts::{Estimator, PrivatePrior},
     jmvae::JmvaeConfig,
+    jnf::JnfConfig,
     mhvae::MhvaeConfig,
     mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig,
     mopoe::MopoeConfig,
     mvae::MvaeConfig,
     mvtcae::MvtcaeConfig,
+    telbo::TelboConfig,
 };
 
 /// A class of the reference, and how its configuration is one of ours and back.
@@ -57,6 +60,8 @@ pub(super) const CLASSES: &[Class] = &[
     // It has no default networks, from which the reference could rebuild it.
     Class { name: "MHVAEConfig", read: mhvae, write: |_| None },
     Class { name: "JMVAEConfig", read: jmvae, write: write_jmvae },
+    Class { name: "TELBOConfig", read: telbo, write: write_telbo },
+    Class { name: "JNFConfig", read: jnf, write: write_jnf },
     Class { name: "MVTCAEConfig", read: mvtcae, write: write_mvtcae },
     Class { name: "CRMVAEConfig", read: crmvae, write: write_crmvae },
     Class { name: "DMVAEConfig", read: dmvae, write: write_dmvae },
@@ -171,6 +176,49 @@ fn write_jmvae(config: &ModelConfig) -> Option<Own<'_>> {
     let keys = json!({
         "alpha": config.alpha, "warmup": config.warmup.epochs, "beta": config.beta,
     });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn telbo(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    Ok(TelboConfig {
+        latent: base.latent,
+        joint_epochs: fields.count("warmup")?.unwrap_or(10).max(1),
+        rescale: base.rescale.clone(),
+        lambda: fields.weights("lambda_factors", &base)?,
+        gamma: fields.weights("gamma_factors", &base)?,
+        joint_encoder: base.joint_encoder(),
+        modalities: base.with_networks(2),
+    }
+    .into())
+}
+
+fn write_telbo(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Telbo(config) = config else { return None };
+    let keys = json!({
+        "warmup": config.joint_epochs,
+        "lambda_factors": or_null(&config.lambda),
+        "gamma_factors": or_null(&config.gamma),
+    });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn jnf(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    Ok(JnfConfig {
+        latent: base.latent,
+        joint_epochs: fields.count("warmup")?.unwrap_or(10).max(1),
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        rescale: base.rescale.clone(),
+        flow: FlowConfig::maf(),
+        joint_encoder: base.joint_encoder(),
+        modalities: base.with_networks(2),
+        ..JnfConfig::default()
+    }
+    .into())
+}
+
+fn write_jnf(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Jnf(config) = config else { return None };
+    let keys = json!({ "warmup": config.joint_epochs, "beta": config.beta });
     Some(Own::new(config.latent, &config.rescale, keys))
 }
 
@@ -331,6 +379,9 @@ mod tests {
         r#""name": "MoPoEConfig", "subsets": [["x"], ["x", "y"]], "beta": 2.5, "beta_style": 0.5,
             "modalities_specific_dim": {"x": 1, "y": 2, "w": 0}"#,
         r#""name": "JMVAEConfig", "alpha": 0.3, "warmup": 3, "beta": 2.0"#,
+        r#""name": "TELBOConfig", "warmup": 3, "lambda_factors": null,
+            "gamma_factors": {"w": 1.0, "x": 2.0, "y": 3.0}"#,
+        r#""name": "JNFConfig", "warmup": 3, "beta": 2.0"#,
         r#""name": "MVTCAEConfig", "alpha": 0.3, "beta": 2.0"#,
         r#""name": "CRMVAEConfig", "beta": 2.0"#,
         r#""name": "DMVAEConfig", "modalities_specific_dim": {"w": 1, "x": 2, "y": 3},
@@ -377,7 +428,7 @@ mod tests {
 
     #[test]
     fn a_word_that_the_reference_does_not_have_is_refused() {
-        let json = whole(&WRITTEN[7].replace("iwae_looser", "iwae"));
+        let json = whole(&WRITTEN[9].replace("iwae_looser", "iwae"));
         let text = Reference::read(&json).map(|_| ()).expect_err("no such loss").to_string();
         assert_eq!(text, "`loss`: expected \"iwae_looser\" or \"dreg_looser\", found \"iwae\"");
     }

@@ -2,7 +2,7 @@
 //! networks are called there.
 
 use multivae_core::nn::{
-    EncoderConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig, PosteriorConfig,
+    EncoderConfig, FlowConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig, PosteriorConfig,
 };
 
 use super::weights::Weights;
@@ -44,9 +44,14 @@ pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
     let modalities = modalities(config);
     match config {
         ModelConfig::Mhvae(config) => config.blocks.as_ref().map_or_else(Vec::new, hierarchy),
-        ModelConfig::Jmvae(config) => {
-            let joint = joint_encoder("joint_encoder", &config.joint_encoder, &modalities);
-            [autoencoders(&modalities), joint].concat()
+        ModelConfig::Jmvae(config) => with_joint(&config.joint_encoder, &modalities),
+        ModelConfig::Telbo(config) => with_joint(&config.joint_encoder, &modalities),
+        ModelConfig::Jnf(config) => {
+            let flow = |c: &ModalityConfig| config.flows.get(&c.name).unwrap_or(&config.flow);
+            let flows = modalities.iter().flat_map(|c| flow_blocks(c.name.as_str(), flow(c)));
+            let mut places = with_joint(&config.joint_encoder, &modalities);
+            places.extend(flows);
+            places
         }
         _ => autoencoders(&modalities),
     }
@@ -154,6 +159,16 @@ pub(super) fn keys_of_part(config: &ModelConfig, part: &str) -> Vec<String> {
         "decoders" => each("decoder", &|config| config.decoder.is_some()),
         "joint_encoder" => match config {
             ModelConfig::Jmvae(config) => joint_key(&config.joint_encoder),
+            ModelConfig::Telbo(config) => joint_key(&config.joint_encoder),
+            ModelConfig::Jnf(config) => joint_key(&config.joint_encoder),
+            _ => vec![part.to_owned()],
+        },
+        "flows" => match config {
+            ModelConfig::Jnf(config) => {
+                let open = config.modalities.iter().map(|config| &config.name);
+                let open = open.filter(|name| !config.flows.contains_key(*name));
+                open.map(|name| format!("flows.{name}")).collect()
+            }
             _ => vec![part.to_owned()],
         },
         // A part that we have no key for.
@@ -164,6 +179,38 @@ pub(super) fn keys_of_part(config: &ModelConfig, part: &str) -> Vec<String> {
 /// The key of a joint encoder that is not described.
 fn joint_key(config: &JointEncoderConfig) -> Vec<String> {
     config.encoder.is_none().then(|| "joint_encoder.encoder".to_owned()).into_iter().collect()
+}
+
+/// Encoders and decoders by modality, and a joint encoder.
+fn with_joint(config: &JointEncoderConfig, modalities: &[ModalityConfig]) -> Vec<Place> {
+    let mut places = autoencoders(modalities);
+    places.extend(joint_encoder("joint_encoder", config, modalities));
+    places
+}
+
+/// The blocks of a flow, which take turns with batch normalisations if there are any.
+fn flow_blocks(name: &str, config: &FlowConfig) -> Vec<Place> {
+    let (blocks, layers, batch_norm) = match *config {
+        FlowConfig::Maf { blocks, layers, batch_norm, .. }
+        | FlowConfig::Iaf { blocks, layers, batch_norm, .. } => (blocks, layers, batch_norm),
+        _ => return Vec::new(),
+    };
+    let path = format!("flows.{name}");
+    let step = if batch_norm { 2 } else { 1 };
+    let mut places = Vec::new();
+    for k in 0..blocks {
+        let numbers: Vec<usize> = (0..=layers).map(|layer| 2 * layer).collect();
+        let ours = format!("{path}.blocks.{k}");
+        let theirs = format!("{path}.net.{}", step * k);
+        let block = Place::new(ours, theirs, vec![numbered("net", &numbers)]);
+        places.push(Place { extra: Extra::Masks, ..block });
+        if batch_norm {
+            let ours = format!("{path}.norms.{k}");
+            let theirs = format!("{path}.net.{}", step * k + 1);
+            places.push(Place::new(ours, theirs, vec![vec![String::new()]]));
+        }
+    }
+    places
 }
 
 /// The encoder of all modalities, in which the reference has whole encoders of each and reads

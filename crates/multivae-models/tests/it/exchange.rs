@@ -41,6 +41,17 @@ fn config(case: &Case) -> ModelConfig {
     if arch["joint_encoder"]["type"] == "MultipleHeadJointEncoder" {
         json["joint_encoder"]["encoder"] = perceptron(&arch["joint_encoder"]);
     }
+    if let Some(flows) = arch["flows"].as_object() {
+        for (name, flow) in flows {
+            json["flows"][name] = json!({
+                "kind": flow["type"].as_str().expect("a type").to_lowercase(),
+                "blocks": flow["n_made_blocks"],
+                "hidden": flow["hidden_size"],
+                "layers": flow["n_hidden_in_made"],
+                "batch_norm": flow["include_batch_norm"],
+            });
+        }
+    }
     let config = serde_json::from_value(json).expect("networks of ours");
     reference.complete(config).expect("described")
 }
