@@ -92,12 +92,17 @@ fn pickled(folder: &Path, parts: &[Part]) -> anyhow::Error {
             format!("  {name}.pkl: {}", keys.join(", "))
         })
         .collect();
+    let by_modality = parts.iter().flat_map(|part| &part.keys).any(|key| key.contains("encoder"));
+    let example = if by_modality {
+        "\nSuch a file reads, with presets or layers as `multivae config` has them:\n  \
+         [[model.modalities]]\n  name = \"m0\"\n  encoder = { kind = \"polymnist_conv\" }"
+    } else {
+        ""
+    };
     bad_input(format!(
         "`{}` has networks that are stored as pickled Python code, which is never executed. \
          Describe them in a file and give it with `--config FILE`; their weights are then taken \
-         from model.pt, by name or in order. What is missing:\n{}\n\
-         Such a file reads, with presets or layers as `multivae config` has them:\n  \
-         [[model.modalities]]\n  name = \"m0\"\n  encoder = {{ kind = \"polymnist_conv\" }}",
+         from model.pt, by name or in order. What is missing:\n{}{example}",
         folder.display(),
         lines.join("\n"),
     ))

@@ -127,12 +127,9 @@ pub(super) fn beside(config: &ModelConfig) -> Beside {
     beside
 }
 
-/// Networks that encode all modalities at once, by the name of the part.
-const JOINT: [&str; 2] = ["joint_encoder", "encoder"];
-
 /// The modalities in the order in which a joint encoder takes them, if the weights say it.
 pub(super) fn order_of_modalities(weights: &Weights) -> Option<Vec<String>> {
-    JOINT.iter().map(|part| weights.parts(&format!("{part}.encoders"))).find(|m| !m.is_empty())
+    Some(weights.parts("joint_encoder.encoders")).filter(|modalities| !modalities.is_empty())
 }
 
 /// The modalities of any model, as far as they are known.

@@ -317,12 +317,10 @@ fn in_order(
     weights: &Weights,
     places: &[Place],
 ) -> Result<Vec<String>, String> {
-    let mut theirs = weights.below(&place.theirs, places);
-    if matches!(place.extra, Extra::Unused(_)) {
-        // The layer that nothing reads is the last one.
-        theirs.truncate(slots.len());
-    }
-    let theirs = theirs;
+    let theirs = weights.below(&place.theirs, places);
+    // A layer that nothing reads is the last one.
+    let unread = matches!(place.extra, Extra::Unused(_)) && theirs.len() > slots.len();
+    let theirs = &theirs[..if unread { slots.len() } else { theirs.len() }];
     let listed = || {
         let shown = |name: &str, shape: &[usize]| format!("{name} {shape:?}");
         let expected: Vec<_> = slots.iter().map(|s| shown(&s.field, &s.shape)).collect();
@@ -341,7 +339,7 @@ fn in_order(
             listed()
         ));
     }
-    for (slot, entry) in slots.iter().zip(&theirs) {
+    for (slot, entry) in slots.iter().zip(theirs) {
         let inside = &slot.segments[place.ours.split('.').count()..];
         if let Some(expected) = contradiction(inside, &entry.name[network.len() + 1..]) {
             return Err(format!(
@@ -351,7 +349,7 @@ fn in_order(
             ));
         }
     }
-    Ok(theirs.into_iter().map(|entry| entry.name.clone()).collect())
+    Ok(theirs.iter().map(|entry| entry.name.clone()).collect())
 }
 
 fn list(parts: &[String]) -> String {
@@ -362,9 +360,11 @@ fn list(parts: &[String]) -> String {
 /// heads of an encoder apart.
 fn contradiction(ours: &[String], theirs: &str) -> Option<&'static str> {
     let theirs = theirs.to_lowercase();
-    let says = |words: &[&str]| words.iter().any(|word| theirs.contains(word));
-    let spread = says(&["var", "std", "sigma"]);
-    let middle = !spread && says(&["mu", "mean", "loc", "embedding"]);
+    let mut words = theirs.split(|c: char| !c.is_alphabetic());
+    let spread = words
+        .clone()
+        .any(|word| word.contains("var") || ["lv", "std", "logstd", "sigma"].contains(&word));
+    let middle = !spread && words.any(|word| ["mu", "mean", "loc", "embedding"].contains(&word));
     let head = |name: &str| ours.iter().any(|segment| segment == name);
     let bias = |name: &str| name == "bias" || name.ends_with(".bias");
     match ours.last().map(String::as_str) {
@@ -829,6 +829,21 @@ mod tests {
         assert_eq!(entries(&filled, &config).expect("on the CPU"), renamed(&config, &[]));
         let text = complaints(&config, &Weights::unordered(given));
         assert!(text.contains("`encoders.x`: its weights have other names"), "{text}");
+    }
+
+    #[test]
+    fn words_of_a_name_are_not_taken_for_heads() {
+        let slot = |head: &str| ["shared", head, "layers", "0", "weight"].map(str::to_owned);
+        for name in ["blocks.3.weight", "multi_head.weight", "location.weight", "fc22.weight"] {
+            assert_eq!(contradiction(&slot("log_var"), name), None, "{name}");
+        }
+        for name in ["fc_mu.weight", "blocks.mean.weight", "fc1.bias"] {
+            assert!(contradiction(&slot("log_var"), name).is_some(), "{name}");
+        }
+        for name in ["fc_lv_u.weight", "logvar.weight", "log_covariance.weight"] {
+            assert_eq!(contradiction(&slot("log_var"), name), None, "{name}");
+        }
+        assert_eq!(contradiction(&slot("mean"), "log_var.weight"), Some("a mean"));
     }
 
     #[test]
