@@ -2,20 +2,21 @@
 
 use multivae_core::{
     distribution::Family,
-    nn::FlowConfig,
+    nn::{Activation, FlowConfig, JointEncoderConfig, NetworkConfig},
     objective::{Rescale, Warmup},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     Result,
-    reference::{Base, ByName, Fields},
+    reference::{Base, ByName, Fields, WIDTH, decoder, encoder, scale},
 };
 use crate::{
     ModelConfig,
     cmvae::CmvaeConfig,
     crmvae::CrmvaeConfig,
+    cvae::CvaeConfig,
     dmvae::DmvaeConfig,
     experts::{Estimator, PrivatePrior},
     jmvae::JmvaeConfig,
@@ -26,6 +27,7 @@ use crate::{
     mopoe::MopoeConfig,
     mvae::MvaeConfig,
     mvtcae::MvtcaeConfig,
+    nexus::NexusConfig,
     telbo::TelboConfig,
 };
 
@@ -40,15 +42,15 @@ pub(super) struct Class {
 
 /// What the reference writes of a model besides its modalities.
 pub(super) struct Own<'a> {
-    pub(super) latent: usize,
-    pub(super) rescale: &'a Rescale,
+    /// Latent features and rescaling of the classes that have what all have.
+    pub(super) base: Option<(usize, &'a Rescale)>,
     /// The keys of the class.
     pub(super) keys: Value,
 }
 
 impl<'a> Own<'a> {
     fn new(latent: usize, rescale: &'a Rescale, keys: Value) -> Self {
-        Self { latent, rescale, keys }
+        Self { base: Some((latent, rescale)), keys }
     }
 }
 
@@ -68,6 +70,8 @@ pub(super) const CLASSES: &[Class] = &[
     Class { name: "MMVAEConfig", read: mmvae, write: write_mmvae },
     Class { name: "MMVAEPlusConfig", read: mmvae_plus, write: write_mmvae_plus },
     Class { name: "CMVAEConfig", read: cmvae, write: write_cmvae },
+    Class { name: "NexusConfig", read: nexus, write: write_nexus },
+    Class { name: "CVAEConfig", read: cvae, write: write_cvae },
 ];
 
 const FAMILIES: &[(&str, Family)] = &[
@@ -165,7 +169,7 @@ fn jmvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         beta: fields.number("beta")?.unwrap_or(1.0),
         warmup: Warmup { epochs: fields.count("warmup")?.unwrap_or(10) },
         rescale: base.rescale.clone(),
-        joint_encoder: base.joint_encoder(),
+        joint_encoder: base.joint_encoder("joint_encoder"),
         modalities: base.with_networks(2),
     }
     .into())
@@ -186,7 +190,7 @@ fn telbo(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         rescale: base.rescale.clone(),
         lambda: fields.weights("lambda_factors", &base)?,
         gamma: fields.weights("gamma_factors", &base)?,
-        joint_encoder: base.joint_encoder(),
+        joint_encoder: base.joint_encoder("joint_encoder"),
         modalities: base.with_networks(2),
     }
     .into())
@@ -209,7 +213,7 @@ fn jnf(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         beta: fields.number("beta")?.unwrap_or(1.0),
         rescale: base.rescale.clone(),
         flow: FlowConfig::maf(),
-        joint_encoder: base.joint_encoder(),
+        joint_encoder: base.joint_encoder("joint_encoder"),
         modalities: base.with_networks(2),
         ..JnfConfig::default()
     }
@@ -366,6 +370,96 @@ fn write_cmvae(config: &ModelConfig) -> Option<Own<'_>> {
     Some(Own::new(config.latent, &config.rescale, keys))
 }
 
+fn nexus(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    // There is one way of joining messages.
+    fields.word("aggregator", &[("mean", ())])?;
+    Ok(NexusConfig {
+        latent: base.latent,
+        message: fields.count("msg_dim")?.unwrap_or(10),
+        dropout: fields.number("dropout_rate")?.unwrap_or(0.0),
+        warmup: Warmup { epochs: fields.count("warmup")?.unwrap_or(20) },
+        top_beta: fields.number("top_beta")?.unwrap_or(1.0),
+        adaptive: fields.names("adapt_top_decoder_variance")?,
+        rescale: base.rescale.clone(),
+        private: fields.sizes("modalities_specific_dim", &base)?.unwrap_or_default(),
+        bottom_betas: fields.weights("bottom_betas", &base)?,
+        gammas: fields.weights("gammas", &base)?,
+        top_encoders: base.each("top_encoders", message_encoder),
+        top_encoder: base.has("joint_encoder").then(|| encoder(2)),
+        top_decoders: base.each("top_decoders", decoder),
+        modalities: base.with_networks(2),
+    }
+    .into())
+}
+
+/// The reference's default encoder up to its mean, which is all that it reads of it.
+fn message_encoder() -> NetworkConfig {
+    NetworkConfig::Mlp {
+        hidden: vec![WIDTH; 2],
+        activation: Activation::Relu,
+        output: Activation::None,
+    }
+}
+
+fn write_nexus(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Nexus(config) = config else { return None };
+    let keys = json!({
+        "modalities_specific_dim": config.private,
+        "bottom_betas": or_null(&config.bottom_betas),
+        "dropout_rate": config.dropout,
+        "msg_dim": config.message,
+        "aggregator": "mean",
+        "top_beta": config.top_beta,
+        "gammas": or_null(&config.gammas),
+        "warmup": config.warmup.epochs,
+        "adapt_top_decoder_variance":
+            (!config.adaptive.is_empty()).then_some(&config.adaptive),
+    });
+    Some(Own::new(config.latent, &config.rescale, keys))
+}
+
+fn cvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
+    let main = fields.name("main_modality", &base)?;
+    let likelihood = fields.likelihood("decoder_dist", "decoder_dist_params")?;
+    let mut modalities = base.modalities.clone();
+    for config in &mut modalities {
+        config.encoder = base.has("encoder").then(|| encoder(2));
+        if config.name == main {
+            config.likelihood = Some(likelihood);
+            config.decoder = base.has("decoder").then(decoder);
+        }
+    }
+    Ok(CvaeConfig {
+        latent: base.latent,
+        beta: fields.number("beta")?.unwrap_or(1.0),
+        main: Some(main),
+        conditioning: fields.names("conditioning_modalities")?,
+        joint_encoder: base.joint_encoder("encoder"),
+        // Where the reference has one, it is the user's.
+        prior_network: (!base.has("prior_network")).then(JointEncoderConfig::default),
+        modalities,
+    }
+    .into())
+}
+
+fn write_cvae(config: &ModelConfig) -> Option<Own<'_>> {
+    let ModelConfig::Cvae(config) = config else { return None };
+    let main = config.modalities.iter().find(|c| Some(&c.name) == config.main.as_ref())?;
+    let shapes: Map<String, Value> =
+        config.modalities.iter().map(|c| (c.name.to_string(), json!(c.shape))).collect();
+    let keys = json!({
+        "conditioning_modalities": config.conditioning,
+        "main_modality": config.main,
+        "input_dims": shapes,
+        "latent_dim": config.latent,
+        "beta": config.beta,
+        "decoder_dist": main.likelihood.unwrap_or_default().kind(),
+        "decoder_dist_params": scale(main).unwrap_or_else(|| json!({})),
+        "custom_architectures": [],
+    });
+    Some(Own { base: None, keys })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -396,7 +490,17 @@ mod tests {
             "learn_modality_prior": true, "beta": 2.0, "modalities_specific_dim": 2,
             "reconstruction_option": "joint_prior", "loss": "dreg_looser",
             "number_of_clusters": 4"#,
+        r#""name": "NexusConfig", "modalities_specific_dim": {"w": 1, "x": 2, "y": 3},
+            "bottom_betas": null, "dropout_rate": 0.25, "msg_dim": 7, "aggregator": "mean",
+            "top_beta": 2.0, "gammas": {"x": 0.5}, "warmup": 3,
+            "adapt_top_decoder_variance": ["x"]"#,
     ];
+
+    /// As the reference writes it; it has not what the other classes have.
+    const CVAE: &str = r#"{"name": "CVAEConfig", "conditioning_modalities": ["w", "x"],
+        "main_modality": "y", "input_dims": {"x": [2, 2], "y": [6], "w": [3]}, "latent_dim": 3,
+        "beta": 2.0, "decoder_dist": "laplace", "decoder_dist_params": {"scale": 0.5},
+        "custom_architectures": []}"#;
 
     fn whole(keys: &str) -> Value {
         let text = format!(
@@ -411,18 +515,19 @@ mod tests {
 
     #[test]
     fn what_is_read_of_a_class_is_written_again() {
-        for keys in WRITTEN {
-            let json = whole(keys);
+        let cvae = serde_json::from_str(CVAE).expect("JSON");
+        for json in WRITTEN.iter().map(|keys| whole(keys)).chain([cvae]) {
             let config = Reference::read(&json).and_then(|reference| reference.config());
-            let config = config.unwrap_or_else(|error| panic!("{error}: {keys}"));
-            assert_eq!(describe(&config), Some(json), "{keys}");
+            let config = config.unwrap_or_else(|error| panic!("{error}: {json}"));
+            assert_eq!(describe(&config), Some(json));
         }
     }
 
     #[test]
     fn every_class_that_is_written_is_in_the_test_above() {
         for class in CLASSES.iter().filter(|class| class.name != "MHVAEConfig") {
-            assert!(WRITTEN.iter().any(|keys| keys.contains(class.name)), "{}", class.name);
+            let tested = WRITTEN.iter().chain([&CVAE]).any(|keys| keys.contains(class.name));
+            assert!(tested, "{}", class.name);
         }
     }
 

@@ -1,8 +1,14 @@
 //! Where networks and parameters of ours stand in the reference, and how the layers of known
 //! networks are called there.
 
-use multivae_core::nn::{
-    EncoderConfig, FlowConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig, PosteriorConfig,
+use std::collections::BTreeMap;
+
+use multivae_core::{
+    modality::ModalityName,
+    nn::{
+        EncoderConfig, FlowConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig,
+        PosteriorConfig,
+    },
 };
 
 use super::weights::Weights;
@@ -53,6 +59,43 @@ pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
             places.extend(flows);
             places
         }
+        ModelConfig::Nexus(config) => {
+            let mut places = autoencoders(&modalities);
+            for (name, config) in &config.top_encoders {
+                let path = format!("top_encoders.{name}");
+                // The reference has whole encoders there and reads their means.
+                let tables = match config {
+                    NetworkConfig::Mlp { hidden, .. } => {
+                        let mut layers = perceptron(hidden.len());
+                        layers.push("embedding".into());
+                        vec![layers]
+                    }
+                    _ => Vec::new(),
+                };
+                let extra = Extra::Unused("log_var".into());
+                places.push(Place { extra, ..Place::new(path.clone(), path, tables) });
+            }
+            for (name, config) in &config.top_decoders {
+                let path = format!("top_decoders.{name}");
+                places.push(Place::new(path.clone(), path, network(config)));
+            }
+            let tables = config.top_encoder.as_ref().map_or_else(Vec::new, encoder);
+            places.push(Place::new("top_encoder".into(), "joint_encoder".into(), tables));
+            places
+        }
+        ModelConfig::Cvae(config) => {
+            let main = modalities.iter().find(|c| Some(&c.name) == config.main.as_ref());
+            let decoder = main.and_then(|config| config.decoder.as_ref());
+            let tables = decoder.map_or_else(Vec::new, network);
+            let mut places =
+                vec![Place::new("decoder.net".into(), "decoder.network".into(), tables)];
+            let encoder = ["joint_encoder", "encoder"];
+            places.extend(joint_encoder(encoder, &config.joint_encoder, &modalities));
+            if let Some(prior) = &config.prior_network {
+                places.extend(joint_encoder(["prior_network"; 2], prior, &modalities));
+            }
+            places
+        }
         _ => autoencoders(&modalities),
     }
 }
@@ -64,6 +107,8 @@ pub(super) struct Beside {
     pub(super) parameters: Vec<(String, String)>,
     /// Names and features of what is fixed to 0 here and there, `[1, features]`.
     pub(super) zeros: Vec<(String, usize)>,
+    /// Our paths of what the reference does not have.
+    pub(super) ours: Vec<String>,
 }
 
 impl Beside {
@@ -122,6 +167,10 @@ pub(super) fn beside(config: &ModelConfig) -> Beside {
             }
             beside.parameters.push(("cluster_logits".into(), "_pc_params".into()));
         }
+        ModelConfig::Nexus(config) => {
+            let adaptive = config.adaptive.iter();
+            beside.ours.extend(adaptive.map(|name| format!("log_scales.{name}")));
+        }
         _ => {}
     }
     beside
@@ -129,7 +178,8 @@ pub(super) fn beside(config: &ModelConfig) -> Beside {
 
 /// The modalities in the order in which a joint encoder takes them, if the weights say it.
 pub(super) fn order_of_modalities(weights: &Weights) -> Option<Vec<String>> {
-    Some(weights.parts("joint_encoder.encoders")).filter(|modalities| !modalities.is_empty())
+    let parts = ["joint_encoder.encoders", "encoder.encoders"];
+    parts.into_iter().map(|part| weights.parts(part)).find(|names| !names.is_empty())
 }
 
 /// The modalities of any model, as far as they are known.
@@ -151,37 +201,55 @@ pub(super) fn keys_of_part(config: &ModelConfig, part: &str) -> Vec<String> {
         let open = modalities(config).into_iter().filter(|config| !there(config));
         open.map(|config| format!("modalities.{}.{key}", config.name)).collect()
     };
-    match part {
-        "encoders" => each("encoder", &|config| config.encoder.is_some()),
-        "decoders" => each("decoder", &|config| config.decoder.is_some()),
-        "joint_encoder" => match config {
-            ModelConfig::Jmvae(config) => joint_key(&config.joint_encoder),
-            ModelConfig::Telbo(config) => joint_key(&config.joint_encoder),
-            ModelConfig::Jnf(config) => joint_key(&config.joint_encoder),
-            _ => vec![part.to_owned()],
-        },
-        "flows" => match config {
-            ModelConfig::Jnf(config) => {
-                let open = config.modalities.iter().map(|config| &config.name);
-                let open = open.filter(|name| !config.flows.contains_key(*name));
-                open.map(|name| format!("flows.{name}")).collect()
-            }
-            _ => vec![part.to_owned()],
-        },
+    match (part, config) {
+        ("joint_encoder", ModelConfig::Jmvae(config)) => joint_key(part, &config.joint_encoder),
+        ("joint_encoder", ModelConfig::Telbo(config)) => joint_key(part, &config.joint_encoder),
+        ("joint_encoder", ModelConfig::Jnf(config)) => joint_key(part, &config.joint_encoder),
+        ("flows", ModelConfig::Jnf(config)) => keys(part, &config.modalities, &config.flows),
+        ("joint_encoder", ModelConfig::Nexus(config)) => {
+            let open = config.top_encoder.is_none();
+            open.then(|| "top_encoder".to_owned()).into_iter().collect()
+        }
+        ("top_encoders", ModelConfig::Nexus(config)) => {
+            keys(part, &config.modalities, &config.top_encoders)
+        }
+        ("top_decoders", ModelConfig::Nexus(config)) => {
+            keys(part, &config.modalities, &config.top_decoders)
+        }
+        ("encoder", ModelConfig::Cvae(config)) => joint_key("joint_encoder", &config.joint_encoder),
+        ("prior_network", ModelConfig::Cvae(config)) => {
+            config.prior_network.as_ref().map_or_else(Vec::new, |prior| joint_key(part, prior))
+        }
+        ("decoder", ModelConfig::Cvae(config)) => {
+            let main = config.main.as_ref();
+            each("decoder", &|config| config.decoder.is_some() || Some(&config.name) != main)
+        }
+        ("encoders", _) => each("encoder", &|config| config.encoder.is_some()),
+        ("decoders", _) => each("decoder", &|config| config.decoder.is_some()),
         // A part that we have no key for.
-        other => vec![other.to_owned()],
+        (other, _) => vec![other.to_owned()],
     }
 }
 
+/// The keys of networks by modality that are not described.
+fn keys<T>(
+    part: &str,
+    modalities: &[ModalityConfig],
+    there: &BTreeMap<ModalityName, T>,
+) -> Vec<String> {
+    let open = modalities.iter().filter(|config| !there.contains_key(&config.name));
+    open.map(|config| format!("{part}.{}", config.name)).collect()
+}
+
 /// The key of a joint encoder that is not described.
-fn joint_key(config: &JointEncoderConfig) -> Vec<String> {
-    config.encoder.is_none().then(|| "joint_encoder.encoder".to_owned()).into_iter().collect()
+fn joint_key(key: &str, config: &JointEncoderConfig) -> Vec<String> {
+    config.encoder.is_none().then(|| format!("{key}.encoder")).into_iter().collect()
 }
 
 /// Encoders and decoders by modality, and a joint encoder.
 fn with_joint(config: &JointEncoderConfig, modalities: &[ModalityConfig]) -> Vec<Place> {
     let mut places = autoencoders(modalities);
-    places.extend(joint_encoder("joint_encoder", config, modalities));
+    places.extend(joint_encoder(["joint_encoder"; 2], config, modalities));
     places
 }
 
@@ -213,15 +281,14 @@ fn flow_blocks(name: &str, config: &FlowConfig) -> Vec<Place> {
 /// The encoder of all modalities, in which the reference has whole encoders of each and reads
 /// their means.
 fn joint_encoder(
-    theirs: &str,
+    [ours, theirs]: [&str; 2],
     config: &JointEncoderConfig,
     modalities: &[ModalityConfig],
 ) -> Vec<Place> {
-    let inputs = modalities.iter().map(|config| {
-        let (ours, theirs) = (
-            format!("joint_encoder.inputs.{}", config.name),
-            format!("{theirs}.encoders.{}", config.name),
-        );
+    let read = modalities.iter().filter(|modality| config.inputs.contains_key(&modality.name));
+    let inputs = read.map(|config| {
+        let ours = format!("{ours}.inputs.{}", config.name);
+        let theirs = format!("{theirs}.encoders.{}", config.name);
         // Without the last head, and without a private space.
         let table = config.encoder.as_ref().and_then(|config| encoder(config).into_iter().next());
         let unused = table.as_ref().and_then(|table| table.last().cloned()).unwrap_or_default();
@@ -240,7 +307,7 @@ fn joint_encoder(
         }
         _ => Vec::new(),
     };
-    let encoder = Place::new("joint_encoder.encoder".into(), theirs.to_owned(), tables);
+    let encoder = Place::new(format!("{ours}.encoder"), theirs.to_owned(), tables);
     inputs.chain([encoder]).collect()
 }
 

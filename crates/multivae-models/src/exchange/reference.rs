@@ -19,7 +19,7 @@ use super::{
 use crate::{ModalityConfig, ModelConfig};
 
 /// Width of all hidden layers of the reference's default networks.
-const WIDTH: usize = 512;
+pub(super) const WIDTH: usize = 512;
 
 /// What every class has.
 pub(super) struct Base {
@@ -46,14 +46,20 @@ impl Base {
     }
 
     /// Whether a part is the reference's default.
-    fn has(&self, part: &str) -> bool {
+    pub(super) fn has(&self, part: &str) -> bool {
         !self.custom.iter().any(|custom| custom == part)
     }
 
-    /// The reference's default joint encoder, whose inputs follow the encoders.
-    pub(super) fn joint_encoder(&self) -> JointEncoderConfig {
+    /// A network for each modality, unless the part is pickled.
+    pub(super) fn each<T>(&self, part: &str, network: fn() -> T) -> ByName<T> {
+        let modalities = self.modalities.iter().filter(|_| self.has(part));
+        modalities.map(|config| (config.name.clone(), network())).collect()
+    }
+
+    /// The reference's default joint encoder, whose inputs follow the encoders, by the part's name.
+    pub(super) fn joint_encoder(&self, part: &str) -> JointEncoderConfig {
         JointEncoderConfig {
-            encoder: self.has("joint_encoder").then(|| encoder(2)),
+            encoder: self.has(part).then(|| encoder(2)),
             ..JointEncoderConfig::default()
         }
     }
@@ -72,12 +78,12 @@ impl Base {
 }
 
 /// The reference's default encoder.
-fn encoder(hidden: usize) -> EncoderConfig {
+pub(super) fn encoder(hidden: usize) -> EncoderConfig {
     EncoderConfig::Mlp { hidden: vec![WIDTH; hidden], activation: Activation::Relu }
 }
 
 /// The reference's default decoder.
-fn decoder() -> NetworkConfig {
+pub(super) fn decoder() -> NetworkConfig {
     NetworkConfig::Mlp {
         hidden: vec![WIDTH],
         activation: Activation::Relu,
@@ -289,6 +295,30 @@ impl<'a> Fields<'a> {
         Ok(self.by_name(key, base, "numbers", Value::as_f64)?.unwrap_or_default())
     }
 
+    /// The name of a modality that must be there.
+    pub(super) fn name(&mut self, key: &'static str, base: &Base) -> Result<ModalityName> {
+        let name = self.read(key, "a name", Value::as_str)?;
+        let of = |config: &&ModalityConfig| Some(config.name.as_str()) == name;
+        match base.modalities.iter().find(of) {
+            Some(config) => Ok(config.name.clone()),
+            None => Err(field(key, "the name of a modality", &json!(name))),
+        }
+    }
+
+    /// Names of modalities; none if there is no list.
+    pub(super) fn names(&mut self, key: &'static str) -> Result<Vec<ModalityName>> {
+        self.value(key).map_or_else(|| Ok(Vec::new()), |list| names_of(key, list))
+    }
+
+    /// A likelihood by the keys of its kind and of its parameters.
+    pub(super) fn likelihood(
+        &mut self,
+        kind: &'static str,
+        parameters: &'static str,
+    ) -> Result<Likelihood> {
+        likelihood(self.value(kind), self.value(parameters))
+    }
+
     /// Sets of modalities, in an object or in a list; empty ones are left out.
     pub(super) fn subsets(&mut self, key: &'static str) -> Result<Vec<Vec<ModalityName>>> {
         let wrong = |value: &Value| field(key, "lists of names", value);
@@ -298,15 +328,8 @@ impl<'a> Fields<'a> {
             Some(Value::Array(subsets)) => subsets.iter().collect(),
             Some(other) => return Err(wrong(other)),
         };
-        let names = |list: &Value| -> Result<Vec<ModalityName>> {
-            let list = list.as_array().ok_or_else(|| wrong(list))?;
-            let name = |name: &Value| {
-                let name = name.as_str().ok_or_else(|| wrong(name))?;
-                Ok(ModalityName::new(name)?)
-            };
-            list.iter().map(name).collect()
-        };
-        let lists = lists.into_iter().map(names).collect::<Result<Vec<_>>>()?;
+        let lists = lists.into_iter().map(|list| names_of(key, list));
+        let lists = lists.collect::<Result<Vec<_>>>()?;
         Ok(lists.into_iter().filter(|names| !names.is_empty()).collect())
     }
 
@@ -321,7 +344,9 @@ impl<'a> Fields<'a> {
                 found: "null".into(),
             });
         };
-        let parameters = self.object("decoder_dist_params")?;
+        // A model of one decoder has one distribution, whose parameters have no names.
+        let one = self.values.contains_key("decoder_dist");
+        let parameters = if one { None } else { self.object("decoder_dist_params")? };
         for (key, object) in
             [("input_dims", dims), ("decoders_dist", kinds), ("decoder_dist_params", parameters)]
         {
@@ -392,6 +417,16 @@ impl<'a> Fields<'a> {
     }
 }
 
+fn names_of(key: &str, list: &Value) -> Result<Vec<ModalityName>> {
+    let wrong = |value: &Value| field(key, "lists of names", value);
+    let list = list.as_array().ok_or_else(|| wrong(list))?;
+    let name = |name: &Value| {
+        let name = name.as_str().ok_or_else(|| wrong(name))?;
+        Ok(ModalityName::new(name)?)
+    };
+    list.iter().map(name).collect()
+}
+
 fn whole(value: &Value) -> Option<usize> {
     value.as_u64().and_then(|value| usize::try_from(value).ok())
 }
@@ -443,30 +478,38 @@ fn write(class: &str, own: &Own<'_>, modalities: &[ModalityConfig]) -> Value {
         let named = pairs.filter_map(|(m, c)| Some((c.name.to_string(), value(m, c)?)));
         Value::Object(named.collect())
     };
-    let likelihood = |config: &ModalityConfig| config.likelihood.unwrap_or_default();
-    let scale = |_: usize, config: &ModalityConfig| match likelihood(config).scale() {
-        Some(Scale::Fixed(scale)) if scale != 1.0 => Some(json!({ "scale": scale })),
-        _ => None,
+    let base = |(latent, rescale): (usize, &Rescale)| {
+        let factors = match rescale {
+            Rescale::Given(factors) => each(&|m, _| Some(json!(factors.get(m)))),
+            Rescale::None | Rescale::BySize => Value::Null,
+        };
+        let kind = |config: &ModalityConfig| config.likelihood.unwrap_or_default().kind();
+        json!({
+            "n_modalities": modalities.len(),
+            "latent_dim": latent,
+            "input_dims": each(&|_, config| Some(json!(config.shape))),
+            "uses_likelihood_rescaling": *rescale != Rescale::None,
+            "rescale_factors": factors,
+            "decoders_dist": each(&|_, config| Some(json!(kind(config)))),
+            "decoder_dist_params": each(&|_, config| scale(config)),
+            "custom_architectures": [],
+        })
     };
-    let factors = match own.rescale {
-        Rescale::Given(factors) => each(&|m, _| Some(json!(factors.get(m)))),
-        Rescale::None | Rescale::BySize => Value::Null,
-    };
-    let mut values = json!({
-        "name": class,
-        "n_modalities": modalities.len(),
-        "latent_dim": own.latent,
-        "input_dims": each(&|_, config| Some(json!(config.shape))),
-        "uses_likelihood_rescaling": *own.rescale != Rescale::None,
-        "rescale_factors": factors,
-        "decoders_dist": each(&|_, config| Some(json!(likelihood(config).kind()))),
-        "decoder_dist_params": each(&scale),
-        "custom_architectures": [],
-    });
-    for (key, value) in own.keys.as_object().into_iter().flatten() {
-        values[key] = value.clone();
+    let mut values = json!({ "name": class });
+    for part in own.base.map(base).iter().chain([&own.keys]) {
+        for (key, value) in part.as_object().into_iter().flatten() {
+            values[key] = value.clone();
+        }
     }
     values
+}
+
+/// The parameters of a modality's likelihood, where they are not the defaults.
+pub(super) fn scale(config: &ModalityConfig) -> Option<Value> {
+    match config.likelihood.unwrap_or_default().scale() {
+        Some(Scale::Fixed(scale)) if scale != 1.0 => Some(json!({ "scale": scale })),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

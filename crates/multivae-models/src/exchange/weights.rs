@@ -197,6 +197,8 @@ struct Homes {
     of: BTreeMap<String, String>,
     /// What the reference has besides, and whether its values matter.
     extra: Vec<(Entry, bool)>,
+    /// Paths of parameters that the reference does not have.
+    ours: Vec<String>,
     /// Why parameters have no home: networks whose weights have other names.
     complaints: Vec<String>,
 }
@@ -245,6 +247,8 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
             homes.of.insert(slot.path.clone(), name);
         }
     }
+    let own = |slot: &&Slot| beside.ours.contains(&slot.segments.join("."));
+    homes.ours = slots.iter().filter(own).map(|slot| slot.path.clone()).collect();
     homes.extra.extend(beside.zeros.into_iter().map(|(name, features)| {
         (Entry { name, shape: vec![1, features], values: vec![0.0; features] }, true)
     }));
@@ -386,7 +390,7 @@ fn contradiction(ours: &[String], theirs: &str) -> Option<&'static str> {
 /// [`ExchangeError::Weights`] with everything that does not fit.
 pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Result<M> {
     let slots = slots(&model);
-    let Homes { of, extra, mut complaints } = homes(&slots, config, Some(weights));
+    let Homes { of, extra, ours, mut complaints } = homes(&slots, config, Some(weights));
     let whole = complaints.is_empty();
     let mut used: BTreeSet<&str> = extra.iter().map(|(entry, _)| entry.name.as_str()).collect();
     for (expected, matters) in &extra {
@@ -409,6 +413,8 @@ pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Res
             Some(Entry { shape: found, .. }) => {
                 complaints.push(format!("`{name}`: expected the shape {shape:?}, found {found:?}"));
             }
+            // It stays as it starts.
+            None if ours.contains(&slot.path) => {}
             None => complaints.push(format!("`{name}` of shape {shape:?} is missing")),
         }
     }
