@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 /// Multimodal variational autoencoders.
 #[derive(Debug, Parser)]
@@ -22,6 +22,19 @@ pub(crate) enum Task {
     Generate(GenerateArguments),
     /// Measure bound, reconstructions and cross generations
     Evaluate(EvaluateArguments),
+    /// Make a run of a model that the Python library MultiVae has saved
+    ///
+    /// Reads model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
+    /// `save` has written. No Python code is executed: networks that are pickled there are
+    /// described in a file for `--config`, and only their weights are read. The run has no data of
+    /// its own, so `encode`, `generate --given` and `evaluate` need `--data`.
+    Import(ImportArguments),
+    /// Write the weights of a run for Python
+    ///
+    /// Writes model.safetensors with the names and the layout of PyTorch, those of MultiVae where
+    /// it has the network; config.json, our configuration of the model; model_config.json if
+    /// MultiVae can rebuild the model from it; standardisation.json.
+    Export(ExportArguments),
     /// List the models
     Models,
     /// List the embedded data sets
@@ -116,9 +129,12 @@ pub(crate) struct EncodeArguments {
 pub(crate) struct GenerateArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
-    /// Modalities of the run's test rows to generate from, separated by commas
+    /// Modalities of rows to generate from, separated by commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) given: Option<Vec<String>>,
+    /// Embedded data set or path, whose rows are given [default: the test split of the run]
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "prior")]
+    pub(crate) data: Option<String>,
     /// Generate from samples of the prior
     #[arg(long)]
     pub(crate) prior: bool,
@@ -143,6 +159,37 @@ pub(crate) struct EvaluateArguments {
     /// Folder for metrics.json, new or empty
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImportArguments {
+    /// Folder that MultiVae has saved
+    pub(crate) folder: PathBuf,
+    /// Folder of the run, new or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Description of pickled networks as TOML or JSON: the section `model` of a configuration
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExportArguments {
+    /// Folder of the run
+    pub(crate) run: PathBuf,
+    /// Format of the weights
+    #[arg(long, value_enum, default_value_t = Format::Safetensors)]
+    pub(crate) format: Format,
+    /// Folder to write, new or empty [default: export in the folder of the run]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// A format of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Hugging Face's safetensors
+    Safetensors,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

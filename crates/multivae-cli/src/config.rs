@@ -30,9 +30,9 @@ pub(crate) struct RunConfig {
     pub(crate) standardisation: Option<String>,
     /// The model.
     pub(crate) model: ModelConfig,
-    /// The data.
-    #[serde(default)]
-    pub(crate) data: DataConfig,
+    /// The data; none of a model that was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) data: Option<DataConfig>,
     /// The training.
     #[serde(default)]
     pub(crate) train: TrainConfig,
@@ -72,10 +72,22 @@ impl RunConfig {
             version: VERSION,
             standardisation: None,
             model: config,
-            data: DataConfig::default(),
+            data: Some(DataConfig::default()),
             train,
             output: OutputConfig::default(),
         })
+    }
+
+    /// Of a model that was not trained here, and has no data of its own.
+    pub(crate) fn imported(model: ModelConfig) -> Self {
+        Self {
+            version: VERSION,
+            standardisation: None,
+            model,
+            data: None,
+            train: TrainConfig::default(),
+            output: OutputConfig::default(),
+        }
     }
 
     /// From defaults, the file, flags and `--set`.
@@ -106,12 +118,67 @@ impl RunConfig {
         parse(read(path)?).with_context(|| format!("configuration `{}`", path.display()))
     }
 
+    /// As TOML that reads back.
+    pub(crate) fn text(&self) -> Result<String> {
+        let shown = "the configuration is no TOML";
+        if self.data.is_some() {
+            return toml::to_string(self).context(shown);
+        }
+        // Nothing was trained here, so there is nothing to say of it.
+        let mut table = Table::try_from(self).context(shown)?;
+        table.remove("train");
+        table.remove("output");
+        toml::to_string(&table).context(shown)
+    }
+
     /// Where a run goes that is not told.
     pub(crate) fn folder(&self) -> PathBuf {
-        let source = Path::new(&self.data.source);
-        let data = source.file_stem().map_or("data".into(), |stem| stem.to_string_lossy());
+        let source = self.data.as_ref().map_or("data", |data| data.source.as_str());
+        let data =
+            Path::new(source).file_stem().map_or("data".into(), |stem| stem.to_string_lossy());
         Path::new("runs").join(format!("{}-{data}", self.model.name()))
     }
+}
+
+/// Lays the section `model` of a file over the configuration of a model; entries of `modalities`
+/// by their names.
+pub(crate) fn describe(model: &ModelConfig, path: &Path) -> Result<ModelConfig> {
+    let shown = || format!("configuration `{}`", path.display());
+    let mut file = read(path)?;
+    file.remove("version");
+    let over = file.remove("model");
+    if let Some(key) = file.keys().next() {
+        return Err(bad_input(format!("{}: unknown key `{key}`; there is `model`", shown())));
+    }
+    let Some(Value::Table(mut over)) = over else {
+        return Err(bad_input(format!("{}: expected a section `model`", shown())));
+    };
+    let mut table = Table::try_from(model).context("the model is no TOML")?;
+    if let (Some(name), Some(own)) = (over.get("name"), table.get("name"))
+        && name != own
+    {
+        return Err(bad_input(format!("{}: `model.name`: expected {own}, found {name}", shown())));
+    }
+    if let (Some(Value::Array(base)), Some(Value::Array(list))) =
+        (table.get_mut("modalities"), over.get("modalities").cloned())
+    {
+        over.remove("modalities");
+        for entry in list {
+            let name = entry.get("name").cloned();
+            let place = base.iter_mut().find(|base| base.get("name") == name.as_ref());
+            let (Some(Value::Table(base)), Value::Table(entry)) = (place, entry) else {
+                return Err(bad_input(format!(
+                    "{}: `model.modalities`: expected modalities of the model, found {}",
+                    shown(),
+                    name.map_or_else(|| "one without a name".into(), |name| name.to_string())
+                )));
+            };
+            merge(base, entry);
+        }
+    }
+    merge(&mut table, over);
+    ModelConfig::deserialize(Value::Table(table))
+        .map_err(|error| bad_input(format!("{}: {error}", shown())))
 }
 
 /// A file as a table, of a version that this program knows.
@@ -119,8 +186,12 @@ fn read(path: &Path) -> Result<Table> {
     let shown = || format!("configuration `{}`", path.display());
     let text = std::fs::read_to_string(path)
         .map_err(|error| bad_input(format!("{} cannot be read: {error}", shown())))?;
-    let table: Table =
-        toml::from_str(&text).map_err(|error| bad_input(format!("{}: {error}", shown())))?;
+    let wrong = |error: String| bad_input(format!("{}: {error}", shown()));
+    let table: Table = if path.extension().is_some_and(|extension| extension == "json") {
+        serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?
+    } else {
+        toml::from_str(&text).map_err(|error| wrong(error.to_string()))?
+    };
     match table.get("version") {
         None | Some(Value::Integer(1..=VERSION)) => Ok(table),
         Some(version) => Err(bad_input(format!(
@@ -279,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_rate_takes_entries_completely_at_random() {
-        let missing = of("--missing 0.5").expect("valid").data.missing;
+        let missing = of("--missing 0.5").expect("valid").data.expect("given").missing;
         let missing = Table::try_from(missing).expect("plain data");
         assert_eq!(missing["rate"].as_float(), Some(0.5));
         assert_eq!(missing["pattern"].as_str(), Some("mcar"));

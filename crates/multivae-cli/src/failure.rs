@@ -3,7 +3,9 @@
 use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
-use multivae::{data::DataError, metrics::MetricsError, train::TrainError};
+use multivae::{
+    data::DataError, metrics::MetricsError, models::exchange::ExchangeError, train::TrainError,
+};
 
 use crate::terminal;
 
@@ -67,6 +69,9 @@ fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
             || cause.is::<multivae::core::Error>()
+            || cause
+                .downcast_ref::<ExchangeError>()
+                .is_some_and(|e| !matches!(e, ExchangeError::Device { .. }))
             || cause
                 .downcast_ref::<DataError>()
                 .is_some_and(|e| !matches!(e, DataError::Write { .. }))

@@ -48,7 +48,11 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     match &arguments.given {
         Some(names) => {
             let given = run.given(Some(names))?;
-            let rows = run.test_split()?.some(arguments.n, given)?;
+            let rows = match &arguments.data {
+                None => run.test_split()?,
+                Some(source) => run.all_rows(Some(source))?,
+            };
+            let rows = rows.some(arguments.n, given)?;
             from_rows(&run, arguments, &kind, given, targets, &rows)?;
         }
         None => from_prior(&run, arguments, &kind, targets)?,

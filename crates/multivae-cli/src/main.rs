@@ -6,14 +6,17 @@ mod config;
 mod device;
 mod encode;
 mod evaluate;
+mod export;
 mod failure;
 mod files;
 mod generate;
+mod import;
 mod lists;
 mod npz;
 mod picture;
 mod run;
 mod terminal;
+mod torch;
 mod train;
 
 use std::process::ExitCode;
@@ -56,6 +59,8 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
         Task::Encode(arguments) => encode::run(arguments),
         Task::Generate(arguments) => generate::run(arguments),
         Task::Evaluate(arguments) => evaluate::run(arguments),
+        Task::Import(arguments) => import::run(arguments),
+        Task::Export(arguments) => export::run(arguments),
         Task::Models => lists::models(),
         Task::Data => lists::data(),
         Task::Devices => lists::devices(),

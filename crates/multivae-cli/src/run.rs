@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -21,7 +22,7 @@ use multivae::{
     train::{self, TrainError},
 };
 
-use crate::{arguments::RunArguments, config::RunConfig, device, failure::bad_input};
+use crate::{arguments::RunArguments, config::RunConfig, device, failure::bad_input, files};
 
 /// File of the configuration in a run's folder.
 pub(crate) const CONFIG: &str = "run.toml";
@@ -55,6 +56,34 @@ impl Stored {
         let standardisation = Standardisation::load(&folder.join(file))?;
         Ok(Self { folder: folder.to_owned(), config, standardisation })
     }
+
+    /// The run's own data.
+    pub(crate) fn data(&self) -> Result<&DataConfig> {
+        self.config.data.as_ref().ok_or_else(|| {
+            bad_input(format!(
+                "the run `{}` was imported and has no data of its own: give `--data`",
+                self.folder.display()
+            ))
+        })
+    }
+
+    /// Writes a new folder's files of a run that has no checkpoints yet.
+    pub(crate) fn write(
+        config: &RunConfig,
+        standardisation: &Standardisation,
+        folder: &Path,
+    ) -> Result<()> {
+        let config =
+            RunConfig { standardisation: Some(STANDARDISATION.to_owned()), ..config.clone() };
+        standardisation.save(&folder.join(STANDARDISATION))?;
+        write_config(&config, folder)
+    }
+}
+
+/// Writes the configuration of a run.
+pub(crate) fn write_config(config: &RunConfig, folder: &Path) -> Result<()> {
+    let text = config.text()?;
+    files::write_whole(&folder.join(CONFIG), |file| Ok(file.write_all(text.as_bytes())?))
 }
 
 /// A model with its first weights, which derive from the seed.
@@ -75,8 +104,13 @@ pub(crate) struct Run {
 impl Run {
     /// Reads the folder and the best weights.
     pub(crate) fn open(arguments: &RunArguments) -> Result<Self> {
-        let stored = Stored::open(&arguments.run)?;
-        let device = device::open(arguments.device.as_deref())?;
+        Self::open_on(&arguments.run, arguments.device.as_deref())
+    }
+
+    /// The same on a device; `None` for the default one.
+    pub(crate) fn open_on(folder: &Path, device: Option<&str>) -> Result<Self> {
+        let stored = Stored::open(folder)?;
+        let device = device::open(device)?;
         let model = init(&stored.config.model, 0, &device)?;
         let model = train::load_best(&stored.folder, model).map_err(damaged)?;
         Ok(Self { stored, model, device })
@@ -84,7 +118,7 @@ impl Run {
 
     /// The test split of the run's own data.
     pub(crate) fn test_split(&self) -> Result<Aligned> {
-        let splits = self.stored.config.data.open()?;
+        let splits = self.stored.data()?.open()?;
         let test = splits.test;
         if splits.standardisation != self.stored.standardisation {
             return Err(changed(&self.stored));
@@ -98,10 +132,12 @@ impl Run {
     /// All rows of other data, or of the run's own as they were before modalities were taken from
     /// them, standardised as the run's.
     pub(crate) fn all_rows(&self, source: Option<&str>) -> Result<Aligned> {
-        let own = &self.stored.config.data;
+        let own = self.stored.config.data.as_ref();
         let config = match source {
-            Some(source) if absolute(source) != own.source => DataConfig::new(source),
-            _ => own.clone(),
+            Some(source) if own.is_none_or(|own| absolute(source) != own.source) => {
+                DataConfig::new(source)
+            }
+            _ => self.stored.data()?.clone(),
         };
         let data = config.open_all(&self.stored.standardisation)?;
         if data.is_empty() {
@@ -161,7 +197,7 @@ pub(crate) fn changed(stored: &Stored) -> anyhow::Error {
     bad_input(format!(
         "the data `{}` has changed since the run `{}` began: its training rows have other means \
          and standard deviations",
-        stored.config.data.source,
+        stored.config.data.as_ref().map_or("", |data| data.source.as_str()),
         stored.folder.display()
     ))
 }

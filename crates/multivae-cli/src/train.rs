@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::Write,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -37,7 +36,7 @@ use crate::{
     files::{self, NewFolder},
     generate::{means, original},
     picture::{self, Row},
-    run::{self, Aligned, CONFIG, STANDARDISATION, Stored},
+    run::{self, Aligned, Stored},
     terminal::{self, complain, say},
 };
 
@@ -66,16 +65,16 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
     files::check_free(&folder, &instead)?;
     let device = device::open(arguments.device.as_deref())?;
-    let splits = config.data.open()?;
-    config.data.source = run::absolute(&config.data.source);
+    let mut data = config.data.take().unwrap_or_default();
+    let splits = data.open()?;
+    data.source = run::absolute(&data.source);
+    config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
-    config.standardisation = Some(STANDARDISATION.to_owned());
     let model = run::init(&config.model, config.train.seed, &device)?;
     check_rows(&config, &model, &splits)?;
 
     let new = NewFolder::new(&folder)?;
-    splits.standardisation.save(&new.path().join(STANDARDISATION))?;
-    write_config(&config, new.path())?;
+    Stored::write(&config, &splits.standardisation, new.path())?;
     new.finish()?;
     let place = Place { folder, device, json: arguments.json };
     let result = train(&config, &place, model, splits, Trainer::fit);
@@ -117,7 +116,13 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     let mut stored = Stored::open(folder)?;
     let device = device::open(arguments.device.as_deref())?;
-    let splits = stored.config.data.open()?;
+    let Some(data) = &stored.config.data else {
+        return Err(bad_input(format!(
+            "the run `{}` was imported: there is no training to go on with",
+            folder.display()
+        )));
+    };
+    let splits = data.open()?;
     if splits.standardisation != stored.standardisation {
         return Err(run::changed(&stored));
     }
@@ -126,17 +131,12 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
-        write_config(&stored.config, folder)?;
+        run::write_config(&stored.config, folder)?;
     }
     let config = stored.config;
     let model = run::init(&config.model, config.train.seed, &device)?;
     let place = Place { folder: stored.folder, device, json: arguments.json };
     train(&config, &place, model, splits, Trainer::resume)
-}
-
-fn write_config(config: &RunConfig, folder: &Path) -> Result<()> {
-    let text = toml::to_string(config).context("the configuration is no TOML")?;
-    files::write_whole(&folder.join(CONFIG), |file| Ok(file.write_all(text.as_bytes())?))
 }
 
 /// How a trainer is set off: [`Trainer::fit`] or [`Trainer::resume`].
@@ -158,7 +158,7 @@ fn train(
     complain(&format!(
         "{} on {}: {} training and {} validation rows, {} modalities, {} parameters, in `{}`",
         config.model.name(),
-        config.data.source,
+        config.data.as_ref().map_or("", |data| data.source.as_str()),
         splits.train.len(),
         splits.valid.len(),
         splits.train.modalities().len(),

@@ -42,6 +42,7 @@ pub mod cmvae;
 pub mod crmvae;
 pub mod cvae;
 pub mod dmvae;
+pub mod exchange;
 pub mod experts;
 pub mod jmvae;
 pub mod jnf;

@@ -57,7 +57,7 @@ pub use history::{History, Split};
 pub use report::{Display, Report, Summary};
 pub use terms::LOSS;
 pub use trainer::{Fitted, Stopped, Trainer, load_best};
-pub use vault::{Checkpoint, latest_intact};
+pub use vault::{Checkpoint, latest_intact, save_weights};
 
 /// What a panic says.
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

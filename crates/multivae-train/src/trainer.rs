@@ -251,7 +251,14 @@ impl<M: MultimodalVae> Trainer<M> {
             optimizer: self.config.optimizer.name().into(),
         };
         if let Some(newest) = &newest {
-            newest.header.run.check(&fingerprint)?;
+            let Some(run) = &newest.header.run else {
+                return Err(TrainError::config(
+                    "resume",
+                    "a run that was trained here",
+                    "weights that were trained elsewhere",
+                ));
+            };
+            run.check(&fingerprint)?;
             let span = spans.iter().find(|s| (s.from + 1..=s.to).contains(&newest.epoch()));
             if let Some(span) = span.filter(|span| span.from != newest.header.stage_start) {
                 return Err(TrainError::config(

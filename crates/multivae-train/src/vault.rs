@@ -86,8 +86,9 @@ pub(crate) struct Header {
     pub(crate) stage_start: usize,
     /// The best epoch of the stage so far.
     pub(crate) best: Option<usize>,
-    /// What the run is.
-    pub(crate) run: Fingerprint,
+    /// What the run is; `None` of weights that were trained elsewhere.
+    #[serde(default)]
+    pub(crate) run: Option<Fingerprint>,
     /// Names and lengths of the records that follow.
     #[serde(default)]
     parts: Vec<(String, usize)>,
@@ -100,7 +101,12 @@ impl Header {
         best: Option<usize>,
         run: Fingerprint,
     ) -> Self {
-        Self { epoch, stage_start, best, run, parts: Vec::new() }
+        Self { epoch, stage_start, best, run: Some(run), parts: Vec::new() }
+    }
+
+    /// Of weights that no run of ours has trained.
+    fn foreign() -> Self {
+        Self { epoch: 0, stage_start: 0, best: None, run: None, parts: Vec::new() }
     }
 }
 
@@ -215,6 +221,26 @@ impl Checkpoint {
 /// [`TrainError::File`] if the directory cannot be read.
 pub fn latest_intact(dir: &Path) -> Result<Option<PathBuf>> {
     newest_intact_but(&dir.join(CHECKPOINTS), None)
+}
+
+/// Makes a run's directory of weights that were trained elsewhere: its only checkpoint is of epoch
+/// 0 and holds the model. [`load_best`](crate::load_best) reads it; no training goes on from it.
+///
+/// # Errors
+///
+/// [`TrainError::File`], [`TrainError::Checkpoint`]; [`TrainError::Occupied`] if the directory
+/// holds checkpoints.
+pub fn save_weights<M: Module>(dir: &Path, model: &M) -> Result<()> {
+    if !list(&dir.join(CHECKPOINTS))?.is_empty() {
+        return Err(TrainError::Occupied(dir.into()));
+    }
+    let vault = Vault::open(dir, 1)?;
+    let header = Header::foreign();
+    let refuse = |reason: String| Checkpoint::error(&vault.path(header.epoch), reason);
+    let bytes =
+        model.clone().into_record().into_bytes().map_err(|error| refuse(error.to_string()))?;
+    let parts = Parts::from([(MODEL.to_owned(), bytes.to_vec())]);
+    vault.write(header, &parts)
 }
 
 /// A file that is being written.

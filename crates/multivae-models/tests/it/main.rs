@@ -4,6 +4,7 @@
 mod parity;
 
 mod contract;
+mod exchange;
 mod experts;
 mod joint;
 mod likelihood;

@@ -13,7 +13,7 @@ use tar::Archive;
 use crate::parity::{Case, run};
 
 /// Files of the cases by case name.
-fn cases() -> BTreeMap<String, BTreeMap<String, Vec<u8>>> {
+pub(crate) fn cases() -> BTreeMap<String, BTreeMap<String, Vec<u8>>> {
     let bytes = include_bytes!("../parity/assets/cases.tar.gz");
     let mut archive = Archive::new(GzDecoder::new(Cursor::new(bytes)));
     let mut cases: BTreeMap<String, BTreeMap<String, Vec<u8>>> = BTreeMap::new();

@@ -12,7 +12,7 @@ use multivae_core::{
 };
 use multivae_train::{
     Adam, AdamW, Constant, EarlyStopping, Interrupt, LOSS, OptimizerConfig, RmsProp,
-    ScheduleConfig, Sgd, Split, Stopped, TrainConfig, TrainError, Trainer, load_best,
+    ScheduleConfig, Sgd, Split, Stopped, TrainConfig, TrainError, Trainer, load_best, save_weights,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -339,4 +339,19 @@ fn every_optimiser_goes_on_exactly() {
         let loss = |epoch| unbroken.history.get(epoch, Split::Train, LOSS).expect("measured");
         assert!(loss(3) < loss(1), "{name} does not learn");
     }
+}
+
+#[test]
+fn weights_from_elsewhere_are_read_and_not_trained_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    save_weights(dir.path(), &tiny(7)).expect("written");
+    let model = load_best(dir.path(), tiny(8)).expect("intact");
+    assert_eq!(weights(&model, ""), weights(&tiny(7), ""));
+    let again = save_weights(dir.path(), &tiny(9));
+    assert!(matches!(again, Err(TrainError::Occupied(_))), "{again:?}");
+    let error = Trainer::new(config(), dir.path()).resume(tiny(8), train, valid);
+    let text = error.expect_err("there is nothing to go on from").to_string();
+    assert!(text.contains("weights that were trained elsewhere"), "{text}");
+    assert_eq!(checkpoints(dir.path()), ["epoch-0.ckpt"]);
 }

@@ -1,0 +1,109 @@
+//! `multivae import`.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use multivae::{
+    core::model::MultimodalVae,
+    data::Standardisation,
+    models::exchange::{self, Part, Reference},
+    train,
+};
+use serde_json::Value;
+
+use crate::{
+    arguments::ImportArguments,
+    config::{self, RunConfig},
+    device,
+    failure::{Outcome, bad_input},
+    files::{self, NewFolder},
+    run::{self, Stored},
+    terminal::say,
+    torch,
+};
+
+/// Where the reference puts a model's configuration.
+const CONFIG: &str = "model_config.json";
+/// Where weights may be.
+const WEIGHTS: [&str; 2] = ["model.pt", "model.safetensors"];
+
+/// Makes a run of a saved model.
+pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
+    files::check_free(&arguments.out, "choose another folder with `--out`")?;
+    let folder = &arguments.folder;
+    let path = folder.join(CONFIG);
+    let shown = || format!("configuration `{}`", path.display());
+    let json = json(&path)?;
+    // What is wrong with it is said before the weights are read, which may be large.
+    Reference::read(&json).with_context(shown)?;
+    let file = WEIGHTS.map(|name| folder.join(name)).into_iter().find(|path| path.is_file());
+    let Some(file) = file else {
+        return Err(bad_input(format!(
+            "`{}` has no weights: expected {}",
+            folder.display(),
+            WEIGHTS.join(" or ")
+        )));
+    };
+    let weights = torch::read(&file)?;
+    let reference = Reference::read_with(&json, &weights).with_context(shown)?;
+    let model = match &arguments.config {
+        None => reference.open_config().clone(),
+        Some(file) => config::describe(reference.open_config(), file)?,
+    };
+    let parts = reference.undescribed(&model);
+    if !parts.is_empty() {
+        return Err(pickled(folder, &parts));
+    }
+    let model = reference.complete(model).with_context(shown)?;
+    let device = device::open(None)?;
+    let config = RunConfig::imported(model);
+    let model = run::init(&config.model, 0, &device)?;
+    let model = exchange::fill(model, &config.model, &weights)
+        .with_context(|| format!("`{}`", file.display()))?;
+
+    let new = NewFolder::new(&arguments.out)?;
+    Stored::write(&config, &Standardisation::none(model.modalities()), new.path())?;
+    train::save_weights(new.path(), &model)?;
+    new.finish()?;
+    let modalities =
+        model.modalities().iter().map(|spec| format!("{} {:?}", spec.name, spec.shape));
+    say(format!(
+        "{}: {} of {}, {} weights",
+        arguments.out.display(),
+        config.model.name(),
+        modalities.collect::<Vec<_>>().join(", "),
+        weights.len()
+    ))?;
+    Ok(Outcome::Done)
+}
+
+fn json(path: &Path) -> Result<Value> {
+    let wrong = |error: String| bad_input(format!("`{}` cannot be read: {error}", path.display()));
+    let text = fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))
+}
+
+/// The error about networks that are code.
+fn pickled(folder: &Path, parts: &[Part]) -> anyhow::Error {
+    let lines: Vec<_> = parts
+        .iter()
+        .map(|Part { name, keys }| {
+            let keys: Vec<_> = keys.iter().map(|key| format!("`model.{key}`")).collect();
+            format!("  {name}.pkl: {}", keys.join(", "))
+        })
+        .collect();
+    let by_modality = parts.iter().flat_map(|part| &part.keys).any(|key| key.contains("encoder"));
+    let example = if by_modality {
+        "\nSuch a file reads, with presets or layers as `multivae config` has them:\n  \
+         [[model.modalities]]\n  name = \"m0\"\n  encoder = { kind = \"polymnist_conv\" }"
+    } else {
+        ""
+    };
+    bad_input(format!(
+        "`{}` has networks that are stored as pickled Python code, which is never executed. \
+         Describe them in a file and give it with `--config FILE`; their weights are then taken \
+         from model.pt, by name or in order. What is missing:\n{}{example}",
+        folder.display(),
+        lines.join("\n"),
+    ))
+}
