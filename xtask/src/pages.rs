@@ -126,7 +126,7 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
                 .context("no `NAME: what it is` in the first line")?;
             write!(text, "# {name}\n\n{}\n", capital(about))?;
         } else {
-            write!(text, "{}\n", before.trim_end())?;
+            writeln!(text, "{}", before.trim_end())?;
         }
         if i > 0 && PARTS[i - 1] == "Incomplete data" {
             incomplete = before.trim().to_owned();

@@ -36,7 +36,7 @@ fn model(name: &str, options: &serde_json::Value) -> Model {
 fn batch() -> Batch {
     let device = Device::flex().autodiff();
     let value = |i: usize| {
-        let side = if (i / 3) % 2 == 0 { 3.0 } else { -3.0 };
+        let side = if (i / 3).is_multiple_of(2) { 3.0 } else { -3.0 };
         side + (0.7 * i as f32).sin()
     };
     let data: Vec<f32> = (0..ROWS * 3).map(value).collect();
