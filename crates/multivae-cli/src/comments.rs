@@ -42,7 +42,20 @@ const MEANINGS: &[(&str, &str)] = &[
     ("model.hmc.leapfrog", "leapfrog steps of a proposal, at least 1"),
     ("model.hmc.step_size", "length of a leapfrog step, above 0"),
     ("model.joint_encoder", "the encoder of all modalities; follows theirs where not given"),
-    ("model.private", "features of private spaces by modality; 0 for none"),
+    ("model.samples", "importance samples from the posterior of each modality, at least 1"),
+    (
+        "model.family",
+        "of priors and posteriors: \"normal\", \"normal_softplus\" or \"laplace_softmax\"",
+    ),
+    ("model.estimator", "of the gradients: \"iwae\", or \"dreg\" of lower variance"),
+    ("model.learned_prior", "whether the scale of the prior is learned"),
+    ("model.learned_modality_priors", "whether the scales of the auxiliary priors are learned"),
+    (
+        "model.private_prior",
+        "where private codes that are not given come from: \"shared\" or \"modality\"",
+    ),
+    ("model.clusters", "clusters of the shared space, at least 1"),
+    ("model.private", "features of private spaces, by modality or of each; 0 for none"),
     (
         "model.conditioning",
         "all modalities but `main`, the one that is generated, in the order in which they are \
