@@ -36,6 +36,24 @@ enum Task {
         #[arg(long)]
         model: Option<String>,
     },
+    /// Times training steps on the workloads that are compared with the Python library MultiVae.
+    Bench {
+        /// Only these models, separated by commas.
+        #[arg(long)]
+        models: Option<String>,
+        /// Only these workloads, separated by commas: `tabular`, `mnist_svhn`, `polymnist`.
+        #[arg(long)]
+        workloads: Option<String>,
+        /// Measured steps of each.
+        #[arg(long, default_value_t = 20)]
+        steps: usize,
+        /// Threads; all processors if not given.
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Prints one JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
     /// Writes the pages of the models under `docs/models`.
     Docs,
     /// Counts lines of code, tests and documentation of each crate.
@@ -60,15 +78,42 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Docs => pages::run(&root, &tree::files(&root)?),
         Task::Loc => loc::run(&root),
         Task::Parity { folders, model } => {
-            // No `--package`: with the whole workspace selected, Burn has the features that
-            // `cargo test` has already built.
-            let mut cargo = Command::new("cargo");
-            cargo.args(["run", "--quiet", "--release", "--example", "parity", "--"]).args(folders);
+            let mut cargo = example("parity");
+            cargo.args(folders);
             if let Some(model) = model {
                 cargo.args(["--model", &model]);
             }
-            let status = cargo.status().context("cargo does not start")?;
-            Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
+            exit(&mut cargo)
+        }
+        Task::Bench { models, workloads, steps, threads, json } => {
+            let mut cargo = example("bench");
+            cargo.args(["--steps", &steps.to_string()]);
+            for (name, value) in [("--models", models), ("--workloads", workloads)] {
+                cargo.args(value.iter().flat_map(|value| [name, value]));
+            }
+            if json {
+                cargo.arg("--json");
+            }
+            if let Some(threads) = threads {
+                cargo.env("RAYON_NUM_THREADS", threads.to_string());
+            }
+            exit(&mut cargo)
         }
     }
+}
+
+/// Runs an example of the libraries.
+///
+/// No `--package`: with the whole workspace selected, Burn has the features that `cargo test` has
+/// already built.
+fn example(name: &str) -> Command {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["run", "--quiet", "--release", "--example", name, "--"]);
+    cargo
+}
+
+/// Runs a command and passes its exit status on.
+fn exit(command: &mut Command) -> Result<ExitCode> {
+    let status = command.status().context("cargo does not start")?;
+    Ok(ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)))
 }

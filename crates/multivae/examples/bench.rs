@@ -1,0 +1,327 @@
+//! Times training steps of models on the workloads that are compared with the Python library
+//! MultiVae: the same settings, networks and batches.
+//!
+//! `bench [--models a,b] [--workloads a,b] [--steps N] [--warmup N] [--json]`: one line a model and
+//! workload, of a stage where the model has two. `cargo xtask bench` runs it.
+
+use std::{error::Error, process::ExitCode, time::Instant};
+
+use burn::{
+    module::Module,
+    optim::AdamConfig,
+    tensor::{Device, Distribution, Tensor},
+};
+use multivae::{
+    core::{
+        batch::{Batch, Progress, Purpose},
+        modality::ModalitySpec,
+        model::{MultimodalVae, Stage},
+        module::{freeze, settle},
+        nn::Networks,
+        noise::Noise,
+    },
+    models::{ModelConfig, exchange::Reference},
+};
+use serde_json::{Value, json};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// Data and sizes of a comparison.
+struct Workload {
+    name: &'static str,
+    modalities: &'static [(&'static str, &'static [usize])],
+    latent: usize,
+    private: usize,
+    batch: usize,
+}
+
+const WORKLOADS: &[Workload] = &[
+    Workload {
+        name: "tabular",
+        modalities: &[("a", &[40]), ("b", &[60]), ("c", &[20])],
+        latent: 10,
+        private: 5,
+        batch: 64,
+    },
+    Workload {
+        name: "mnist_svhn",
+        modalities: &[("mnist", &[1, 28, 28]), ("svhn", &[3, 32, 32])],
+        latent: 20,
+        private: 10,
+        batch: 128,
+    },
+    Workload {
+        name: "polymnist",
+        modalities: &[
+            ("m0", &[3, 28, 28]),
+            ("m1", &[3, 28, 28]),
+            ("m2", &[3, 28, 28]),
+            ("m3", &[3, 28, 28]),
+            ("m4", &[3, 28, 28]),
+        ],
+        latent: 64,
+        private: 32,
+        batch: 128,
+    },
+];
+
+/// What MultiVae's examples set, in its own words; its defaults for what they leave open.
+fn settings(model: &str, workload: &Workload) -> Value {
+    let private = |size: usize| -> Value {
+        workload.modalities.iter().map(|(name, _)| ((*name).to_owned(), json!(size))).collect()
+    };
+    let style = workload.private;
+    match model {
+        "jmvae" => json!({ "alpha": 0.1, "warmup": 200 }),
+        "jnf" => json!({ "warmup": 400 }),
+        "mvae" => json!({ "use_subsampling": true, "warmup": 0, "beta": 2.5 }),
+        "mmvae" => json!({
+            "K": 10, "prior_and_posterior_dist": "laplace_with_softmax", "learn_prior": false,
+        }),
+        "mopoe" => json!({ "beta": 2.5 }),
+        "mvtcae" => json!({ "beta": 2.5, "alpha": 5.0 / 6.0 }),
+        "crmvae" => json!({ "beta": 0.1 }),
+        "dmvae" if workload.name == "mnist_svhn" => json!({
+            "modalities_specific_dim": { "mnist": 1, "svhn": 4 },
+            "rescale_factors": { "mnist": 50, "svhn": 1 },
+            "uses_likelihood_rescaling": true,
+        }),
+        "dmvae" => json!({ "modalities_specific_dim": private(style) }),
+        "mmvae_plus" | "cmvae" => json!({
+            "K": 1,
+            "prior_and_posterior_dist": "laplace_with_softmax",
+            "beta": 2.5,
+            "modalities_specific_dim": style,
+            "learn_modality_prior": true,
+            "loss": "iwae_looser",
+        }),
+        "nexus" => {
+            let size = if workload.name == "polymnist" { 64 } else { style };
+            json!({ "modalities_specific_dim": private(size) })
+        }
+        _ => json!({}),
+    }
+}
+
+/// The class of a model's configuration in MultiVae.
+const CLASSES: &[(&str, &str)] = &[
+    ("jmvae", "JMVAEConfig"),
+    ("telbo", "TELBOConfig"),
+    ("jnf", "JNFConfig"),
+    ("mvae", "MVAEConfig"),
+    ("mmvae", "MMVAEConfig"),
+    ("mopoe", "MoPoEConfig"),
+    ("mvtcae", "MVTCAEConfig"),
+    ("crmvae", "CRMVAEConfig"),
+    ("dmvae", "DMVAEConfig"),
+    ("mmvae_plus", "MMVAEPlusConfig"),
+    ("cmvae", "CMVAEConfig"),
+    ("nexus", "NexusConfig"),
+    ("cvae", "CVAEConfig"),
+];
+
+/// The modalities that a model sees: a conditional one has one condition but on `tabular`.
+fn modalities(model: &str, workload: &Workload) -> Vec<(&'static str, &'static [usize])> {
+    let count = match (model, workload.name) {
+        ("cvae", "polymnist") => 2,
+        _ => workload.modalities.len(),
+    };
+    workload.modalities[..count].to_vec()
+}
+
+fn config(model: &str, workload: &Workload) -> Result<ModelConfig> {
+    let modalities = modalities(model, workload);
+    let images = workload.name == "polymnist";
+    if model == "mhvae" {
+        // The networks of the example are its defaults.
+        let specs: Vec<ModalitySpec> = modalities
+            .iter()
+            .map(|(name, shape)| ModalitySpec::new(name, shape))
+            .collect::<std::result::Result<_, _>>()?;
+        let value = json!({ "name": "mhvae", "latent": 128, "shared_posterior": false });
+        return Ok(serde_json::from_value::<ModelConfig>(value)?.with_modalities(&specs)?);
+    }
+    let (_, class) =
+        CLASSES.iter().find(|(name, _)| *name == model).ok_or(format!("no model `{model}`"))?;
+    let by_name = |value: &dyn Fn(&[usize]) -> Value| -> Value {
+        modalities.iter().map(|(name, shape)| ((*name).to_owned(), value(shape))).collect()
+    };
+    let mut json = settings(model, workload);
+    json["name"] = json!(class);
+    json["input_dims"] = by_name(&|shape| json!(shape));
+    let with_private = ["mmvae_plus", "cmvae", "dmvae"].contains(&model);
+    json["latent_dim"] = json!(if images && with_private { 32 } else { workload.latent });
+    if model == "cvae" {
+        let names: Vec<&str> = modalities.iter().map(|(name, _)| *name).collect();
+        let main = if workload.name == "mnist_svhn" { names.len() - 1 } else { 0 };
+        json["main_modality"] = json!(names[main]);
+        let others = names.iter().enumerate().filter(|(m, _)| *m != main);
+        json["conditioning_modalities"] = others.map(|(_, name)| json!(name)).collect();
+        if images {
+            json["decoder_dist"] = json!("laplace");
+            json["decoder_dist_params"] = json!({ "scale": 0.75 });
+            json["custom_architectures"] = json!(["encoder"]);
+        }
+    } else {
+        json["n_modalities"] = json!(modalities.len());
+        if images {
+            json["decoders_dist"] = by_name(&|_| json!("laplace"));
+            json["decoder_dist_params"] = by_name(&|_| json!({ "scale": 0.75 }));
+            json["custom_architectures"] = json!(["encoders", "decoders"]);
+        }
+    }
+    let reference = Reference::read(&json)?;
+    if !images {
+        return Ok(reference.config()?);
+    }
+    // The networks of PolyMNIST.
+    let mut open = serde_json::to_value(reference.open_config())?;
+    let latent = json["latent_dim"].clone();
+    if model == "cvae" {
+        let half = |channels: usize| json!({ "kind": "conv2d", "channels": channels, "kernel": 3, "stride": 2, "padding": 1 });
+        let head = json!({ "kind": "conv2d", "channels": latent, "kernel": 4, "stride": 2 });
+        let relu = json!({ "kind": "relu" });
+        let layers = [half(32), relu.clone(), half(64), relu.clone(), half(128), relu, head];
+        let input = json!({ "kind": "layers", "layers": layers });
+        let encoder = json!({ "kind": "mlp", "hidden": [512, 512] });
+        open["joint_encoder"] =
+            json!({ "inputs": by_name(&|_| input.clone()), "encoder": encoder });
+    } else {
+        for modality in open["modalities"].as_array_mut().ok_or("no modalities")? {
+            modality["encoder"] = json!({ "kind": "polymnist_conv_adapted" });
+            modality["decoder"] = json!({ "kind": "polymnist_conv" });
+        }
+    }
+    Ok(reference.complete(serde_json::from_value(open)?)?)
+}
+
+/// Times of single steps.
+struct Times {
+    stage: usize,
+    milliseconds: Vec<f64>,
+    parameters: usize,
+}
+
+/// Times steps of every stage: gradients, Adam, and the loss read back.
+fn time(config: &ModelConfig, batch: usize, steps: usize, warmup: usize) -> Result<Vec<Times>> {
+    let device = Device::flex().autodiff();
+    let fresh = || -> Result<_> { Ok(settle(config.init(&Networks::default(), &device)?)) };
+    let first = fresh()?;
+    let values = first
+        .modalities()
+        .iter()
+        .map(|spec| {
+            let uniform = Distribution::Uniform(0.0, 1.0);
+            Tensor::<2>::random([batch, spec.features()], uniform, &device)
+        })
+        .collect();
+    let mut rows = Batch::complete(values)?;
+    rows.purpose = Purpose::Train;
+    let mut found = Vec::new();
+    let mut before = 0;
+    for (number, Stage { frozen, epochs, .. }) in first.stages().into_iter().enumerate() {
+        rows.progress = Progress { epoch: before + 1, fraction: 0.0 };
+        before += epochs.unwrap_or(0);
+        let mut model = freeze(fresh()?, &frozen);
+        let mut optimizer = AdamConfig::new().init();
+        let mut milliseconds = Vec::new();
+        for step in 0..warmup + steps {
+            rows.key.step = step as u64;
+            let start = Instant::now();
+            let (loss, gradients) = model.gradients(&rows, &mut Noise::of(&rows));
+            model = optimizer.step(1e-3, model, gradients);
+            let value = loss.total.into_scalar::<f32>();
+            milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
+            if !value.is_finite() {
+                return Err(format!("the loss of step {step} is {value}").into());
+            }
+        }
+        milliseconds.drain(..warmup);
+        milliseconds.sort_by(f64::total_cmp);
+        found.push(Times { stage: number + 1, milliseconds, parameters: model.num_params() });
+    }
+    Ok(found)
+}
+
+/// The settings of a run.
+struct Arguments {
+    models: Vec<String>,
+    workloads: Vec<String>,
+    steps: usize,
+    warmup: usize,
+    json: bool,
+}
+
+fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments> {
+    let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let mut found = Arguments {
+        models: ModelConfig::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        workloads: WORKLOADS.iter().map(|workload| workload.name.to_owned()).collect(),
+        steps: 20,
+        warmup: 4,
+        json: false,
+    };
+    while let Some(argument) = given.next() {
+        let mut value = || given.next().ok_or(format!("{argument} has no value"));
+        match argument.as_str() {
+            "--models" => found.models = list(value()?),
+            "--workloads" => found.workloads = list(value()?),
+            "--steps" => found.steps = value()?.parse()?,
+            "--warmup" => found.warmup = value()?.parse()?,
+            "--json" => found.json = true,
+            other => return Err(format!("unknown argument `{other}`").into()),
+        }
+    }
+    if found.steps == 0 {
+        return Err("--steps: expected at least 1".into());
+    }
+    Ok(found)
+}
+
+#[expect(clippy::print_stdout, reason = "it is a program")]
+fn run(arguments: &Arguments) -> Result<()> {
+    let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok());
+    let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from));
+    for name in &arguments.workloads {
+        let workload = WORKLOADS.iter().find(|workload| workload.name == name);
+        let workload = workload.ok_or(format!("no workload `{name}`"))?;
+        for model in &arguments.models {
+            // The Python library has no networks for it on the other workloads.
+            if model == "mhvae" && workload.name != "polymnist" {
+                continue;
+            }
+            let config = config(model, workload)?;
+            for times in time(&config, workload.batch, arguments.steps, arguments.warmup)? {
+                let ms = &times.milliseconds;
+                let (min, median, max) = (ms[0], ms[ms.len() / 2], ms[ms.len() - 1]);
+                if arguments.json {
+                    let line = json!({
+                        "bench": "train_step", "model": model, "stage": times.stage,
+                        "workload": name, "backend": "flex", "threads": threads,
+                        "batch": workload.batch, "parameters": times.parameters,
+                        "steps": arguments.steps, "ms_min": min, "ms_median": median, "ms_max": max,
+                    });
+                    println!("{line}");
+                } else {
+                    println!(
+                        "{name:<11} {model:<10} stage {}  {min:>9.2} ms min {median:>9.2} median \
+                         {max:>9.2} max  {:>10} parameters",
+                        times.stage, times.parameters
+                    );
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::print_stderr, reason = "it is a program")]
+fn main() -> ExitCode {
+    match arguments(std::env::args().skip(1)).and_then(|arguments| run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
