@@ -631,8 +631,16 @@ fn spans<M: MultimodalVae>(model: &M, epochs: usize) -> Result<Vec<Span>> {
     let fixed: usize = stages.iter().filter_map(|stage| stage.epochs).sum();
     let open = stages.iter().any(|stage| stage.epochs.is_none());
     if fixed + usize::from(open) > epochs {
+        let each: Vec<String> = stages
+            .iter()
+            .map(|stage| match stage.epochs {
+                Some(epochs) => format!("{epochs} of `{}`", stage.name),
+                None => format!("the rest of `{}`", stage.name),
+            })
+            .collect();
+        let least = fixed + usize::from(open);
         let expected =
-            format!("at least {} for the stages of the model", fixed + usize::from(open));
+            format!("at least {least} for the stages of the model, {}", each.join(" and "));
         return Err(TrainError::config("epochs", expected, epochs));
     }
     let mut from = 0;

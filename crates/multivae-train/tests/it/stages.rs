@@ -80,7 +80,8 @@ fn stages_that_cannot_be_are_refused() {
     };
     assert_eq!(
         refused(staged(7), TrainConfig { epochs: 3, ..config() }),
-        "`epochs`: expected at least 4 for the stages of the model, found 3"
+        "`epochs`: expected at least 4 for the stages of the model, 3 of `joint` and the rest of \
+         `decoders`, found 3"
     );
     // More epochs would move the boundary that the run has passed.
     let dir = tempfile::tempdir().expect("a folder");
