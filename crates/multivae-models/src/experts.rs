@@ -304,20 +304,48 @@ impl PrivateExperts<'_> {
         Sources::new(parts::encode(self.encoders, batch, which), which, self.family)
     }
 
-    /// Reparameterised samples of shared and private codes of every source, to be weighed.
-    pub(crate) fn samples(
+    /// The log-weights of `samples` samples of every source that the batch observes, and which
+    /// sources a row has, `[source, batch]`.
+    pub(crate) fn importance_weights(
         &self,
-        sources: &Sources,
+        batch: &Batch,
         samples: usize,
         noise: &mut Noise,
-    ) -> Vec<Tensor<4>> {
+    ) -> (ImportanceWeights, Tensor<2>) {
+        let sources = self.sources(batch, Sources::observed(batch));
+        let codes = self.samples(&sources, samples, noise);
+        let auxiliary = self.auxiliary(&sources, samples, noise);
+        (self.weigh(batch, &sources, &codes, &auxiliary, false), sources.presence)
+    }
+
+    /// The bound of `samples` samples of every source, with its gradients.
+    pub(crate) fn gradients(
+        &self,
+        model: &impl MultimodalVae,
+        weighing: &Weighing<'_>,
+        batch: &Batch,
+        samples: usize,
+        noise: &mut Noise,
+    ) -> (Loss, GradientsParams) {
+        let sources = self.sources(batch, Sources::observed(batch));
+        let codes = self.samples(&sources, samples, noise);
+        let auxiliary = self.auxiliary(&sources, samples, noise);
+        let weigh = |codes: &[Tensor<4>], detach: bool| {
+            self.weigh(batch, &sources, codes, &auxiliary, detach)
+        };
+        let names = model.terms(batch.progress);
+        weighing.gradients(model, names, codes, &sources.presence, weigh)
+    }
+
+    /// Reparameterised samples of shared and private codes of every source, to be weighed.
+    fn samples(&self, sources: &Sources, samples: usize, noise: &mut Noise) -> Vec<Tensor<4>> {
         vec![draw(&sources.shared, samples, noise), draw(sources.private(), samples, noise)]
     }
 
     /// Private codes of each modality that is not their source, from its auxiliary prior, for
     /// [`weigh`](Self::weigh): `[(sources - 1) * samples, batch, private]` by modality, `None` for
     /// one that the batch lacks.
-    pub(crate) fn auxiliary(
+    fn auxiliary(
         &self,
         sources: &Sources,
         samples: usize,
@@ -335,7 +363,7 @@ impl PrivateExperts<'_> {
 
     /// Weighs shared and private codes `[source, samples, batch, features]`. A modality is decoded
     /// from its own private code where it is the source, else from one of its auxiliary prior.
-    pub(crate) fn weigh(
+    fn weigh(
         &self,
         batch: &Batch,
         sources: &Sources,

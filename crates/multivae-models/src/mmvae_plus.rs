@@ -57,7 +57,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     experts::{
-        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior, Sources,
+        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior,
         Weighing, ZeroPrior,
     },
     parts::{self, ModalityConfig},
@@ -213,11 +213,7 @@ impl MmvaePlus {
         samples: usize,
         noise: &mut Noise,
     ) -> (ImportanceWeights, Tensor<2>) {
-        let experts = self.experts();
-        let sources = experts.sources(batch, Sources::observed(batch));
-        let codes = experts.samples(&sources, samples, noise);
-        let auxiliary = experts.auxiliary(&sources, samples, noise);
-        (experts.weigh(batch, &sources, &codes, &auxiliary, false), sources.presence)
+        self.experts().importance_weights(batch, samples, noise)
     }
 
     /// A share of the prior's features, `[1, 1, features]`.
@@ -256,15 +252,8 @@ impl MultimodalVae for MmvaePlus {
     }
 
     fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
-        let experts = self.experts();
-        let sources = experts.sources(batch, Sources::observed(batch));
-        let codes = experts.samples(&sources, self.config.samples, noise);
-        let auxiliary = experts.auxiliary(&sources, self.config.samples, noise);
-        let weigh = |codes: &[Tensor<4>], detach: bool| {
-            experts.weigh(batch, &sources, codes, &auxiliary, detach)
-        };
-        let names = self.terms(batch.progress);
-        self.weighing().gradients(self, names, codes, &sources.presence, weigh)
+        let samples = self.config.samples;
+        self.experts().gradients(self, &self.weighing(), batch, samples, noise)
     }
 
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {

@@ -82,22 +82,17 @@ impl super::Adapter for Adapter {
         _loss: &Loss,
         draws: Vec<Draw>,
     ) -> Result<f64, Problem> {
-        let Model::Cmvae(model) = model else { unreachable!("built from its config") };
-        let samples = number(recorded.config(), "K", 10.0) as usize;
-        let (weights, sources) =
-            model.importance_weights(batch, samples, &mut Noise::recorded(draws));
-        experts::value(recorded.case, &recorded.specs, &weights, &sources)
+        experts::value(recorded, model, batch, draws)
     }
 
     fn scalars(
         &self,
         recorded: &Recorded<'_>,
         batch: &Batch,
-        loss: &Loss,
+        _loss: &Loss,
         draws: Vec<Draw>,
     ) -> Result<BTreeMap<String, f64>, Problem> {
-        let value = self.value(recorded, &recorded.model, batch, loss, draws)?;
-        Ok([("loss".into(), value), ("loss_sum".into(), value)].into())
+        experts::scalars(recorded, batch, draws)
     }
 
     fn encode_draws(
@@ -121,8 +116,6 @@ impl super::Adapter for Adapter {
         experts::with_private(recorded, noise, batch.rows(), experts::observed(batch), 1)
     }
 
-    /// The reference takes the private codes of the other modalities from their auxiliary priors,
-    /// as its objective does.
     fn joint_nll(
         &self,
         recorded: &Recorded<'_>,
@@ -130,14 +123,7 @@ impl super::Adapter for Adapter {
         batch: &Batch,
         budget: Budget,
     ) -> Result<f64, Problem> {
-        let Model::Cmvae(model) = &recorded.model else { unreachable!("built from its config") };
-        let (sources, rows) = (recorded.specs.len(), batch.rows());
-        let draws = experts::with_private(recorded, &call.noise, rows, sources, rows)?;
-        let mut noise = Noise::recorded(draws);
-        let samples = budget.samples / sources;
-        let (weights, _) = model.importance_weights(batch, samples, &mut noise);
-        recorded.used_up(&noise)?;
-        Ok(experts::nll(&weights, &vec![1.0; sources]))
+        experts::nll_with_private(recorded, call, batch, budget)
     }
 
     fn prior_draws(

@@ -1,19 +1,28 @@
 //! What the importance-weighted mixtures of experts share: draws source by source, one expert for
 //! a whole batch, losses summed over rows.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Tensor, activation};
 use multivae_core::{
-    batch::Batch, distribution::Family, mixture::log_sum_exp, modality::ModalitySpec, noise::Draw,
+    batch::Batch,
+    distribution::Family,
+    mixture::log_sum_exp,
+    model::Budget,
+    noise::{Draw, Noise},
     subset::Subset,
 };
-use multivae_models::experts::{Estimator, ImportanceWeights};
+use multivae_models::{
+    Model,
+    experts::{Estimator, ImportanceWeights},
+};
 use serde_json::Value;
 
 use crate::parity::{
-    Case, Problem, broken,
+    Problem, broken,
     calls::{self, scalar},
     case::{Call, RecordedDraw},
-    model::{Recorded, given, number, rescale},
+    model::{Recorded, number, rescale},
 };
 
 /// The family of latent distributions.
@@ -38,16 +47,44 @@ pub(super) fn flag(config: &Value, key: &str) -> bool {
     config.get(key).and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// The log-weights of a model's own samples, and which sources a row has.
+fn importance_weights(
+    model: &Model,
+    batch: &Batch,
+    samples: usize,
+    noise: &mut Noise,
+) -> (ImportanceWeights, Tensor<2>) {
+    match model {
+        Model::Mmvae(model) => model.importance_weights(batch, samples, noise),
+        Model::MmvaePlus(model) => model.importance_weights(batch, samples, noise),
+        Model::Cmvae(model) => model.importance_weights(batch, samples, noise),
+        other => unreachable!("no mixture of experts: {other}"),
+    }
+}
+
+/// Loss and sum of losses, which are the same value.
+pub(super) fn scalars(
+    recorded: &Recorded<'_>,
+    batch: &Batch,
+    draws: Vec<Draw>,
+) -> Result<BTreeMap<String, f64>, Problem> {
+    let value = value(recorded, &recorded.model, batch, draws)?;
+    Ok([("loss".into(), value), ("loss_sum".into(), value)].into())
+}
+
 /// The value that the reference reports: with `dreg` the sum of weighted log-weights, which is not
 /// the bound.
 pub(super) fn value(
-    case: &Case,
-    specs: &[ModalitySpec],
-    weights: &ImportanceWeights,
-    sources: &Tensor<2>,
+    recorded: &Recorded<'_>,
+    model: &Model,
+    batch: &Batch,
+    draws: Vec<Draw>,
 ) -> Result<f64, Problem> {
-    let config = given(case);
-    let rescale = rescale(config, specs)?.factors(specs);
+    let config = recorded.config();
+    let samples = number(config, "K", 10.0) as usize;
+    let mut noise = Noise::recorded(draws);
+    let (weights, sources) = importance_weights(model, batch, samples, &mut noise);
+    let rescale = rescale(config, &recorded.specs)?.factors(&recorded.specs);
     let log_weights = weights.log_weights(&rescale, number(config, "beta", 1.0));
     let samples = log_weights.dims()[1] as f64;
     let each: Tensor<2> = match estimator(config)? {
@@ -170,12 +207,34 @@ pub(super) fn encode(
     noise.iter().map(convert).collect()
 }
 
-/// The negative log-likelihood that the reference estimates from the weights of all sources: the
-/// logarithm of their mean over sources and samples, summed over rows.
-pub(super) fn nll(weights: &ImportanceWeights, rescale: &[f64]) -> f64 {
+/// The negative log-likelihood that the reference estimates from `samples` samples of every source:
+/// the logarithm of the mean weight over sources and samples, summed over rows.
+pub(super) fn nll(
+    recorded: &Recorded<'_>,
+    batch: &Batch,
+    samples: usize,
+    draws: Vec<Draw>,
+    rescale: &[f64],
+) -> Result<f64, Problem> {
+    let mut noise = Noise::recorded(draws);
+    let (weights, _) = importance_weights(&recorded.model, batch, samples, &mut noise);
+    recorded.used_up(&noise)?;
     let log_weights = weights.log_weights(rescale, 1.0);
     let [sources, samples, rows] = log_weights.dims();
     let flat = log_weights.reshape([sources * samples, rows]);
     let mean = log_sum_exp(flat, 0).squeeze_dim::<1>(0) - ((sources * samples) as f64).ln();
-    -scalar(mean.sum())
+    Ok(-scalar(mean.sum()))
+}
+
+/// The same of a model with private codes. The reference takes those of the other modalities from
+/// their auxiliary priors, as its objective does, and one row after the other.
+pub(super) fn nll_with_private(
+    recorded: &Recorded<'_>,
+    call: &Call,
+    batch: &Batch,
+    budget: Budget,
+) -> Result<f64, Problem> {
+    let (sources, rows) = (recorded.specs.len(), batch.rows());
+    let draws = with_private(recorded, &call.noise, rows, sources, rows)?;
+    nll(recorded, batch, budget.samples / sources, draws, &vec![1.0; sources])
 }

@@ -6,7 +6,7 @@ use multivae_core::{
     batch::Batch,
     modality::ModalitySpec,
     model::{Budget, Loss},
-    noise::{Draw, Noise},
+    noise::Draw,
 };
 use multivae_models::{Model, ModelConfig, mmvae::MmvaeConfig};
 
@@ -59,22 +59,17 @@ impl super::Adapter for Adapter {
         _loss: &Loss,
         draws: Vec<Draw>,
     ) -> Result<f64, Problem> {
-        let Model::Mmvae(model) = model else { unreachable!("built from its config") };
-        let samples = number(recorded.config(), "K", 10.0) as usize;
-        let (weights, sources) =
-            model.importance_weights(batch, samples, &mut Noise::recorded(draws));
-        experts::value(recorded.case, &recorded.specs, &weights, &sources)
+        experts::value(recorded, model, batch, draws)
     }
 
     fn scalars(
         &self,
         recorded: &Recorded<'_>,
         batch: &Batch,
-        loss: &Loss,
+        _loss: &Loss,
         draws: Vec<Draw>,
     ) -> Result<BTreeMap<String, f64>, Problem> {
-        let value = self.value(recorded, &recorded.model, batch, loss, draws)?;
-        Ok([("loss".into(), value), ("loss_sum".into(), value)].into())
+        experts::scalars(recorded, batch, draws)
     }
 
     fn encode_draws(
@@ -111,12 +106,8 @@ impl super::Adapter for Adapter {
         batch: &Batch,
         budget: Budget,
     ) -> Result<f64, Problem> {
-        let Model::Mmvae(model) = &recorded.model else { unreachable!("built from its config") };
         let draws = self.forward_draws(recorded, call, batch, &call.noise)?;
-        let mut noise = Noise::recorded(draws);
-        let (weights, _) = model.importance_weights(batch, budget.samples, &mut noise);
-        recorded.used_up(&noise)?;
         let rescale = rescale(recorded.config(), &recorded.specs)?.factors(&recorded.specs);
-        Ok(experts::nll(&weights, &rescale))
+        experts::nll(recorded, batch, budget.samples, draws, &rescale)
     }
 }
