@@ -9,7 +9,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     optim::GradientsParams,
     store::ModuleRecord,
-    tensor::{Device, Tensor, TensorData},
+    tensor::{Device, Int, Tensor, TensorData},
 };
 use multivae_core::{
     batch::{Batch, Presence, Progress, Purpose, Values},
@@ -472,6 +472,30 @@ fn a_modality_is_either_generated_or_a_condition_of_the_latent_values() {
             }
         }
     });
+}
+
+#[test]
+fn equal_rows_count_as_one_also_of_texts() {
+    let specs = vec![
+        ModalitySpec::new("blood", &[5]).expect("valid"),
+        ModalitySpec::new("report", &[4, 3])
+            .expect("valid")
+            .with_likelihood(Likelihood::Categorical {}),
+    ];
+    let device = Device::flex().autodiff();
+    let batch = |rows: usize| {
+        let ids = Tensor::<2, Int>::from_data([[2, 0, 1, 0]], &device).repeat(&[rows, 1]);
+        let mask = Tensor::<2>::from_floats([[1.0, 1.0, 1.0, 0.0]], &device).repeat(&[rows, 1]);
+        let blood = Values::Dense(Tensor::ones([rows, 5], &device) * 0.3);
+        let presence = Presence::complete(rows, 2, &device);
+        Batch::new(vec![blood, Values::Tokens { ids, mask }], presence).expect("one size")
+    };
+    for name in ModelConfig::NAMES {
+        let model = model(&config(name, &specs));
+        let loss = |rows| model.loss(&batch(rows), &mut Noise::zero()).total.into_scalar::<f32>();
+        let (one, six) = (loss(1), loss(6));
+        assert!((one - six).abs() < 1e-4 * one.abs(), "{name}: {one} {six}");
+    }
 }
 
 #[test]
