@@ -21,7 +21,7 @@ const LAYERS: &[&[&str]] = &[
         "multivae-metrics",
         "multivae-samplers",
     ],
-    &["multivae"],
+    &["multivae", "multivae-report"],
     &["multivae-cli", "multivae-benches", "xtask"],
 ];
 /// Holds what is written for one backend, behind a feature that the facade turns on.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use multivae::core::{
     dataset::Dataset,
     model::{Draws, MultimodalVae},
-    noise::Noise,
+    pass::Pass,
 };
 
 use crate::{
@@ -14,13 +14,6 @@ use crate::{
     run::Run,
     terminal::{complain, say},
 };
-
-/// Values of one latent space, filled batch by batch: `[samples][row][feature]`.
-struct Space {
-    name: String,
-    features: usize,
-    values: Vec<f32>,
-}
 
 /// Writes the latent values of all rows.
 pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
@@ -34,24 +27,9 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let given = run.given(arguments.given.as_deref())?;
     let data = run.all_rows(arguments.data.as_deref())?;
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
-    let (rows, samples) = (data.len(), draws.count());
-    let mut spaces: Vec<Space> = Vec::new();
-    for batch in data.batches(arguments.run.batch_size, arguments.run.seed, &run.device) {
-        let (start, batch) = batch?;
-        let latent = run.model.encode(&batch, given, draws, &mut Noise::of(&batch));
-        for (i, (name, values)) in latent.spaces().into_iter().enumerate() {
-            let [_, size, features] = values.dims();
-            if spaces.len() == i {
-                let values = vec![0.0; samples * rows * features];
-                spaces.push(Space { name, features, values });
-            }
-            let values = npz::values(values)?;
-            for (sample, part) in values.chunks(size * features).enumerate() {
-                let from = (sample * rows + start) * features;
-                spaces[i].values[from..from + part.len()].copy_from_slice(part);
-            }
-        }
-    }
+    let rows = data.len();
+    let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
+    let spaces = pass.encode(&run.model, &data, given, draws, &run.device)?;
     let mut arrays: Vec<(String, Array)> = spaces
         .into_iter()
         .map(|space| {

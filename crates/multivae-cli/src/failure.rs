@@ -4,7 +4,8 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 use multivae::{
-    data::DataError, metrics::MetricsError, models::exchange::ExchangeError, train::TrainError,
+    core::pass::PassError, data::DataError, metrics::MetricsError, models::exchange::ExchangeError,
+    train::TrainError,
 };
 
 use crate::terminal;
@@ -81,8 +82,14 @@ fn code(error: &Error) -> u8 {
                     TrainError::Config { .. } | TrainError::Occupied(_) | TrainError::Data(_)
                 )
             })
+            || cause
+                .downcast_ref::<PassError>()
+                .is_some_and(|e| !matches!(e, PassError::Device { .. }))
             || cause.downcast_ref::<MetricsError>().is_some_and(|e| {
-                !matches!(e, MetricsError::NotFinite { .. } | MetricsError::Device { .. })
+                !matches!(
+                    e,
+                    MetricsError::NotFinite { .. } | MetricsError::Pass(PassError::Device { .. })
+                )
             })
     });
     if bad { BAD_INPUT } else { FAILED }

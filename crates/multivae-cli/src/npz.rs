@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Tensor;
+use multivae::core::pass;
 use ndarray::ArrayD;
 use ndarray_npy::{NpzWriter, WriteNpyError, WriteNpyExt};
 
@@ -28,16 +29,8 @@ pub(crate) enum Array {
 impl Array {
     /// The values of a tensor, reshaped.
     pub(crate) fn of<const D: usize>(tensor: Tensor<D>, shape: Vec<usize>) -> Result<Self> {
-        Ok(Self::Floats(shape, values(tensor)?))
+        Ok(Self::Floats(shape, pass::read(tensor, "values")?))
     }
-}
-
-/// The values of a tensor, read from its device.
-pub(crate) fn values<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let data = tensor
-        .try_into_data()
-        .map_err(|error| anyhow::anyhow!("values cannot be read from the device: {error}"))?;
-    Ok(data.iter::<f32>().collect())
 }
 
 /// Writes the arrays by name, the whole file or none of it.

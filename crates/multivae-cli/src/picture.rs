@@ -5,9 +5,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use image::{ImageFormat, Rgb, RgbImage};
-use multivae::core::modality::ModalitySpec;
+use multivae::core::{modality::ModalitySpec, pass};
 
-use crate::{files, npz};
+use crate::files;
 
 /// Columns of a grid; more images go on below.
 const COLUMNS: usize = 10;
@@ -38,7 +38,7 @@ impl Row {
         shown: impl Fn(usize) -> bool,
     ) -> Result<Self> {
         let shape = [spec.shape[0], spec.shape[1], spec.shape[2]];
-        let values = npz::values(values)?;
+        let values = pass::read(values, "values")?;
         let cells = values.chunks(spec.features()).enumerate();
         let cells = cells.map(|(row, cell)| shown(row).then(|| cell.to_vec())).collect();
         Ok(Self { shape, cells })

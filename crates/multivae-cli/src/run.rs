@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae::{
     core::{
-        batch::{Batch, NoiseKey, Presence, Values},
+        batch::{Batch, Presence, Values},
         dataset::{Dataset, DatasetError},
         modality::ModalitySpec,
         model::MultimodalVae,
@@ -261,23 +261,6 @@ impl Aligned {
         let n = n.min(fitting.len());
         self.rows = (0..n).map(|i| self.rows[fitting[i * fitting.len() / n]]).collect();
         Ok(self)
-    }
-
-    /// All rows in batches on a device, each with the noise of its place in the data.
-    pub(crate) fn batches<'a>(
-        &'a self,
-        size: usize,
-        seed: u64,
-        device: &'a Device,
-    ) -> impl Iterator<Item = Result<(usize, Batch)>> + 'a {
-        (0..self.len()).step_by(size).map(move |start| {
-            let rows: Vec<_> = (start..self.len().min(start + size)).collect();
-            let mut batch = self
-                .batch(&rows, device)
-                .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
-            batch.key = NoiseKey { seed, epoch: 0, step: 0, first_row: start };
-            Ok((start, batch))
-        })
     }
 }
 

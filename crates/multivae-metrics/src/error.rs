@@ -1,6 +1,6 @@
 //! What can go wrong in a measurement.
 
-use multivae_core::dataset::DatasetError;
+use multivae_core::pass::PassError;
 
 /// Why something could not be measured.
 #[derive(Debug, thiserror::Error)]
@@ -33,19 +33,9 @@ pub enum MetricsError {
         /// Those of the data set.
         found: String,
     },
-    /// Rows could not be read.
-    #[error("rows {start}..{end} of the data set cannot be read")]
-    Data {
-        /// The first row of the batch.
-        start: usize,
-        /// One past its last row.
-        end: usize,
-        /// Why.
-        source: DatasetError,
-    },
-    /// A value does not fit its modality.
+    /// Rows could not be read, do not fit the model, or a device failed.
     #[error(transparent)]
-    Batch(#[from] multivae_core::Error),
+    Pass(#[from] PassError),
     /// A measured value is infinite or not a number.
     #[error("{what} of row {row} is {value}")]
     NotFinite {
@@ -55,13 +45,5 @@ pub enum MetricsError {
         row: usize,
         /// The value.
         value: f64,
-    },
-    /// A device failed while it was read.
-    #[error("{what} cannot be read from the device: {reason}")]
-    Device {
-        /// What was read.
-        what: String,
-        /// Why.
-        reason: String,
     },
 }

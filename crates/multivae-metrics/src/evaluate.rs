@@ -1,18 +1,22 @@
 //! The bound, its parts, and reconstructions from every given subset.
 
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
-    batch::{Batch, NoiseKey, Values},
+    batch::{Batch, Values},
     dataset::Dataset,
     modality::ModalitySpec,
     model::{Draws, MultimodalVae},
     noise::Noise,
+    pass::{self, Pass},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     MetricsError,
+    entry::{Entries, Entry},
     mean::{Mean, Running},
 };
 
@@ -58,6 +62,27 @@ impl Evaluation {
     /// The entry of a given set and a target.
     pub fn cross(&self, given: &[&str], target: &str) -> Option<&Cross> {
         self.cross.iter().find(|c| c.target == target && c.given == given)
+    }
+}
+
+impl Entries for Evaluation {
+    fn entries(&self) -> Vec<Entry> {
+        let entry = |measure, mean, rows| Entry::new("evaluation", measure, mean, rows);
+        let likelihood = |part: &ModalityMean| {
+            entry("log_likelihood", part.mean, part.rows).target(&part.modality)
+        };
+        let cross = |cross: &Cross| {
+            let entry = |measure, mean| {
+                entry(measure, mean, cross.rows).given(&cross.given).target(&cross.target)
+            };
+            let error = cross.mean_squared_error.map(|mean| entry("mean_squared_error", mean));
+            [Some(entry("cross_log_likelihood", cross.log_likelihood)), error]
+        };
+        let mut entries = vec![entry("elbo", self.elbo, self.rows)];
+        entries.extend(self.log_likelihood.iter().map(likelihood));
+        entries.extend(self.kl.iter().map(|kl| entry("kl", kl.mean, self.rows).target(&kl.space)));
+        entries.extend(self.cross.iter().flat_map(cross).flatten());
+        entries
     }
 }
 
@@ -126,7 +151,7 @@ pub fn given_subsets(modalities: usize) -> Vec<Subset> {
 /// # Errors
 ///
 /// [`MetricsError::NoRows`], [`MetricsError::NoConditions`] if no row counts,
-/// [`MetricsError::Modalities`] if model and data differ, [`MetricsError::Data`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
+/// [`MetricsError::Modalities`] if model and data differ, [`MetricsError::Pass`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
 /// that has an infinite or undefined value.
 pub fn evaluate<M: MultimodalVae>(
     model: &M,
@@ -142,18 +167,11 @@ pub fn evaluate<M: MultimodalVae>(
     let full = Subset::full(specs.len());
     let targets = model.generated();
     let mut sums = Sums::new(specs.len(), targets, model.conditions());
-    for start in (0..data.len()).step_by(config.batch_size) {
-        let end = data.len().min(start + config.batch_size);
-        let rows: Vec<usize> = (start..end).collect();
-        let mut batch = data.batch(&rows, device).map_err(|source| MetricsError::Data {
-            start,
-            end,
-            source,
-        })?;
-        batch.check(specs)?;
+    let pass = Pass { batch_size: config.batch_size, seed: config.seed };
+    for batch in pass.batches(data, device) {
+        let (Range { start, .. }, mut batch) = batch?;
         for (number, given) in sums.given.clone().into_iter().enumerate() {
-            batch.key =
-                NoiseKey { seed: config.seed, epoch: 0, step: number as u64, first_row: start };
+            batch.key.step = number as u64;
             let bound = model.bound(&batch, given, &mut Noise::of(&batch));
             let label = given.label(specs);
             let likelihood =
@@ -206,10 +224,7 @@ fn squared_error(
 /// The rows of `[batch, columns]`, whatever they hold.
 fn raw(values: Tensor<2>, what: &str) -> Result<Vec<Vec<f64>>, MetricsError> {
     let columns = values.dims()[1];
-    let data = values
-        .try_into_data()
-        .map_err(|e| MetricsError::Device { what: what.to_owned(), reason: e.to_string() })?;
-    let values: Vec<f64> = data.iter::<f64>().collect();
+    let values: Vec<f64> = pass::read(values, what)?.into_iter().map(f64::from).collect();
     Ok(values.chunks(columns).map(<[f64]>::to_vec).collect())
 }
 

@@ -21,10 +21,12 @@
 //! # Ok::<(), multivae_metrics::MetricsError>(())
 //! ```
 
+mod entry;
 mod error;
 mod evaluate;
 mod mean;
 
+pub use entry::{Entries, Entry};
 pub use error::MetricsError;
 pub use evaluate::{
     Cross, EvaluateConfig, Evaluation, ModalityMean, SpaceMean, evaluate, given_subsets,

@@ -1,0 +1,143 @@
+//! Going once through the rows of a data set.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor};
+
+use crate::{
+    batch::{Batch, NoiseKey},
+    dataset::{Dataset, DatasetError},
+    model::{Draws, MultimodalVae},
+    noise::Noise,
+    subset::Subset,
+};
+
+/// Why a pass ends early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PassError {
+    /// Rows could not be read.
+    #[error("rows {start}..{end} of the data set cannot be read")]
+    Data {
+        /// The first row of the batch.
+        start: usize,
+        /// One past its last row.
+        end: usize,
+        /// Why.
+        source: DatasetError,
+    },
+    /// A row's values do not fit the model.
+    #[error(transparent)]
+    Batch(#[from] crate::Error),
+    /// A device failed while it was read.
+    #[error("{what} cannot be read from the device: {reason}")]
+    Device {
+        /// What was read.
+        what: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How rows are gone through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// Rows at once, at least 1: memory against speed. Noise does not depend on it.
+    pub batch_size: usize,
+    /// What noise derives from.
+    pub seed: u64,
+}
+
+impl Pass {
+    /// All rows in order, in batches, each with the noise of its place in the data.
+    ///
+    /// # Panics
+    ///
+    /// If the batch size is 0.
+    pub fn batches<'a>(
+        self,
+        data: &'a dyn Dataset,
+        device: &'a Device,
+    ) -> impl Iterator<Item = Result<(Range<usize>, Batch), PassError>> + 'a {
+        assert!(self.batch_size > 0, "a batch has at least one row");
+        (0..data.len()).step_by(self.batch_size).map(move |start| {
+            let end = data.len().min(start + self.batch_size);
+            let rows: Vec<usize> = (start..end).collect();
+            let mut batch = data.batch(&rows, device).map_err(|source| PassError::Data {
+                start,
+                end,
+                source,
+            })?;
+            batch.check(data.modalities())?;
+            batch.key = NoiseKey { seed: self.seed, epoch: 0, step: 0, first_row: start };
+            Ok((start..end, batch))
+        })
+    }
+
+    /// Latent values of all rows from `q(z | x_S)`, a table a space, named and ordered as by
+    /// [`Latent::spaces`](crate::model::Latent::spaces).
+    ///
+    /// # Errors
+    ///
+    /// [`PassError`].
+    ///
+    /// # Panics
+    ///
+    /// If the batch size is 0.
+    pub fn encode<M: MultimodalVae>(
+        self,
+        model: &M,
+        data: &dyn Dataset,
+        given: Subset,
+        draws: Draws,
+        device: &Device,
+    ) -> Result<Vec<Table>, PassError> {
+        let (rows, samples) = (data.len(), draws.count());
+        let mut tables: Vec<Table> = Vec::new();
+        for batch in self.batches(data, device) {
+            let (range, batch) = batch?;
+            let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
+            for (i, (name, values)) in latent.spaces().into_iter().enumerate() {
+                let [_, size, features] = values.dims();
+                if tables.len() == i {
+                    let values = vec![0.0; samples * rows * features];
+                    tables.push(Table { name, samples, rows, features, values });
+                }
+                let table = &mut tables[i];
+                let values = read(values, &format!("latent values `{}`", table.name))?;
+                for (sample, part) in values.chunks(size * features).enumerate() {
+                    let from = (sample * rows + range.start) * features;
+                    table.values[from..from + part.len()].copy_from_slice(part);
+                }
+            }
+        }
+        Ok(tables)
+    }
+}
+
+/// Values of one latent space for all rows of a data set, on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The space.
+    pub name: String,
+    /// Draws a row.
+    pub samples: usize,
+    /// Number of rows.
+    pub rows: usize,
+    /// Values of a row and draw.
+    pub features: usize,
+    /// All of them, `[samples, rows, features]`.
+    pub values: Vec<f32>,
+}
+
+/// The values of a tensor, row-major, read from its device; `what` is for the error.
+///
+/// # Errors
+///
+/// [`PassError::Device`].
+pub fn read<const D: usize>(tensor: Tensor<D>, what: &str) -> Result<Vec<f32>, PassError> {
+    let data = tensor
+        .try_into_data()
+        .map_err(|e| PassError::Device { what: what.to_owned(), reason: e.to_string() })?;
+    Ok(data.iter::<f32>().collect())
+}

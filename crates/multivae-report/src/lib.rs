@@ -1,0 +1,1 @@
+//! Figures and a self-contained page from the measures of multimodal variational autoencoders.
