@@ -21,14 +21,29 @@
 //! # Ok::<(), multivae_metrics::MetricsError>(())
 //! ```
 
+mod classifier;
+mod coherence;
 mod entry;
 mod error;
 mod evaluate;
+mod findings;
+mod likelihood;
 mod mean;
+mod representation;
 
+pub use classifier::ClassifierReport;
+pub use coherence::{
+    ClassRecall, ClassShare, Coherence, CoherenceConfig, JointCoherence, PairCoherence, Scores,
+    SizeCoherence, SubsetCoherence,
+};
 pub use entry::{Entries, Entry};
 pub use error::MetricsError;
 pub use evaluate::{
     Cross, EvaluateConfig, Evaluation, ModalityMean, SpaceMean, evaluate, given_subsets,
 };
+pub use findings::{Finding, FindingKind, findings};
+pub use likelihood::{ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood};
 pub use mean::Mean;
+pub use representation::{
+    Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,
+};

@@ -1,0 +1,131 @@
+//! What a representation shows, in words.
+
+use serde::{Deserialize, Serialize};
+
+use crate::representation::Representation;
+
+/// Something about a model that its user should know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind of thing.
+    pub kind: FindingKind,
+    /// The latent space or the modality that it is about.
+    pub subject: String,
+    /// A sentence, with the number that shows it.
+    pub text: String,
+    /// That number.
+    pub value: f64,
+}
+
+/// Kinds of [`Finding`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// The posterior of a whole latent space is the prior.
+    PosteriorCollapse,
+    /// Some dimensions of a latent space hold nothing.
+    UnusedDimensions,
+    /// What a modality shows does not reach the latent values.
+    IgnoredByEncoder,
+    /// A modality is generated without regard to the latent values.
+    IgnoredByDecoder,
+}
+
+/// Divergence in nats below which a dimension is the prior's.
+const COLLAPSED: f64 = 0.01;
+
+/// Share of the latent variance below which leaving a modality out moves nothing.
+const UNMOVED: f64 = 0.001;
+
+/// Standard errors by which a number differs from 0.
+const ERRORS: f64 = 2.0;
+
+/// What a representation shows: collapsed spaces, unused dimensions, ignored modalities.
+///
+/// - A dimension is unused if it is not active, and its divergence is below 0.01 nats.
+/// - A space has collapsed if all of its dimensions are unused. Private spaces, whose posteriors
+///   are the prior where their modality is not given, count as others do.
+/// - A modality is ignored by the encoder if leaving it out moves the posterior's mean by less than
+///   0.1 % of the total variance.
+/// - It is ignored by the decoder if its likelihood is not higher, by more than two standard
+///   errors, with latent values of its row than with those of the prior.
+pub fn findings(representation: &Representation) -> Vec<Finding> {
+    let least = representation.least_variance;
+    let spaces = representation.spaces.iter().filter_map(|space| {
+        let total = space.dimensions.len();
+        let unused: Vec<usize> =
+            (0..total).filter(|&i| !space.is_used(i, least, COLLAPSED)).collect();
+        let kl: f64 = unused.iter().map(|&i| space.dimensions[i].kl.mean).sum();
+        let name = &space.space;
+        if unused.is_empty() {
+            return None;
+        }
+        let finding = if unused.len() == total {
+            Finding {
+                kind: FindingKind::PosteriorCollapse,
+                subject: name.clone(),
+                text: format!(
+                    "The posterior of `{name}` has collapsed to the prior: all of its {total} \
+                     dimensions together are {kl:.4} nats away from it, so `{name}` says nothing \
+                     about the data."
+                ),
+                value: kl,
+            }
+        } else {
+            let value = unused.len() as f64;
+            Finding {
+                kind: FindingKind::UnusedDimensions,
+                subject: name.clone(),
+                text: format!(
+                    "{} of {total} dimensions of `{name}` hold nothing: {}; together they are \
+                     {kl:.4} nats away from the prior.",
+                    unused.len(),
+                    ranges(&unused)
+                ),
+                value,
+            }
+        };
+        Some(finding)
+    });
+    let modalities = representation.contributions.iter().flat_map(|part| {
+        let name = &part.modality;
+        let encoder = (part.shift.mean < UNMOVED).then(|| Finding {
+            kind: FindingKind::IgnoredByEncoder,
+            subject: name.clone(),
+            text: format!(
+                "`{name}` is ignored where it is encoded: without it the posterior's mean moves \
+                 by {:.3} % of its variance.",
+                100.0 * part.shift.mean
+            ),
+            value: part.shift.mean,
+        });
+        let decoder = part.decoding.filter(|d| d.mean <= ERRORS * d.standard_error);
+        let decoder = decoder.map(|decoding| Finding {
+            kind: FindingKind::IgnoredByDecoder,
+            subject: name.clone(),
+            text: format!(
+                "`{name}` is generated without regard to the latent values: its log-likelihood is \
+                 {:.3} ± {:.3} nats higher with those of its row than with those of the prior.",
+                decoding.mean, decoding.standard_error
+            ),
+            value: decoding.mean,
+        });
+        [encoder, decoder]
+    });
+    spaces.chain(modalities.flatten()).collect()
+}
+
+/// Ascending numbers as text, neighbours joined: `0-2, 5`.
+fn ranges(numbers: &[usize]) -> String {
+    let mut parts: Vec<(usize, usize)> = Vec::new();
+    for &number in numbers {
+        match parts.last_mut() {
+            Some((_, end)) if *end + 1 == number => *end = number,
+            _ => parts.push((number, number)),
+        }
+    }
+    let show = |&(start, end): &(usize, usize)| {
+        if start == end { start.to_string() } else { format!("{start}-{end}") }
+    };
+    parts.iter().map(show).collect::<Vec<_>>().join(", ")
+}
