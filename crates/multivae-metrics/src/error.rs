@@ -16,6 +16,16 @@ pub enum MetricsError {
         /// What was given.
         found: usize,
     },
+    /// A number of the configuration out of its range.
+    #[error("`{field}`: expected {expected}, found {found}")]
+    Range {
+        /// The field.
+        field: &'static str,
+        /// What is possible.
+        expected: &'static str,
+        /// What was given.
+        found: f64,
+    },
     /// The data set has no rows.
     #[error("the data set has no rows to evaluate")]
     NoRows,

@@ -141,6 +141,12 @@ pub fn given_subsets(modalities: usize) -> Vec<Subset> {
     singles.chain((0..modalities).map(all_but)).chain([Subset::full(modalities)]).collect()
 }
 
+/// Those of [`given_subsets`] that hold what a conditional model needs.
+pub(crate) fn given_with(modalities: usize, conditions: Option<Subset>) -> Vec<Subset> {
+    let holds = |given: &Subset| conditions.is_none_or(|needed| within(needed, *given));
+    given_subsets(modalities).into_iter().filter(holds).collect()
+}
+
 /// Evaluates a model on all rows of a data set.
 ///
 /// For each batch and each given subset the posterior is computed once for its bound and once for
@@ -196,7 +202,7 @@ pub fn evaluate<M: MultimodalVae>(
 }
 
 /// Model and data have the same modalities, and there are rows.
-fn check(specs: &[ModalitySpec], data: &dyn Dataset) -> Result<(), MetricsError> {
+pub(crate) fn check(specs: &[ModalitySpec], data: &dyn Dataset) -> Result<(), MetricsError> {
     let list = |specs: &[ModalitySpec]| {
         let names: Vec<_> = specs.iter().map(|s| format!("`{}` {:?}", s.name, s.shape)).collect();
         names.join(", ")
@@ -222,7 +228,7 @@ fn squared_error(
 }
 
 /// The rows of `[batch, columns]`, whatever they hold.
-fn raw(values: Tensor<2>, what: &str) -> Result<Vec<Vec<f64>>, MetricsError> {
+pub(crate) fn raw(values: Tensor<2>, what: &str) -> Result<Vec<Vec<f64>>, MetricsError> {
     let columns = values.dims()[1];
     let values: Vec<f64> = pass::read(values, what)?.into_iter().map(f64::from).collect();
     Ok(values.chunks(columns).map(<[f64]>::to_vec).collect())
@@ -257,8 +263,7 @@ struct Sums {
 
 impl Sums {
     fn new(modalities: usize, targets: Subset, conditions: Option<Subset>) -> Self {
-        let holds = |given: &Subset| conditions.is_none_or(|needed| within(needed, *given));
-        let given: Vec<Subset> = given_subsets(modalities).into_iter().filter(holds).collect();
+        let given = given_with(modalities, conditions);
         Self {
             targets,
             conditions,
@@ -364,7 +369,7 @@ impl Sums {
 }
 
 /// Whether a set holds all of another.
-fn within(part: Subset, whole: Subset) -> bool {
+pub(crate) fn within(part: Subset, whole: Subset) -> bool {
     part.union(whole) == whole
 }
 

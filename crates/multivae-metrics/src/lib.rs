@@ -26,10 +26,13 @@ mod coherence;
 mod entry;
 mod error;
 mod evaluate;
+mod features;
 mod findings;
 mod likelihood;
 mod mean;
+mod reconstruction;
 mod representation;
+mod ssim;
 
 pub use classifier::ClassifierReport;
 pub use coherence::{
@@ -41,9 +44,14 @@ pub use error::MetricsError;
 pub use evaluate::{
     Cross, EvaluateConfig, Evaluation, ModalityMean, SpaceMean, evaluate, given_subsets,
 };
+pub use features::{Features, RawValues};
 pub use findings::{Finding, FindingKind, findings};
 pub use likelihood::{ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood};
 pub use mean::Mean;
+pub use reconstruction::{
+    Decoded, Reconstructed, ReconstructionConfig, ReconstructionReport, reconstruction,
+};
 pub use representation::{
     Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,
 };
+pub use ssim::{ms_ssim, psnr, scales, ssim, ssim_map};

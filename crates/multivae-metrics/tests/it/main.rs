@@ -1,1 +1,4 @@
 //! Tests of the crate as its users see it.
+
+mod recorded;
+mod structural;

@@ -1,0 +1,378 @@
+//! How close reconstructed and generated values are to the observed ones.
+
+use std::ops::Range;
+
+use burn::tensor::{Device, Tensor};
+use multivae_core::{
+    batch::{Batch, Values},
+    dataset::Dataset,
+    modality::ModalitySpec,
+    model::{Draws, MultimodalVae},
+    noise::Noise,
+    pass::{self, Pass},
+    subset::Subset,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    MetricsError,
+    entry::{Entries, Entry},
+    evaluate::{check, given_with, within},
+    mean::{Mean, Running},
+    ssim::{ms_ssim, psnr, scales, ssim},
+};
+
+/// Which value of a posterior is decoded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decoded {
+    /// Its mean.
+    #[default]
+    Mean,
+    /// One sample of it.
+    Sample,
+}
+
+impl Decoded {
+    /// The same for [`MultimodalVae::encode`].
+    pub fn draws(self) -> Draws {
+        match self {
+            Self::Mean => Draws::Mean,
+            Self::Sample => Draws::Samples(1),
+        }
+    }
+}
+
+/// How to compare reconstructions.
+///
+/// | name | default | meaning | range |
+/// |---|---|---|---|
+/// | `batch_size` | 256 | rows at once | at least 1 |
+/// | `seed` | 0 | what samples derive from | |
+/// | `decoded` | `mean` | what of a posterior is decoded: its `mean`, or one `sample` | |
+/// | `data_range` | 1.0 | the largest difference that two pixels can have, for PSNR and SSIM | above 0 |
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReconstructionConfig {
+    /// Rows at once, at least 1. The result does not depend on it.
+    pub batch_size: usize,
+    /// What samples derive from.
+    pub seed: u64,
+    /// What of a posterior is decoded.
+    pub decoded: Decoded,
+    /// The largest difference that two pixels can have, above 0: 1 for images between 0 and 1.
+    /// MultiVae takes the range that it finds in a batch, so that its values depend on batches.
+    pub data_range: f64,
+}
+
+impl Default for ReconstructionConfig {
+    fn default() -> Self {
+        Self { batch_size: 256, seed: 0, decoded: Decoded::default(), data_range: 1.0 }
+    }
+}
+
+/// How close every modality is to what is decoded of it from every given subset.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReconstructionReport {
+    /// The data range of [`ReconstructionConfig`].
+    pub data_range: f64,
+    /// Every modality that the model generates from every given subset of
+    /// [`given_subsets`](crate::given_subsets) with its conditions, where a row observes both.
+    pub pairs: Vec<Reconstructed>,
+}
+
+/// One modality from a given subset; means over the rows that observe all of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reconstructed {
+    /// The modalities that the posterior was given.
+    pub given: Vec<String>,
+    /// The modality that was decoded; reconstructed if it is among the given, else generated.
+    pub target: String,
+    /// How many rows observe the given and the target.
+    pub rows: usize,
+    /// `-log p(target | z)` by the modality's likelihood, in nats, summed over features.
+    pub cross_entropy: Mean,
+    /// Squared difference between the target and the mean of its distribution, averaged over
+    /// features; `None` for text.
+    pub mean_squared_error: Option<Mean>,
+    /// See [`psnr`], of each row; `None` but for images.
+    pub psnr: Option<Mean>,
+    /// See [`ssim`]; `None` but for images of at least 6 pixels a side.
+    pub ssim: Option<Mean>,
+    /// See [`ms_ssim`]; `None` but for images of at least 2 scales.
+    pub ms_ssim: Option<Mean>,
+    /// At how many scales images were compared; 0 but for images.
+    pub scales: usize,
+}
+
+impl ReconstructionReport {
+    /// The pair of a given set and a target.
+    pub fn pair(&self, given: &[&str], target: &str) -> Option<&Reconstructed> {
+        self.pairs.iter().find(|pair| pair.target == target && pair.given == given)
+    }
+}
+
+impl Entries for ReconstructionReport {
+    fn entries(&self) -> Vec<Entry> {
+        let of = |pair: &Reconstructed| {
+            let means = [
+                Some(pair.cross_entropy),
+                pair.mean_squared_error,
+                pair.psnr,
+                pair.ssim,
+                pair.ms_ssim,
+            ];
+            let entry = |(mean, measure): (Option<Mean>, &str)| {
+                let entry = Entry::new("reconstruction", measure, mean?, pair.rows);
+                Some(entry.given(&pair.given).target(&pair.target))
+            };
+            means.into_iter().zip(MEASURES).filter_map(entry).collect::<Vec<_>>()
+        };
+        self.pairs.iter().flat_map(of).collect()
+    }
+}
+
+/// Compares every modality with what the model decodes of it from every given subset.
+///
+/// What a conditional model takes as given is given in every subset and is no target, and rows
+/// that lack it do not count. A row's sample derives from the seed and its number.
+///
+/// # Errors
+///
+/// [`MetricsError::NoRows`], [`MetricsError::Modalities`] if model and data differ,
+/// [`MetricsError::Config`], [`MetricsError::Range`] if the data range is not positive,
+/// [`MetricsError::Pass`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
+/// that has an infinite or undefined value.
+pub fn reconstruction<M: MultimodalVae>(
+    model: &M,
+    data: &dyn Dataset,
+    config: &ReconstructionConfig,
+    device: &Device,
+) -> Result<ReconstructionReport, MetricsError> {
+    if config.batch_size == 0 {
+        return Err(MetricsError::Config { field: "batch_size", expected: "at least 1", found: 0 });
+    }
+    if !(config.data_range > 0.0 && config.data_range.is_finite()) {
+        return Err(MetricsError::Range {
+            field: "data_range",
+            expected: "a positive number",
+            found: config.data_range,
+        });
+    }
+    check(model.modalities(), data)?;
+    let specs = model.modalities();
+    let all_given = given_with(specs.len(), model.conditions());
+    let mut sums = vec![vec![[Running::default(); MEASURES.len()]; specs.len()]; all_given.len()];
+    let pass = Pass { batch_size: config.batch_size, seed: config.seed };
+    for batch in pass.batches(data, device) {
+        let (Range { start, .. }, mut batch) = batch?;
+        for (number, &given) in all_given.iter().enumerate() {
+            let rows: Vec<Vec<usize>> =
+                (0..specs.len()).map(|m| counted(&batch, given, m)).collect();
+            let wanted = model.generated().iter().filter(|&m| !rows[m].is_empty());
+            // An error means that there is nothing to decode.
+            let Ok(targets) = Subset::new(wanted) else { continue };
+            batch.key.step = number as u64;
+            let draws = config.decoded.draws();
+            let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
+            for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
+                let log_prob = model.log_prob(&batch, &latent, m);
+                let values = measure(&specs[m], &batch.values[m], output, log_prob, config)?;
+                for ((values, sum), what) in values.iter().zip(&mut sums[number][m]).zip(MEASURES) {
+                    let Some(values) = values else { continue };
+                    for &row in &rows[m] {
+                        let value = values[row];
+                        if !value.is_finite() {
+                            let what = format!("{what} of `{}`", specs[m].name);
+                            return Err(MetricsError::NotFinite { what, row: start + row, value });
+                        }
+                        sum.push(value);
+                    }
+                }
+            }
+        }
+    }
+    let name = |m: usize| specs[m].name.to_string();
+    let pairs = all_given.iter().zip(&sums).flat_map(|(given, sums)| {
+        sums.iter().enumerate().filter_map(move |(m, sums)| {
+            let [cross_entropy, mean_squared_error, psnr, ssim, ms_ssim] =
+                sums.each_ref().map(Running::finish);
+            Some(Reconstructed {
+                given: given.iter().map(name).collect(),
+                target: name(m),
+                rows: sums[0].count(),
+                cross_entropy: cross_entropy?,
+                mean_squared_error,
+                psnr,
+                ssim,
+                ms_ssim,
+                scales: image(&specs[m]).map_or(0, |[_, height, width]| scales(height, width)),
+            })
+        })
+    });
+    Ok(ReconstructionReport { data_range: config.data_range, pairs: pairs.collect() })
+}
+
+/// What [`measure`] measures.
+const MEASURES: [&str; 5] = ["cross_entropy", "mean_squared_error", "psnr", "ssim", "ms_ssim"];
+
+/// The rows of a batch that observe the given and a target.
+fn counted(batch: &Batch, given: Subset, target: usize) -> Vec<usize> {
+    let needed = given.union(Subset::single(target));
+    let rows = batch.presence.rows().iter().enumerate();
+    rows.filter(|(_, observed)| within(needed, **observed)).map(|(row, _)| row).collect()
+}
+
+/// `[channels, height, width]` of images.
+fn image(spec: &ModalitySpec) -> Option<[usize; 3]> {
+    spec.shape.as_slice().try_into().ok()
+}
+
+/// The [`MEASURES`] of all rows, whatever they are of rows that miss the modality; `None` where it
+/// has no such measure.
+fn measure(
+    spec: &ModalitySpec,
+    values: &Values,
+    output: Tensor<3>,
+    log_prob: Tensor<2>,
+    config: &ReconstructionConfig,
+) -> Result<[Option<Vec<f64>>; MEASURES.len()], MetricsError> {
+    let column = |values: Tensor<1>, measure: usize| -> Result<Vec<f64>, MetricsError> {
+        let values = pass::read(values, &format!("{} of `{}`", MEASURES[measure], spec.name))?;
+        Ok(values.into_iter().map(f64::from).collect())
+    };
+    let cross_entropy = column(log_prob.neg().squeeze_dim(0), 0)?;
+    let Some(values) = values.dense() else {
+        return Ok([Some(cross_entropy), None, None, None, None]);
+    };
+    let mean: Tensor<2> = spec.likelihood.mean(output, &spec.shape).squeeze_dim(0);
+    let error = (mean.clone() - values.clone()).square().mean_dim(1);
+    let error = column(error.squeeze_dim(1), 1)?;
+    let Some([channels, height, width]) = image(spec) else {
+        return Ok([Some(cross_entropy), Some(error), None, None, None]);
+    };
+    let range = config.data_range;
+    let ratio = error.iter().map(|&error| psnr(error, range)).collect();
+    let scales = scales(height, width);
+    let images = |values: Tensor<2>| {
+        let rows = values.dims()[0];
+        values.reshape([rows, channels, height, width])
+    };
+    let (mean, values) = (images(mean), images(values.clone()));
+    let similarity = match scales {
+        0 => None,
+        _ => Some(column(ssim(mean.clone(), values.clone(), range), 3)?),
+    };
+    let over_scales = match scales {
+        0 | 1 => None,
+        _ => Some(column(ms_ssim(mean, values, range), 4)?),
+    };
+    Ok([Some(cross_entropy), Some(error), Some(ratio), similarity, over_scales])
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_testkit::{Conditional, LinearGaussian, Rows};
+
+    use super::*;
+
+    const SLOPE: f32 = 0.8;
+
+    fn rows() -> Rows {
+        Rows::new(
+            3,
+            vec![
+                vec![Some(0.5), Some(-1.0), Some(0.2)],
+                vec![Some(1.5), None, Some(2.0)],
+                vec![None, Some(0.3), None],
+            ],
+        )
+    }
+
+    fn of(config: &ReconstructionConfig) -> Result<ReconstructionReport, MetricsError> {
+        let (data, device) = (rows(), Device::flex());
+        let model = LinearGaussian::new(SLOPE, data.modalities(), &device);
+        reconstruction(&model, &data, config, &device)
+    }
+
+    #[test]
+    fn errors_and_cross_entropies_are_those_worked_out_by_hand() {
+        let report = of(&ReconstructionConfig::default()).expect("valid");
+        let pair = report.pair(&["m0"], "m2").expect("rows 0 and 1 observe both");
+        let slope = f64::from(SLOPE);
+        let decoded = |x: f64| slope * slope * x / (1.0 + slope * slope);
+        let errors = [(0.2 - decoded(0.5)).powi(2), (2.0 - decoded(1.5)).powi(2)];
+        let mean = (errors[0] + errors[1]) / 2.0;
+        let found = pair.mean_squared_error.expect("numbers");
+        assert!((found.mean - mean).abs() < 1e-6, "{pair:?}");
+        assert!((found.standard_error - (errors[1] - errors[0]).abs() / 2.0).abs() < 1e-6);
+        let cross_entropy = 0.5 * (std::f64::consts::TAU.ln() + mean);
+        assert!((pair.cross_entropy.mean - cross_entropy).abs() < 1e-6, "{pair:?}");
+        assert_eq!((pair.rows, pair.psnr, pair.ssim, pair.ms_ssim), (2, None, None, None));
+    }
+
+    #[test]
+    fn rows_that_miss_the_target_or_the_given_do_not_count() {
+        let report = of(&ReconstructionConfig::default()).expect("valid");
+        let rows = |given: &[&str], target| report.pair(given, target).map(|pair| pair.rows);
+        assert_eq!(rows(&["m1"], "m2"), Some(1));
+        assert_eq!(rows(&["m1"], "m1"), Some(2));
+        assert_eq!(rows(&["m0", "m1", "m2"], "m0"), Some(1));
+        // All but the two from m0 and m1 to m1, and so on: each of 7 subsets has 3 targets.
+        assert_eq!(report.pairs.len(), 21);
+    }
+
+    #[test]
+    fn samples_do_not_depend_on_the_batch_size_and_differ_from_means() {
+        let config = ReconstructionConfig { decoded: Decoded::Sample, ..Default::default() };
+        let whole = of(&config).expect("valid");
+        let parts = of(&ReconstructionConfig { batch_size: 1, ..config }).expect("valid");
+        let means = of(&ReconstructionConfig::default()).expect("valid");
+        for ((a, b), c) in parts.pairs.iter().zip(&whole.pairs).zip(&means.pairs) {
+            assert!((a.cross_entropy.mean - b.cross_entropy.mean).abs() < 1e-5, "{a:?} {b:?}");
+            assert!((a.cross_entropy.mean - c.cross_entropy.mean).abs() > 1e-5, "{a:?} {c:?}");
+        }
+    }
+
+    #[test]
+    fn a_conditional_model_is_compared_on_what_it_generates() {
+        let (data, device) = (rows(), Device::flex());
+        let model = Conditional::new(SLOPE, data.modalities(), &device);
+        let report = reconstruction(&model, &data, &ReconstructionConfig::default(), &device)
+            .expect("valid");
+        assert!(!report.pairs.is_empty());
+        for pair in &report.pairs {
+            assert!(pair.given.iter().any(|m| m == "m0") && pair.target != "m0", "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn images_have_all_measures_and_others_have_none() {
+        let image = ModalitySpec::new("image", &[1, 12, 12]).expect("valid");
+        let values = Values::Dense(Tensor::full([2, 144], 0.5, &Device::flex()));
+        let output = Tensor::full([1, 2, 144], 0.6, &Device::flex());
+        let log_prob = || Tensor::full([1, 2], -3.0, &Device::flex());
+        let config = ReconstructionConfig::default();
+        let found = measure(&image, &values, output.clone(), log_prob(), &config).expect("read");
+        let found = found.map(|values| values.expect("an image")[1]);
+        assert_eq!(found[0], 3.0);
+        assert!((found[1] - 0.01).abs() < 1e-7 && (found[2] - 20.0).abs() < 1e-4, "{found:?}");
+        assert!(found[3] < 1.0 && found[4] < 1.0, "{found:?}");
+        let same = output.clone() - 0.1;
+        let found = measure(&image, &values, same, log_prob(), &config).expect("read");
+        let psnr = found[2].as_ref().expect("an image")[0];
+        assert!((psnr - 144.494).abs() < 1e-3, "{psnr}");
+        let vector = ModalitySpec::new("vector", &[144]).expect("valid");
+        let found = measure(&vector, &values, output, log_prob(), &config).expect("read");
+        assert_eq!(found.map(|values| values.is_some()), [true, true, false, false, false]);
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused_by_name() {
+        let config = ReconstructionConfig { data_range: 0.0, ..Default::default() };
+        let error = of(&config).expect_err("no range").to_string();
+        assert!(error.contains("`data_range`"), "{error}");
+        let config = ReconstructionConfig { batch_size: 0, ..Default::default() };
+        assert!(matches!(of(&config), Err(MetricsError::Config { .. })));
+    }
+}
