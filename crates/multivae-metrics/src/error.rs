@@ -43,6 +43,39 @@ pub enum MetricsError {
         /// Those of the data set.
         found: String,
     },
+    /// A modality that the model does not have.
+    #[error(transparent)]
+    Modality(#[from] multivae_core::Error),
+    /// A latent space that the model does not have.
+    #[error("the model has no latent space `{space}`, it has {known}")]
+    Space {
+        /// The space.
+        space: String,
+        /// Those of the model.
+        known: String,
+    },
+    /// Weights of a network that cannot be used.
+    #[error("the weights `{path}` cannot be used: {reason}")]
+    Weights {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// Too few rows.
+    #[error("expected at least {needed} rows, found {found}")]
+    TooFewRows {
+        /// How many it takes.
+        needed: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// No row that counts has a label.
+    #[error("no row of the {which} data that counts has a label")]
+    NoLabels {
+        /// Which data: `training` or `test`.
+        which: &'static str,
+    },
     /// Rows could not be read, do not fit the model, or a device failed.
     #[error(transparent)]
     Pass(#[from] PassError),

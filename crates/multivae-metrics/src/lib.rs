@@ -22,22 +22,30 @@
 //! ```
 
 mod classifier;
+mod clustering;
 mod coherence;
+mod distance;
 mod entry;
 mod error;
 mod evaluate;
 mod features;
 mod findings;
+mod inception;
 mod likelihood;
 mod mean;
+mod projection;
 mod reconstruction;
 mod representation;
 mod ssim;
 
 pub use classifier::ClassifierReport;
+pub use clustering::{ClusterScores, Clustering, ClusteringConfig, clustering, score_clusters};
 pub use coherence::{
     ClassRecall, ClassShare, Coherence, CoherenceConfig, JointCoherence, PairCoherence, Scores,
     SizeCoherence, SubsetCoherence,
+};
+pub use distance::{
+    FeatureSet, Frechet, Moments, PrecisionRecall, kernel_distance, precision_recall,
 };
 pub use entry::{Entries, Entry};
 pub use error::MetricsError;
@@ -46,10 +54,12 @@ pub use evaluate::{
 };
 pub use features::{Features, RawValues};
 pub use findings::{Finding, FindingKind, findings};
+pub use inception::Inception;
 pub use likelihood::{ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood};
 pub use mean::Mean;
+pub use projection::{PrincipalComponents, TsneConfig, principal_components, tsne};
 pub use reconstruction::{
-    Decoded, Reconstructed, ReconstructionConfig, ReconstructionReport, reconstruction,
+    PosteriorValue, Reconstructed, ReconstructionConfig, ReconstructionReport, reconstruction,
 };
 pub use representation::{
     Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,

@@ -25,7 +25,7 @@ use crate::{
 /// Which value of a posterior is decoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Decoded {
+pub enum PosteriorValue {
     /// Its mean.
     #[default]
     Mean,
@@ -33,7 +33,7 @@ pub enum Decoded {
     Sample,
 }
 
-impl Decoded {
+impl PosteriorValue {
     /// The same for [`MultimodalVae::encode`].
     pub fn draws(self) -> Draws {
         match self {
@@ -49,7 +49,7 @@ impl Decoded {
 /// |---|---|---|---|
 /// | `batch_size` | 256 | rows at once | at least 1 |
 /// | `seed` | 0 | what samples derive from | |
-/// | `decoded` | `mean` | what of a posterior is decoded: its `mean`, or one `sample` | |
+/// | `posterior` | `mean` | what of a posterior is decoded: its `mean`, or one `sample` | |
 /// | `data_range` | 1.0 | the largest difference that two pixels can have, for PSNR and SSIM | above 0 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,7 +59,7 @@ pub struct ReconstructionConfig {
     /// What samples derive from.
     pub seed: u64,
     /// What of a posterior is decoded.
-    pub decoded: Decoded,
+    pub posterior: PosteriorValue,
     /// The largest difference that two pixels can have, above 0: 1 for images between 0 and 1.
     /// MultiVae takes the range that it finds in a batch, so that its values depend on batches.
     pub data_range: f64,
@@ -67,7 +67,7 @@ pub struct ReconstructionConfig {
 
 impl Default for ReconstructionConfig {
     fn default() -> Self {
-        Self { batch_size: 256, seed: 0, decoded: Decoded::default(), data_range: 1.0 }
+        Self { batch_size: 256, seed: 0, posterior: PosteriorValue::default(), data_range: 1.0 }
     }
 }
 
@@ -173,7 +173,7 @@ pub fn reconstruction<M: MultimodalVae>(
             // An error means that there is nothing to decode.
             let Ok(targets) = Subset::new(wanted) else { continue };
             batch.key.step = number as u64;
-            let draws = config.decoded.draws();
+            let draws = config.posterior.draws();
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
                 let log_prob = model.log_prob(&batch, &latent, m);
@@ -324,7 +324,8 @@ mod tests {
 
     #[test]
     fn samples_do_not_depend_on_the_batch_size_and_differ_from_means() {
-        let config = ReconstructionConfig { decoded: Decoded::Sample, ..Default::default() };
+        let config =
+            ReconstructionConfig { posterior: PosteriorValue::Sample, ..Default::default() };
         let whole = of(&config).expect("valid");
         let parts = of(&ReconstructionConfig { batch_size: 1, ..config }).expect("valid");
         let means = of(&ReconstructionConfig::default()).expect("valid");

@@ -118,12 +118,14 @@ impl Similarity {
         assert_eq!(dims, references.dims(), "images and references have the same shape");
         let [batch, channels, height, width] = dims;
         let (c1, c2) = ((K1 * data_range).powi(2), (K2 * data_range).powi(2));
-        // Variances do not change when both lose the same constant, and lose fewer digits.
-        let centre: Tensor<4> =
-            references.clone().reshape([batch, 1, 1, channels * height * width]);
-        let centre = centre.mean_dim(3);
-        let x = images - centre.clone();
-        let y = references - centre.clone();
+        // Variances do not change when an image loses a constant, and lose fewer digits.
+        let centre = |images: &Tensor<4>| -> Tensor<4> {
+            let pixels = channels * height * width;
+            images.clone().reshape([batch, 1, 1, pixels]).mean_dim(3)
+        };
+        let centres = [centre(&images), centre(&references)];
+        let x = images - centres[0].clone();
+        let y = references - centres[1].clone();
         let moments = vec![x.clone().square(), y.clone().square(), x.clone() * y.clone(), x, y];
         let blurred = blur(Tensor::cat(moments, 0)).chunk(5, 0);
         let [xx, yy, xy, x, y]: [Tensor<4>; 5] =
@@ -132,7 +134,8 @@ impl Similarity {
             (xx - x.clone().square()).clamp_min(0.0) + (yy - y.clone().square()).clamp_min(0.0);
         let covariance = xy - x.clone() * y.clone();
         let contrast = (covariance * 2.0 + c2) / (variances + c2);
-        let (x, y) = (x + centre.clone(), y + centre);
+        let [of_x, of_y] = centres;
+        let (x, y) = (x + of_x, y + of_y);
         let luminance = (x.clone() * y.clone() * 2.0 + c1) / (x.square() + y.square() + c1);
         Self { map: luminance * contrast.clone(), contrast }
     }

@@ -67,6 +67,20 @@ impl Agreement {
         }
     }
 
+    /// Compares two lists of the same length, of which entries may be 0: errors are relative to the
+    /// root mean square.
+    pub(crate) fn see_scaled(&mut self, found: &[f64], expected: &[f64]) {
+        assert_eq!(found.len(), expected.len(), "{}", self.measure);
+        let squares: f64 = expected.iter().map(|value| value * value).sum();
+        let scale = (squares / expected.len() as f64).sqrt();
+        for (found, expected) in found.iter().zip(expected) {
+            let error = (found - expected).abs() / scale;
+            assert!(error <= 1e-4, "{}: expected {expected}, found {found}", self.measure);
+            self.largest = self.largest.max(error);
+            self.count += 1;
+        }
+    }
+
     /// Prints it.
     #[expect(clippy::print_stdout, reason = "the figures are what the test is run for")]
     pub(crate) fn show(self) {
