@@ -35,6 +35,33 @@ pub enum MetricsError {
         /// The modalities that the model takes as given.
         conditions: String,
     },
+    /// Rows of too few classes.
+    #[error("{what}: expected rows with labels of at least 2 classes, found {found}")]
+    TooFewClasses {
+        /// What is trained.
+        what: String,
+        /// How many classes there are.
+        found: usize,
+    },
+    /// Classifiers that cannot be used together, or with a model.
+    #[error("classifiers: {0}")]
+    Classifiers(String),
+    /// A classifier's file that cannot be read or written.
+    #[error("classifier `{path}`: {reason}")]
+    ClassifierFile {
+        /// The file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
+    /// A linear probe that cannot be fitted.
+    #[error("the linear probe given {given} cannot be fitted: {reason}")]
+    Probe {
+        /// What the posterior was given.
+        given: String,
+        /// Why.
+        reason: String,
+    },
     /// Model and data differ in their modalities.
     #[error("the model has the modalities {expected}, the data set has {found}")]
     Modalities {

@@ -99,8 +99,9 @@ pub fn findings(representation: &Representation) -> Vec<Finding> {
             ),
             value: part.shift.mean,
         });
-        let decoder = part.decoding.filter(|d| d.mean <= ERRORS * d.standard_error);
-        let decoder = decoder.map(|decoding| Finding {
+        let decoding = part.decoding;
+        let ignored = decoding.mean <= ERRORS * decoding.standard_error;
+        let decoder = ignored.then(|| Finding {
             kind: FindingKind::IgnoredByDecoder,
             subject: name.clone(),
             text: format!(
@@ -128,4 +129,71 @@ fn ranges(numbers: &[usize]) -> String {
         if start == end { start.to_string() } else { format!("{start}-{end}") }
     };
     parts.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Contribution, DimensionUse, Mean, SpaceUse};
+
+    fn mean(mean: f64) -> Mean {
+        Mean { mean, standard_error: 0.1 }
+    }
+
+    fn representation(kl: &[f64], shift: f64, decoding: f64) -> Representation {
+        let dimension = |&kl: &f64| DimensionUse { variance: kl, kl: mean(kl) };
+        Representation {
+            rows: 10,
+            least_variance: 0.01,
+            probes: Vec::new(),
+            spaces: vec![SpaceUse {
+                space: "z".into(),
+                active: 0,
+                dimensions: kl.iter().map(dimension).collect(),
+            }],
+            contributions: vec![Contribution {
+                modality: "sound".into(),
+                rows: 10,
+                shift: mean(shift),
+                bound: mean(1.0),
+                decoding: mean(decoding),
+            }],
+            robustness: Vec::new(),
+        }
+    }
+
+    fn texts(representation: &Representation) -> Vec<String> {
+        findings(representation).into_iter().map(|finding| finding.text).collect()
+    }
+
+    #[test]
+    fn a_model_that_uses_all_has_no_findings() {
+        assert_eq!(texts(&representation(&[1.0, 0.4], 0.2, 3.0)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn unused_dimensions_are_named_with_their_divergence() {
+        let found = texts(&representation(&[0.001, 1.0, 0.002, 0.001, 0.003], 0.2, 3.0));
+        assert_eq!(
+            found,
+            ["4 of 5 dimensions of `z` hold nothing: 0, 2-4; together they are 0.0070 nats away \
+              from the prior."]
+        );
+    }
+
+    #[test]
+    fn a_space_without_used_dimensions_has_collapsed() {
+        let found = findings(&representation(&[0.001, 0.002], 0.2, 3.0));
+        assert_eq!(found[0].kind, FindingKind::PosteriorCollapse);
+        assert!(found[0].text.contains("0.0030 nats"), "{found:?}");
+    }
+
+    #[test]
+    fn ignored_modalities_are_named_with_what_shows_it() {
+        let found = findings(&representation(&[1.0], 0.0002, 0.15));
+        let kinds: Vec<_> = found.iter().map(|finding| finding.kind).collect();
+        assert_eq!(kinds, [FindingKind::IgnoredByEncoder, FindingKind::IgnoredByDecoder]);
+        assert!(found[0].text.contains("`sound`") && found[0].text.contains("0.020 %"));
+        assert!(found[1].text.contains("0.150 ± 0.100 nats"), "{found:?}");
+    }
 }

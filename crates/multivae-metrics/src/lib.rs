@@ -36,13 +36,17 @@ mod mean;
 mod projection;
 mod reconstruction;
 mod representation;
+mod rows;
 mod ssim;
 
-pub use classifier::ClassifierReport;
+pub use classifier::{
+    Classifier, ClassifierConfig, ClassifierReport, Classifiers, Classify, load_classifiers,
+    train_classifiers,
+};
 pub use clustering::{ClusterScores, Clustering, ClusteringConfig, clustering, score_clusters};
 pub use coherence::{
     ClassRecall, ClassShare, Coherence, CoherenceConfig, JointCoherence, PairCoherence, Scores,
-    SizeCoherence, SubsetCoherence,
+    SizeCoherence, SubsetCoherence, coherence, joint_coherence,
 };
 pub use distance::{
     FeatureSet, Frechet, Moments, PrecisionRecall, kernel_distance, precision_recall,
@@ -55,7 +59,9 @@ pub use evaluate::{
 pub use features::{Features, RawValues};
 pub use findings::{Finding, FindingKind, findings};
 pub use inception::Inception;
-pub use likelihood::{ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood};
+pub use likelihood::{
+    ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood, likelihood,
+};
 pub use mean::Mean;
 pub use projection::{PrincipalComponents, TsneConfig, principal_components, tsne};
 pub use reconstruction::{
@@ -63,5 +69,6 @@ pub use reconstruction::{
 };
 pub use representation::{
     Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,
+    representation,
 };
 pub use ssim::{ms_ssim, psnr, scales, ssim, ssim_map};

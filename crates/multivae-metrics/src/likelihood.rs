@@ -1,10 +1,25 @@
 //! Log-likelihoods: of all that is observed, and of modalities from given ones.
 
+use std::collections::HashMap;
+
+use burn::tensor::Device;
+use multivae_core::{
+    batch::Batch,
+    dataset::Dataset,
+    model::{Budget, Given, LikelihoodQuery, MultimodalVae},
+    noise::Noise,
+    objective::Estimate,
+    pass::{self, Pass},
+    subset::Subset,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    MetricsError,
     entry::{Entries, Entry},
-    mean::Mean,
+    evaluate::{check, given_with, within},
+    mean::{Mean, Running},
+    rows::{Chosen, at_least},
 };
 
 /// How likelihoods are estimated.
@@ -107,5 +122,321 @@ impl Entries for Likelihoods {
             values.into_iter().chain(posterior).map(about).collect::<Vec<_>>()
         });
         self.joint.entries("joint_log_likelihood").into_iter().chain(conditional).collect()
+    }
+}
+
+/// Estimates log-likelihoods by importance sampling.
+///
+/// The joint likelihood is what MultiVae calls `joint_likelihood`, there with the other sign. A
+/// conditional one is the difference of two joint ones, each of which is estimated once for all
+/// the pairs in which it occurs; that over the posterior is MultiVae's `compute_cond_nll`, with the
+/// other sign. Rows are reproducible: a row's samples derive from the seed and its number among
+/// the rows used, whatever the batch size.
+///
+/// # Errors
+///
+/// [`MetricsError::Config`]; [`MetricsError::NoRows`], [`MetricsError::NoConditions`],
+/// [`MetricsError::Modalities`] as in [`evaluate`](crate::evaluate); [`MetricsError::Pass`];
+/// [`MetricsError::NotFinite`] with the first row, among those used, that has such a value.
+pub fn likelihood<M: MultimodalVae>(
+    model: &M,
+    data: &dyn Dataset,
+    config: &LikelihoodConfig,
+    device: &Device,
+    progress: &dyn Fn(f64),
+) -> Result<Likelihoods, MetricsError> {
+    let rows = config.rows.unwrap_or(1);
+    at_least(
+        1,
+        &[
+            ("batch_size", config.batch_size),
+            ("samples", config.samples),
+            ("chunk", config.chunk),
+            ("rows", rows),
+        ],
+    )?;
+    let specs = model.modalities();
+    check(specs, data)?;
+    let data = Chosen::spread(data, config.rows);
+    let full = Subset::full(specs.len());
+    let mut joint = Sum::default();
+    let mut pairs: Vec<Pair> = Vec::new();
+    if config.conditional {
+        for given in given_with(specs.len(), model.conditions()) {
+            let targets = model.generated().iter().filter(|&m| !given.contains(m));
+            pairs.extend(targets.map(|target| Pair { given, target, sums: Default::default() }));
+        }
+    }
+    let pass = Pass { batch_size: config.batch_size, seed: config.seed };
+    for batch in pass.batches(&data, device) {
+        let (range, batch) = batch?;
+        let mut work = Work { model, config, start: range.start, batch, known: HashMap::new() };
+        let counts: Vec<bool> = work
+            .observed()
+            .map(|observed| model.conditions().is_none_or(|needed| within(needed, observed)))
+            .collect();
+        let all = work.joint(full)?;
+        joint.push(&work.finite(&all, &counts, "joint log-likelihood")?);
+        for pair in &mut pairs {
+            let (given, target) = (pair.given, Subset::single(pair.target));
+            let both = given.union(target);
+            let counts: Vec<bool> =
+                work.observed().map(|observed| within(both, observed)).collect();
+            if !counts.contains(&true) {
+                continue;
+            }
+            let values = work.joint(both)?.minus(work.joint(given)?);
+            let posterior = work.posterior(given, pair.target);
+            let label = format!("`{}` given `{}`", target.label(specs), given.label(specs));
+            let what = format!("log-likelihood of {label}");
+            pair.sums[0].push(&work.finite(&values, &counts, &what)?);
+            pair.sums[1].push(&work.finite(&posterior, &counts, &what)?);
+        }
+        progress(range.end as f64 / data.len() as f64);
+    }
+    let names = |set: Subset| set.iter().map(|m| specs[m].name.to_string()).collect::<Vec<_>>();
+    let Some(joint) = joint.finish() else {
+        let names: Vec<_> = model.conditions().map(names).unwrap_or_default();
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        return Err(MetricsError::NoConditions { conditions: names.join(", ") });
+    };
+    let conditional = pairs.iter().filter_map(|pair| {
+        Some(ConditionalLikelihood {
+            given: names(pair.given),
+            target: specs[pair.target].name.to_string(),
+            values: pair.sums[0].finish()?,
+            posterior: pair.sums[1].finish()?,
+        })
+    });
+    Ok(Likelihoods { samples: config.samples, joint, conditional: conditional.collect() })
+}
+
+/// A target from a given subset, with what is summed of its values and over its posterior.
+struct Pair {
+    given: Subset,
+    target: usize,
+    sums: [Sum; 2],
+}
+
+/// Estimates and their own errors.
+#[derive(Default)]
+struct Sum {
+    values: Running,
+    errors: Running,
+}
+
+impl Sum {
+    fn push(&mut self, rows: &[(f64, f64)]) {
+        for &(value, error) in rows {
+            self.values.push(value);
+            self.errors.push(error);
+        }
+    }
+
+    fn finish(&self) -> Option<LogLikelihood> {
+        Some(LogLikelihood {
+            rows: self.values.count(),
+            mean: self.values.finish()?,
+            sampling_error: self.errors.finish()?.mean,
+        })
+    }
+}
+
+/// A batch and what was estimated of it.
+struct Work<'a, M> {
+    model: &'a M,
+    config: &'a LikelihoodConfig,
+    start: usize,
+    batch: Batch,
+    /// Joint likelihoods of subsets.
+    known: HashMap<Subset, Estimate>,
+}
+
+impl<M: MultimodalVae> Work<'_, M> {
+    fn observed(&self) -> impl Iterator<Item = Subset> + '_ {
+        self.batch.presence.rows().iter().copied()
+    }
+
+    /// Samples of a row at once are as many in every batch, so that rows see the same noise.
+    fn budget(&self) -> Budget {
+        let Self { config, batch, .. } = self;
+        let chunk = config.chunk.min(config.samples);
+        Budget { samples: config.samples, max_rows: chunk * batch.rows() }
+    }
+
+    /// The noise of an estimate.
+    fn noise(&mut self, given: Subset, target: u64) -> Noise {
+        self.batch.key.step = given.iter().fold(0, |bits, m| bits | 1 << m);
+        self.batch.key.epoch = target;
+        Noise::of(&self.batch)
+    }
+
+    fn joint(&mut self, targets: Subset) -> Result<Estimate, MetricsError> {
+        if let Some(known) = self.known.get(&targets) {
+            return Ok(known.clone());
+        }
+        let (budget, mut noise) = (self.budget(), self.noise(targets, 0));
+        let estimate = self.model.joint_likelihood(&self.batch, targets, budget, &mut noise);
+        self.known.insert(targets, estimate.clone());
+        Ok(estimate)
+    }
+
+    fn posterior(&mut self, given: Subset, target: usize) -> Estimate {
+        let query = LikelihoodQuery {
+            targets: Subset::single(target),
+            given: Given::Posterior(given),
+            budget: self.budget(),
+        };
+        let mut noise = self.noise(given, target as u64 + 1);
+        self.model.log_likelihood(&self.batch, &query, &mut noise)
+    }
+
+    /// Estimates with their errors, of the rows that count.
+    fn finite(
+        &self,
+        estimate: &Estimate,
+        counts: &[bool],
+        what: &str,
+    ) -> Result<Vec<(f64, f64)>, MetricsError> {
+        let values = pass::read(estimate.log_likelihood.clone(), what)?;
+        let errors = pass::read(estimate.standard_error.clone(), what)?;
+        let mut rows = Vec::new();
+        for (i, (value, error)) in values.into_iter().zip(errors).enumerate() {
+            let value = f64::from(value);
+            if !counts[i] {
+                continue;
+            }
+            if !value.is_finite() {
+                let (what, row) = (what.to_owned(), self.start + i);
+                return Err(MetricsError::NotFinite { what, row, value });
+            }
+            rows.push((value, error.into()));
+        }
+        Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_testkit::{Conditional, LinearGaussian, Rows, log_density};
+
+    use super::*;
+
+    const SLOPE: f32 = 0.8;
+
+    fn rows() -> Rows {
+        Rows::new(
+            3,
+            vec![
+                vec![Some(0.5), Some(-1.0), Some(0.2)],
+                vec![Some(1.5), None, Some(2.0)],
+                vec![None, Some(0.3), None],
+                vec![Some(-0.7), Some(0.9), None],
+            ],
+        )
+    }
+
+    fn of(data: &Rows, config: &LikelihoodConfig) -> Likelihoods {
+        let device = Device::flex();
+        let model = LinearGaussian::new(SLOPE, data.modalities(), &device);
+        likelihood(&model, data, config, &device, &|_| {}).expect("valid")
+    }
+
+    fn density(values: &[f32]) -> f64 {
+        let values: Vec<f64> = values.iter().map(|&value| value.into()).collect();
+        log_density(SLOPE.into(), &values)
+    }
+
+    /// `log N(x; slope * mean, 1 + slope² * variance)` with the posterior of one given value.
+    fn predictive(given: f32, x: f32) -> f64 {
+        let (slope, given, x) = (f64::from(SLOPE), f64::from(given), f64::from(x));
+        let variance = 1.0 / (1.0 + slope * slope);
+        let (mean, spread) = (slope * slope * given * variance, 1.0 + slope * slope * variance);
+        -0.5 * (std::f64::consts::TAU.ln() + spread.ln() + (x - mean).powi(2) / spread)
+    }
+
+    #[test]
+    fn likelihoods_of_a_linear_gaussian_model_are_the_closed_forms() {
+        let data = rows();
+        let found = of(&data, &LikelihoodConfig { samples: 20_000, ..Default::default() });
+        let joint = [
+            density(&[0.5, -1.0, 0.2]),
+            density(&[1.5, 2.0]),
+            density(&[0.3]),
+            density(&[-0.7, 0.9]),
+        ];
+        let mean = joint.iter().sum::<f64>() / 4.0;
+        assert!((found.joint.mean.mean - mean).abs() < 1e-5, "{:?} {mean}", found.joint);
+        assert_eq!(found.joint.rows, 4);
+        // Rows 0 and 3 observe both.
+        let pair = found.conditional(&["m0"], "m1").expect("two rows");
+        let conditional =
+            [density(&[0.5, -1.0]) - density(&[0.5]), density(&[-0.7, 0.9]) - density(&[-0.7])];
+        let mean = conditional.iter().sum::<f64>() / 2.0;
+        assert_eq!(pair.values.rows, 2);
+        assert!((pair.values.mean.mean - mean).abs() < 1e-5, "{pair:?} {mean}");
+        // The posterior is exact, so that its predictive density is the conditional one.
+        let mean = (predictive(0.5, -1.0) + predictive(-0.7, 0.9)) / 2.0;
+        let error = 5.0 * pair.posterior.sampling_error;
+        assert!(error > 0.0 && error < 0.05, "{pair:?}");
+        assert!((pair.posterior.mean.mean - mean).abs() < error, "{pair:?} {mean}");
+        let spread = (conditional[0] - conditional[1]).abs() / 2.0;
+        assert!((pair.values.mean.standard_error - spread).abs() < 1e-5, "{pair:?} {spread}");
+    }
+
+    #[test]
+    fn the_result_does_not_depend_on_the_batch_size() {
+        let config = LikelihoodConfig { samples: 50, chunk: 7, ..Default::default() };
+        let whole = of(&rows(), &config);
+        for batch_size in [1, 3] {
+            let parts = of(&rows(), &LikelihoodConfig { batch_size, ..config.clone() });
+            assert_eq!(parts.conditional.len(), whole.conditional.len());
+            for (a, b) in parts.conditional.iter().zip(&whole.conditional) {
+                let difference = a.posterior.mean.mean - b.posterior.mean.mean;
+                assert!(difference.abs() < 1e-5, "{batch_size}: {a:?} {b:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_pair_that_no_row_observes_has_no_entry() {
+        let data = Rows::new(2, vec![vec![Some(1.0), None], vec![None, Some(1.0)]]);
+        assert_eq!(of(&data, &LikelihoodConfig::default()).conditional, []);
+    }
+
+    #[test]
+    fn fewer_rows_are_spread_over_the_data() {
+        let cells = (0..10).map(|i| vec![Some(i as f32), Some(0.0)]).collect();
+        let config = LikelihoodConfig { rows: Some(2), ..Default::default() };
+        let found = of(&Rows::new(2, cells), &config);
+        let mean = (density(&[0.0, 0.0]) + density(&[5.0, 0.0])) / 2.0;
+        assert_eq!(found.joint.rows, 2);
+        assert!((found.joint.mean.mean - mean).abs() < 1e-4, "{:?} {mean}", found.joint);
+    }
+
+    #[test]
+    fn a_conditional_model_is_given_its_conditions() {
+        let (data, device) = (rows(), Device::flex());
+        let model = Conditional::new(SLOPE, data.modalities(), &device);
+        let config = LikelihoodConfig { samples: 10, ..Default::default() };
+        let found = likelihood(&model, &data, &config, &device, &|_| {}).expect("valid");
+        let joint = [
+            density(&[0.5, -1.0, 0.2]) - density(&[0.5]),
+            density(&[1.5, 2.0]) - density(&[1.5]),
+            density(&[-0.7, 0.9]) - density(&[-0.7]),
+        ];
+        let mean = joint.iter().sum::<f64>() / 3.0;
+        assert!((found.joint.mean.mean - mean).abs() < 1e-5, "{:?} {mean}", found.joint);
+        assert!(found.conditional.iter().all(|pair| pair.given[0] == "m0" && pair.target != "m0"));
+        assert!(found.conditional(&["m0"], "m1").is_some());
+    }
+
+    #[test]
+    fn settings_out_of_range_are_refused() {
+        let (data, device) = (rows(), Device::flex());
+        let model = LinearGaussian::new(SLOPE, data.modalities(), &device);
+        let config = LikelihoodConfig { rows: Some(0), ..Default::default() };
+        let error = likelihood(&model, &data, &config, &device, &|_| {}).expect_err("0 rows");
+        assert_eq!(error.to_string(), "`rows`: expected at least 1, found 0");
     }
 }

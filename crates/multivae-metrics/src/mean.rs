@@ -32,11 +32,16 @@ impl Running {
         self.count
     }
 
+    /// Of the values, not of their mean; 0 for fewer than two.
+    pub(crate) fn variance(&self) -> f64 {
+        if self.count > 1 { self.squares / (self.count as f64 - 1.0) } else { 0.0 }
+    }
+
     /// `None` if there was no value.
     pub(crate) fn finish(&self) -> Option<Mean> {
         let n = self.count as f64;
-        let variance = if self.count > 1 { self.squares / (n - 1.0) } else { 0.0 };
-        (self.count > 0).then(|| Mean { mean: self.mean, standard_error: (variance / n).sqrt() })
+        let standard_error = (self.variance() / n).sqrt();
+        (self.count > 0).then_some(Mean { mean: self.mean, standard_error })
     }
 }
 

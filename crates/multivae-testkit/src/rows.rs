@@ -13,6 +13,7 @@ use multivae_core::{
 pub struct Rows {
     specs: Vec<ModalitySpec>,
     cells: Vec<Vec<Option<f32>>>,
+    labels: Option<Vec<i64>>,
 }
 
 impl Rows {
@@ -30,7 +31,19 @@ impl Rows {
         let specs = (0..modalities)
             .map(|m| ModalitySpec::new(&format!("m{m}"), &[1]).expect("a valid name and shape"))
             .collect();
-        Self { specs, cells }
+        Self { specs, cells, labels: None }
+    }
+
+    /// The same with a class label a row.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many as rows.
+    #[must_use]
+    pub fn with_labels(mut self, labels: Vec<i64>) -> Self {
+        assert_eq!(labels.len(), self.cells.len(), "one label a row");
+        self.labels = Some(labels);
+        self
     }
 
     /// The cells of a row.
@@ -59,12 +72,19 @@ impl Dataset for Rows {
             })
             .collect();
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
-        Ok(Batch::new(values, Presence::new(observed, self.specs.len(), device))?)
+        let mut batch = Batch::new(values, Presence::new(observed, self.specs.len(), device))?;
+        let labels = self.labels.as_ref();
+        batch.labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
+        Ok(batch)
     }
 
     fn presence(&self, row: usize) -> Subset {
         let cells = self.cells[row].iter().enumerate();
         Subset::new(cells.filter(|(_, cell)| cell.is_some()).map(|(m, _)| m))
             .expect("every row observes a modality")
+    }
+
+    fn label(&self, row: usize) -> Option<i64> {
+        self.labels.as_ref().map(|labels| labels[row])
     }
 }
