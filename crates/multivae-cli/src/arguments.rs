@@ -22,6 +22,11 @@ pub(crate) enum Task {
     Generate(GenerateArguments),
     /// Measure bound, reconstructions and cross generations
     Evaluate(EvaluateArguments),
+    /// Train a classifier of every modality, by which coherence is measured
+    ///
+    /// Of a run, on the training rows of its data as they were before modalities were taken from
+    /// them, into `classifiers` in its folder, where `evaluate` finds them; or of other data.
+    Classifier(ClassifierArguments),
     /// Make a run of a model that the Python library MultiVae has saved
     ///
     /// Reads model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
@@ -162,6 +167,31 @@ pub(crate) struct EvaluateArguments {
 }
 
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("of").args(["run", "data"]).required(true))]
+pub(crate) struct ClassifierArguments {
+    /// Folder of the run
+    pub(crate) run: Option<PathBuf>,
+    /// Embedded data set or path
+    #[arg(long, value_name = "NAME|PATH", requires = "out")]
+    pub(crate) data: Option<String>,
+    /// Folder to write, new or empty
+    #[arg(long, value_name = "FOLDER", requires = "data")]
+    pub(crate) out: Option<PathBuf>,
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Most epochs [default: 30]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) epochs: Option<usize>,
+    /// Rows of a step [default: 128]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) batch_size: Option<usize>,
+    /// What everything random derives from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ImportArguments {
     /// Folder that MultiVae has saved
     pub(crate) folder: PathBuf,
@@ -216,6 +246,16 @@ mod tests {
         assert!(parse("multivae train --resume a --epochs 3 --json").is_ok());
         assert!(parse("multivae train --resume a --set model.latent=2").is_err());
         assert!(parse("multivae train --resume a --out b").is_err());
+    }
+
+    #[test]
+    fn classifiers_are_of_a_run_or_of_data_with_a_place() {
+        let parse = |arguments: &str| Arguments::try_parse_from(arguments.split(' '));
+        assert!(parse("multivae classifier a").is_ok());
+        assert!(parse("multivae classifier --data mfeat --out b").is_ok());
+        assert!(parse("multivae classifier --data mfeat").is_err());
+        assert!(parse("multivae classifier a --data mfeat --out b").is_err());
+        assert!(parse("multivae classifier").is_err());
     }
 
     #[test]

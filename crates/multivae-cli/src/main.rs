@@ -1,6 +1,7 @@
 //! The command line: trains, encodes, generates and evaluates.
 
 mod arguments;
+mod classifier;
 mod comments;
 mod config;
 mod device;
@@ -14,6 +15,7 @@ mod import;
 mod lists;
 mod npz;
 mod picture;
+mod progress;
 mod run;
 mod terminal;
 mod torch;
@@ -59,6 +61,7 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
         Task::Encode(arguments) => encode::run(arguments),
         Task::Generate(arguments) => generate::run(arguments),
         Task::Evaluate(arguments) => evaluate::run(arguments),
+        Task::Classifier(arguments) => classifier::run(arguments),
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
         Task::Models => lists::models(),
