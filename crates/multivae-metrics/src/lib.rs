@@ -20,6 +20,28 @@
 //! assert_eq!(cross.rows, 1);
 //! # Ok::<(), multivae_metrics::MetricsError>(())
 //! ```
+//!
+//! Generated values are compared with observed ones in features that somebody chooses,
+//! [`Inception`] or any implementation of [`Features`]:
+//!
+//! ```
+//! # use burn::tensor::Device;
+//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, noise::Noise};
+//! # use multivae_testkit::{LinearGaussian, Rows};
+//! # let device = Device::flex();
+//! # let rows = (0..8).map(|row| vec![Some(row as f32), Some(1.0)]).collect();
+//! # let data = Rows::new(2, rows);
+//! # let model = LinearGaussian::new(0.5, data.modalities(), &device);
+//! use multivae_metrics::{Features, FidConfig, RawValues, fid};
+//!
+//! let features = [(data.modalities()[0].name.clone(), &RawValues as &dyn Features)];
+//! let joint = [model.prior(100, &device, &mut Noise::seeded(0))];
+//! let config = FidConfig::default();
+//! let report = fid(&model, &data, joint.into_iter(), &features, &config, &device, &|_| ())?;
+//! // `m0` from `m1`, and from nothing.
+//! assert_eq!((report.conditional.len(), report.joint.len()), (1, 1));
+//! # Ok::<(), multivae_metrics::MetricsError>(())
+//! ```
 
 mod classifier;
 mod clustering;
@@ -29,6 +51,7 @@ mod entry;
 mod error;
 mod evaluate;
 mod features;
+mod fid;
 mod findings;
 mod inception;
 mod likelihood;
@@ -57,6 +80,7 @@ pub use evaluate::{
     Cross, EvaluateConfig, Evaluation, ModalityMean, SpaceMean, evaluate, given_subsets,
 };
 pub use features::{Features, RawValues};
+pub use fid::{Fid, FidConfig, SetDistance, fid, joint_fid};
 pub use findings::{Finding, FindingKind, findings};
 pub use inception::Inception;
 pub use likelihood::{
