@@ -101,7 +101,7 @@ const MOMENTUM: [f64; 2] = [0.5, 0.8];
 /// something (van der Maaten and Hinton 2008).
 ///
 /// All pairs of rows are worked out, without approximation, so that places depend on values and
-/// settings alone. That takes some seconds for a thousand rows, and four times as long for twice
+/// settings alone. That takes seconds for a thousand rows, and four times as long for twice
 /// as many. The first places are the principal components.
 ///
 /// # Errors
@@ -177,24 +177,26 @@ fn neighbours(distances: &[f64], row: usize, perplexity: f64) -> Vec<f64> {
     let mean = others().map(|(_, d)| d - nearest).sum::<f64>() / (distances.len() - 1) as f64;
     // All are equally far: no width makes a difference.
     let scale = if mean > 0.0 { mean } else { 1.0 };
-    let weights = |precision: f64| -> Vec<f64> {
-        let weight = |(other, d): (usize, &f64)| {
-            if other == row { 0.0 } else { (-precision * (d - nearest) / scale).exp() }
-        };
-        let weights: Vec<f64> = distances.iter().enumerate().map(weight).collect();
-        let total: f64 = weights.iter().sum();
-        weights.into_iter().map(|weight| weight / total).collect()
+    let distances: Vec<f64> = distances.iter().map(|d| (d - nearest) / scale).collect();
+    let weigh = |precision: f64, weights: &mut Vec<f64>| -> f64 {
+        weights.clear();
+        weights.extend(distances.iter().map(|d| (-precision * d).exp()));
+        weights[row] = 0.0;
+        weights.iter().sum()
     };
-    let entropy = |weights: &[f64]| -> f64 {
-        weights.iter().filter(|w| **w > 0.0).map(|w| -w * w.ln()).sum()
-    };
+    let mut weights = Vec::with_capacity(distances.len());
     // The entropy falls as the precision grows: bisection of its logarithm.
-    let (mut low, mut high) = (-40.0_f64, 40.0_f64);
-    for _ in 0..60 {
+    let (mut low, mut high) = (-20.0_f64, 20.0_f64);
+    for _ in 0..40 {
+        let precision = ((low + high) / 2.0).exp();
+        let total = weigh(precision, &mut weights);
+        let distance: f64 = weights.iter().zip(&distances).map(|(w, d)| w * d).sum();
+        let entropy = total.ln() + precision * distance / total;
         let middle = (low + high) / 2.0;
-        if entropy(&weights(middle.exp())) > perplexity.ln() { low = middle } else { high = middle }
+        if entropy > perplexity.ln() { low = middle } else { high = middle }
     }
-    weights(((low + high) / 2.0).exp())
+    let total = weigh(((low + high) / 2.0).exp(), &mut weights);
+    weights.into_iter().map(|weight| weight / total).collect()
 }
 
 /// The first two principal components, with a deviation of 1e-4 along the first, and shifts of a
@@ -215,29 +217,44 @@ fn first_places(values: &[f32], features: usize, seed: u64) -> Result<Vec<[f64; 
 /// attracting part is multiplied.
 fn slopes(affinities: &[f64], places: &[[f64; 2]], attraction: f64) -> Vec<[f64; 2]> {
     let rows = places.len();
-    // For each row: what pulls it, what pushes it, and how near all others are.
+    let [xs, ys] = [0, 1].map(|axis| places.iter().map(|place| place[axis]).collect::<Vec<_>>());
     let forces: Vec<[f64; 5]> = affinities
         .par_chunks(rows)
         .zip(places)
-        .map(|(affinities, [x, y])| {
-            let mut sums = [0.0; 5];
-            for (affinity, [other_x, other_y]) in affinities.iter().zip(places) {
-                let (dx, dy) = (x - other_x, y - other_y);
-                let near = 1.0 / (1.0 + dx * dx + dy * dy);
-                let (pull, push) = (affinity * near, near * near);
-                let parts = [pull * dx, pull * dy, push * dx, push * dy, near];
-                for (sum, part) in sums.iter_mut().zip(parts) {
-                    *sum += part;
-                }
-            }
-            sums
-        })
+        .map(|(affinities, &place)| forces(affinities, &xs, &ys, place))
         .collect();
     // Every row is at no distance from itself.
     let total = forces.iter().map(|force| force[4]).sum::<f64>() - rows as f64;
     let slope =
         |force: &[f64; 5], axis: usize| 4.0 * (attraction * force[axis] - force[axis + 2] / total);
     forces.iter().map(|force| [slope(force, 0), slope(force, 1)]).collect()
+}
+
+/// What pulls a place along both axes, what pushes it, and how near all places are.
+fn forces(affinities: &[f64], xs: &[f64], ys: &[f64], [x, y]: [f64; 2]) -> [f64; 5] {
+    // So many sums side by side are additions of vectors for the compiler.
+    const LANES: usize = 8;
+    let mut sums = [[0.0; LANES]; 5];
+    let mut add = |lane: usize, affinity: f64, other_x: f64, other_y: f64| {
+        let (dx, dy) = (x - other_x, y - other_y);
+        let near = 1.0 / (1.0 + dx * dx + dy * dy);
+        let (pull, push) = (affinity * near, near * near);
+        sums[0][lane] += pull * dx;
+        sums[1][lane] += pull * dy;
+        sums[2][lane] += push * dx;
+        sums[3][lane] += push * dy;
+        sums[4][lane] += near;
+    };
+    let [affinities, xs, ys] = [affinities, xs, ys].map(<[f64]>::as_chunks::<LANES>);
+    for ((affinities, xs), ys) in affinities.0.iter().zip(xs.0).zip(ys.0) {
+        for lane in 0..LANES {
+            add(lane, affinities[lane], xs[lane], ys[lane]);
+        }
+    }
+    for (lane, affinity) in affinities.1.iter().enumerate() {
+        add(lane, *affinity, xs.1[lane], ys.1[lane]);
+    }
+    sums.map(|lanes| lanes.iter().sum())
 }
 
 /// At least so many rows, all of their values finite.
