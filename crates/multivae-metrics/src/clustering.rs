@@ -1,6 +1,6 @@
 //! How well clusters of latent values are classes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use burn::tensor::Device;
 use linfa::{
@@ -26,6 +26,7 @@ use crate::{
     evaluate::{check, within},
     mean::{Mean, Running},
     reconstruction::PosteriorValue,
+    rows::{Chosen, at_least, classes},
 };
 
 /// Iterations stop when centres move by less than the root of this share of the features' mean
@@ -199,9 +200,7 @@ struct Contingency {
 
 impl Contingency {
     fn new(labels: &[i64], assigned: &[usize]) -> Self {
-        let mut classes = labels.to_vec();
-        classes.sort_unstable();
-        classes.dedup();
+        let classes = classes(labels.iter().copied());
         let mut counts = BTreeMap::new();
         for (label, &cluster) in labels.iter().zip(assigned) {
             let row = counts.entry(cluster).or_insert_with(|| vec![0; classes.len()]);
@@ -305,11 +304,7 @@ pub fn clustering<M: MultimodalVae>(
         ("starts", config.starts),
         ("iterations", config.iterations),
     ];
-    for (field, number) in numbers {
-        if number == 0 {
-            return Err(MetricsError::Config { field, expected: "at least 1", found: 0 });
-        }
-    }
+    at_least(1, &numbers)?;
     let train = Points::new(model, train, config, device)?;
     let test = Points::new(model, test, config, device)?;
     let (labels, known) = train.labelled();
@@ -319,8 +314,7 @@ pub fn clustering<M: MultimodalVae>(
             return Err(MetricsError::NoLabels { which });
         }
     }
-    let classes = labels.iter().copied().collect::<BTreeSet<i64>>().len();
-    let clusters = config.clusters.unwrap_or(classes);
+    let clusters = config.clusters.unwrap_or(classes(labels.iter().copied()).len());
     let train_rows = train.values.nrows();
     if clusters > train_rows {
         let expected = "no more clusters than training rows";
@@ -395,9 +389,12 @@ impl Points {
             }
         };
         let counts = |row: usize| needed.is_none_or(|needed| within(needed, data.presence(row)));
-        let rows: Vec<usize> = (0..data.len()).filter(|&row| counts(row)).collect();
+        let data = Chosen::new(data, (0..data.len()).filter(|&row| counts(row)).collect());
+        if data.is_empty() {
+            return Ok(Self { values: Array2::zeros((0, 0)), labels: Vec::new() });
+        }
         let pass = Pass { batch_size: config.batch_size, seed: config.seed };
-        let tables = pass.encode(model, data, given, config.posterior.draws(), device)?;
+        let tables = pass.encode(model, &data, given, config.posterior.draws(), device)?;
         let private = |name: &str| specs.iter().any(|spec| name == format!("z_{}", spec.name));
         let wanted = |table: &&Table| match config.space.as_str() {
             "shared" => !private(&table.name),
@@ -412,20 +409,21 @@ impl Points {
             });
         }
         let mut values = Vec::new();
-        for &row in &rows {
+        for row in 0..data.len() {
             for table in &chosen {
                 let part = &table.values[row * table.features..][..table.features];
                 if let Some(&value) = part.iter().find(|value| !value.is_finite()) {
                     let what = format!("latent value `{}`", table.name);
-                    return Err(MetricsError::NotFinite { what, row, value: value.into() });
+                    let (row, value) = (data.number(row), value.into());
+                    return Err(MetricsError::NotFinite { what, row, value });
                 }
                 values.extend(part.iter().copied().map(f64::from));
             }
         }
         let features = chosen.iter().map(|table| table.features).sum();
-        let values = Array2::from_shape_vec((rows.len(), features), values)
+        let values = Array2::from_shape_vec((data.len(), features), values)
             .expect("every row has every feature");
-        Ok(Self { values, labels: rows.iter().map(|&row| data.label(row)).collect() })
+        Ok(Self { values, labels: (0..data.len()).map(|row| data.label(row)).collect() })
     }
 
     /// The labels, and the points that have them.
@@ -517,6 +515,12 @@ mod tests {
             of(data, &config).expect_err("something is not there").to_string()
         };
         let found = error(&rows(false), ClusteringConfig::default());
+        assert!(found.contains("label"), "{found}");
+        // No row observes both.
+        let apart = Rows::new(2, vec![vec![Some(1.0), None], vec![None, Some(1.0)]]);
+        let both = vec!["m0".into(), "m1".into()];
+        let config = ClusteringConfig { given: both, ..Default::default() };
+        let found = error(&Labelled(apart, vec![Some(0), Some(1)]), config);
         assert!(found.contains("label"), "{found}");
         let config = ClusteringConfig { space: "z_m0".into(), ..Default::default() };
         let found = error(&rows(true), config);

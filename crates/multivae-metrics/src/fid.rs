@@ -2,8 +2,7 @@
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use multivae_core::{
-    batch::Batch,
-    dataset::{Dataset, DatasetError},
+    dataset::Dataset,
     modality::{ModalityName, ModalitySpec},
     model::{Draws, Latent, MultimodalVae},
     noise::Noise,
@@ -16,9 +15,10 @@ use crate::{
     MetricsError,
     distance::{FeatureSet, Frechet, Moments, kernel_distance, precision_recall},
     entry::{Entries, Entry},
-    evaluate::{check, given_with, within},
+    evaluate::{check, given_with},
     features::Features,
     mean::Mean,
+    rows::{Chosen, at_least, rows_that_observe},
 };
 
 /// How distances of distributions are measured.
@@ -64,19 +64,14 @@ impl Default for FidConfig {
 
 impl FidConfig {
     fn check(&self) -> Result<(), MetricsError> {
+        let numbers = [("max_rows", self.max_rows), ("kid_subset_size", self.kid_subset_size)];
+        at_least(2, &numbers)?;
         let numbers = [
-            ("batch_size", self.batch_size, 1, "at least 1"),
-            ("max_rows", self.max_rows, 2, "at least 2"),
-            ("kid_subsets", self.kid_subsets, 1, "at least 1"),
-            ("kid_subset_size", self.kid_subset_size, 2, "at least 2"),
-            ("neighbours", self.neighbours, 1, "at least 1"),
+            ("batch_size", self.batch_size),
+            ("kid_subsets", self.kid_subsets),
+            ("neighbours", self.neighbours),
         ];
-        match numbers.into_iter().find(|(_, number, least, _)| number < least) {
-            Some((field, found, _, expected)) => {
-                Err(MetricsError::Config { field, expected, found })
-            }
-            None => Ok(()),
-        }
+        at_least(1, &numbers)
     }
 }
 
@@ -168,7 +163,7 @@ pub fn fid<M: MultimodalVae>(
 ) -> Result<Fid, MetricsError> {
     config.check()?;
     check(model.modalities(), data)?;
-    let data = &Spread::new(data, config.max_rows);
+    let data = &Chosen::spread(data, Some(config.max_rows));
     let all_given = given_with(model.modalities().len(), model.conditions());
     // Observed values, every given subset, and joint samples.
     let steps = all_given.len() as f64 + 2.0;
@@ -207,7 +202,7 @@ pub fn joint_fid<M: MultimodalVae>(
 ) -> Result<Vec<SetDistance>, MetricsError> {
     config.check()?;
     check(model.modalities(), data)?;
-    let data = Spread::new(data, config.max_rows);
+    let data = Chosen::spread(data, Some(config.max_rows));
     let observed = Observed::all(model, &data, extractors, config, device)?;
     let targets: Vec<&Observed<'_>> = observed.iter().collect();
     from_joint(model, joint, &targets, config)
@@ -217,7 +212,7 @@ pub fn joint_fid<M: MultimodalVae>(
 #[expect(clippy::too_many_arguments, reason = "it is a part of one function")]
 fn from_given<M: MultimodalVae>(
     model: &M,
-    data: &Spread<'_>,
+    data: &Chosen<'_>,
     given: Subset,
     step: u64,
     targets: &[&Observed<'_>],
@@ -245,7 +240,7 @@ fn from_given<M: MultimodalVae>(
                 let spec = &specs[target.modality];
                 let values = spec.likelihood.mean(output, &spec.shape).squeeze_dim(0);
                 let values = choose(values, &rows);
-                set.push(target.features, values, spec, |i| data.place(range.start, rows[i]))?;
+                set.push(target.features, values, spec, |i| data.number(range.start + rows[i]))?;
             }
         }
         progress(range.end as f64 / data.len() as f64);
@@ -293,18 +288,14 @@ fn output_of(modality: usize, decoded: Subset, outputs: &[Tensor<3>]) -> Tensor<
     outputs[place].clone()
 }
 
-fn rows_that_observe(batch: &Batch, needed: Subset) -> Vec<i64> {
-    let rows = batch.presence.rows().iter().zip(0..);
-    rows.filter(|(observed, _)| within(needed, **observed)).map(|(_, row)| row).collect()
-}
-
 /// Some rows of `[rows, values]`.
-fn choose(values: Tensor<2>, rows: &[i64]) -> Tensor<2> {
+fn choose(values: Tensor<2>, rows: &[usize]) -> Tensor<2> {
     if values.dims()[0] == rows.len() {
         return values;
     }
     let device = values.device();
-    let numbers = TensorData::new(rows.to_vec(), [rows.len()]);
+    let numbers: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+    let numbers = TensorData::new(numbers, [rows.len()]);
     values.select(0, Tensor::<1, Int>::from_data(numbers, &device))
 }
 
@@ -354,7 +345,7 @@ impl<'a> Observed<'a> {
     /// Of every modality that the model generates, that has features, and of which there are rows.
     fn all<M: MultimodalVae>(
         model: &M,
-        data: &Spread<'_>,
+        data: &Chosen<'_>,
         extractors: &[(ModalityName, &'a dyn Features)],
         config: &FidConfig,
         device: &Device,
@@ -379,7 +370,7 @@ impl<'a> Observed<'a> {
                 let spec = &specs[*modality];
                 let classes = spec.shape[spec.shape.len() - 1];
                 let values = choose(batch.values[*modality].flat(classes), &rows);
-                set.push(*features, values, spec, |i| data.place(range.start, rows[i]))?;
+                set.push(*features, values, spec, |i| data.number(range.start + rows[i]))?;
             }
         }
         let whole = sets.into_iter().filter_map(|(modality, features, set)| {
@@ -416,43 +407,6 @@ impl<'a> Observed<'a> {
     }
 }
 
-/// Some rows of a data set, evenly spread.
-struct Spread<'a> {
-    data: &'a dyn Dataset,
-    rows: Vec<usize>,
-}
-
-impl<'a> Spread<'a> {
-    fn new(data: &'a dyn Dataset, most: usize) -> Self {
-        let (all, count) = (data.len(), data.len().min(most));
-        Self { data, rows: (0..count).map(|row| row * all / count).collect() }
-    }
-
-    /// Where a row of a batch that starts at `start` is in the whole data.
-    fn place(&self, start: usize, row: i64) -> usize {
-        self.rows[start + row as usize]
-    }
-}
-
-impl Dataset for Spread<'_> {
-    fn modalities(&self) -> &[ModalitySpec] {
-        self.data.modalities()
-    }
-
-    fn len(&self) -> usize {
-        self.rows.len()
-    }
-
-    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
-        let rows: Vec<usize> = rows.iter().map(|&row| self.rows[row]).collect();
-        self.data.batch(&rows, device)
-    }
-
-    fn presence(&self, row: usize) -> Subset {
-        self.data.presence(self.rows[row])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
@@ -468,8 +422,9 @@ mod tests {
     /// second is missing.
     fn rows() -> Rows {
         let value = |row: usize, step: usize| (row * step % 300) as f32 / 75.0 - 2.0;
-        let row =
-            |row: usize| vec![Some(value(row, 7)), (row % 10 > 0).then(|| value(row, 11) + 0.5)];
+        let row = |row: usize| {
+            vec![Some(value(row, 7)), (!row.is_multiple_of(10)).then(|| value(row, 11) + 0.5)]
+        };
         Rows::new(2, (0..300).map(row).collect())
     }
 

@@ -5,7 +5,7 @@ use ndarray_rand::rand::{Rng, SeedableRng, rngs::StdRng};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::{MetricsError, distance::Moments};
+use crate::{MetricsError, distance::Moments, rows::at_least};
 
 /// Principal components of rows.
 #[derive(Clone, Debug, PartialEq)]
@@ -121,9 +121,7 @@ pub fn tsne(
         let (expected, found) = ("a positive number", config.perplexity);
         return Err(MetricsError::Range { field: "perplexity", expected, found });
     }
-    if config.iterations == 0 {
-        return Err(MetricsError::Config { field: "iterations", expected: "at least 1", found: 0 });
-    }
+    at_least(1, &[("iterations", config.iterations)])?;
     check(values, features, 3)?;
     let rows = values.len() / features;
     let affinities = affinities(values, features, config.perplexity.min((rows - 1) as f64 / 3.0));

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
-    batch::{Batch, Values},
+    batch::Values,
     dataset::Dataset,
     modality::ModalitySpec,
     model::{Draws, MultimodalVae},
@@ -17,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::{
     MetricsError,
     entry::{Entries, Entry},
-    evaluate::{check, given_with, within},
+    evaluate::{check, given_with},
     mean::{Mean, Running},
+    rows::{at_least, rows_that_observe},
     ssim::{ms_ssim, psnr, scales, ssim},
 };
 
@@ -149,9 +150,7 @@ pub fn reconstruction<M: MultimodalVae>(
     config: &ReconstructionConfig,
     device: &Device,
 ) -> Result<ReconstructionReport, MetricsError> {
-    if config.batch_size == 0 {
-        return Err(MetricsError::Config { field: "batch_size", expected: "at least 1", found: 0 });
-    }
+    at_least(1, &[("batch_size", config.batch_size)])?;
     if !(config.data_range > 0.0 && config.data_range.is_finite()) {
         return Err(MetricsError::Range {
             field: "data_range",
@@ -167,8 +166,9 @@ pub fn reconstruction<M: MultimodalVae>(
     for batch in pass.batches(data, device) {
         let (Range { start, .. }, mut batch) = batch?;
         for (number, &given) in all_given.iter().enumerate() {
-            let rows: Vec<Vec<usize>> =
-                (0..specs.len()).map(|m| counted(&batch, given, m)).collect();
+            let rows: Vec<Vec<usize>> = (0..specs.len())
+                .map(|m| rows_that_observe(&batch, given.union(Subset::single(m))))
+                .collect();
             let wanted = model.generated().iter().filter(|&m| !rows[m].is_empty());
             // An error means that there is nothing to decode.
             let Ok(targets) = Subset::new(wanted) else { continue };
@@ -215,13 +215,6 @@ pub fn reconstruction<M: MultimodalVae>(
 
 /// What [`measure`] measures.
 const MEASURES: [&str; 5] = ["cross_entropy", "mean_squared_error", "psnr", "ssim", "ms_ssim"];
-
-/// The rows of a batch that observe the given and a target.
-fn counted(batch: &Batch, given: Subset, target: usize) -> Vec<usize> {
-    let needed = given.union(Subset::single(target));
-    let rows = batch.presence.rows().iter().enumerate();
-    rows.filter(|(_, observed)| within(needed, **observed)).map(|(row, _)| row).collect()
-}
 
 /// `[channels, height, width]` of images.
 fn image(spec: &ModalitySpec) -> Option<[usize; 3]> {

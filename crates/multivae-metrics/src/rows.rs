@@ -8,7 +8,7 @@ use multivae_core::{
     subset::Subset,
 };
 
-use crate::MetricsError;
+use crate::{MetricsError, evaluate::within};
 
 /// Some rows of a data set.
 pub(crate) struct Chosen<'a> {
@@ -26,6 +26,11 @@ impl<'a> Chosen<'a> {
     pub(crate) fn spread(data: &'a dyn Dataset, most: Option<usize>) -> Self {
         let n = most.map_or(data.len(), |most| most.min(data.len()));
         Self::new(data, (0..n).map(|i| i * data.len() / n).collect())
+    }
+
+    /// Where a row is in the whole data.
+    pub(crate) fn number(&self, row: usize) -> usize {
+        self.rows[row]
     }
 }
 
@@ -54,6 +59,12 @@ impl Dataset for Chosen<'_> {
     fn id(&self, row: usize) -> String {
         self.data.id(self.rows[row])
     }
+}
+
+/// The rows of a batch that observe all of a set.
+pub(crate) fn rows_that_observe(batch: &Batch, needed: Subset) -> Vec<usize> {
+    let rows = batch.presence.rows().iter().enumerate();
+    rows.filter(|(_, observed)| within(needed, **observed)).map(|(row, _)| row).collect()
 }
 
 /// Refuses a setting below its least value.
