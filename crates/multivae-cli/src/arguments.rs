@@ -27,6 +27,9 @@ pub(crate) enum Task {
     /// Of a run, on the training rows of its data as they were before modalities were taken from
     /// them, into `classifiers` in its folder, where `evaluate` finds them; or of other data.
     Classifier(ClassifierArguments),
+    /// Fit samplers to latent values of a run, and sample them
+    #[command(subcommand)]
+    Sampler(SamplerTask),
     /// Make a run of a model that the Python library MultiVae has saved
     ///
     /// Reads model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
@@ -164,6 +167,79 @@ pub(crate) struct EvaluateArguments {
     /// Folder for metrics.json, new or empty
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SamplerTask {
+    /// Fit a sampler to the posteriors of a run's training rows
+    Fit(SamplerFitArguments),
+    /// Write latent values that a sampler draws, or what the model generates from them
+    ///
+    /// A PNG shows generated images. An NPZ holds the latent values, or with `--target` the
+    /// modalities that are generated from them.
+    Sample(SamplerSampleArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SamplerFitArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// What is fitted
+    #[arg(long, value_enum)]
+    pub(crate) kind: SamplerKind,
+    /// Embedded data set or path, all its rows [default: the training split of the run]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    /// Any setting of the sampler, such as `components=20` or `epochs=50`
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<String>,
+    /// Folder of the sampler, new or empty [default: samplers/KIND in the folder of the run]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SamplerSampleArguments {
+    /// Folder of the sampler, or of a run with samplers
+    #[arg(value_name = "FOLDER|RUN")]
+    pub(crate) place: PathBuf,
+    /// Which sampler of the run, if it has several
+    #[arg(long, value_enum)]
+    pub(crate) kind: Option<SamplerKind>,
+    /// Folder of the run, if the sampler lies outside of it
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) run: Option<PathBuf>,
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Rows at once: memory against speed
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = positive)]
+    pub(crate) batch_size: usize,
+    /// What samples derive from
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Rows
+    #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive)]
+    pub(crate) n: usize,
+    /// Modalities to generate, separated by commas [default: for a PNG all images]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) target: Option<Vec<String>>,
+    /// File to write, .png or .npz
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+/// A kind of sampler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SamplerKind {
+    /// Gaussian mixture
+    Gmm,
+    /// Masked autoregressive flow: fitted quickly, sampled slowly
+    Maf,
+    /// Inverse autoregressive flow: fitted slowly, sampled quickly
+    Iaf,
+    /// Posterior samples of random training rows
+    Aggregate,
 }
 
 #[derive(Args, Debug)]

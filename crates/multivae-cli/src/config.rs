@@ -238,17 +238,22 @@ fn overrides(arguments: &TrainArguments) -> Result<Table> {
         put("train.seed", seed.into())?;
     }
     for setting in &arguments.set {
-        let Some((key, value)) = setting.split_once('=') else {
-            return Err(bad_input(format!("`--set {setting}`: expected KEY=VALUE")));
-        };
-        // What is no TOML value is text: `--set train.optimizer.name=sgd` needs no quotes.
-        let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok();
-        let value = parsed
-            .and_then(|mut table| table.remove("value"))
-            .unwrap_or_else(|| Value::String(value.to_owned()));
-        put(key.trim(), value).with_context(|| format!("`--set {setting}`"))?;
+        set(&mut table, setting)?;
     }
     Ok(table)
+}
+
+/// Puts what `--set KEY=VALUE` says into a table.
+pub(crate) fn set(table: &mut Table, setting: &str) -> Result<()> {
+    let Some((key, value)) = setting.split_once('=') else {
+        return Err(bad_input(format!("`--set {setting}`: expected KEY=VALUE")));
+    };
+    // What is no TOML value is text: `--set train.optimizer.name=sgd` needs no quotes.
+    let parsed = toml::from_str::<Table>(&format!("value = {value}")).ok();
+    let value = parsed
+        .and_then(|mut table| table.remove("value"))
+        .unwrap_or_else(|| Value::String(value.to_owned()));
+    insert(table, key.trim(), value).with_context(|| format!("`--set {setting}`"))
 }
 
 /// Puts a value under a key such as `train.optimizer.name`.

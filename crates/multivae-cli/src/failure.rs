@@ -5,7 +5,7 @@ use std::{fmt, io, process::ExitCode};
 use anyhow::Error;
 use multivae::{
     core::pass::PassError, data::DataError, metrics::MetricsError, models::exchange::ExchangeError,
-    train::TrainError,
+    samplers::SamplerError, train::TrainError,
 };
 
 use crate::terminal;
@@ -85,6 +85,14 @@ fn code(error: &Error) -> u8 {
             || cause
                 .downcast_ref::<PassError>()
                 .is_some_and(|e| !matches!(e, PassError::Device { .. }))
+            || cause.downcast_ref::<SamplerError>().is_some_and(|e| {
+                !matches!(
+                    e,
+                    SamplerError::NotFinite { .. }
+                        | SamplerError::Write { .. }
+                        | SamplerError::Pass(PassError::Device { .. })
+                )
+            })
             || cause.downcast_ref::<MetricsError>().is_some_and(|e| {
                 !matches!(
                     e,

@@ -1,5 +1,7 @@
 //! `multivae generate`.
 
+use std::path::Path;
+
 use anyhow::Result;
 use burn::tensor::Tensor;
 use multivae::{
@@ -26,25 +28,31 @@ use crate::{
 };
 
 /// What is written.
-enum Kind {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
     Picture,
     Arrays,
 }
 
+impl Kind {
+    /// By the end of the file's name.
+    pub(crate) fn of(out: &Path) -> Result<Self> {
+        match out.extension().and_then(|extension| extension.to_str()) {
+            Some("png") => Ok(Self::Picture),
+            Some("npz") => Ok(Self::Arrays),
+            _ => Err(bad_input(format!(
+                "`--out {}`: expected a file name that ends with `.png` or `.npz`",
+                out.display()
+            ))),
+        }
+    }
+}
+
 /// Draws or imputes modalities and writes them.
 pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
-    let kind = match arguments.out.extension().and_then(|extension| extension.to_str()) {
-        Some("png") => Kind::Picture,
-        Some("npz") => Kind::Arrays,
-        _ => {
-            return Err(bad_input(format!(
-                "`--out {}`: expected a file name that ends with `.png` or `.npz`",
-                arguments.out.display()
-            )));
-        }
-    };
+    let kind = Kind::of(&arguments.out)?;
     let run = Run::open(&arguments.run)?;
-    let targets = targets(&run, arguments, &kind)?;
+    let targets = targets(&run, arguments.target.as_deref(), &arguments.out, kind)?;
     match &arguments.given {
         Some(names) => {
             let given = run.given(Some(names))?;
@@ -53,20 +61,25 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
                 Some(source) => run.all_rows(Some(source))?,
             };
             let rows = rows.some(arguments.n, given)?;
-            from_rows(&run, arguments, &kind, given, targets, &rows)?;
+            from_rows(&run, arguments, kind, given, targets, &rows)?;
         }
-        None => from_prior(&run, arguments, &kind, targets)?,
+        None => from_prior(&run, arguments, kind, targets)?,
     }
     say(format!("{}: {}", arguments.out.display(), targets.label(run.model.modalities())))?;
     Ok(Outcome::Done)
 }
 
 /// The modalities to generate.
-fn targets(run: &Run, arguments: &GenerateArguments, kind: &Kind) -> Result<Subset> {
+pub(crate) fn targets(
+    run: &Run,
+    names: Option<&[String]>,
+    out: &Path,
+    kind: Kind,
+) -> Result<Subset> {
     let specs = run.model.modalities();
     let generated = run.model.generated();
     let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
-    match (&arguments.target, kind) {
+    match (names, kind) {
         (Some(names), Kind::Arrays) => run.targets(Some(names)),
         (Some(names), Kind::Picture) => {
             let targets = run.targets(Some(names))?;
@@ -77,7 +90,7 @@ fn targets(run: &Run, arguments: &GenerateArguments, kind: &Kind) -> Result<Subs
                      `.npz`, found `{}`",
                     specs[m].name,
                     specs[m].shape,
-                    arguments.out.display()
+                    out.display()
                 ))),
             }
         }
@@ -92,7 +105,7 @@ fn targets(run: &Run, arguments: &GenerateArguments, kind: &Kind) -> Result<Subs
 fn from_rows(
     run: &Run,
     arguments: &GenerateArguments,
-    kind: &Kind,
+    kind: Kind,
     given: Subset,
     targets: Subset,
     data: &dyn Dataset,
@@ -164,18 +177,24 @@ fn from_rows(
 }
 
 /// Generates from samples of the prior.
-fn from_prior(
+fn from_prior(run: &Run, arguments: &GenerateArguments, kind: Kind, targets: Subset) -> Result<()> {
+    let (rows, chunk) = (arguments.n, arguments.run.batch_size);
+    let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
+    let chunks = sampler.chunks(&run.model, &run.device);
+    let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
+    from_latents(run, chunks, &arguments.out, kind, targets)
+}
+
+/// Generates from latent values.
+pub(crate) fn from_latents(
     run: &Run,
-    arguments: &GenerateArguments,
-    kind: &Kind,
+    chunks: impl Iterator<Item = Latent>,
+    out: &Path,
+    kind: Kind,
     targets: Subset,
 ) -> Result<()> {
     let specs = run.model.modalities();
-    let (rows, chunk) = (arguments.n, arguments.run.batch_size);
-    let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
-    let chunks = sampler.chunks(&run.model, &run.device);
-    let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
     for latent in chunks {
         let means = means(&run.model, &run.stored.standardisation, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
@@ -187,12 +206,12 @@ fn from_prior(
         Kind::Arrays => {
             let arrays =
                 joined.map(|(m, values)| array(&specs[m], &specs[m].name.to_string(), values));
-            npz::write(&arguments.out, &arrays.collect::<Result<Vec<_>>>()?)
+            npz::write(out, &arrays.collect::<Result<Vec<_>>>()?)
         }
         Kind::Picture => {
             let rows = joined.map(|(m, values)| Row::new(&specs[m], values, |_| true));
             let rows = rows.collect::<Result<Vec<_>>>()?;
-            picture::write(&arguments.out, &picture::grid(&rows))
+            picture::write(out, &picture::grid(&rows))
         }
     }
 }

@@ -17,6 +17,7 @@ mod npz;
 mod picture;
 mod progress;
 mod run;
+mod sampler;
 mod terminal;
 mod torch;
 mod train;
@@ -62,6 +63,7 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
         Task::Generate(arguments) => generate::run(arguments),
         Task::Evaluate(arguments) => evaluate::run(arguments),
         Task::Classifier(arguments) => classifier::run(arguments),
+        Task::Sampler(task) => sampler::run(task),
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
         Task::Models => lists::models(),

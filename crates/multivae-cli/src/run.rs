@@ -17,7 +17,7 @@ use multivae::{
         nn::Networks,
         subset::Subset,
     },
-    data::{DataConfig, MemoryDataset, Standardisation},
+    data::{DataConfig, MemoryDataset, Splits, Standardisation},
     models::{Model, ModelConfig},
     train::{self, TrainError},
 };
@@ -116,13 +116,23 @@ impl Run {
         Ok(Self { stored, model, device })
     }
 
-    /// The test split of the run's own data.
-    pub(crate) fn test_split(&self) -> Result<Aligned> {
+    /// The run's own data, as it was when the run began.
+    fn splits(&self) -> Result<Splits> {
         let splits = self.stored.data()?.open()?;
-        let test = splits.test;
         if splits.standardisation != self.stored.standardisation {
             return Err(changed(&self.stored));
         }
+        Ok(splits)
+    }
+
+    /// The training split of the run's own data.
+    pub(crate) fn train_split(&self) -> Result<Aligned> {
+        Aligned::new(self.splits()?.train, &self.model)
+    }
+
+    /// The test split of the run's own data.
+    pub(crate) fn test_split(&self) -> Result<Aligned> {
+        let test = self.splits()?.test;
         if test.is_empty() {
             return Err(bad_input("the test split of the run's data has no rows"));
         }

@@ -191,6 +191,12 @@ pub trait MultimodalVae: Module + ModuleDisplay + std::fmt::Display + Sync + 'st
     /// One sample of the prior of all spaces for each of `rows` rows.
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent;
 
+    /// Latent values of all shared levels under those of the highest, `[samples, batch, features]`:
+    /// each lower level is a sample of its prior given the one above. Flat models have one level.
+    fn descend(&self, top: Tensor<3>, _noise: &mut Noise) -> Latent {
+        Latent::shared(top)
+    }
+
     /// Parameters of `p(x_m | z)` for the targets in the model's order,
     /// `[samples, batch, features]` each; see [`crate::distribution::Likelihood::mean`].
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>>;

@@ -196,6 +196,14 @@ struct Level {
 }
 
 impl Level {
+    fn sample(posterior: Normal<3>, prior: Normal<3>, noise: &mut Noise) -> Self {
+        let mean = &posterior.mean;
+        let z = posterior.rsample(noise.normal(mean.dims(), 1, &mean.device()));
+        Self { z, posterior, prior }
+    }
+}
+
+impl Level {
     /// `KL(posterior ‖ prior)`, `[subset, batch]`.
     fn kl(&self) -> Tensor<2> {
         self.posterior.kl(&self.prior)
@@ -261,14 +269,20 @@ impl Mhvae {
         bottom_up: Option<(&BottomUp, &[Vec<usize>])>,
         noise: &mut Noise,
     ) -> Vec<Level> {
-        let [stack, rows, _] = top.mean.dims();
-        let device = top.mean.device();
-        let mut sample = |posterior: Normal<3>, prior: Normal<3>| {
-            let z = posterior.rsample(noise.normal(posterior.mean.dims(), 1, &device));
-            Level { z, posterior, prior }
-        };
-        let standard = Normal::standard_like(&top.mean);
-        let mut levels = vec![sample(top, standard)];
+        let prior = Normal::standard_like(&top.mean);
+        let top = Level::sample(top, prior, noise);
+        self.below(top, bottom_up, noise)
+    }
+
+    /// The same under a given top level.
+    fn below(
+        &self,
+        top: Level,
+        bottom_up: Option<(&BottomUp, &[Vec<usize>])>,
+        noise: &mut Noise,
+    ) -> Vec<Level> {
+        let [stack, rows, _] = top.z.dims();
+        let mut levels = vec![top];
         let folded = |x: &Tensor<3>| {
             let [_, _, features] = x.dims();
             x.clone().reshape([stack * rows, features])
@@ -285,7 +299,7 @@ impl Mhvae {
             });
             let posterior =
                 if members.is_empty() { prior.clone() } else { product_with(&prior, &members) };
-            levels.push(sample(posterior, prior));
+            levels.push(Level::sample(posterior, prior, noise));
         }
         levels.reverse();
         levels
@@ -414,6 +428,13 @@ impl MultimodalVae for Mhvae {
         let latent = self.hierarchy.shapes()[self.config.levels - 1].iter().product();
         let standard = Normal::standard_like(&Tensor::zeros([1, rows, latent], device));
         let levels = self.top_down(standard, None, noise);
+        Latent::hierarchy(levels.into_iter().map(|level| level.z).collect())
+    }
+
+    fn descend(&self, top: Tensor<3>, noise: &mut Noise) -> Latent {
+        let prior = Normal::standard_like(&top);
+        let top = Level { z: top, posterior: prior.clone(), prior };
+        let levels = self.below(top, None, noise);
         Latent::hierarchy(levels.into_iter().map(|level| level.z).collect())
     }
 

@@ -118,6 +118,9 @@ macro_rules! models {
             fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
                 match self { $(Self::$name(model) => model.prior(rows, device, noise),)* }
             }
+            fn descend(&self, top: Tensor<3>, noise: &mut Noise) -> Latent {
+                match self { $(Self::$name(model) => model.descend(top, noise),)* }
+            }
             fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
                 match self { $(Self::$name(model) => model.decode(latent, targets),)* }
             }

@@ -1,15 +1,23 @@
 //! Samplers of latent spaces of multimodal variational autoencoders.
 //!
-//! They see a model only through [`MultimodalVae`]. There is one so far, the prior:
+//! They see a model only through [`MultimodalVae`](multivae_core::model::MultimodalVae). All yield
+//! latent values chunk by chunk, and row `i` depends on the seed and on `i` alone.
+//!
+//! | sampler | draws from |
+//! |---|---|
+//! | [`PriorSampler`] | the prior of the model |
+//! | [`Sampler`] of kind `gmm` | a Gaussian mixture fitted to posterior samples of training rows |
+//! | of kind `maf`, `iaf` | a masked or an inverse autoregressive flow fitted to them |
+//! | of kind `aggregate` | the posterior samples themselves |
 //!
 //! ```
 //! # use burn::tensor::Device;
-//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, subset::Subset};
+//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, pass::Pass, subset::Subset};
 //! # use multivae_testkit::{LinearGaussian, Rows};
 //! # let device = Device::flex();
-//! # let data = Rows::new(2, vec![vec![Some(0.0), None]]);
+//! # let data = Rows::new(2, (0..20).map(|i| vec![Some(i as f32), None]).collect());
 //! # let model = LinearGaussian::new(0.5, data.modalities(), &device);
-//! use multivae_samplers::PriorSampler;
+//! use multivae_samplers::{PriorSampler, Sampler, SamplerConfig};
 //!
 //! // 1000 rows, of which no more than 256 are decoded at once.
 //! let sampler = PriorSampler { rows: 1000, chunk: 256, seed: 0 };
@@ -18,163 +26,73 @@
 //!     rows += model.decode(&latent, Subset::single(0))[0].dims()[1];
 //! }
 //! assert_eq!(rows, 1000);
+//!
+//! // The same from a mixture.
+//! let config = SamplerConfig::named("gmm").expect("a kind");
+//! let pass = Pass { batch_size: 256, seed: 0 };
+//! let sampler = Sampler::fit(&model, &data, &config, pass, &device, &|_share| ())?;
+//! let mut rows = 0;
+//! for latent in sampler.chunks(&model, 1000, 256, 0, &device)? {
+//!     rows += model.decode(&latent, Subset::single(0))[0].dims()[1];
+//! }
+//! assert_eq!(rows, 1000);
 //! # Ok::<(), multivae_samplers::SamplerError>(())
 //! ```
 
-use burn::tensor::{Device, Tensor};
-use multivae_core::{
-    batch::NoiseKey,
-    modality::ModalityName,
-    model::{Latent, MultimodalVae},
-    noise::Noise,
-};
+mod aggregate;
+mod config;
+mod error;
+mod flow;
+mod layout;
+mod mixture;
+mod prior;
+mod sampler;
+mod store;
 
-/// Why nothing can be sampled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SamplerError {
-    /// The model generates from values that a sampler does not have.
-    #[error("a conditional model has no prior of its own: it generates from {conditions}")]
-    Conditional {
-        /// The modalities that it takes as given.
-        conditions: String,
-    },
-}
-
-/// Draws rows from the prior of all latent spaces, chunk by chunk.
-///
-/// Row `i` depends on the seed and on `i` alone, not on how many rows there are or how they are
-/// cut into chunks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PriorSampler {
-    /// How many rows.
-    pub rows: usize,
-    /// How many rows at most at once, at least 1: memory against speed.
-    pub chunk: usize,
-    /// What the rows derive from.
-    pub seed: u64,
-}
-
-impl PriorSampler {
-    /// The rows, in order, as latent values `[1, chunk, features]` a space; the last chunk may be
-    /// shorter.
-    ///
-    /// # Errors
-    ///
-    /// [`SamplerError::Conditional`].
-    ///
-    /// # Panics
-    ///
-    /// If `chunk` is 0.
-    pub fn chunks<'a, M: MultimodalVae>(
-        self,
-        model: &'a M,
-        device: &'a Device,
-    ) -> Result<impl Iterator<Item = Latent> + 'a, SamplerError> {
-        assert!(self.chunk > 0, "a chunk has at least one row");
-        if let Some(conditions) = model.conditions() {
-            let names: Vec<String> =
-                conditions.iter().map(|m| format!("`{}`", model.modalities()[m].name)).collect();
-            return Err(SamplerError::Conditional { conditions: names.join(", ") });
-        }
-        Ok((0..self.rows).step_by(self.chunk).map(move |start| {
-            let rows = self.chunk.min(self.rows - start);
-            let key = NoiseKey { seed: self.seed, epoch: 0, step: 0, first_row: start };
-            model.prior(rows, device, &mut Noise::keyed(key))
-        }))
-    }
-
-    /// All rows at once, `[1, rows, features]` a space; `None` if there are none.
-    ///
-    /// # Errors
-    ///
-    /// [`SamplerError::Conditional`].
-    ///
-    /// # Panics
-    ///
-    /// If `chunk` is 0.
-    pub fn all<M: MultimodalVae>(
-        self,
-        model: &M,
-        device: &Device,
-    ) -> Result<Option<Latent>, SamplerError> {
-        Ok(join(self.chunks(model, device)?.collect()))
-    }
-}
-
-/// Latent values of the same spaces one after the other along the batch; `None` for no parts.
-///
-/// # Panics
-///
-/// If the parts differ in their spaces, features or samples.
-pub fn join(parts: Vec<Latent>) -> Option<Latent> {
-    let first = parts.first()?;
-    let along = |of: &dyn Fn(&Latent) -> Tensor<3>| Tensor::cat(parts.iter().map(of).collect(), 1);
-    let levels = (0..first.levels.len()).map(|i| along(&|part| part.levels[i].clone()));
-    let named = |of: fn(&Latent) -> &Vec<(ModalityName, Tensor<3>)>| {
-        let spaces = of(first).iter().enumerate();
-        let join = |(i, (name, _)): (usize, &(ModalityName, _))| {
-            (name.clone(), along(&|part| of(part)[i].1.clone()))
-        };
-        spaces.map(join).collect()
-    };
-    let private = named(|part| &part.private);
-    let conditions = named(|part| &part.conditions);
-    Some(Latent { levels: levels.collect(), private, conditions })
-}
+pub use config::{AggregateConfig, FlowFitConfig, MixtureConfig, SamplerConfig};
+pub use error::{Result, SamplerError};
+pub use layout::Space;
+pub use prior::{PriorSampler, join};
+pub use sampler::Sampler;
+pub use store::FILE;
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::dataset::Dataset;
-    use multivae_testkit::{Conditional, LinearGaussian, Rows};
+    //! Values of two features for the tests of all densities.
 
-    use super::*;
-
-    fn draw(rows: usize, chunk: usize, seed: u64) -> Vec<f32> {
-        let device = Device::flex();
-        let data = Rows::new(1, vec![vec![Some(0.0)]]);
-        let model = LinearGaussian::new(1.0, data.modalities(), &device);
-        let sampler = PriorSampler { rows, chunk, seed };
-        let latent = sampler.all(&model, &device).expect("no condition").expect("there are rows");
-        latent.levels[0].clone().into_data().try_into_vec().expect("floats")
+    /// Points about a ring of radius 2, `[points, 2]`.
+    pub(crate) fn ring(points: usize) -> Vec<f32> {
+        let point = |i: usize| {
+            let angle = i as f32 * 2.399_963;
+            let radius = 2.0 + 0.3 * (i as f32 * 0.917).sin();
+            [radius * angle.cos(), radius * angle.sin()]
+        };
+        (0..points).flat_map(point).collect()
     }
 
-    #[test]
-    fn rows_do_not_depend_on_the_chunk() {
-        let whole = draw(10, 10, 3);
-        for chunk in [1, 3, 7, 100] {
-            assert_eq!(draw(10, chunk, 3), whole, "chunks of {chunk}");
-        }
-        assert_eq!(draw(4, 2, 3), whole[..4]);
+    const SIDE: usize = 300;
+    const STEP: f32 = 0.05;
+
+    /// Points of a lattice over ±7.5, `[points, 2]`.
+    pub(crate) fn grid() -> Vec<f32> {
+        let axis = |i: usize| (i as f32 - (SIDE - 1) as f32 / 2.0) * STEP;
+        (0..SIDE).flat_map(|i| (0..SIDE).flat_map(move |j| [axis(i), axis(j)])).collect()
     }
 
-    #[test]
-    fn another_seed_gives_other_rows() {
-        assert_ne!(draw(4, 4, 0), draw(4, 4, 1));
+    /// The integral of a density over the lattice.
+    pub(crate) fn integral(log_density: &[f64]) -> f64 {
+        log_density.iter().map(|value| value.exp()).sum::<f64>() * f64::from(STEP).powi(2)
     }
 
-    #[test]
-    fn the_prior_has_mean_zero_and_variance_one() {
-        let values = draw(20_000, 4096, 0);
-        let n = values.len() as f64;
-        let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
-        let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
-        assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
-        assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
-    }
-
-    #[test]
-    fn a_conditional_model_is_refused_with_its_conditions() {
-        let device = Device::flex();
-        let data = Rows::new(2, vec![vec![Some(0.0), Some(1.0)]]);
-        let model = Conditional::new(1.0, data.modalities(), &device);
-        let sampler = PriorSampler { rows: 3, chunk: 3, seed: 0 };
-        let error = sampler.all(&model, &device).expect_err("it has conditions");
-        assert!(error.to_string().contains("`m0`"), "{error}");
-    }
-
-    #[test]
-    fn no_rows_are_no_latent() {
-        assert!(join(Vec::new()).is_none());
+    /// Means, variances and covariance of two features.
+    pub(crate) fn moments(values: &[f32]) -> [f64; 5] {
+        let rows: Vec<[f64; 2]> =
+            values.chunks(2).map(|row| [f64::from(row[0]), f64::from(row[1])]).collect();
+        let mean =
+            |of: &dyn Fn(&[f64; 2]) -> f64| rows.iter().map(of).sum::<f64>() / rows.len() as f64;
+        let (a, b) = (mean(&|row| row[0]), mean(&|row| row[1]));
+        let product =
+            |i: usize, j: usize, m: [f64; 2]| mean(&|row| (row[i] - m[0]) * (row[j] - m[1]));
+        [a, b, product(0, 0, [a, a]), product(1, 1, [b, b]), product(0, 1, [a, b])]
     }
 }

@@ -26,6 +26,6 @@ pub mod prelude {
     pub use multivae_data::{DataConfig, MemoryDataset, Splits, Standardisation};
     pub use multivae_metrics::{EvaluateConfig, Evaluation, evaluate};
     pub use multivae_models::{Model, ModelConfig};
-    pub use multivae_samplers::PriorSampler;
+    pub use multivae_samplers::{PriorSampler, Sampler, SamplerConfig};
     pub use multivae_train::{Fitted, TrainConfig, Trainer, load_best};
 }

@@ -5,4 +5,5 @@ mod classifier;
 mod exchange;
 mod interruption;
 mod place;
+mod sampler;
 mod tasks;

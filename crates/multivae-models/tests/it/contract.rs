@@ -432,6 +432,13 @@ fn shapes_are_as_documented() {
             l.spaces().into_iter().map(|(s, z)| (s, z.dims()[2])).collect::<Vec<_>>()
         };
         assert_eq!(shape(&prior), shape(&encoded), "{name}: prior samples have all spaces");
+        let prior_mean = model.prior(7, &device, &mut Noise::zero());
+        let top = prior_mean.levels.last().expect("a model has a shared space").clone();
+        let descended = model.descend(top, &mut Noise::zero());
+        assert_eq!(descended.levels.len(), prior_mean.levels.len(), "{name}");
+        for (found, expected) in descended.levels.iter().zip(&prior_mean.levels) {
+            assert_eq!(floats(found.clone()), floats(expected.clone()), "{name}: lower levels");
+        }
         let targets = model.generated();
         for (m, x) in targets.iter().zip(model.decode(&prior, targets)) {
             assert_eq!(x.dims(), [1, 7, specs[m].features()], "{name}");

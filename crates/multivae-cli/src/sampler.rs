@@ -1,0 +1,202 @@
+//! `multivae sampler`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use multivae::{
+    core::{
+        dataset::Dataset,
+        model::{Draws, Latent, MultimodalVae},
+        noise::Noise,
+        pass::Pass,
+        subset::Subset,
+    },
+    samplers::{self, Sampler, SamplerConfig},
+};
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use crate::{
+    arguments::{SamplerFitArguments, SamplerKind, SamplerSampleArguments, SamplerTask},
+    config,
+    failure::{Outcome, bad_input},
+    files,
+    generate::{self, Kind},
+    npz::{self, Array},
+    progress::Bar,
+    run::{CONFIG, Run},
+    terminal::say,
+};
+
+/// Folder of the samplers in a run's folder, each in one of its kind.
+const SAMPLERS: &str = "samplers";
+
+/// Fits or samples.
+pub(crate) fn run(task: &SamplerTask) -> Result<Outcome> {
+    match task {
+        SamplerTask::Fit(arguments) => fit(arguments),
+        SamplerTask::Sample(arguments) => sample(arguments),
+    }
+}
+
+impl SamplerKind {
+    fn name(self) -> String {
+        self.to_possible_value().expect("no kind is hidden").get_name().to_owned()
+    }
+}
+
+fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
+    let config = settings(arguments.kind, &arguments.set)?;
+    let own = || arguments.run.run.join(SAMPLERS).join(config.name());
+    let out = arguments.out.clone().unwrap_or_else(own);
+    files::check_free(&out, "choose another folder with `--out`")?;
+    let run = Run::open(&arguments.run)?;
+    let rows = match &arguments.data {
+        None => run.train_split()?,
+        Some(source) => run.all_rows(Some(source))?,
+    };
+    let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
+    let sampler = {
+        let bar = Bar::new(config.name());
+        let show = |share| bar.set(share);
+        Sampler::fit(&run.model, &rows, &config, pass, &run.device, &show)?
+    };
+    sampler.save(&out)?;
+    let spaces = sampler.spaces().iter().map(|space| format!("{} {}", space.name, space.features));
+    say(format!(
+        "{}: {} of {}, fitted to {} rows",
+        out.display(),
+        config.name(),
+        spaces.collect::<Vec<_>>().join(", "),
+        rows.len()
+    ))?;
+    if let Some(mean) = mean_density(&run, &sampler, &rows, pass)? {
+        say(format!("mean log-density of these rows: {mean:.4} nats"))?;
+    }
+    if arguments.data.is_none()
+        && let Ok(test) = run.test_split()
+        && let Some(mean) = mean_density(&run, &sampler, &test, pass)?
+    {
+        say(format!("of the {} rows of the test split: {mean:.4} nats", test.len()))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The settings of a kind: its defaults, and what `--set` says.
+fn settings(kind: SamplerKind, set: &[String]) -> Result<SamplerConfig> {
+    let defaults = SamplerConfig::named(&kind.name()).context("every kind has a configuration")?;
+    let mut table = Table::try_from(&defaults).context("the defaults are no TOML")?;
+    for setting in set {
+        config::set(&mut table, setting)?;
+    }
+    if table.get("kind") != Some(&Value::String(kind.name())) {
+        return Err(bad_input("`--set kind`: the kind is what `--kind` says"));
+    }
+    let config = SamplerConfig::deserialize(Value::Table(table))
+        .map_err(|error| bad_input(format!("`--set`: {error}")))?;
+    config.check()?;
+    Ok(config)
+}
+
+/// The mean log-density of a posterior sample of each row, if the sampler has a density.
+fn mean_density(
+    run: &Run,
+    sampler: &Sampler,
+    data: &dyn Dataset,
+    pass: Pass,
+) -> Result<Option<f64>> {
+    let given = Subset::full(run.model.modalities().len());
+    let mut sum = 0.0;
+    for batch in pass.batches(data, &run.device) {
+        let (_, batch) = batch?;
+        let noise = &mut Noise::of(&batch);
+        let latent = run.model.encode(&batch, given, Draws::Samples(1), noise);
+        let Some(density) = sampler.log_density(&latent)? else { return Ok(None) };
+        sum += density.iter().sum::<f64>();
+    }
+    Ok(Some(sum / data.len() as f64))
+}
+
+fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
+    let kind = Kind::of(&arguments.out)?;
+    let (folder, place) = places(arguments)?;
+    let run = Run::open_on(&folder, arguments.device.as_deref())?;
+    let sampler = Sampler::load(&place, &run.model, &run.device)?;
+    let (rows, chunk, seed) = (arguments.n, arguments.batch_size, arguments.seed);
+    let chunks = sampler.chunks(&run.model, rows, chunk, seed, &run.device)?;
+    let bar = Bar::new("sampling");
+    let chunks = chunks.enumerate().map(|(i, latent)| {
+        bar.set(((i + 1) * chunk) as f64 / rows as f64);
+        latent
+    });
+    let shown = if kind == Kind::Arrays && arguments.target.is_none() {
+        latents(&arguments.out, chunks.collect())?
+    } else {
+        let names = arguments.target.as_deref();
+        let targets = generate::targets(&run, names, &arguments.out, kind)?;
+        generate::from_latents(&run, chunks, &arguments.out, kind, targets)?;
+        targets.label(run.model.modalities())
+    };
+    drop(bar);
+    say(format!("{}: {shown}", arguments.out.display()))?;
+    Ok(Outcome::Done)
+}
+
+/// Writes latent values by space, `[rows, features]`; says what was written.
+fn latents(out: &Path, parts: Vec<Latent>) -> Result<String> {
+    let all = samplers::join(parts).context("there are rows")?;
+    let mut arrays = Vec::new();
+    let mut shown = Vec::new();
+    for (name, z) in all.spaces() {
+        let [_, rows, features] = z.dims();
+        shown.push(format!("{name} [{rows}, {features}]"));
+        arrays.push((name, Array::of(z, vec![rows, features])?));
+    }
+    npz::write(out, &arrays)?;
+    Ok(shown.join(", "))
+}
+
+/// The folders of the run and of the sampler.
+fn places(arguments: &SamplerSampleArguments) -> Result<(PathBuf, PathBuf)> {
+    let place = &arguments.place;
+    let is_run = |folder: &Path| folder.join(CONFIG).is_file();
+    let is_sampler = |folder: &Path| folder.join(samplers::FILE).is_file();
+    if is_run(place) {
+        let of = |kind: &SamplerKind| place.join(SAMPLERS).join(kind.name());
+        let kinds = SamplerKind::value_variants().iter().copied();
+        let there: Vec<_> = kinds.filter(|kind| is_sampler(&of(kind))).collect();
+        let wanted = match (arguments.kind, &there[..]) {
+            (Some(kind), _) if there.contains(&kind) => kind,
+            (None, [kind]) => *kind,
+            _ => {
+                let names: Vec<_> = there.iter().map(|kind| format!("`{}`", kind.name())).collect();
+                let names = if names.is_empty() { "none".into() } else { names.join(", ") };
+                return Err(bad_input(format!(
+                    "which sampler of the run `{}`? It has {names}: choose one with `--kind`, or \
+                     fit one with `multivae sampler fit`",
+                    place.display()
+                )));
+            }
+        };
+        return Ok((place.clone(), of(&wanted)));
+    }
+    if !is_sampler(place) {
+        return Err(bad_input(format!(
+            "`{}` is neither the folder of a run nor of a sampler: it has no {CONFIG} and no {}",
+            place.display(),
+            samplers::FILE
+        )));
+    }
+    let around = || {
+        let whole = std::fs::canonicalize(place).ok()?;
+        whole.ancestors().find(|folder| is_run(folder)).map(Path::to_owned)
+    };
+    let run = arguments.run.clone().or_else(around).ok_or_else(|| {
+        bad_input(format!(
+            "the sampler `{}` does not lie in the folder of a run: name the run with `--run`",
+            place.display()
+        ))
+    })?;
+    Ok((run, place.clone()))
+}
