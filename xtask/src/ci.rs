@@ -1,13 +1,14 @@
 //! What a change must pass, cheapest first.
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+
+use crate::scratch::Scratch;
 
 /// Cases recorded from the reference implementation, where a clone has them beside it.
 const PARITY: &str = "../shared/parity/public";
@@ -28,10 +29,10 @@ impl Step {
 
 /// Runs every step, stops at the first that fails, and prints the time of each.
 pub(crate) fn run(root: &Path) -> Result<ExitCode> {
-    let scratch = Scratch::new()?;
+    let scratch = Scratch::new("ci")?;
     let mut times = Vec::new();
     let mut code = ExitCode::SUCCESS;
-    for step in steps(root, &scratch.0) {
+    for step in steps(root, scratch.path()) {
         println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
         let start = Instant::now();
         let status = Command::new("cargo")
@@ -78,7 +79,14 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     steps.push(program("train", format!("train --epochs 2 --out {run}")));
     steps.push(program("encode", format!("encode {run} --out {latents}")));
     steps.push(program("generate", format!("generate {run} --prior --out {grid}")));
-    steps.push(program("evaluate", format!("evaluate {run} --out {report}")));
+    let options = "--metrics all --rows 100";
+    steps.push(program("evaluate", format!("evaluate {run} {options} --out {report}")));
+    let compared = scratch.join("compared").display().to_string();
+    steps.push(program("compare", format!("compare {report} {report} --out {compared}")));
+    steps.push(Step::new(
+        "page",
+        &format!("xtask page {report}/report.html {compared}/report.html"),
+    ));
     steps
 }
 
@@ -90,24 +98,6 @@ fn table(times: &[(&str, Duration, bool)]) -> String {
     }
     let sum: Duration = times.iter().map(|(_, time, _)| *time).sum();
     text + &format!("{:<12}        {:>8.1} s", "all", sum.as_secs_f64())
-}
-
-/// A folder that is gone when its owner is.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("multivae-ci-{}", std::process::id()));
-        fs::create_dir_all(&folder).with_context(|| format!("{}", folder.display()))?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system's own cleaning.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,16 @@
 
 mod ci;
 mod loc;
+mod page;
 mod pages;
+mod scratch;
 mod tidy;
 mod tree;
 
-use std::process::{Command, ExitCode};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
@@ -56,6 +61,16 @@ enum Task {
     },
     /// Writes the pages of the models under `docs/models`.
     Docs,
+    /// Opens reports in headless Chromium at the width of a phone and of a desk, and checks that
+    /// all is there, nothing is too wide and nothing is asked of the network.
+    Page {
+        /// The reports.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Folder for pictures of them.
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+    },
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -77,6 +92,7 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Tidy => tidy::run(&root),
         Task::Docs => pages::run(&root, &tree::files(&root)?),
         Task::Loc => loc::run(&root),
+        Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
         Task::Parity { folders, model } => {
             let mut cargo = example("parity");
             cargo.args(folders);

@@ -20,7 +20,10 @@ pub(crate) enum Task {
     Encode(EncodeArguments),
     /// Generate modalities from others, or from the prior, as PNG or NPZ
     Generate(GenerateArguments),
-    /// Measure bound, reconstructions and cross generations
+    /// Measure bound, reconstructions and cross generations, and with `--metrics` all else
+    ///
+    /// With `--metrics` a folder is written: report.html, which shows all numbers and figures and
+    /// opens without network; metrics.json, metrics.csv, and the figures as SVG and PNG.
     Evaluate(EvaluateArguments),
     /// Train a classifier of every modality, by which coherence is measured
     ///
@@ -30,6 +33,10 @@ pub(crate) enum Task {
     /// Fit samplers to latent values of a run, and sample them
     #[command(subcommand)]
     Sampler(SamplerTask),
+    /// Put several evaluated runs side by side
+    ///
+    /// Takes folders that `evaluate --metrics` has written, or runs that hold one as `evaluation`.
+    Compare(CompareArguments),
     /// Make a run of a model that the Python library MultiVae has saved
     ///
     /// Reads model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
@@ -164,9 +171,76 @@ pub(crate) struct EvaluateArguments {
     /// Embedded data set or path, all its rows [default: the test split of the run]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
-    /// Folder for metrics.json, new or empty
+    /// What to measure, separated by commas; without it the evaluation alone, on the terminal
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
+    pub(crate) metrics: Option<Vec<Metric>>,
+    /// Folder to write, new or empty [default with `--metrics`: evaluation in the run's folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+    /// Most rows, evenly spread over the data
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub(crate) rows: Option<usize>,
+    /// Importance samples a row of likelihoods
+    #[arg(long, value_name = "K", default_value_t = 100, value_parser = positive)]
+    pub(crate) samples: usize,
+    /// Rows of likelihoods at most, evenly spread
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive)]
+    pub(crate) likelihood_rows: usize,
+    /// Classifiers that coherence is read by, of `multivae classifier` [default: those in the run's
+    /// folder; without any they are trained and kept there]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) classifiers: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct CompareArguments {
+    /// Folders of evaluated runs or of evaluations, two or more
+    #[arg(required = true, num_args = 2.., value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+    /// Folder for report.html, comparison.csv and figures, new or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What can be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Metric {
+    /// Everything that can be measured
+    All,
+    /// Bound, divergences, and every modality from every subset
+    #[value(alias = "elbo")]
+    Evaluation,
+    /// Log-likelihoods by importance sampling, joint and from every subset
+    Likelihood,
+    /// Whether what is generated shows the class of what was given, by classifiers
+    Coherence,
+    /// Squared error, PSNR, SSIM and cross-entropy, every modality from every subset
+    Reconstruction,
+    /// Linear probe, use of latent dimensions and modalities, robustness
+    Representation,
+    /// K-means on the latent space against the labels
+    Clustering,
+    /// Loss curves, generated images, latent space
+    Figures,
+}
+
+impl Metric {
+    /// All but `all`, in the order of their work.
+    pub(crate) const EACH: &[Self] = &[
+        Self::Evaluation,
+        Self::Figures,
+        Self::Coherence,
+        Self::Reconstruction,
+        Self::Representation,
+        Self::Clustering,
+        Self::Likelihood,
+    ];
+
+    /// Its name on the command line.
+    pub(crate) fn name(self) -> String {
+        let value = self.to_possible_value().expect("no metric is hidden");
+        value.get_name().to_owned()
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,24 +1,35 @@
 //! `multivae evaluate`.
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use anyhow::Result;
-use multivae::metrics::{EvaluateConfig, Evaluation, Mean, evaluate};
+use multivae::{
+    core::dataset::Dataset,
+    metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
+};
+use multivae_report::{Comparison, Report};
 
 use crate::{
-    arguments::EvaluateArguments,
+    arguments::{EvaluateArguments, Metric},
     failure::Outcome,
     files::{self, NewFolder},
-    run::Run,
+    measure::{Bench, Measured},
+    progress::{Bar, Watched},
+    provenance::{self, data_name},
+    run::{Aligned, Run},
     terminal::{say, table},
 };
 
 /// File of the measurements in the folder.
-const METRICS: &str = "metrics.json";
+pub(crate) const METRICS: &str = "metrics.json";
+/// Folder of the measurements in that of the run.
+pub(crate) const EVALUATION: &str = "evaluation";
 
 /// Measures, prints and writes.
 pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
-    if let Some(out) = &arguments.out {
+    let own = arguments.metrics.as_ref().map(|_| arguments.run.run.join(EVALUATION));
+    let out = arguments.out.clone().or(own);
+    if let Some(out) = &out {
         files::check_free(out, "choose another folder with `--out`")?;
     }
     let run = Run::open(&arguments.run)?;
@@ -26,10 +37,30 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         None => run.test_split()?,
         Some(source) => run.all_rows(Some(source))?,
     };
+    let data = match arguments.rows {
+        Some(n) => data.at_most(n),
+        None => data,
+    };
+    match (&arguments.metrics, out) {
+        (Some(metrics), Some(out)) => report(&run, &data, arguments, metrics, &out)?,
+        (_, out) => bound(&run, &data, arguments, out.as_deref())?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// Prints the evaluation, and writes it.
+fn bound(
+    run: &Run,
+    data: &Aligned,
+    arguments: &EvaluateArguments,
+    out: Option<&Path>,
+) -> Result<()> {
     let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
-    let evaluation = evaluate(&run.model, &data, &config, &run.device)?;
+    let bar = Bar::new("evaluation");
+    let evaluation = evaluate(&run.model, &Watched::new(data, &bar), &config, &run.device)?;
+    drop(bar);
     say(text(&evaluation))?;
-    if let Some(out) = &arguments.out {
+    if let Some(out) = out {
         let folder = NewFolder::new(out)?;
         files::write_whole(&folder.path().join(METRICS), |file| {
             serde_json::to_writer_pretty(&mut *file, &evaluation)?;
@@ -38,7 +69,35 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         folder.finish()?;
         say(format!("\n{}", out.join(METRICS).display()))?;
     }
-    Ok(Outcome::Done)
+    Ok(())
+}
+
+/// Takes all wanted measures, prints those for the whole, and writes the report.
+fn report(
+    run: &Run,
+    data: &Aligned,
+    arguments: &EvaluateArguments,
+    metrics: &[Metric],
+    out: &Path,
+) -> Result<()> {
+    let own = run.stored.config.data.as_ref().map(|data| data.source.as_str());
+    let source = arguments.data.as_deref().or(own).map_or("data".into(), data_name);
+    let title = format!("{} on {source}", run.stored.config.model.name());
+    let Measured { mut measures, figures, timings } =
+        Bench::new(run, data, arguments).measure(metrics, &title)?;
+    measures.summary = match &arguments.data {
+        None => format!("On {} rows that training has not seen.", data.len()),
+        Some(_) => format!("On {} rows of {source}.", data.len()),
+    };
+    measures.provenance = provenance::facts(run, data, arguments, &timings)?;
+    let name = "value".to_owned();
+    let (head, rows) = Comparison { runs: vec![(name, measures.clone())] }.table();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let folder = NewFolder::new(out)?;
+    Report { measures, figures }.save(folder.path())?;
+    folder.finish()?;
+    say(table(&head, &rows))?;
+    say(format!("\n{}", out.join("report.html").display()))
 }
 
 fn number(mean: Mean) -> [String; 2] {

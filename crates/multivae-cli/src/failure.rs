@@ -7,6 +7,7 @@ use multivae::{
     core::pass::PassError, data::DataError, metrics::MetricsError, models::exchange::ExchangeError,
     samplers::SamplerError, train::TrainError,
 };
+use multivae_report::ReportError;
 
 use crate::terminal;
 
@@ -47,6 +48,13 @@ pub(crate) fn report(error: &Error) -> ExitCode {
         // Who reads our output has seen enough.
         return ExitCode::SUCCESS;
     }
+    let message = message(error);
+    terminal::complain(&format!("error: {message}"));
+    ExitCode::from(code(error))
+}
+
+/// The error with its causes, in one line.
+pub(crate) fn message(error: &Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -58,8 +66,17 @@ pub(crate) fn report(error: &Error) -> ExitCode {
             message += cause.trim_end();
         }
     }
-    terminal::complain(&format!("error: {message}"));
-    ExitCode::from(code(error))
+    message
+}
+
+/// Whether something cannot be measured for what it is measured of, not for what it runs on.
+pub(crate) fn is_about_input(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<BadInput>()
+            || cause
+                .downcast_ref::<MetricsError>()
+                .is_some_and(|e| !matches!(e, MetricsError::Pass(PassError::Device { .. })))
+    })
 }
 
 fn is_closed_pipe(error: &Error) -> bool {
@@ -92,6 +109,9 @@ fn code(error: &Error) -> u8 {
                         | SamplerError::Write { .. }
                         | SamplerError::Pass(PassError::Device { .. })
                 )
+            })
+            || cause.downcast_ref::<ReportError>().is_some_and(|e| {
+                matches!(e, ReportError::Format { .. } | ReportError::Version { .. })
             })
             || cause.downcast_ref::<MetricsError>().is_some_and(|e| {
                 !matches!(

@@ -22,7 +22,7 @@ use crate::{
     arguments::GenerateArguments,
     failure::{Outcome, bad_input},
     npz::{self, Array},
-    picture::{self, Row},
+    picture,
     run::Run,
     terminal::say,
 };
@@ -160,7 +160,7 @@ fn from_rows(
         Kind::Picture => {
             let mut drawn = Vec::new();
             let originals_of = |m: usize| {
-                Row::new(&specs[m], joined(&originals[m]), |row| data.presence(row).contains(m))
+                picture::row(&specs[m], joined(&originals[m]), |row| data.presence(row).contains(m))
             };
             for m in given.iter().filter(|&m| picture::is_drawable(&specs[m])) {
                 drawn.push(originals_of(m)?);
@@ -169,9 +169,9 @@ fn from_rows(
                 if !given.contains(m) {
                     drawn.push(originals_of(m)?);
                 }
-                drawn.push(Row::new(&specs[m], joined(&generated[m]), |_| true)?);
+                drawn.push(picture::row(&specs[m], joined(&generated[m]), |_| true)?);
             }
-            picture::write(&arguments.out, &picture::grid(&drawn))
+            picture::write(&arguments.out, &drawn)
         }
     }
 }
@@ -209,9 +209,9 @@ pub(crate) fn from_latents(
             npz::write(out, &arrays.collect::<Result<Vec<_>>>()?)
         }
         Kind::Picture => {
-            let rows = joined.map(|(m, values)| Row::new(&specs[m], values, |_| true));
+            let rows = joined.map(|(m, values)| picture::row(&specs[m], values, |_| true));
             let rows = rows.collect::<Result<Vec<_>>>()?;
-            picture::write(out, &picture::grid(&rows))
+            picture::write(out, &rows)
         }
     }
 }

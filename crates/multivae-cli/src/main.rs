@@ -3,8 +3,10 @@
 mod arguments;
 mod classifier;
 mod comments;
+mod compare;
 mod config;
 mod device;
+mod drawing;
 mod encode;
 mod evaluate;
 mod export;
@@ -13,9 +15,11 @@ mod files;
 mod generate;
 mod import;
 mod lists;
+mod measure;
 mod npz;
 mod picture;
 mod progress;
+mod provenance;
 mod run;
 mod sampler;
 mod terminal;
@@ -64,6 +68,7 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
         Task::Evaluate(arguments) => evaluate::run(arguments),
         Task::Classifier(arguments) => classifier::run(arguments),
         Task::Sampler(task) => sampler::run(task),
+        Task::Compare(arguments) => compare::run(arguments),
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
         Task::Models => lists::models(),

@@ -2,7 +2,14 @@
 
 use std::time::Duration;
 
+use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
+use multivae::core::{
+    batch::Batch,
+    dataset::{Dataset, DatasetError},
+    modality::ModalitySpec,
+    subset::Subset,
+};
 
 /// Steps of a whole bar.
 const STEPS: f64 = 1000.0;
@@ -30,5 +37,46 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Data of which every row is read once, which tells a bar how far that is.
+pub(crate) struct Watched<'a> {
+    data: &'a dyn Dataset,
+    bar: &'a Bar,
+}
+
+impl<'a> Watched<'a> {
+    pub(crate) fn new(data: &'a dyn Dataset, bar: &'a Bar) -> Self {
+        Self { data, bar }
+    }
+}
+
+impl Dataset for Watched<'_> {
+    fn modalities(&self) -> &[ModalitySpec] {
+        self.data.modalities()
+    }
+
+    fn len(&self) -> usize {
+        self.data.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+        if let Some(&first) = rows.first() {
+            self.bar.set(first as f64 / self.len() as f64);
+        }
+        self.data.batch(rows, device)
+    }
+
+    fn presence(&self, row: usize) -> Subset {
+        self.data.presence(row)
+    }
+
+    fn label(&self, row: usize) -> Option<i64> {
+        self.data.label(row)
+    }
+
+    fn id(&self, row: usize) -> String {
+        self.data.id(row)
     }
 }

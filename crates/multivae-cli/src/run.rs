@@ -28,6 +28,8 @@ use crate::{arguments::RunArguments, config::RunConfig, device, failure::bad_inp
 pub(crate) const CONFIG: &str = "run.toml";
 /// File of the standardisation in a run's folder.
 pub(crate) const STANDARDISATION: &str = "standardisation.json";
+/// File of the measurements of the training in a run's folder.
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// What a run has stored, before any weights.
 pub(crate) struct Stored {
@@ -221,6 +223,12 @@ pub(crate) fn absolute(source: &str) -> String {
     }
 }
 
+/// At most `n` of the rows, evenly spread.
+pub(crate) fn evenly(rows: &[usize], n: usize) -> Vec<usize> {
+    let n = n.min(rows.len());
+    (0..n).map(|i| rows[i * rows.len() / n]).collect()
+}
+
 /// Data with the modalities of a model in the model's order; those that the data lacks are
 /// missing in every row.
 pub(crate) struct Aligned {
@@ -268,9 +276,14 @@ impl Aligned {
         if fitting.is_empty() {
             return Err(bad_input(format!("no row observes `{}`", wanted.label(&self.specs))));
         }
-        let n = n.min(fitting.len());
-        self.rows = (0..n).map(|i| self.rows[fitting[i * fitting.len() / n]]).collect();
+        self.rows = evenly(&fitting, n).into_iter().map(|row| self.rows[row]).collect();
         Ok(self)
+    }
+
+    /// At most `n` of the rows, evenly spread.
+    pub(crate) fn at_most(mut self, n: usize) -> Self {
+        self.rows = evenly(&self.rows, n);
+        self
     }
 }
 

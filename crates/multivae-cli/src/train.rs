@@ -35,7 +35,7 @@ use crate::{
     failure::{Outcome, bad_input},
     files::{self, NewFolder},
     generate::{means, original},
-    picture::{self, Row},
+    picture,
     run::{self, Aligned, Stored},
     terminal::{self, complain, say},
 };
@@ -381,22 +381,22 @@ impl Pictures {
         for &m in &self.images {
             let spec = &specs[m];
             if let Some(values) = original(&self.standardisation, &batch, spec, m) {
-                drawn.push(Row::new(spec, values, |row| self.rows.presence(row).contains(m))?);
+                drawn.push(picture::row(spec, values, |row| self.rows.presence(row).contains(m))?);
             }
             if let Some(mean) = of(m, &all) {
-                drawn.push(Row::new(spec, mean, |_| true)?);
+                drawn.push(picture::row(spec, mean, |_| true)?);
             }
             for (given, means) in fewer.iter().filter(|(given, _)| !given.contains(m)) {
                 let observed =
                     |row| given.union(self.rows.presence(row)) == self.rows.presence(row);
                 if let Some(mean) = of(m, means) {
-                    drawn.push(Row::new(spec, mean, observed)?);
+                    drawn.push(picture::row(spec, mean, observed)?);
                 }
             }
         }
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("folder `{}`", self.folder.display()))?;
         let path = self.folder.join(format!("epoch-{epoch}.png"));
-        picture::write(&path, &picture::grid(&drawn))
+        picture::write(&path, &drawn)
     }
 }

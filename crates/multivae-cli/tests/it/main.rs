@@ -6,4 +6,5 @@ mod exchange;
 mod interruption;
 mod place;
 mod sampler;
+mod report;
 mod tasks;

@@ -1,0 +1,248 @@
+//! The metrics of `multivae evaluate --metrics`.
+
+use std::{cell::OnceCell, time::Instant};
+
+use anyhow::Result;
+use multivae::{
+    core::model::MultimodalVae,
+    metrics::{
+        Classifier, ClassifierConfig, Classifiers, ClusteringConfig, Coherence, CoherenceConfig,
+        Entries, Entry, EvaluateConfig, LikelihoodConfig, ReconstructionConfig,
+        RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, findings,
+        joint_coherence, likelihood, load_classifiers, reconstruction, representation,
+        train_classifiers,
+    },
+    samplers::PriorSampler,
+};
+use multivae_report::{Absent, Figure, Finding, Measures, Tone, drawn};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{
+    arguments::{EvaluateArguments, Metric},
+    drawing,
+    failure::{self, bad_input},
+    files::NewFolder,
+    progress::{Bar, Watched},
+    run::{Aligned, Run},
+    terminal::complain,
+};
+
+/// Folder of the classifiers in that of the run.
+const CLASSIFIERS: &str = "classifiers";
+/// Joint samples.
+const SAMPLES: usize = 1000;
+
+/// What is measured, and with what.
+pub(crate) struct Bench<'a> {
+    pub(crate) run: &'a Run,
+    pub(crate) data: &'a Aligned,
+    pub(crate) arguments: &'a EvaluateArguments,
+    /// Rows to learn from, once something does.
+    train: OnceCell<Aligned>,
+}
+
+/// What a metric has found.
+#[derive(Default)]
+struct Found {
+    /// Reports by name.
+    reports: Vec<(&'static str, Value)>,
+    entries: Vec<Entry>,
+    findings: Vec<Finding>,
+    figures: Vec<Figure>,
+}
+
+impl Found {
+    fn report(mut self, name: &'static str, report: &(impl Entries + Serialize)) -> Result<Self> {
+        self.entries.extend(report.entries());
+        self.reports.push((name, serde_json::to_value(report)?));
+        Ok(self)
+    }
+}
+
+/// All that was found, and the seconds of each metric.
+pub(crate) struct Measured {
+    pub(crate) measures: Measures,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) timings: Vec<(String, f64)>,
+}
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(run: &'a Run, data: &'a Aligned, arguments: &'a EvaluateArguments) -> Self {
+        Self { run, data, arguments, train: OnceCell::new() }
+    }
+
+    /// The training rows of the run.
+    fn train(&self) -> Result<&Aligned> {
+        if let Some(train) = self.train.get() {
+            return Ok(train);
+        }
+        let train = self.run.train_split()?;
+        Ok(self.train.get_or_init(|| train))
+    }
+
+    /// Takes every wanted measure. One that cannot be taken is an error if it was asked for by
+    /// name, and else noted with the reason.
+    pub(crate) fn measure(&self, wanted: &[Metric], title: &str) -> Result<Measured> {
+        let mut measures = Measures::new(title);
+        let (mut figures, mut timings) = (Vec::new(), Vec::new());
+        let all = wanted.contains(&Metric::All);
+        for &metric in Metric::EACH {
+            let asked = wanted.contains(&metric);
+            if !asked && !all {
+                continue;
+            }
+            let (name, start) = (metric.name(), Instant::now());
+            match self.take(metric, &Bar::new(&format!("{name:<14}"))) {
+                Ok(found) => {
+                    measures.reports.extend(
+                        found.reports.into_iter().map(|(name, value)| (name.to_owned(), value)),
+                    );
+                    measures.entries.extend(found.entries);
+                    measures.findings.extend(found.findings);
+                    figures.extend(found.figures);
+                }
+                Err(error) if !asked && failure::is_about_input(&error) => {
+                    let reason = failure::message(&error);
+                    complain(&format!("{name} is not measured: {reason}"));
+                    measures.absent.push(Absent { name: name.clone(), reason });
+                }
+                Err(error) => return Err(error.context(format!("`--metrics {name}`"))),
+            }
+            timings.push((name, start.elapsed().as_secs_f64()));
+        }
+        figures.extend(drawn(&measures.entries));
+        Ok(Measured { measures, figures, timings })
+    }
+
+    fn take(&self, metric: Metric, bar: &Bar) -> Result<Found> {
+        let (run, data, arguments) = (self.run, self.data, self.arguments);
+        let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
+        let (model, device) = (&run.model, &run.device);
+        let show = |share: f64| bar.set(share);
+        match metric {
+            Metric::All => Err(bad_input("`all` stands for every metric")),
+            Metric::Evaluation => {
+                let config = EvaluateConfig { batch_size, seed };
+                let watched = Watched::new(data, bar);
+                let report = evaluate(model, &watched, &config, device)?;
+                Found::default().report("evaluation", &report)
+            }
+            Metric::Likelihood => {
+                let rows = Some(arguments.likelihood_rows);
+                let config = LikelihoodConfig {
+                    seed,
+                    samples: arguments.samples,
+                    rows,
+                    ..Default::default()
+                };
+                let report = likelihood(model, data, &config, device, &show)?;
+                Found::default().report("likelihood", &report)
+            }
+            Metric::Coherence => self.coherence(bar),
+            Metric::Reconstruction => {
+                let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
+                let watched = Watched::new(data, bar);
+                let report = reconstruction(model, &watched, &config, device)?;
+                Found::default().report("reconstruction", &report)
+            }
+            Metric::Representation => {
+                let config = RepresentationConfig { batch_size, seed, ..Default::default() };
+                let report = representation(model, self.train()?, data, &config, device, &show)?;
+                let mut found = Found::default().report("representation", &report)?;
+                found.findings = findings(&report).into_iter().map(Finding::from).collect();
+                if found.findings.is_empty() {
+                    found.findings.push(Finding {
+                        tone: Tone::Good,
+                        text: "No latent space has collapsed to the prior, all dimensions are \
+                               used, and no modality is ignored."
+                            .to_owned(),
+                    });
+                }
+                Ok(found)
+            }
+            Metric::Clustering => {
+                let config = ClusteringConfig { batch_size, seed, ..Default::default() };
+                let report = clustering(model, self.train()?, data, &config, device)?;
+                Found::default().report("clustering", &report)
+            }
+            Metric::Figures => {
+                let mut figures = drawing::generation(run, data, seed)?;
+                bar.set(0.2);
+                figures.extend(drawing::training(run)?);
+                figures.extend(drawing::latent(run, data, batch_size, seed)?);
+                let findings = drawing::about_training(run)?;
+                Ok(Found { figures, findings, ..Found::default() })
+            }
+        }
+    }
+
+    /// Coherence from given modalities and of joint samples, with what is known of the classifiers.
+    fn coherence(&self, bar: &Bar) -> Result<Found> {
+        let (run, data, arguments) = (self.run, self.data, self.arguments);
+        let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
+        let trained = self.classifiers(&|share| bar.set(0.5 * share))?;
+        let classifiers = Classifiers::of(&trained)?;
+        let config =
+            CoherenceConfig { batch_size, seed, reconstructions: true, ..Default::default() };
+        let show = |share| bar.set(0.5 + 0.4 * share);
+        let report = coherence(&run.model, data, &classifiers, &config, &run.device, &show)?;
+        let mut found = Found::default().report("coherence", &report)?;
+        found.findings.extend(about_coherence(&report));
+        if run.model.conditions().is_none() && classifiers.classes().len() > 1 && trained.len() > 1
+        {
+            let sampler = PriorSampler { rows: SAMPLES, chunk: batch_size, seed };
+            let samples = sampler.chunks(&run.model, &run.device)?;
+            let report = joint_coherence(&run.model, samples, &classifiers)?;
+            found = found.report("joint_coherence", &report)?;
+        }
+        for classifier in &trained {
+            found.entries.extend(classifier.report().entries());
+        }
+        Ok(found)
+    }
+
+    /// The given classifiers, or those in the run's folder; if there are none they are trained and
+    /// kept there.
+    fn classifiers(&self, progress: &dyn Fn(f64)) -> Result<Vec<Classifier>> {
+        let (run, specs) = (self.run, self.run.model.modalities());
+        let own = run.stored.folder.join(CLASSIFIERS);
+        let folder = self.arguments.classifiers.as_ref().unwrap_or(&own);
+        if let Some(loaded) = load_classifiers(folder, specs, &run.device)? {
+            return Ok(loaded);
+        }
+        if self.arguments.classifiers.is_some() {
+            let shown = folder.display();
+            return Err(bad_input(format!(
+                "`{shown}` has no classifiers of the model's modalities"
+            )));
+        }
+        let config = ClassifierConfig::default();
+        let train = self.train()?;
+        let trained = train_classifiers(train, self.data, &config, &run.device, progress)?;
+        let new = NewFolder::new(&own)?;
+        for classifier in &trained {
+            classifier.save(new.path())?;
+        }
+        new.finish()?;
+        Ok(trained)
+    }
+}
+
+/// Coherence in words.
+fn about_coherence(report: &Coherence) -> Option<Finding> {
+    let first = report.sizes.first()?;
+    let last = report.sizes.last()?;
+    let chance = 100.0 / report.classes.len() as f64;
+    let share = |size: &SizeCoherence| format!("{:.0} %", 100.0 * size.scores.accuracy.mean);
+    let more = match last.given > first.given {
+        true => format!(", from {} in {}", last.given, share(last)),
+        false => String::new(),
+    };
+    let text = format!(
+        "From one modality, what is generated of the others shows the right class in {} of the \
+         rows{more}; by chance it would be about {chance:.0} %.",
+        share(first)
+    );
+    (first.given == 1).then_some(Finding { tone: Tone::Note, text })
+}

@@ -1,0 +1,123 @@
+//! What an evaluation was made with.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Result;
+use multivae::{
+    core::{dataset::Dataset, model::MultimodalVae},
+    train::{History, LOSS, Split},
+};
+use multivae_report::Fact;
+
+use crate::{
+    arguments::EvaluateArguments,
+    run::{METRICS, Run},
+};
+
+/// The data's name: of a path its last part.
+pub(crate) fn data_name(source: &str) -> String {
+    let path = std::path::Path::new(source);
+    path.file_name().map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
+}
+
+/// Model, data, training, program and device; `timings` are seconds by what took them.
+pub(crate) fn facts(
+    run: &Run,
+    data: &dyn Dataset,
+    arguments: &EvaluateArguments,
+    timings: &[(String, f64)],
+) -> Result<Vec<Fact>> {
+    let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
+    let config = &run.stored.config;
+    let specs = run.model.modalities().iter();
+    let specs: Vec<_> = specs
+        .map(|spec| {
+            let shape: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
+            format!("{} ({})", spec.name, shape.join("\u{d7}"))
+        })
+        .collect();
+    let mut facts = vec![
+        fact("Model", config.model.name().to_owned()),
+        fact("Parameters", burn::module::Module::num_params(&run.model).to_string()),
+        fact("Modalities", specs.join(", ")),
+    ];
+    let source = arguments.data.as_deref().or(config.data.as_ref().map(|d| d.source.as_str()));
+    if let Some(source) = source {
+        facts.push(fact("Evaluated data", data_name(source)));
+    }
+    let incomplete = data.incomplete_rows();
+    let incomplete = if incomplete == 0 {
+        String::new()
+    } else {
+        format!(", {incomplete} of them lack a modality")
+    };
+    facts.push(fact("Evaluated rows", format!("{}{incomplete}", data.len())));
+    if let Some(own) = &config.data {
+        facts.push(fact("Training data", data_name(&own.source)));
+        if own.missing.rate > 0.0 {
+            let rate = format!("{:.0} % of the modalities", 100.0 * own.missing.rate);
+            facts.push(fact("Taken away in training", rate));
+        }
+        let history = History::read(&run.stored.folder.join(METRICS))?;
+        let epochs = history.last_epoch();
+        let split = if history.get(epochs, Split::Valid, LOSS).is_some() {
+            Split::Valid
+        } else {
+            Split::Train
+        };
+        let best = history.best(LOSS, split, ..);
+        let best = best.map_or(String::new(), |best| format!(", weights of epoch {best}"));
+        facts.push(fact("Training", format!("{epochs} epochs{best}")));
+        facts.push(fact("Seed of the training", config.train.seed.to_string()));
+    }
+    facts.push(fact("Seed of the evaluation", arguments.run.seed.to_string()));
+    facts.push(fact("Program", format!("multivae {}", env!("CARGO_PKG_VERSION"))));
+    facts.push(fact("Device", arguments.run.device.clone().unwrap_or_else(|| "flex".to_owned())));
+    facts.push(fact("Day", today()));
+    let timings: Vec<_> =
+        timings.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+    facts.push(fact("Time", timings.join(", ")));
+    Ok(facts)
+}
+
+/// The day in UTC, as `2026-01-31`.
+fn today() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    day((since / 86_400) as i64)
+}
+
+/// The date of a number of days after 1970-01-01.
+fn day(days: i64) -> String {
+    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let (mut year, mut left) = (1970, days);
+    while left >= 365 + i64::from(leap(year)) {
+        left -= 365 + i64::from(leap(year));
+        year += 1;
+    }
+    let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 0;
+    while left >= lengths[month] {
+        left -= lengths[month];
+        month += 1;
+    }
+    format!("{year}-{:02}-{:02}", month + 1, left + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_dates() {
+        assert_eq!(day(0), "1970-01-01");
+        assert_eq!(day(59), "1970-03-01");
+        assert_eq!(day(11_016), "2000-02-29");
+        assert_eq!(day(20_453), "2025-12-31");
+    }
+
+    #[test]
+    fn data_is_named_by_the_last_part_of_its_path() {
+        assert_eq!(data_name("polydigits"), "polydigits");
+        assert_eq!(data_name("some/where/patients"), "patients");
+    }
+}

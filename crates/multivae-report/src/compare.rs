@@ -1,0 +1,431 @@
+//! Several runs side by side.
+
+use std::path::Path;
+
+use maud::{Markup, html};
+use multivae_metrics::Entry;
+
+use crate::{
+    ReportError,
+    about::{self, Better, Place},
+    draw::{everything, unique},
+    error::{folder, write},
+    figure::{Axes, Bar, Curve, Figure, Heading, Point, bars, curves},
+    number::shown,
+    page::{
+        contents, document, explanations, gallery, in_order, number, save_figures, scrolling, top,
+    },
+    table::{Measures, label},
+};
+
+/// Rows of a table from which on it has to be unfolded.
+const LONG: usize = 12;
+
+/// Measures of several runs.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    /// The runs by name.
+    pub runs: Vec<(String, Measures)>,
+}
+
+/// What a line of the comparison is about.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    report: String,
+    measure: String,
+    given: Vec<String>,
+    target: String,
+}
+
+impl Key {
+    fn of(entry: &Entry) -> Self {
+        Self {
+            report: entry.report.clone(),
+            measure: entry.measure.clone(),
+            given: entry.given.clone(),
+            target: entry.target.clone(),
+        }
+    }
+
+    fn names(&self, entry: &Entry) -> bool {
+        entry.report == self.report
+            && entry.measure == self.measure
+            && entry.given == self.given
+            && entry.target == self.target
+    }
+
+    fn better(&self) -> Better {
+        about::measure(&self.report, &self.measure).map_or(Better::Neither, |about| about.better)
+    }
+
+    /// Whether it says something of the whole model: it has no target, or is among what says most.
+    fn is_for_the_whole(&self) -> bool {
+        let about = about::measure(&self.report, &self.measure);
+        self.target.is_empty() || about.is_some_and(|about| about.place == Place::Top)
+    }
+
+    /// `title`, `title: target`, `title: given → target`.
+    fn title(&self, all: &[String]) -> String {
+        let title = about::title(&self.report, &self.measure);
+        match (self.given.is_empty(), self.target.is_empty()) {
+            (true, true) => title,
+            (true, false) => format!("{title}: {}", self.target),
+            (false, true) => format!("{title}: {}", label(&self.given, all)),
+            (false, false) => format!("{title}: {} → {}", label(&self.given, all), self.target),
+        }
+    }
+}
+
+impl Comparison {
+    /// Every number for the whole, and of those that were taken from given modalities the means by
+    /// how many were given: the head of a table and its rows, as text.
+    pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
+        let mut head = vec!["measure".to_owned()];
+        head.extend(self.runs.iter().map(|(name, _)| name.clone()));
+        let keys = self.keys();
+        let mut rows = Vec::new();
+        for key in keys.iter().filter(|key| key.given.is_empty() && key.is_for_the_whole()) {
+            let cell = |entry: Option<&Entry>| entry.map_or_else(|| "-".to_owned(), text);
+            let mut row = vec![format!("{}: {}", key.report, key.title(&[]))];
+            row.extend(self.find(key).into_iter().map(cell));
+            rows.push(row);
+        }
+        for (report, measure) in self.crossed() {
+            let lines = self.by_given(&report, &measure);
+            let sizes = unique(lines.iter().flatten().map(|point| point.x as usize));
+            for size in sizes {
+                let name = about::title(&report, &measure);
+                let mut row = vec![format!("{report}: {name}, {size} given")];
+                row.extend(lines.iter().map(|line| {
+                    let point = line.iter().find(|point| point.x as usize == size);
+                    point.map_or_else(|| "-".to_owned(), |point| shown(point.y, None).0)
+                }));
+                rows.push(row);
+            }
+        }
+        (head, rows)
+    }
+
+    /// Writes `report.html`, `comparison.csv` and the figures under `figures` into a folder.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError`] if something cannot be written.
+    pub fn save(&self, place: &Path) -> Result<(), ReportError> {
+        folder(place)?;
+        save_figures(&self.figures(), place)?;
+        self.save_csv(&place.join("comparison.csv"))?;
+        write(&place.join("report.html"), self.page()?.as_bytes())
+    }
+
+    /// The page.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Image`].
+    pub fn page(&self) -> Result<String, ReportError> {
+        let names: Vec<&str> = self.runs.iter().map(|(name, _)| name.as_str()).collect();
+        let title = format!("{} runs side by side", names.len());
+        let lead = "The best value of a line is bold, where higher or lower is better. It leads \
+                    only as far as the standard errors, after ±, let one tell.";
+        let (keys, figures) = (self.keys(), self.figures());
+        let sections = in_order(unique(keys.iter().map(|key| about::home(&key.report))));
+        let mut shown = Vec::new();
+        for name in &sections {
+            let (title, lead) = about::section(name);
+            let own: Vec<&Figure> = figures.iter().filter(|f| f.section == *name).collect();
+            let (figures, tables) = (gallery(&own)?, self.tables(name, &keys));
+            let own = |entry: &&Entry| about::home(&entry.report) == *name;
+            let entries: Vec<&Entry> = self.shown().filter(own).collect();
+            shown.push(html! {
+                section id=(name) {
+                    h2 { (title) }
+                    @if !lead.is_empty() { p.lead { (lead) } }
+                    (figures)
+                    (tables)
+                    (explanations(&entries))
+                }
+            });
+        }
+        let body = html! {
+            (top("comparison", &title, lead))
+            (contents(&sections))
+            @for section in &shown { (section) }
+            section #provenance {
+                h2 { "How this was made" }
+                (self.provenance())
+            }
+        };
+        Ok(document(&title, &body))
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.runs.iter().flat_map(|(_, measures)| &measures.entries)
+    }
+
+    /// The entries that a page shows.
+    fn shown(&self) -> impl Iterator<Item = &Entry> {
+        self.entries().filter(|entry| about::is_shown(entry))
+    }
+
+    /// What is shown of any run, in the order of its first appearance.
+    fn keys(&self) -> Vec<Key> {
+        unique(self.shown().map(Key::of))
+    }
+
+    /// The entry of each run.
+    fn find(&self, key: &Key) -> Vec<Option<&Entry>> {
+        let entry = |(_, measures): &'_ (String, Measures)| {
+            measures.entries.iter().position(|entry| key.names(entry))
+        };
+        let places = self.runs.iter().map(entry);
+        let runs = self.runs.iter().zip(places);
+        runs.map(|((_, measures), place)| place.map(|place| &measures.entries[place])).collect()
+    }
+
+    /// Measures that were taken from given modalities of targets.
+    fn crossed(&self) -> Vec<(String, String)> {
+        let crossed = self.shown().filter(|e| !e.given.is_empty() && !e.target.is_empty());
+        unique(crossed.map(|entry| (entry.report.clone(), entry.measure.clone())))
+    }
+
+    /// A measure by how many modalities were given, a line a run: the mean over all sets of a size
+    /// and the targets that they do not hold.
+    fn by_given(&self, report: &str, measure: &str) -> Vec<Vec<Point>> {
+        let line = |(_, measures): &(String, Measures)| {
+            let own: Vec<&Entry> = measures
+                .entries
+                .iter()
+                .filter(|e| e.report == report && e.measure == measure && !e.target.is_empty())
+                .filter(|e| !e.given.is_empty() && !e.given.contains(&e.target))
+                .collect();
+            let mut sizes = unique(own.iter().map(|entry| entry.given.len()));
+            sizes.sort_unstable();
+            let point = |size: usize| {
+                let values = own.iter().filter(|e| e.given.len() == size).map(|entry| entry.value);
+                let values: Vec<f64> = values.collect();
+                let y = values.iter().sum::<f64>() / values.len() as f64;
+                Point { x: size as f64, y, error: None }
+            };
+            sizes.into_iter().map(point).collect()
+        };
+        self.runs.iter().map(line).collect()
+    }
+
+    /// Bars of every number for the whole that has a better side, and lines by how much was given.
+    fn figures(&self) -> Vec<Figure> {
+        let mut figures = Vec::new();
+        for key in self.keys() {
+            let whole = key.given.is_empty() && key.is_for_the_whole();
+            let Some(about) = about::measure(&key.report, &key.measure).filter(|_| whole) else {
+                continue;
+            };
+            let title = key.title(&[]);
+            let end =
+                if key.target.is_empty() { String::new() } else { format!("-{}", key.target) };
+            let name = format!("{}-{}{end}", key.report, key.measure).replace(['_', ' '], "-");
+            if about.better == Better::Neither {
+                continue;
+            }
+            let direction = about.better.text();
+            let bar = |(entry, (name, _)): (Option<&Entry>, &(String, Measures))| Bar {
+                name: name.clone(),
+                value: entry.map_or(f64::NAN, |entry| entry.value),
+                error: entry.and_then(|entry| entry.standard_error),
+            };
+            let list: Vec<Bar> = self.find(&key).into_iter().zip(&self.runs).map(bar).collect();
+            let unit =
+                if about.unit.is_empty() { String::new() } else { format!("{}. ", about.unit) };
+            let heading = Heading {
+                name: &name,
+                section: about::home(&key.report),
+                title: &title,
+                caption: &format!("{unit}{direction} Lines: one standard error to each side."),
+            };
+            figures.push(bars(heading, &list));
+        }
+        for (report, measure) in self.crossed() {
+            let lines = self.by_given(&report, &measure);
+            if lines.iter().all(|line| line.len() < 2) {
+                continue;
+            }
+            let lines = self.runs.iter().zip(lines);
+            let lines: Vec<Curve> =
+                lines.map(|((name, _), points)| Curve { name: name.clone(), points }).collect();
+            let title = format!("{}, by how much is given", about::title(&report, &measure));
+            let heading = Heading {
+                name: &format!("{report}-{}-by-given", measure.replace('_', "-")),
+                section: about::home(&report),
+                title: &title,
+                caption: "Mean over all sets of this size and the targets that they do not hold.",
+            };
+            let unit = about::measure(&report, &measure).map_or("", |about| about.unit);
+            figures.push(curves(heading, Axes { x: "modalities given", y: unit }, &lines));
+        }
+        figures
+    }
+
+    /// The lines of a section: numbers for the whole, by target, and, folded, from given.
+    fn tables(&self, section: &str, keys: &[Key]) -> Markup {
+        let all = everything(&self.entries().collect::<Vec<_>>());
+        let own: Vec<&Key> =
+            keys.iter().filter(|key| about::home(&key.report) == section).collect();
+        let (whole, rest): (Vec<&Key>, Vec<&Key>) =
+            own.into_iter().partition(|key| key.given.is_empty());
+        html! {
+            @if !whole.is_empty() {
+                @if whole.len() > LONG {
+                    details { summary { "Numbers" span.small { " · " (whole.len()) " rows" } } (self.lines(&whole, &all)) }
+                } @else { (self.lines(&whole, &all)) }
+            }
+            @if !rest.is_empty() {
+                details {
+                    summary { "From every given set" span.small { " · " (rest.len()) " rows" } }
+                    (self.lines(&rest, &all))
+                }
+            }
+        }
+    }
+
+    fn lines(&self, keys: &[&Key], all: &[String]) -> Markup {
+        scrolling(html! {
+            table {
+                thead { tr { th { "measure" } @for (name, _) in &self.runs { th { (name) } } } }
+                tbody {
+                    @for key in keys {
+                        @let entries = self.find(key);
+                        @let best = best(&entries, key.better());
+                        tr {
+                            th scope="row" { (key.title(all)) }
+                            @for entry in entries {
+                                @if let Some(entry) = entry {
+                                    td class=[(Some(entry.value) == best).then_some("best")] { (number(entry)) }
+                                } @else { td { "·" } }
+                            }
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    /// What differs and what does not between the runs, as they tell it.
+    fn provenance(&self) -> Markup {
+        let facts = self.runs.iter().flat_map(|(_, measures)| &measures.provenance);
+        let names = unique(facts.map(|fact| fact.name.as_str()));
+        let value = |measures: &'_ Measures, name: &str| {
+            let fact = measures.provenance.iter().find(|fact| fact.name == name);
+            fact.map_or_else(|| "·".to_owned(), |fact| fact.value.clone())
+        };
+        scrolling(html! {
+            table {
+                thead { tr { th { "" } @for (name, _) in &self.runs { th { (name) } } } }
+                tbody {
+                    @for name in names {
+                        tr {
+                            th scope="row" { (name) }
+                            @for (_, measures) in &self.runs { td { (value(measures, name)) } }
+                        }
+                    }
+                }
+            }
+        })
+    }
+
+    fn save_csv(&self, path: &Path) -> Result<(), ReportError> {
+        let mut writer = csv::Writer::from_writer(Vec::new());
+        let head =
+            ["run", "report", "measure", "given", "target", "value", "standard_error", "count"];
+        writer.write_record(head).map_err(ReportError::Table)?;
+        for (name, measures) in &self.runs {
+            for entry in &measures.entries {
+                let record = crate::table::record(entry);
+                let record = std::iter::once(name.clone()).chain(record);
+                writer.write_record(record).map_err(ReportError::Table)?;
+            }
+        }
+        let bytes = writer.into_inner().map_err(|e| ReportError::Table(e.into_error().into()))?;
+        write(path, &bytes)
+    }
+}
+
+/// The best value of several; `None` if there is no better side or nothing to compare.
+fn best(entries: &[Option<&Entry>], better: Better) -> Option<f64> {
+    let values = entries.iter().flatten().map(|entry| entry.value).filter(|value| !value.is_nan());
+    let values: Vec<f64> = values.collect();
+    if values.len() < 2 {
+        return None;
+    }
+    match better {
+        Better::Higher => values.into_iter().max_by(f64::total_cmp),
+        Better::Lower => values.into_iter().min_by(f64::total_cmp),
+        Better::Neither => None,
+    }
+}
+
+fn text(entry: &Entry) -> String {
+    match shown(entry.value, entry.standard_error) {
+        (value, Some(error)) => format!("{value} ± {error}"),
+        (value, None) => value,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::tests::entry;
+
+    fn comparison() -> Comparison {
+        let run = |elbo: f64, error: f64| Measures {
+            entries: vec![
+                entry("evaluation", "elbo", &[], "", elbo),
+                entry("evaluation", "mean_squared_error", &["a"], "b", error),
+                entry("evaluation", "mean_squared_error", &["a"], "c", 2.0 * error),
+                entry("evaluation", "mean_squared_error", &["a", "b"], "c", error),
+                entry("evaluation", "mean_squared_error", &["a", "b"], "b", 0.0),
+            ],
+            ..Measures::new("a run")
+        };
+        let mut second = run(-20.0, 1.0);
+        second.entries.push(entry("own", "speed", &[], "", 3.0));
+        Comparison { runs: vec![("one".into(), run(-10.0, 2.0)), ("two".into(), second)] }
+    }
+
+    #[test]
+    fn the_better_value_of_a_line_is_bold_whichever_side_is_better() {
+        let page = comparison().page().expect("a page");
+        // The bound is better higher, the four errors are better lower, the last pair is equal.
+        let bold: Vec<&str> = page.split("<td class=\"best\">").skip(1).collect();
+        assert_eq!(bold.len(), 6);
+        assert!(bold[0].contains(">−10.00<"), "{}", &bold[0][..60]);
+        assert!(bold[1].contains(">1.00<"), "{}", &bold[1][..60]);
+    }
+
+    #[test]
+    fn the_table_of_the_terminal_has_means_by_how_much_is_given() {
+        let (head, rows) = comparison().table();
+        assert_eq!(head, ["measure", "one", "two"]);
+        let row = |start: &str| {
+            let row = rows.iter().find(|row| row[0].starts_with(start));
+            row.unwrap_or_else(|| panic!("{start} in {rows:?}"))[1..].to_vec()
+        };
+        assert_eq!(row("evaluation: Evidence"), ["−10.00 ± 0.50", "−20.00 ± 0.50"]);
+        assert_eq!(row("own: Speed"), ["-", "3.00 ± 0.50"]);
+        let error = "evaluation: Squared error from given modalities, ";
+        assert_eq!(row(&format!("{error}1 given")), ["3", "1.500"]);
+        // The reconstruction of what was given does not count.
+        assert_eq!(row(&format!("{error}2 given")), ["2", "1"]);
+    }
+
+    #[test]
+    fn a_comparison_is_a_page_a_table_and_figures() {
+        let folder = tempfile::tempdir().expect("a folder");
+        comparison().save(folder.path()).expect("written");
+        for name in ["report.html", "comparison.csv", "figures/evaluation-elbo.svg"] {
+            assert!(folder.path().join(name).is_file(), "{name}");
+        }
+        let table = std::fs::read_to_string(folder.path().join("comparison.csv")).expect("text");
+        assert_eq!(table.lines().count(), 1 + 5 + 6);
+        assert!(table.contains("two,own,speed,,,3,0.5,10"), "{table}");
+    }
+}
