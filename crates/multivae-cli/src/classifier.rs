@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Folder of the classifiers in a run's folder.
-const CLASSIFIERS: &str = "classifiers";
+pub(crate) const CLASSIFIERS: &str = "classifiers";
 
 /// Trains, or reads, prints and writes.
 pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {

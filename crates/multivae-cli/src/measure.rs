@@ -10,7 +10,6 @@ use multivae::{
         Entries, Entry, EvaluateConfig, LikelihoodConfig, ReconstructionConfig,
         RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, findings,
         joint_coherence, likelihood, load_classifiers, reconstruction, representation,
-        train_classifiers,
     },
     samplers::PriorSampler,
 };
@@ -20,16 +19,14 @@ use serde_json::Value;
 
 use crate::{
     arguments::{EvaluateArguments, Metric},
+    classifier::{self, CLASSIFIERS},
     drawing,
     failure::{self, bad_input},
-    files::NewFolder,
     progress::{Bar, Watched},
     run::{Aligned, Run},
     terminal::complain,
 };
 
-/// Folder of the classifiers in that of the run.
-const CLASSIFIERS: &str = "classifiers";
 /// Joint samples.
 const SAMPLES: usize = 1000;
 
@@ -181,11 +178,11 @@ impl<'a> Bench<'a> {
     fn coherence(&self, bar: &Bar) -> Result<Found> {
         let (run, data, arguments) = (self.run, self.data, self.arguments);
         let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
-        let trained = self.classifiers(&|share| bar.set(0.5 * share))?;
+        let trained = self.classifiers(bar)?;
         let classifiers = Classifiers::of(&trained)?;
         let config =
             CoherenceConfig { batch_size, seed, reconstructions: true, ..Default::default() };
-        let show = |share| bar.set(0.5 + 0.4 * share);
+        let show = |share| bar.set(0.9 * share);
         let report = coherence(&run.model, data, &classifiers, &config, &run.device, &show)?;
         let mut found = Found::default().report("coherence", &report)?;
         found.findings.extend(about_coherence(&report));
@@ -204,28 +201,18 @@ impl<'a> Bench<'a> {
 
     /// The given classifiers, or those in the run's folder; if there are none they are trained and
     /// kept there.
-    fn classifiers(&self, progress: &dyn Fn(f64)) -> Result<Vec<Classifier>> {
-        let (run, specs) = (self.run, self.run.model.modalities());
+    fn classifiers(&self, bar: &Bar) -> Result<Vec<Classifier>> {
+        let (run, given) = (self.run, &self.arguments.classifiers);
         let own = run.stored.folder.join(CLASSIFIERS);
-        let folder = self.arguments.classifiers.as_ref().unwrap_or(&own);
-        if let Some(loaded) = load_classifiers(folder, specs, &run.device)? {
-            return Ok(loaded);
+        let folder = given.as_ref().unwrap_or(&own);
+        match (load_classifiers(folder, run.model.modalities(), &run.device)?, given) {
+            (Some(loaded), _) => Ok(loaded),
+            (None, None) => classifier::of_run(run, &ClassifierConfig::default(), bar),
+            (None, Some(folder)) => Err(bad_input(format!(
+                "`{}` has no classifiers of the model's modalities",
+                folder.display()
+            ))),
         }
-        if self.arguments.classifiers.is_some() {
-            let shown = folder.display();
-            return Err(bad_input(format!(
-                "`{shown}` has no classifiers of the model's modalities"
-            )));
-        }
-        let config = ClassifierConfig::default();
-        let train = self.train()?;
-        let trained = train_classifiers(train, self.data, &config, &run.device, progress)?;
-        let new = NewFolder::new(&own)?;
-        for classifier in &trained {
-            classifier.save(new.path())?;
-        }
-        new.finish()?;
-        Ok(trained)
     }
 }
 

@@ -18,7 +18,8 @@ const VERSION: u32 = 1;
 /// Everything that was measured of a model, as `metrics.json` holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Measures {
-    version: u32,
+    /// Version of the format.
+    pub version: u32,
     /// What was measured, in some words.
     pub title: String,
     /// On which rows, in a sentence.
