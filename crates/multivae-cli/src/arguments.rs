@@ -190,6 +190,10 @@ pub(crate) struct EvaluateArguments {
     /// folder; without any they are trained and kept there]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) classifiers: Option<PathBuf>,
+    /// Folder of a sampler that joint samples are drawn from, of `multivae sampler fit` [default:
+    /// the prior of the model]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) sampler: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -5,13 +5,12 @@ use burn::tensor::Tensor;
 use multivae::{
     core::{
         dataset::Dataset,
-        model::{Draws, MultimodalVae},
+        model::{Draws, Latent, MultimodalVae},
         noise::Noise,
         pass::Pass,
         subset::Subset,
     },
     metrics::{TsneConfig, given_subsets, principal_components, tsne},
-    samplers::PriorSampler,
     train::{History, LOSS, Split},
 };
 use multivae_report::{
@@ -25,7 +24,7 @@ use crate::{
 };
 
 /// Images side by side: as many as can be seen on a phone.
-const COLUMNS: usize = 8;
+pub(crate) const COLUMNS: usize = 8;
 /// Most modalities whose images are drawn.
 const MOST: usize = 6;
 /// Most rows whose latent values are drawn.
@@ -76,11 +75,10 @@ pub(crate) fn about_training(run: &Run) -> Result<Vec<Finding>> {
 }
 
 /// Of every image modality some originals, and below each what the model makes of it from all
-/// modalities and from fewer; then samples of the prior.
-pub(crate) fn generation(run: &Run, data: &dyn Dataset, seed: u64) -> Result<Vec<Figure>> {
+/// modalities and from fewer.
+pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
     let (model, specs) = (&run.model, run.model.modalities());
-    let drawable = model.generated().iter().filter(|&m| picture::is_drawable(&specs[m]));
-    let Ok(targets) = Subset::new(drawable.take(MOST)) else { return Ok(Vec::new()) };
+    let Some(targets) = drawable(run) else { return Ok(Vec::new()) };
     let full = Subset::full(specs.len());
     // Complete rows where there are any.
     let complete: Vec<_> = (0..data.len()).filter(|&row| data.presence(row) == full).collect();
@@ -128,25 +126,33 @@ pub(crate) fn generation(run: &Run, data: &dyn Dataset, seed: u64) -> Result<Vec
         };
         figures.push(strips(heading, list));
     }
-    if model.conditions().is_none() {
-        let sampler = PriorSampler { rows: COLUMNS, chunk: COLUMNS, seed };
-        if let Some(latent) = sampler.all(model, &run.device)? {
-            let means = means(model, standardisation, &latent, targets);
-            let list = targets.iter().zip(means).map(|(m, values)| {
-                let row = picture::row(&specs[m], values, |_| true)?;
-                Ok(Strip { label: specs[m].name.to_string(), row })
-            });
-            let heading = Heading {
-                name: "generated-from-prior",
-                section: "generation",
-                title: "From nothing",
-                caption: "Each column is one sample of the prior, decoded to every modality. A \
-                          coherent model shows one thing in a column.",
-            };
-            figures.push(strips(heading, list.collect::<Result<Vec<_>>>()?));
-        }
-    }
     Ok(figures)
+}
+
+/// What the model makes of joint samples, `COLUMNS` of them at most.
+pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
+    let specs = run.model.modalities();
+    let (Some(targets), Some(first)) = (drawable(run), samples.first()) else { return Ok(None) };
+    let means = means(&run.model, &run.stored.standardisation, first, targets);
+    let list = targets.iter().zip(means).map(|(m, values)| {
+        let row = picture::row(&specs[m], values, |_| true)?;
+        Ok(Strip { label: specs[m].name.to_string(), row })
+    });
+    let heading = Heading {
+        name: "generated-from-nothing",
+        section: "generation",
+        title: "From nothing",
+        caption: "Each column is one joint sample, decoded to every modality. A coherent model \
+                  shows one thing in a column.",
+    };
+    Ok(Some(strips(heading, list.collect::<Result<Vec<_>>>()?)))
+}
+
+/// The modalities whose images are drawn; `None` if the model generates no images.
+fn drawable(run: &Run) -> Option<Subset> {
+    let (model, specs) = (&run.model, run.model.modalities());
+    let drawable = model.generated().iter().filter(|&m| picture::is_drawable(&specs[m]));
+    Subset::new(drawable.take(MOST)).ok()
 }
 
 /// Posterior means of all rows in two dimensions: of the first space along its principal components

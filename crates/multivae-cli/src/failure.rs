@@ -73,6 +73,7 @@ pub(crate) fn message(error: &Error) -> String {
 pub(crate) fn is_about_input(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<BadInput>()
+            || cause.is::<SamplerError>()
             || cause
                 .downcast_ref::<MetricsError>()
                 .is_some_and(|e| !matches!(e, MetricsError::Pass(PassError::Device { .. })))

@@ -4,14 +4,14 @@ use std::{cell::OnceCell, time::Instant};
 
 use anyhow::Result;
 use multivae::{
-    core::model::MultimodalVae,
+    core::model::{Latent, MultimodalVae},
     metrics::{
         Classifier, ClassifierConfig, Classifiers, ClusteringConfig, Coherence, CoherenceConfig,
         Entries, Entry, EvaluateConfig, LikelihoodConfig, ReconstructionConfig,
         RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, findings,
         joint_coherence, likelihood, load_classifiers, reconstruction, representation,
     },
-    samplers::PriorSampler,
+    samplers::{PriorSampler, Sampler},
 };
 use multivae_report::{Absent, Figure, Finding, Measures, Tone, drawn};
 use serde::Serialize;
@@ -164,7 +164,10 @@ impl<'a> Bench<'a> {
                 Found::default().report("clustering", &report)
             }
             Metric::Figures => {
-                let mut figures = drawing::generation(run, data, seed)?;
+                let mut figures = drawing::generation(run, data)?;
+                if let Some(samples) = self.samples(drawing::COLUMNS)? {
+                    figures.extend(drawing::joint(run, &samples)?);
+                }
                 bar.set(0.2);
                 figures.extend(drawing::training(run)?);
                 figures.extend(drawing::latent(run, data, batch_size, seed)?);
@@ -186,17 +189,37 @@ impl<'a> Bench<'a> {
         let report = coherence(&run.model, data, &classifiers, &config, &run.device, &show)?;
         let mut found = Found::default().report("coherence", &report)?;
         found.findings.extend(about_coherence(&report));
-        if run.model.conditions().is_none() && classifiers.classes().len() > 1 && trained.len() > 1
+        // A joint class takes two modalities that are generated and told.
+        let generated = run.model.generated();
+        let told = |m: usize| {
+            let name = run.model.modalities()[m].name.as_str();
+            trained.iter().any(|classifier| classifier.report().modality == name)
+        };
+        if generated.iter().filter(|&m| told(m)).count() > 1
+            && let Some(samples) = self.samples(SAMPLES)?
         {
-            let sampler = PriorSampler { rows: SAMPLES, chunk: batch_size, seed };
-            let samples = sampler.chunks(&run.model, &run.device)?;
-            let report = joint_coherence(&run.model, samples, &classifiers)?;
+            let report = joint_coherence(&run.model, samples.into_iter(), &classifiers)?;
             found = found.report("joint_coherence", &report)?;
         }
         for classifier in &trained {
             found.entries.extend(classifier.report().entries());
         }
         Ok(found)
+    }
+
+    /// Joint samples of the given sampler, or else of the prior; none of a conditional model.
+    fn samples(&self, rows: usize) -> Result<Option<Vec<Latent>>> {
+        let Run { model, device, .. } = self.run;
+        let (chunk, seed) = (self.arguments.run.batch_size, self.arguments.run.seed);
+        if model.conditions().is_some() {
+            return Ok(None);
+        }
+        if let Some(folder) = &self.arguments.sampler {
+            let sampler = Sampler::load(folder, model, device)?;
+            return Ok(Some(sampler.chunks(model, rows, chunk, seed, device)?.collect()));
+        }
+        let sampler = PriorSampler { rows, chunk, seed };
+        Ok(Some(sampler.chunks(model, device)?.collect()))
     }
 
     /// The given classifiers, or those in the run's folder; if there are none they are trained and

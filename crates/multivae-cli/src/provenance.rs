@@ -71,6 +71,11 @@ pub(crate) fn facts(
         facts.push(fact("Seed of the training", config.train.seed.to_string()));
     }
     facts.push(fact("Seed of the evaluation", arguments.run.seed.to_string()));
+    if run.model.conditions().is_none() {
+        let sampler = arguments.sampler.as_ref().map(|folder| folder.to_string_lossy());
+        let sampler = sampler.map_or("the prior".to_owned(), |folder| data_name(&folder));
+        facts.push(fact("Joint samples", format!("of {sampler}")));
+    }
     facts.push(fact("Program", format!("multivae {}", env!("CARGO_PKG_VERSION"))));
     facts.push(fact("Device", arguments.run.device.clone().unwrap_or_else(|| "flex".to_owned())));
     facts.push(fact("Day", today()));

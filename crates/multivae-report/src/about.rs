@@ -478,7 +478,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         report: "representation",
         name: "contribution_shift",
         title: "What a modality moves",
-        unit: "of the latent variance",
+        unit: "shares of the latent variance",
         better: Better::Neither,
         place: Place::Table,
         map: Map::None,

@@ -17,10 +17,12 @@ pub fn heat_map(
     range: Option<(f64, f64)>,
 ) -> Option<Figure> {
     let chosen: Vec<&Entry> = of(entries, report, measure).collect();
-    let columns = unique(chosen.iter().map(|entry| entry.target.clone()));
+    let mut columns = unique(chosen.iter().map(|entry| entry.target.clone()));
     let mut sets = unique(chosen.iter().map(|entry| entry.given.clone()));
     sets.sort_by_key(Vec::len);
     let all = everything(&chosen);
+    // Modalities stand in the same order above and beside.
+    columns.sort_by_key(|target| all.iter().position(|name| name == target).unwrap_or(all.len()));
     let at = |given: &[String], target: &str| {
         chosen.iter().find(|entry| entry.given == given && entry.target == target)
     };
@@ -41,7 +43,8 @@ pub fn heat_map(
         Some(_) => "Bright is high",
         None => "Bright is high, in each column by itself",
     };
-    let framed = match cells.framed.iter().flatten().any(|framed| *framed) {
+    let mut cells_of = cells.framed.iter().flatten().zip(cells.values.iter().flatten());
+    let framed = match cells_of.any(|(framed, value)| *framed && value.is_some()) {
         true => " A frame says that the wanted was among the given.",
         false => "",
     };
@@ -163,7 +166,7 @@ fn contributions(entries: &[Entry], measure: &str) -> Option<Figure> {
         name: &measure.replace('_', "-"),
         section: "representation",
         title: about.title,
-        caption: &format!("In {}. {} Lines: one standard error.", about.unit, about.meaning),
+        caption: &format!("{} In {}. Lines: one standard error.", about.meaning, about.unit),
     };
     (!list.is_empty()).then(|| bars(heading, &list.iter().map(bar).collect::<Vec<_>>()))
 }

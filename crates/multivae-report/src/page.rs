@@ -21,7 +21,7 @@ const STYLE: &str = include_str!("page.css");
 /// How drawings look that stand in a file of their own.
 const DRAWING: &str = include_str!("drawing.css");
 /// Rows of a table from which on it has to be unfolded.
-const LONG: usize = 12;
+const LONG: usize = 6;
 
 /// Measures and figures of one model.
 #[derive(Clone, Debug)]
@@ -321,7 +321,7 @@ fn laid_out(report: &str, table: &Table<'_>) -> (bool, Markup) {
     let folded = html! {
         details {
             summary {
-                (title.as_deref().unwrap_or("Numbers"))
+                (title.unwrap_or_else(|| table.columns.join(", ")))
                 span.small {
                     @if let Some(unit) = unit { " · " (unit) }
                     " · " (table.rows.len()) " rows"

@@ -5,6 +5,6 @@ mod classifier;
 mod exchange;
 mod interruption;
 mod place;
-mod sampler;
 mod report;
+mod sampler;
 mod tasks;

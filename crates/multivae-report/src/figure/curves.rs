@@ -38,7 +38,9 @@ pub struct Axes<'a> {
 
 /// Lines in one drawing.
 pub fn curves(heading: Heading<'_>, axes: Axes<'_>, lines: &[Curve]) -> Figure {
-    let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
+    // One line needs no name.
+    let named = if lines.len() > 1 { lines } else { &[] };
+    let names: Vec<&str> = named.iter().map(|line| line.name.as_str()).collect();
     let (key, tall) = legend(&names, 8.0, 4.0, WIDTH - 16.0);
     let panel = Panel { left: 0.0, top: tall + 8.0, width: WIDTH, height: 250.0 };
     let content = html! { (key) (panel.draw(axes, lines)) };

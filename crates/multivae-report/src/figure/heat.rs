@@ -44,7 +44,8 @@ pub fn heat(heading: Heading<'_>, corner: &str, cells: &Cells) -> Figure {
     let longest = names.iter().map(|name| width_of(name)).fold(width_of(corner), f64::max);
     let (left, top) = (longest + 18.0, 30.0);
     let wide = ((WIDTH - left) / cells.columns.len().max(1) as f64).clamp(44.0, 130.0);
-    let width = left + wide * cells.columns.len() as f64 + 2.0;
+    let own = left + wide * cells.columns.len() as f64 + 2.0;
+    let width = own.max(WIDTH);
     let height = top + HEIGHT * cells.rows.len() as f64 + 2.0;
     let of_column = |column: usize| {
         let values = cells.values.iter().filter_map(|row| row[column]).filter(|v| v.is_finite());
@@ -56,7 +57,9 @@ pub fn heat(heading: Heading<'_>, corner: &str, cells: &Cells) -> Figure {
     };
     let scales: Vec<Scale> = (0..cells.columns.len()).map(of_column).collect();
     let most = (wide / 7.5) as usize;
-    let content = html! {
+    // In the middle, where there are few columns.
+    let shift = format!("translate({} 0)", px((width - own) / 2.0));
+    let content = html! { g transform=(shift) {
         text.muted x="4" y=(px(top - 10.0)) { (corner) }
         @for (column, name) in cells.columns.iter().enumerate() {
             text.strong.middle x=(px(left + (column as f64 + 0.5) * wide)) y=(px(top - 10.0)) { (cut(name, most)) }
@@ -81,7 +84,7 @@ pub fn heat(heading: Heading<'_>, corner: &str, cells: &Cells) -> Figure {
                 }
             }
         }
-    };
+    } };
     heading.with(Content::Drawing(drawing(width, height, heading.title, &content)))
 }
 
