@@ -490,6 +490,7 @@ mod tests {
         assert_eq!(found.majority_accuracy, Mean { mean: 1.0, standard_error: 0.0 });
         // One of the first two groups goes without a class.
         assert!((found.accuracy.mean - 2.0 / 3.0).abs() < 1e-12, "{found:?}");
+        assert_eq!(of(&data, &config).expect("valid"), found);
         let fewer = of(&data, &ClusteringConfig { clusters: Some(1), ..config }).expect("valid");
         assert!((fewer.majority_accuracy.mean - 2.0 / 3.0).abs() < 1e-12, "{fewer:?}");
         assert_eq!(fewer.mutual_information.mean, 0.0);

@@ -98,7 +98,8 @@ pub struct SetDistance {
     pub observed: usize,
     /// Generated rows: those that observe the given, or samples.
     pub generated: usize,
-    /// The [`Frechet`] distance.
+    /// The [`Frechet`] distance. It has no standard error: it is no mean, and sets drawn from these
+    /// by chance lie farther apart than they do.
     pub fid: f64,
     /// The kernel distance, see [`kernel_distance`].
     pub kid: Mean,

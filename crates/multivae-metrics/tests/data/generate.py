@@ -23,6 +23,7 @@ import scipy.linalg
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from torchmetrics.image.fid import FrechetInceptionDistance
@@ -196,6 +197,22 @@ def sets():
     return cases
 
 
+def components():
+    seed, rows, features, dimensions = 41, 80, 12, 3
+    mixing = unit(seed, (features, features)) - 0.5
+    values = (unit(seed + 1, (rows, features)) @ mixing).astype(np.float32).astype(np.float64)
+    fit = PCA(n_components=dimensions, svd_solver="full").fit(values)
+    return {
+        "seed": seed,
+        "rows": rows,
+        "features": features,
+        "dimensions": dimensions,
+        "explained": fit.explained_variance_ratio_.tolist(),
+        "directions": fit.components_.tolist(),
+        "first_row": fit.transform(values)[0].tolist(),
+    }
+
+
 def weight_seed(name):
     """A number of a name: FNV-1a of 32 bits."""
     number = 0x811C9DC5
@@ -305,6 +322,7 @@ def main():
         "structural": structural(),
         "clusters": clusters(),
         "sets": sets(),
+        "components": components(),
         "weights": weights,
         "inception": inception_features,
     }

@@ -1,9 +1,24 @@
 //! Distances of sets against torchmetrics and scipy.
 
-use multivae_metrics::{FeatureSet, Frechet, Moments, kernel_distance, precision_recall};
+use multivae_metrics::{
+    FeatureSet, Frechet, Moments, kernel_distance, precision_recall, principal_components,
+};
 use serde_json::Value;
 
-use crate::recorded::{Agreement, number, recorded, unit};
+use crate::recorded::{Agreement, number, numbers, recorded, unit};
+
+/// Rows of `features` numbers, mixed by a matrix.
+fn mixed(matrix: u64, seed: u64, rows: usize, features: usize) -> Vec<f64> {
+    let matrix: Vec<f64> = unit(matrix, features * features).map(|x| x - 0.5).collect();
+    let values: Vec<f64> = unit(seed, rows * features).collect();
+    let entry = |row: &[f64], column: usize| -> f64 {
+        row.iter().zip(matrix.iter().skip(column).step_by(features)).map(|(x, m)| x * m).sum()
+    };
+    values
+        .chunks(features)
+        .flat_map(|row| (0..features).map(|j| entry(row, j)).collect::<Vec<_>>())
+        .collect()
+}
 
 /// The two sets of a case, as `sets` of the generator makes them.
 fn sets(case: &Value) -> [FeatureSet; 2] {
@@ -11,23 +26,33 @@ fn sets(case: &Value) -> [FeatureSet; 2] {
         ["seed", "features", "rows", "other"].map(|key| number(case, key));
     let seed = seed as u64;
     let spread = case["spread"].as_f64().expect("a number");
-    let mixing: Vec<f64> = unit(seed, features * features).map(|x| x - 0.5).collect();
-    let mixed = |seed: u64, rows: usize| -> Vec<f64> {
-        let values: Vec<f64> = unit(seed, rows * features).collect();
-        let entry = |row: &[f64], column: usize| -> f64 {
-            row.iter().zip(mixing.iter().skip(column).step_by(features)).map(|(x, m)| x * m).sum()
-        };
-        let rows = values.chunks(features);
-        rows.flat_map(|row| (0..features).map(move |j| entry(row, j))).collect()
-    };
     let set = |values: Vec<f64>| {
         let mut set = FeatureSet::new(features);
         set.push(&values.into_iter().map(|x| x as f32).collect::<Vec<_>>());
         set
     };
-    let first = mixed(seed + 1, rows).into_iter().map(|x| x + 0.05).collect();
-    let second = mixed(seed + 2, other).into_iter().map(|x| x * spread).collect();
-    [set(first), set(second)]
+    let first = mixed(seed, seed + 1, rows, features).into_iter().map(|x| x + 0.05);
+    let second = mixed(seed, seed + 2, other, features).into_iter().map(|x| x * spread);
+    [set(first.collect()), set(second.collect())]
+}
+
+#[test]
+fn recorded_rows_have_the_principal_components_of_scikit_learn() {
+    let case = recorded("components");
+    let [seed, rows, features, dimensions] =
+        ["seed", "rows", "features", "dimensions"].map(|key| number(&case, key));
+    let values = mixed(seed as u64, seed as u64 + 1, rows, features);
+    let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
+    let found = principal_components(&values, features, dimensions).expect("finite");
+    let mut agreement = Agreement::of("principal components, scikit-learn");
+    agreement.see(&found.explained, &numbers(&case["explained"]));
+    for (found, expected) in
+        found.directions.iter().zip(case["directions"].as_array().expect("rows"))
+    {
+        agreement.see(found, &numbers(expected));
+    }
+    agreement.see(&found.rows[0], &numbers(&case["first_row"]));
+    agreement.show();
 }
 
 #[test]
