@@ -190,6 +190,9 @@ pub(crate) struct EvaluateArguments {
     /// folder; without any they are trained and kept there]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) classifiers: Option<PathBuf>,
+    /// Weights of Inception-v3 as they are published, .pth or .safetensors
+    #[arg(long, value_name = "FILE")]
+    pub(crate) inception: Option<PathBuf>,
     /// Folder of a sampler that joint samples are drawn from, of `multivae sampler fit` [default:
     /// the prior of the model]
     #[arg(long, value_name = "FOLDER")]
@@ -220,6 +223,9 @@ pub(crate) enum Metric {
     Coherence,
     /// Squared error, PSNR, SSIM and cross-entropy, every modality from every subset
     Reconstruction,
+    /// Frechet and kernel distance, precision and recall of generated images, by features of
+    /// Inception, or without `--inception` of the classifiers
+    Fid,
     /// Linear probe, use of latent dimensions and modalities, robustness
     Representation,
     /// K-means on the latent space against the labels
@@ -237,6 +243,7 @@ impl Metric {
         Self::Reconstruction,
         Self::Representation,
         Self::Clustering,
+        Self::Fid,
         Self::Likelihood,
     ];
 

@@ -2,14 +2,19 @@
 
 use std::{cell::OnceCell, time::Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use multivae::{
-    core::model::{Latent, MultimodalVae},
+    core::{
+        dataset::Dataset,
+        modality::ModalityName,
+        model::{Latent, MultimodalVae},
+    },
     metrics::{
         Classifier, ClassifierConfig, Classifiers, ClusteringConfig, Coherence, CoherenceConfig,
-        Entries, Entry, EvaluateConfig, LikelihoodConfig, ReconstructionConfig,
-        RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, findings,
-        joint_coherence, likelihood, load_classifiers, reconstruction, representation,
+        Entries, Entry, EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig,
+        ReconstructionConfig, RepresentationConfig, SizeCoherence, clustering, coherence, evaluate,
+        fid, findings, joint_coherence, likelihood, load_classifiers, reconstruction,
+        representation,
     },
     samplers::{PriorSampler, Sampler},
 };
@@ -27,8 +32,10 @@ use crate::{
     terminal::complain,
 };
 
-/// Joint samples.
+/// Joint samples whose classes are compared.
 const SAMPLES: usize = 1000;
+/// Features of Inception by which Fréchet distances are published.
+const INCEPTION_FEATURES: usize = 2048;
 
 /// What is measured, and with what.
 pub(crate) struct Bench<'a> {
@@ -137,6 +144,7 @@ impl<'a> Bench<'a> {
                 Found::default().report("likelihood", &report)
             }
             Metric::Coherence => self.coherence(bar),
+            Metric::Fid => self.fid(bar),
             Metric::Reconstruction => {
                 let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
                 let watched = Watched::new(data, bar);
@@ -205,6 +213,36 @@ impl<'a> Bench<'a> {
             found.entries.extend(classifier.report().entries());
         }
         Ok(found)
+    }
+
+    /// Distances of generated from observed values: of images in features of Inception, or without
+    /// its weights of all modalities with a classifier in features of these.
+    fn fid(&self, bar: &Bar) -> Result<Found> {
+        let (run, data, arguments) = (self.run, self.data, self.arguments);
+        let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
+        let specs = run.model.modalities();
+        let (inception, classifiers);
+        let mut extractors: Vec<(ModalityName, &dyn Features)> = Vec::new();
+        if let Some(path) = &arguments.inception {
+            inception = Inception::load(path, INCEPTION_FEATURES, &run.device)?;
+            let images = run.model.generated().iter().filter(|&m| specs[m].is_image());
+            extractors.extend(images.map(|m| (specs[m].name.clone(), &inception as &dyn Features)));
+            if extractors.is_empty() {
+                return Err(bad_input("the model generates no images"));
+            }
+        } else {
+            classifiers = self.classifiers(bar).context("no features to compare by")?;
+            for spec in run.model.generated().iter().map(|m| &specs[m]) {
+                let own =
+                    classifiers.iter().find(|one| one.report().modality == spec.name.as_str());
+                extractors.extend(own.map(|own| (spec.name.clone(), own as &dyn Features)));
+            }
+        }
+        let config = FidConfig { batch_size, seed, ..FidConfig::default() };
+        let samples = self.samples(data.len())?.unwrap_or_default().into_iter();
+        let show = |share| bar.set(share);
+        let report = fid(&run.model, data, samples, &extractors, &config, &run.device, &show)?;
+        Found::default().report("fid", &report)
     }
 
     /// Joint samples of the given sampler, or else of the prior; none of a conditional model.

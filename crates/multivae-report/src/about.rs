@@ -119,7 +119,7 @@ pub(crate) const SECTIONS: &[Section] = &[
         name: "fid",
         title: "Fidelity and diversity",
         reports: &["fid"],
-        lead: "Whether generated images are distributed as the real ones, compared by their \
+        lead: "Whether generated values are distributed as the real ones, compared by their \
                features in a network that was trained to see.",
     },
     Section {
@@ -430,6 +430,96 @@ pub(crate) const MEASURES: &[Measure] = &[
         map: Map::None,
         meaning: "What the decoder needs to tell the original, by its own likelihood; summed over \
                   features.",
+    },
+    Measure {
+        report: "fid",
+        name: "fid_inception",
+        title: "Fréchet distance (FID)",
+        unit: "",
+        better: Better::Lower,
+        place: Place::Top,
+        map: Map::Own,
+        meaning: "Distance of the distributions of generated and real values, as if their \
+                  features in Inception-v3 were normal. It depends on how many rows there are, \
+                  and only values by the same features can be compared.",
+    },
+    Measure {
+        report: "fid",
+        name: "kid_inception",
+        title: "Kernel distance (KID)",
+        unit: "",
+        better: Better::Lower,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "The same without the assumption of normal features, and for any number of \
+                  rows; 0 for equal distributions.",
+    },
+    Measure {
+        report: "fid",
+        name: "precision_inception",
+        title: "Precision",
+        unit: "share of rows",
+        better: Better::Higher,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "Share of what is generated that lies where real values are: low, where it \
+                  looks wrong.",
+    },
+    Measure {
+        report: "fid",
+        name: "recall_inception",
+        title: "Recall",
+        unit: "share of rows",
+        better: Better::Higher,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "Share of the real values that lie where generated ones are: low, where the \
+                  model leaves some out.",
+    },
+    Measure {
+        report: "fid",
+        name: "fid_classifier",
+        title: "Fréchet distance by classifiers",
+        unit: "",
+        better: Better::Lower,
+        place: Place::Top,
+        map: Map::Own,
+        meaning: "Distance of the distributions of generated and real values, as if their \
+                  features in the last hidden layer of the classifier were normal. It depends on \
+                  how many rows there are, and only values by the same features can be compared.",
+    },
+    Measure {
+        report: "fid",
+        name: "kid_classifier",
+        title: "Kernel distance by classifiers",
+        unit: "",
+        better: Better::Lower,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "The same without the assumption of normal features, and for any number of \
+                  rows; 0 for equal distributions.",
+    },
+    Measure {
+        report: "fid",
+        name: "precision_classifier",
+        title: "Precision by classifiers",
+        unit: "share of rows",
+        better: Better::Higher,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "Share of what is generated that lies where real values are: low, where it \
+                  looks wrong.",
+    },
+    Measure {
+        report: "fid",
+        name: "recall_classifier",
+        title: "Recall by classifiers",
+        unit: "share of rows",
+        better: Better::Higher,
+        place: Place::Table,
+        map: Map::None,
+        meaning: "Share of the real values that lie where generated ones are: low, where the \
+                  model leaves some out.",
     },
     Measure {
         report: "representation",

@@ -228,19 +228,28 @@ impl Comparison {
                 continue;
             }
             let direction = about.better.text();
-            let bar = |(entry, (name, _)): (Option<&Entry>, &(String, Measures))| Bar {
-                name: name.clone(),
-                value: entry.map_or(f64::NAN, |entry| entry.value),
-                error: entry.and_then(|entry| entry.standard_error),
+            // What was measured of one run alone says nothing beside others, and numbers by how
+            // much was given are drawn below.
+            let by_given = key.target.ends_with(" given");
+            let list = self.find(&key).into_iter().zip(&self.runs);
+            let bar = |(entry, (name, _)): (Option<&Entry>, &(String, Measures))| {
+                let (value, error) = (entry?.value, entry?.standard_error);
+                Some(Bar { name: name.clone(), value, error })
             };
-            let list: Vec<Bar> = self.find(&key).into_iter().zip(&self.runs).map(bar).collect();
-            let unit =
-                if about.unit.is_empty() { String::new() } else { format!("{}. ", about.unit) };
+            let list: Vec<Bar> = list.filter_map(bar).collect();
+            if by_given || list.len() < 2.min(self.runs.len()) {
+                continue;
+            }
+            let unit = if about.unit.is_empty() { "" } else { "In " };
+            let stop = if about.unit.is_empty() { "" } else { ". " };
             let heading = Heading {
                 name: &name,
                 section: about::home(&key.report),
                 title: &title,
-                caption: &format!("{unit}{direction} Lines: one standard error to each side."),
+                caption: &format!(
+                    "{unit}{}{stop}{direction} Lines: one standard error to each side.",
+                    about.unit
+                ),
             };
             figures.push(bars(heading, &list));
         }
@@ -324,7 +333,7 @@ impl Comparison {
                     @for name in names {
                         tr {
                             th scope="row" { (name) }
-                            @for (_, measures) in &self.runs { td { (value(measures, name)) } }
+                            @for (_, measures) in &self.runs { td.text { (value(measures, name)) } }
                         }
                     }
                 }

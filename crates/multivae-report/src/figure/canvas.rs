@@ -32,6 +32,7 @@ pub(crate) fn px(value: f64) -> String {
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     let text = match size {
+        _ if !size.is_finite() => return "·".to_owned(),
         _ if size == 0.0 => "0".to_owned(),
         _ if !(1e-3..1e6).contains(&size) => format!("{value:.1e}"),
         _ if size >= 100.0 => format!("{value:.0}"),
