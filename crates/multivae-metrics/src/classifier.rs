@@ -10,7 +10,7 @@ use burn::{
     module::{Module, ModuleMapper, Param},
     optim::{AdamConfig, GradientsParams},
     store::ModuleRecord,
-    tensor::{Bytes, Device, Int, Tensor, TensorData, activation},
+    tensor::{Bytes, Device, Int, Tensor, TensorData, activation, ops::PadMode},
 };
 use multivae_core::{
     batch::{NoiseKey, Values},
@@ -149,8 +149,9 @@ fn read_classes(scores: Tensor<2>, what: &str) -> Result<Vec<usize>, PassError> 
 /// | `batch_size` | 128 | rows of a step | at least 1 |
 /// | `learning_rate` | 0.001 | step size of Adam | above 0 |
 /// | `dropout` | 0.5 | share of the last hidden features set to 0 in a step | `[0, 1)` |
+/// | `shift` | 2 | most pixels by which the images of a step are moved, in each direction | |
 /// | `held_out` | 0.1 | share of the training rows that decides when to end | `(0, 1)` |
-/// | `seed` | 0 | what first weights, order of rows, dropout and held-out rows derive from | |
+/// | `seed` | 0 | what first weights, order of rows, dropout, shifts and held-out rows derive from | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClassifierConfig {
@@ -164,6 +165,9 @@ pub struct ClassifierConfig {
     pub learning_rate: f64,
     /// Share of the last hidden features set to 0 in a step, in `[0, 1)`.
     pub dropout: f64,
+    /// Most pixels by which the images of a step are moved, in each direction, so that few rows
+    /// show more; what is left free repeats the edge. 0 for none.
+    pub shift: usize,
     /// Share of the training rows that decides when to end, in `(0, 1)`.
     pub held_out: f64,
     /// What everything random derives from.
@@ -178,6 +182,7 @@ impl Default for ClassifierConfig {
             batch_size: 128,
             learning_rate: 1e-3,
             dropout: 0.5,
+            shift: 2,
             held_out: 0.1,
             seed: 0,
         }
@@ -248,20 +253,26 @@ const SMALLEST_MAP: usize = 7;
 /// The least height and width of an image that is read by convolutions.
 const SMALLEST_IMAGE: usize = 8;
 
+/// The shape of an image that is large enough for convolutions.
+fn image(shape: &[usize]) -> Option<[usize; 3]> {
+    let shape: [usize; 3] = shape.try_into().ok()?;
+    (shape[1].min(shape[2]) >= SMALLEST_IMAGE).then_some(shape)
+}
+
 impl Net {
     /// Of a shape, with first weights from the noise: convolutions that halve images, else two
     /// hidden layers.
     fn init(shape: &[usize], classes: usize, device: &Device, noise: Noise) -> Self {
         let mut trunk = Vec::new();
-        match *shape {
-            [_, height, width] if height.min(width) >= SMALLEST_IMAGE => {
+        match image(shape) {
+            Some([_, height, width]) => {
                 let (mut extent, mut channels) = (height.min(width), 32);
                 while extent > SMALLEST_MAP {
                     trunk.extend([LayerConfig::conv2d(channels, 4, 2, 1), LayerConfig::Relu {}]);
                     (extent, channels) = (extent / 2, (2 * channels).min(128));
                 }
             }
-            _ => trunk.extend([LayerConfig::linear(2 * FEATURES), LayerConfig::Relu {}]),
+            None => trunk.extend([LayerConfig::linear(2 * FEATURES), LayerConfig::Relu {}]),
         }
         trunk.extend([LayerConfig::linear(FEATURES), LayerConfig::Relu {}]);
         let init = |layers: Vec<LayerConfig>, input: &[usize], output: &[usize]| {
@@ -443,6 +454,7 @@ impl Task<'_> {
                 let rows: Vec<usize> = places.iter().map(|&place| rows[place]).collect();
                 let (values, labels) = self.batch(data, &rows, &learner)?;
                 let mut noise = Noise::keyed(key(epoch, step + 1));
+                let values = shifted(values, &self.spec.shape, config.shift, &mut noise);
                 let features = net.trunk.forward(values);
                 let kept = noise
                     .uniform(features.dims(), 0, &learner)
@@ -518,6 +530,19 @@ impl Task<'_> {
         }
         Ok((loss.finish().map_or(f64::INFINITY, |mean| mean.mean), right))
     }
+}
+
+/// Images `[rows, features]` moved by up to so many pixels along each axis, all by the same; what
+/// is no image that convolutions read stays as it is.
+fn shifted(values: Tensor<2>, shape: &[usize], most: usize, noise: &mut Noise) -> Tensor<2> {
+    let Some([channels, height, width]) = image(shape).filter(|_| most > 0) else { return values };
+    let [top, left] = [(); 2].map(|()| noise.choose(1, 2 * most + 1)[0]);
+    values
+        .reshape([0, channels as i32, height as i32, width as i32])
+        .pad([(most, most); 2], PadMode::Edge)
+        .narrow(2, top, height)
+        .narrow(3, left, width)
+        .flatten(1, 3)
 }
 
 /// Cross-entropy of scores `[rows, classes]` and places of classes `[rows]`, `[rows, 1]` in nats.
@@ -844,6 +869,27 @@ mod tests {
         let one = Rows::new(1, cells.clone()).with_labels(vec![2; 8]);
         let error = train_classifiers(&one, &one, &config, &Device::flex(), &|_| {});
         assert!(matches!(error, Err(MetricsError::TooFewClasses { .. })));
+    }
+
+    #[test]
+    fn a_moved_image_repeats_its_edge_and_a_table_stays() {
+        let device = Device::flex();
+        let pixels: Vec<f32> = (0..64).map(|i| i as f32).collect();
+        let image = Tensor::from_data(TensorData::new(pixels.clone(), [1, 64]), &device);
+        let read = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
+        let moved = (0..40_u64)
+            .map(|seed| read(shifted(image.clone(), &[1, 8, 8], 1, &mut Noise::seeded(seed))));
+        let moved: Vec<_> = moved.collect();
+        let at = |down: i64, right: i64| -> Vec<f32> {
+            let place =
+                |i: i64| ((i / 8 + down).clamp(0, 7) * 8 + (i % 8 + right).clamp(0, 7)) as f32;
+            (0..64).map(place).collect()
+        };
+        for (down, right) in [(-1, 0), (0, 0), (1, 1), (0, -1)] {
+            assert!(moved.contains(&at(down, right)), "{down} {right}");
+        }
+        assert_eq!(read(shifted(image.clone(), &[1, 8, 8], 0, &mut Noise::zero())), pixels);
+        assert_eq!(read(shifted(image, &[64], 3, &mut Noise::seeded(0))), pixels);
     }
 
     #[test]

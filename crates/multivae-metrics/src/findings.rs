@@ -40,6 +40,9 @@ const UNMOVED: f64 = 0.001;
 /// Standard errors by which a number differs from 0.
 const ERRORS: f64 = 2.0;
 
+/// Nats of a whole modality that are nothing.
+const NOTHING: f64 = 1.0;
+
 /// What a representation shows: collapsed spaces, unused dimensions, ignored modalities.
 ///
 /// - A dimension is unused if it is not active, and its divergence is below 0.01 nats.
@@ -48,7 +51,9 @@ const ERRORS: f64 = 2.0;
 /// - A modality is ignored by the encoder if leaving it out moves the posterior's mean by less than
 ///   0.1 % of the total variance.
 /// - It is ignored by the decoder if its likelihood is not higher, by more than two standard
-///   errors, with latent values of its row than with those of the prior.
+///   errors, with latent values of its row than with those of the prior, and two standard errors
+///   above what was measured is less than a nat. Where so few rows are tested that more is
+///   possible, nothing is said.
 pub fn findings(representation: &Representation) -> Vec<Finding> {
     let least = representation.least_variance;
     let spaces = representation.spaces.iter().filter_map(|space| {
@@ -100,7 +105,8 @@ pub fn findings(representation: &Representation) -> Vec<Finding> {
             value: part.shift.mean,
         });
         let decoding = part.decoding;
-        let ignored = decoding.mean <= ERRORS * decoding.standard_error;
+        let error = ERRORS * decoding.standard_error;
+        let ignored = decoding.mean <= error && decoding.mean + error < NOTHING;
         let decoder = ignored.then(|| Finding {
             kind: FindingKind::IgnoredByDecoder,
             subject: name.clone(),
@@ -195,5 +201,12 @@ mod tests {
         assert_eq!(kinds, [FindingKind::IgnoredByEncoder, FindingKind::IgnoredByDecoder]);
         assert!(found[0].text.contains("`sound`") && found[0].text.contains("0.020 %"));
         assert!(found[1].text.contains("0.150 ± 0.100 nats"), "{found:?}");
+    }
+
+    #[test]
+    fn what_too_few_rows_say_is_no_finding() {
+        let mut unsure = representation(&[1.0], 0.2, 0.5);
+        unsure.contributions[0].decoding.standard_error = 1.0;
+        assert_eq!(texts(&unsure), Vec::<String>::new());
     }
 }

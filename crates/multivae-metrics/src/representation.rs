@@ -255,8 +255,9 @@ impl RepresentationConfig {
 /// prior's location and scale are those of 4096 samples of it, and of a conditional model those of
 /// samples given the conditions. This is exact in the limit of many samples where posterior and
 /// prior are of one of the two families with independent dimensions. For a mixture it is the
-/// divergence of a single distribution of the same moments, and below the first level of a
-/// hierarchical model that from the prior's marginals.
+/// divergence of a single distribution of the same moments. In the lower levels of a hierarchical
+/// model, and in private spaces that are generated from the shared one, it is that from the
+/// prior's marginals.
 ///
 /// *Contributions* compare posteriors of all that a row observes with those of all but one
 /// modality, under the same noise.
