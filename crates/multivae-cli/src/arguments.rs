@@ -341,7 +341,7 @@ pub(crate) struct ClassifierArguments {
     /// Device; `multivae devices` lists them
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
-    /// Most epochs [default: 30]
+    /// Most epochs [default: 50]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub(crate) epochs: Option<usize>,
     /// Rows of a step [default: 128]

@@ -144,7 +144,7 @@ fn read_classes(scores: Tensor<2>, what: &str) -> Result<Vec<usize>, PassError> 
 ///
 /// | name | default | meaning | range |
 /// |---|---|---|---|
-/// | `epochs` | 30 | most passes over the rows | at least 1 |
+/// | `epochs` | 50 | most passes over the rows | at least 1 |
 /// | `patience` | 4 | epochs without improvement on the rows held out after which it ends | at least 1 |
 /// | `batch_size` | 128 | rows of a step | at least 1 |
 /// | `learning_rate` | 0.001 | step size of Adam | above 0 |
@@ -177,7 +177,7 @@ pub struct ClassifierConfig {
 impl Default for ClassifierConfig {
     fn default() -> Self {
         Self {
-            epochs: 30,
+            epochs: 50,
             patience: 4,
             batch_size: 128,
             learning_rate: 1e-3,
@@ -877,7 +877,7 @@ mod tests {
         let pixels: Vec<f32> = (0..64).map(|i| i as f32).collect();
         let image = Tensor::from_data(TensorData::new(pixels.clone(), [1, 64]), &device);
         let read = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
-        let moved = (0..40_u64)
+        let moved = (0..300_u64)
             .map(|seed| read(shifted(image.clone(), &[1, 8, 8], 1, &mut Noise::seeded(seed))));
         let moved: Vec<_> = moved.collect();
         let at = |down: i64, right: i64| -> Vec<f32> {

@@ -97,7 +97,7 @@ pub struct Probe {
     pub given: Vec<String>,
     /// The latent space: `shared` for all levels of the shared one together.
     pub space: String,
-    /// Training rows that observe the given.
+    /// Training rows that observe any of the given.
     pub train_rows: usize,
     /// Test rows that observe the given.
     pub rows: usize,
@@ -246,7 +246,9 @@ impl RepresentationConfig {
 ///
 /// *Probes* are multinomial logistic regressions on posterior means, standardised by the training
 /// rows, for every given subset of [`given_subsets`](crate::given_subsets) on the shared space, and
-/// for all modalities together on every space alone.
+/// for all modalities together on every space alone. They are fitted on the training rows that
+/// observe any of the given, so that few complete rows are no obstacle, and tested on the test rows
+/// that observe all of it.
 ///
 /// *Divergences by dimension.* A model says its divergence a space at most, and a mixture none in
 /// closed form. So each row's posterior is sampled, given all that the row observes, and taken for
@@ -392,20 +394,18 @@ impl<M: MultimodalVae> Study<'_, M> {
         places: &[Place],
         progress: &dyn Fn(f64),
     ) -> Result<(Vec<Probe>, Option<LinearProbe>), MetricsError> {
-        let labelled = |data: &dyn Dataset, given: Option<Subset>| -> Vec<usize> {
-            let counts = |row: &usize| {
-                data.label(*row).is_some()
-                    && given.is_none_or(|given| within(given, data.presence(*row)))
-            };
-            (0..data.len()).filter(counts).collect()
+        let labelled = |data: &dyn Dataset, counts: &dyn Fn(Subset) -> bool| -> Vec<usize> {
+            let rows = 0..data.len();
+            rows.filter(|&row| data.label(row).is_some() && counts(data.presence(row))).collect()
         };
         let levels = places.iter().filter(|place| place.modality.is_none()).count();
         let several = places.len() > 1;
         let all = given_with(self.specs.len(), self.model.conditions());
         let mut probes = Vec::new();
         for (number, &given) in all.iter().enumerate() {
-            let train = Chosen::new(train, labelled(train, Some(given)));
-            let test = Chosen::new(test, labelled(test, Some(given)));
+            let any = |observed: Subset| given.intersection(observed).is_some();
+            let train = Chosen::new(train, labelled(train, &any));
+            let test = Chosen::new(test, labelled(test, &|observed| within(given, observed)));
             let of = |data: &Chosen| {
                 self.pass().encode(self.model, data, given, Draws::Mean, self.device)
             };
@@ -436,7 +436,7 @@ impl<M: MultimodalVae> Study<'_, M> {
                 });
             }
         }
-        let train = Chosen::new(train, labelled(train, None));
+        let train = Chosen::new(train, labelled(train, &|_| true));
         if classes_of(&train).len() < 2 {
             return Ok((probes, None));
         }
@@ -922,6 +922,34 @@ mod tests {
         let probe = found.probe(&["m0", "m2"], "shared").expect("a subset");
         assert_eq!((probe.train_rows, probe.rows), (60, 40));
         assert!(probe.accuracy.mean > 0.95, "{probe:?}");
+    }
+
+    #[test]
+    fn probes_learn_from_incomplete_rows_and_are_tested_on_complete_ones() {
+        let hide = |data: Rows| {
+            let rows = (0..data.len()).map(|row| {
+                let mut cells = data.row(row).to_vec();
+                cells[row % 3] = None;
+                cells
+            });
+            let labels = (0..data.len()).filter_map(|row| data.label(row)).collect();
+            Rows::new(3, rows.collect()).with_labels(labels)
+        };
+        let (train, device) = (hide(data(60, 1)), Device::flex());
+        let model = LinearGaussian::new(SLOPE, train.modalities(), &device);
+        let config = RepresentationConfig::default();
+        let of = |test: Rows| {
+            representation(&model, &train, &test, &config, &device, &|_| {}).expect("valid")
+        };
+        let found = of(data(40, 2));
+        let probe = found.probe(&["m0", "m1", "m2"], "shared").expect("all");
+        assert_eq!((probe.train_rows, probe.rows), (60, 40));
+        assert!(probe.accuracy.mean > 0.95, "{probe:?}");
+        let probe = found.probe(&["m0"], "shared").expect("one");
+        assert_eq!((probe.train_rows, probe.rows), (40, 40));
+        let found = of(hide(data(42, 2)));
+        assert!(found.probe(&["m0", "m1", "m2"], "shared").is_none());
+        assert_eq!(found.probe(&["m0", "m1"], "shared").map(|probe| probe.rows), Some(14));
     }
 
     #[test]
