@@ -263,6 +263,12 @@ pub(crate) enum SamplerTask {
     /// A PNG shows generated images. An NPZ holds the latent values, or with `--target` the
     /// modalities that are generated from them.
     Sample(SamplerSampleArguments),
+    /// Compare the samplers of a run with its prior
+    ///
+    /// By joint coherence: how often all modalities that are generated from one latent value show
+    /// the same class, as classifiers see it, which are trained if the run has none. And by the
+    /// Frechet distance of generated from test values in the features of these classifiers.
+    Compare(SamplerCompareArguments),
 }
 
 #[derive(Args, Debug)]
@@ -312,6 +318,18 @@ pub(crate) struct SamplerSampleArguments {
     /// File to write, .png or .npz
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SamplerCompareArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Folder of classifiers, of `multivae classifier` [default: those of the run]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) classifiers: Option<PathBuf>,
+    /// Samples of each
+    #[arg(short, value_name = "N", default_value_t = 1000, value_parser = positive)]
+    pub(crate) n: usize,
 }
 
 /// A kind of sampler.

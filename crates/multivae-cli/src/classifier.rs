@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Folder of the classifiers in a run's folder.
-pub(crate) const CLASSIFIERS: &str = "classifiers";
+const CLASSIFIERS: &str = "classifiers";
 
 /// Trains, or reads, prints and writes.
 pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {
@@ -51,6 +51,21 @@ pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {
     say(text(&classifiers))?;
     say(format!("\n{}", folder.display()))?;
     Ok(Outcome::Done)
+}
+
+/// The classifiers in a given folder, or else in the run's, whatever their settings; if the run has
+/// none they are trained and kept there.
+pub(crate) fn any_of_run(run: &Run, given: Option<&Path>, bar: &Bar) -> Result<Vec<Classifier>> {
+    let own = run.stored.folder.join(CLASSIFIERS);
+    let folder = given.unwrap_or(&own);
+    match (load_classifiers(folder, run.model.modalities(), &run.device)?, given) {
+        (Some(loaded), _) => Ok(loaded),
+        (None, None) => of_run(run, &ClassifierConfig::default(), bar),
+        (None, Some(folder)) => Err(bad_input(format!(
+            "`{}` has no classifiers of the model's modalities",
+            folder.display()
+        ))),
+    }
 }
 
 /// The classifiers of a run: those in its folder if they were trained with the same settings, else

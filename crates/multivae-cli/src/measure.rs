@@ -10,11 +10,10 @@ use multivae::{
         model::{Latent, MultimodalVae},
     },
     metrics::{
-        Classifier, ClassifierConfig, Classifiers, ClusteringConfig, Coherence, CoherenceConfig,
-        Entries, Entry, EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig,
-        ReconstructionConfig, RepresentationConfig, SizeCoherence, clustering, coherence, evaluate,
-        fid, findings, joint_coherence, likelihood, load_classifiers, reconstruction,
-        representation,
+        Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
+        EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig, ReconstructionConfig,
+        RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, fid, findings,
+        joint_coherence, likelihood, reconstruction, representation,
     },
     samplers::{PriorSampler, Sampler},
 };
@@ -24,8 +23,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::{EvaluateArguments, Metric},
-    classifier::{self, CLASSIFIERS},
-    drawing,
+    classifier, drawing,
     failure::{self, bad_input},
     progress::{Bar, Watched},
     run::{Aligned, Run},
@@ -260,20 +258,9 @@ impl<'a> Bench<'a> {
         Ok(Some(sampler.chunks(model, device)?.collect()))
     }
 
-    /// The given classifiers, or those in the run's folder; if there are none they are trained and
-    /// kept there.
+    /// The given classifiers, or those of the run.
     fn classifiers(&self, bar: &Bar) -> Result<Vec<Classifier>> {
-        let (run, given) = (self.run, &self.arguments.classifiers);
-        let own = run.stored.folder.join(CLASSIFIERS);
-        let folder = given.as_ref().unwrap_or(&own);
-        match (load_classifiers(folder, run.model.modalities(), &run.device)?, given) {
-            (Some(loaded), _) => Ok(loaded),
-            (None, None) => classifier::of_run(run, &ClassifierConfig::default(), bar),
-            (None, Some(folder)) => Err(bad_input(format!(
-                "`{}` has no classifiers of the model's modalities",
-                folder.display()
-            ))),
-        }
+        classifier::any_of_run(self.run, self.arguments.classifiers.as_deref(), bar)
     }
 }
 

@@ -7,26 +7,33 @@ use clap::ValueEnum;
 use multivae::{
     core::{
         dataset::Dataset,
+        modality::ModalityName,
         model::{Draws, Latent, MultimodalVae},
         noise::Noise,
         pass::Pass,
         subset::Subset,
     },
-    samplers::{self, Sampler, SamplerConfig},
+    metrics::{
+        Classifier, Classifiers, Features, FidConfig, SetDistance, joint_coherence, joint_fid,
+    },
+    samplers::{self, PriorSampler, Sampler, SamplerConfig},
 };
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::{
-    arguments::{SamplerFitArguments, SamplerKind, SamplerSampleArguments, SamplerTask},
-    config,
+    arguments::{
+        SamplerCompareArguments, SamplerFitArguments, SamplerKind, SamplerSampleArguments,
+        SamplerTask,
+    },
+    classifier, config,
     failure::{Outcome, bad_input},
     files,
     generate::{self, Kind},
     npz::{self, Array},
     progress::Bar,
-    run::{CONFIG, Run},
-    terminal::say,
+    run::{Aligned, CONFIG, Run},
+    terminal::{say, table},
 };
 
 /// Folder of the samplers in a run's folder, each in one of its kind.
@@ -37,6 +44,7 @@ pub(crate) fn run(task: &SamplerTask) -> Result<Outcome> {
     match task {
         SamplerTask::Fit(arguments) => fit(arguments),
         SamplerTask::Sample(arguments) => sample(arguments),
+        SamplerTask::Compare(arguments) => compare(arguments),
     }
 }
 
@@ -48,7 +56,7 @@ impl SamplerKind {
 
 fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
     let config = settings(arguments.kind, &arguments.set)?;
-    let own = || arguments.run.run.join(SAMPLERS).join(config.name());
+    let own = || folder_of(&arguments.run.run, arguments.kind);
     let out = arguments.out.clone().unwrap_or_else(own);
     files::check_free(&out, "choose another folder with `--out`")?;
     let run = Run::open(&arguments.run)?;
@@ -143,6 +151,82 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+fn compare(arguments: &SamplerCompareArguments) -> Result<Outcome> {
+    let run = Run::open(&arguments.run)?;
+    let test = run.test_split()?;
+    let given = arguments.classifiers.as_deref();
+    let trained = classifier::any_of_run(&run, given, &Bar::new("classifiers"))?;
+    let (rows, chunk, seed) = (arguments.n, arguments.run.batch_size, arguments.run.seed);
+    let prior = PriorSampler { rows, chunk, seed };
+    let judge = Judge { run: &run, test: &test, trained: &trained, chunk, seed, rows };
+    let draw = || Ok(prior.chunks(&run.model, &run.device)?);
+    let mut lines = vec![judge.line("prior", draw)?];
+    for kind in kinds_of(&arguments.run.run) {
+        let folder = folder_of(&arguments.run.run, kind);
+        let sampler = Sampler::load(&folder, &run.model, &run.device)?;
+        let draw = || Ok(sampler.chunks(&run.model, rows, chunk, seed, &run.device)?);
+        lines.push(judge.line(&kind.name(), draw)?);
+    }
+    let distances = trained.iter().map(|one| format!("FID {}", one.report().modality));
+    let mut head = vec!["sampler".to_owned(), "joint coherence".into(), "std. error".into()];
+    head.extend(["agreement".into(), "std. error".into()]);
+    head.extend(distances);
+    let head: Vec<_> = head.iter().map(String::as_str).collect();
+    say(table(&head, &lines))?;
+    Ok(Outcome::Done)
+}
+
+/// What samplers are judged by.
+struct Judge<'a> {
+    run: &'a Run,
+    test: &'a Aligned,
+    trained: &'a [Classifier],
+    chunk: usize,
+    seed: u64,
+    rows: usize,
+}
+
+impl Judge<'_> {
+    /// A line of the table: coherence and agreement with their errors, and the distance of each
+    /// modality with a classifier.
+    fn line<I: Iterator<Item = Latent>>(
+        &self,
+        name: &str,
+        draw: impl Fn() -> Result<I>,
+    ) -> Result<Vec<String>> {
+        let bar = Bar::new(name);
+        let model = &self.run.model;
+        let coherence = joint_coherence(model, draw()?, &Classifiers::of(self.trained)?)?;
+        bar.set(0.4);
+        let config = FidConfig {
+            batch_size: self.chunk,
+            seed: self.seed,
+            max_rows: self.rows.max(2),
+            ..FidConfig::default()
+        };
+        let features = self
+            .trained
+            .iter()
+            .map(|one| {
+                let name = ModalityName::new(&one.report().modality)?;
+                Ok((name, one as &dyn Features))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let device = &self.run.device;
+        let distances = joint_fid(model, self.test, draw()?, &features, &config, device)?;
+        let mut line = vec![name.to_owned()];
+        for mean in [coherence.coherence, coherence.agreement] {
+            line.extend([format!("{:.4}", mean.mean), format!("{:.4}", mean.standard_error)]);
+        }
+        line.extend(self.trained.iter().map(|one| {
+            let of = |distance: &&SetDistance| distance.target == one.report().modality;
+            let distance = distances.iter().find(of);
+            distance.map_or("-".into(), |distance| format!("{:.2}", distance.fid))
+        }));
+        Ok(line)
+    }
+}
+
 /// Writes latent values by space, `[rows, features]`; says what was written.
 fn latents(out: &Path, parts: Vec<Latent>) -> Result<String> {
     let all = samplers::join(parts).context("there are rows")?;
@@ -157,15 +241,27 @@ fn latents(out: &Path, parts: Vec<Latent>) -> Result<String> {
     Ok(shown.join(", "))
 }
 
+/// Where the sampler of a kind is in the folder of a run.
+fn folder_of(run: &Path, kind: SamplerKind) -> PathBuf {
+    run.join(SAMPLERS).join(kind.name())
+}
+
+fn is_sampler(folder: &Path) -> bool {
+    folder.join(samplers::FILE).is_file()
+}
+
+/// The kinds of sampler in the folder of a run.
+fn kinds_of(run: &Path) -> Vec<SamplerKind> {
+    let kinds = SamplerKind::value_variants().iter().copied();
+    kinds.filter(|&kind| is_sampler(&folder_of(run, kind))).collect()
+}
+
 /// The folders of the run and of the sampler.
 fn places(arguments: &SamplerSampleArguments) -> Result<(PathBuf, PathBuf)> {
     let place = &arguments.place;
     let is_run = |folder: &Path| folder.join(CONFIG).is_file();
-    let is_sampler = |folder: &Path| folder.join(samplers::FILE).is_file();
     if is_run(place) {
-        let of = |kind: &SamplerKind| place.join(SAMPLERS).join(kind.name());
-        let kinds = SamplerKind::value_variants().iter().copied();
-        let there: Vec<_> = kinds.filter(|kind| is_sampler(&of(kind))).collect();
+        let there = kinds_of(place);
         let wanted = match (arguments.kind, &there[..]) {
             (Some(kind), _) if there.contains(&kind) => kind,
             (None, [kind]) => *kind,
@@ -179,7 +275,7 @@ fn places(arguments: &SamplerSampleArguments) -> Result<(PathBuf, PathBuf)> {
                 )));
             }
         };
-        return Ok((place.clone(), of(&wanted)));
+        return Ok((place.clone(), folder_of(place, wanted)));
     }
     if !is_sampler(place) {
         return Err(bad_input(format!(

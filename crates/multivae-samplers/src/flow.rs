@@ -259,7 +259,7 @@ fn replace(net: FlowNet, values: &mut dyn FnMut(&str, &[usize]) -> Option<Vec<f3
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::{grid, integral, moments, ring};
+    use crate::tests::{PARABOLA, grid, integral, moments, parabola, ring};
 
     fn small(kind: fn(&FlowFitConfig) -> FlowConfig, batch_norm: bool, seed: u64) -> Flow {
         let config = FlowFitConfig {
@@ -270,7 +270,7 @@ mod tests {
             batch_norm,
             ..FlowFitConfig::default()
         };
-        fit(kind, &config, &ring(2000), 2, seed)
+        fit(kind, &config, &parabola(2000, 0), 2, seed)
     }
 
     fn fit(
@@ -296,30 +296,33 @@ mod tests {
     }
 
     #[test]
-    fn a_fitted_density_integrates_to_one_and_is_likelier_than_a_normal_one() {
-        // A normal distribution with the moments of the ring: variances of 2.
-        let normal = -1.0 - (std::f64::consts::TAU * 2.0).ln();
+    fn a_fitted_density_integrates_to_one_and_is_that_of_the_data() {
         for kind in KINDS {
             for batch_norm in [false, true] {
                 let flow = small(kind, batch_norm, 0);
                 let density = host(flow.log_density(matrix(&grid(), 2)));
                 let density: Vec<f64> = density.into_iter().map(f64::from).collect();
                 let total = integral(&density);
-                assert!((total - 1.0).abs() < 2e-3, "{total}");
-                let fresh = host(flow.log_density(matrix(&ring(500), 2)));
-                let found = fresh.iter().map(|&v| f64::from(v)).sum::<f64>() / 500.0;
-                assert!(found > normal + 0.1, "{found} {normal}");
+                // The lattice leaves out what is far.
+                assert!((total - 1.0).abs() < 1e-2, "{total}");
+                let fresh = host(flow.log_density(matrix(&parabola(2000, 1), 2)));
+                let found = fresh.iter().map(|&v| f64::from(v)).sum::<f64>() / 2000.0;
+                // Minus the entropy of two standard normal values, since the map has determinant
+                // 1; a normal distribution with the same moments has ln 3 less.
+                let expected = -1.0 - std::f64::consts::TAU.ln();
+                assert!((expected - 0.3..expected + 0.1).contains(&found), "{found} {expected}");
             }
         }
     }
 
     #[test]
-    fn samples_have_the_moments_of_the_data() {
+    fn samples_have_the_moments_of_the_distribution() {
         for kind in KINDS {
             let flow = small(kind, false, 0);
             let sampled = host(flow.draw(20_000, &mut Noise::seeded(3), &Device::flex()));
-            for (found, expected) in moments(&sampled).iter().zip(moments(&ring(2000))) {
-                assert!((found - expected).abs() < 0.15, "{found} {expected}");
+            let found = moments(&sampled);
+            for (found, expected) in found.iter().zip(PARABOLA) {
+                assert!((found - expected).abs() < 0.1 + 0.12 * expected, "{found} {expected}");
             }
         }
     }

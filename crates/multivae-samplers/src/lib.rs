@@ -60,6 +60,9 @@ pub use store::FILE;
 mod tests {
     //! Values of two features for the tests of all densities.
 
+    use burn::tensor::Device;
+    use multivae_core::noise::Noise;
+
     /// Points about a ring of radius 2, `[points, 2]`.
     pub(crate) fn ring(points: usize) -> Vec<f32> {
         let point = |i: usize| {
@@ -70,10 +73,25 @@ mod tests {
         (0..points).flat_map(point).collect()
     }
 
-    const SIDE: usize = 300;
+    /// Points about a parabola, `[points, 2]`: `a = 1 + 2 s` and `b = a² / 4 - 1 + t / 2` with
+    /// standard normal `s` and `t`.
+    pub(crate) fn parabola(points: usize, seed: u64) -> Vec<f32> {
+        let normal = Noise::seeded(seed).normal([points, 2], 0, &Device::flex());
+        let normal: Vec<f32> = normal.into_data().try_into_vec().expect("floats");
+        let point = |n: &[f32]| {
+            let a = 1.0 + 2.0 * n[0];
+            [a, 0.25 * a * a - 1.0 + 0.5 * n[1]]
+        };
+        normal.chunks(2).flat_map(point).collect()
+    }
+
+    /// Means, variances and covariance of the parabola.
+    pub(crate) const PARABOLA: [f64; 5] = [1.0, 0.25, 4.0, 3.25, 2.0];
+
+    const SIDE: usize = 400;
     const STEP: f32 = 0.05;
 
-    /// Points of a lattice over ±7.5, `[points, 2]`.
+    /// Points of a lattice over ±10, `[points, 2]`.
     pub(crate) fn grid() -> Vec<f32> {
         let axis = |i: usize| (i as f32 - (SIDE - 1) as f32 / 2.0) * STEP;
         (0..SIDE).flat_map(|i| (0..SIDE).flat_map(move |j| [axis(i), axis(j)])).collect()

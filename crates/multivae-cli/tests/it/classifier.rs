@@ -7,7 +7,7 @@ use multivae::{core::modality::ModalitySpec, metrics::load_classifiers, prelude:
 use crate::place::{Place, ROWS};
 
 /// A place whose data has labels: the sign of what `blood` and `gait` begin with.
-fn labelled() -> Place {
+pub(crate) fn labelled() -> Place {
     let place = Place::new();
     let sign = |row: usize| if (row as f64 * 0.7).sin() > 0.0 { "high" } else { "low" };
     let rows: String = (0..ROWS).map(|row| format!("p{row},{}\n", sign(row))).collect();

@@ -5,7 +5,10 @@ use std::fs::File;
 use ndarray::Array2;
 use ndarray_npy::NpzReader;
 
-use crate::place::{Place, with_run};
+use crate::{
+    classifier::labelled,
+    place::{Place, with_run},
+};
 
 fn array(place: &Place, file: &str, name: &str) -> Array2<f32> {
     let file = File::open(place.path(file)).expect("it was written");
@@ -73,4 +76,30 @@ fn what_cannot_be_fitted_or_found_is_said() {
         2,
         &["another model", "`z` of 3", "`z` of 2"],
     );
+}
+
+#[test]
+fn samplers_of_a_run_are_compared_with_its_prior() {
+    let place = labelled();
+    place.succeeds("train --config small.toml --out run");
+    place.succeeds("classifier run --epochs 3");
+    let before = place.content();
+    let text = place.succeeds("sampler compare run -n 50");
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert_eq!(place.content(), before, "classifiers that are there are used");
+    place.succeeds("sampler fit run --kind gmm --set components=2");
+    place.succeeds("sampler fit run --kind maf --set epochs=2 --set hidden=8");
+    let text = place.succeeds("sampler compare run -n 50");
+    let words: Vec<Vec<&str>> = text.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert!(text.starts_with("sampler") && text.contains("FID blood"), "{text}");
+    let names: Vec<_> = words[1..].iter().map(|line| line[0]).collect();
+    assert_eq!(names, ["prior", "gmm", "maf"]);
+    for line in &words[1..] {
+        // Coherence and agreement with their errors, and two distances.
+        let numbers: Vec<f64> =
+            line[1..].iter().map(|word| word.parse().expect("a number")).collect();
+        assert_eq!(numbers.len(), 6, "{text}");
+        assert!((0.0..=1.0).contains(&numbers[0]) && numbers[4] >= 0.0, "{text}");
+    }
+    place.fails("sampler compare data", 2, &["run.toml"]);
 }
