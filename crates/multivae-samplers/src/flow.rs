@@ -231,13 +231,16 @@ pub(crate) fn fill(net: FlowNet, parameters: &[Parameter]) -> Option<FlowNet> {
     whole.then_some(net)
 }
 
-/// The flow with new values where `values` gives some for a path and a shape.
-fn replace(net: FlowNet, values: &mut dyn FnMut(&str, &[usize]) -> Option<Vec<f32>>) -> FlowNet {
-    struct Replace<'a> {
+/// New values for a path and a shape, or none.
+type New<'a> = dyn FnMut(&str, &[usize]) -> Option<Vec<f32>> + 'a;
+
+/// The flow with new values where there are some.
+fn replace(net: FlowNet, values: &mut New<'_>) -> FlowNet {
+    struct Replace<'a, 'b> {
         path: Vec<String>,
-        values: &'a mut dyn FnMut(&str, &[usize]) -> Option<Vec<f32>>,
+        values: &'a mut New<'b>,
     }
-    impl ModuleMapper for Replace<'_> {
+    impl ModuleMapper for Replace<'_, '_> {
         fn enter_module(&mut self, name: &str, _container: &str) {
             self.path.push(name.to_owned());
         }

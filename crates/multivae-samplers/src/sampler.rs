@@ -27,7 +27,6 @@ pub struct Sampler {
 }
 
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a program has one, not one a row")]
 pub(crate) enum Fitted {
     Mixture(Mixture),
     Flow(Flow),

@@ -20,7 +20,7 @@ const SLOPE: f32 = 1.5;
 /// from the prior. Some rows lack one.
 fn data(rows: usize) -> Rows {
     let row = |i: usize| {
-        let z = if i % 2 == 0 { 2.0 } else { -2.0 } + 0.3 * (i as f32 * 0.7).sin();
+        let z = if i.is_multiple_of(2) { 2.0 } else { -2.0 } + 0.3 * (i as f32 * 0.7).sin();
         let (a, b) = (SLOPE * z + 0.1, SLOPE * z - 0.1);
         match i % 5 {
             0 => vec![None, Some(b)],
