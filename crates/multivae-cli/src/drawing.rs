@@ -149,7 +149,7 @@ pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
 }
 
 /// The modalities whose images are drawn; `None` if the model generates no images.
-fn drawable(run: &Run) -> Option<Subset> {
+pub(crate) fn drawable(run: &Run) -> Option<Subset> {
     let (model, specs) = (&run.model, run.model.modalities());
     let drawable = model.generated().iter().filter(|&m| picture::is_drawable(&specs[m]));
     Subset::new(drawable.take(MOST)).ok()

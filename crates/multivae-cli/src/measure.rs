@@ -52,9 +52,15 @@ struct Found {
     entries: Vec<Entry>,
     findings: Vec<Finding>,
     figures: Vec<Figure>,
+    /// Parts that cannot be measured.
+    absent: Vec<Absent>,
 }
 
 impl Found {
+    fn without(&mut self, name: &str, reason: &str) {
+        self.absent.push(Absent { name: name.to_owned(), reason: reason.to_owned() });
+    }
+
     fn report(mut self, name: &'static str, report: &(impl Entries + Serialize)) -> Result<Self> {
         self.entries.extend(report.entries());
         self.reports.push((name, serde_json::to_value(report)?));
@@ -102,6 +108,7 @@ impl<'a> Bench<'a> {
                     );
                     measures.entries.extend(found.entries);
                     measures.findings.extend(found.findings);
+                    measures.absent.extend(found.absent);
                     figures.extend(found.figures);
                 }
                 Err(error) if !asked && failure::is_about_input(&error) => {
@@ -178,7 +185,11 @@ impl<'a> Bench<'a> {
                 figures.extend(drawing::training(run)?);
                 figures.extend(drawing::latent(run, data, batch_size, seed)?);
                 let findings = drawing::about_training(run)?;
-                Ok(Found { figures, findings, ..Found::default() })
+                let mut found = Found { figures, findings, ..Found::default() };
+                if drawing::drawable(run).is_none() {
+                    found.without("generation", "the model generates no images");
+                }
+                Ok(found)
             }
         }
     }
@@ -206,6 +217,10 @@ impl<'a> Bench<'a> {
         {
             let report = joint_coherence(&run.model, samples.into_iter(), &classifiers)?;
             found = found.report("joint_coherence", &report)?;
+        } else {
+            let reason = "it takes a model with joint samples, and classifiers of two modalities \
+                          that it generates";
+            found.without("joint_coherence", reason);
         }
         for classifier in &trained {
             found.entries.extend(classifier.report().entries());
@@ -240,7 +255,13 @@ impl<'a> Bench<'a> {
         let samples = self.samples(data.len())?.unwrap_or_default().into_iter();
         let show = |share| bar.set(share);
         let report = fid(&run.model, data, samples, &extractors, &config, &run.device, &show)?;
-        Found::default().report("fid", &report)
+        let mut found = Found::default().report("fid", &report)?;
+        if arguments.inception.is_none() {
+            let reason = "there are no weights of Inception-v3: give them with --inception; \
+                          distances are by features of the classifiers";
+            found.without("inception_distance", reason);
+        }
+        Ok(found)
     }
 
     /// Joint samples of the given sampler, or else of the prior; none of a conditional model.

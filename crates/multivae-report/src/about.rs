@@ -91,8 +91,8 @@ pub(crate) const SECTIONS: &[Section] = &[
         reports: &["coherence", "joint_coherence", "classifier"],
         lead: "Does what is generated show the same thing as what was given? A classifier of each \
                modality, trained on real data, reads the class of what the model generates; \
-               coherence is the share of rows where it is the right one. No model can exceed the \
-               accuracy of the classifiers on real data.",
+               coherence is the share of rows where it is the right one. More than the \
+               accuracy of the classifiers on real data is not to be expected.",
     },
     Section {
         name: "evaluation",
@@ -314,7 +314,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         place: Place::Table,
         map: Map::None,
         meaning: "How often the classifier of a modality tells the class of real data that it has \
-                  not seen: the most that coherence can reach.",
+                  not seen: about what coherence can reach.",
     },
     Measure {
         report: "likelihood",

@@ -362,7 +362,8 @@ impl Comparison {
 fn best(entries: &[Option<&Entry>], better: Better) -> Option<f64> {
     let values = entries.iter().flatten().map(|entry| entry.value).filter(|value| !value.is_nan());
     let values: Vec<f64> = values.collect();
-    if values.len() < 2 {
+    // Of equal ones none is better.
+    if values.iter().all(|value| *value == values[0]) {
         return None;
     }
     match better {
@@ -403,9 +404,9 @@ mod tests {
     #[test]
     fn the_better_value_of_a_line_is_bold_whichever_side_is_better() {
         let page = comparison().page().expect("a page");
-        // The bound is better higher, the four errors are better lower, the last pair is equal.
+        // The bound is better higher, three errors are better lower, the last pair is equal.
         let bold: Vec<&str> = page.split("<td class=\"best\">").skip(1).collect();
-        assert_eq!(bold.len(), 6);
+        assert_eq!(bold.len(), 4);
         assert!(bold[0].contains(">−10.00<"), "{}", &bold[0][..60]);
         assert!(bold[1].contains(">1.00<"), "{}", &bold[1][..60]);
     }

@@ -37,6 +37,7 @@ fn a_report_is_one_page_with_all_that_was_measured() {
     let absent = absent.expect("there is nothing to compare clusters with");
     assert!(absent.reason.contains("label"), "{absent:?}");
     assert!(page.contains("Not measured"));
+    assert!(measures.absent.iter().any(|absent| absent.reason.contains("no images")));
 }
 
 #[test]
