@@ -42,6 +42,39 @@
 //! assert_eq!((report.conditional.len(), report.joint.len()), (1, 1));
 //! # Ok::<(), multivae_metrics::MetricsError>(())
 //! ```
+//!
+//! Classes of generated values are told by a [`Classifier`] of every modality, trained by
+//! [`train_classifiers`], or by any implementation of [`Classify`]:
+//!
+//! ```
+//! # use burn::tensor::{Device, Tensor};
+//! # use multivae_core::dataset::Dataset;
+//! # use multivae_testkit::{LinearGaussian, Rows};
+//! # let device = Device::flex();
+//! # let rows = (0..8).map(|row| vec![Some(if row < 4 { -9.0 } else { 9.0 }); 2]).collect();
+//! # let data = Rows::new(2, rows).with_labels((0..8).map(|row| row / 4).collect());
+//! # let model = LinearGaussian::new(2.0, data.modalities(), &device);
+//! use multivae_metrics::{Classifiers, Classify, CoherenceConfig, coherence};
+//!
+//! /// Class 1 for positive values, else class 0.
+//! struct Sign;
+//!
+//! impl Classify for Sign {
+//!     fn classes(&self) -> &[i64] {
+//!         &[0, 1]
+//!     }
+//!
+//!     fn scores(&self, values: &Tensor<2>) -> Tensor<2> {
+//!         Tensor::cat(vec![values.clone().neg(), values.clone()], 1)
+//!     }
+//! }
+//!
+//! let classifiers = Classifiers::new([("m0", &Sign as &dyn Classify), ("m1", &Sign)])?;
+//! let config = CoherenceConfig::default();
+//! let report = coherence(&model, &data, &classifiers, &config, &device, &|_| ())?;
+//! assert_eq!(report.size(1).map(|size| size.scores.accuracy.mean), Some(1.0));
+//! # Ok::<(), multivae_metrics::MetricsError>(())
+//! ```
 
 mod classifier;
 mod clustering;
