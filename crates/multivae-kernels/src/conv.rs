@@ -6,7 +6,7 @@ use burn::tensor::{
 };
 
 #[cfg(feature = "flex")]
-use crate::flex::extension;
+use crate::flex::conv::operation;
 
 /// Convolution of images `[batch, channels, height, width]` with a weight
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]` to
@@ -25,7 +25,7 @@ pub fn conv2d(
     options: ConvOptions<2>,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if let Some(y) = extension::conv2d(&x, &weight, bias.as_ref(), &options) {
+    if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options) {
         return y;
     }
     module::conv2d(x, weight, bias, options)
@@ -48,7 +48,7 @@ pub fn conv_transpose2d(
     options: ConvTransposeOptions<2>,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if let Some(y) = extension::conv_transpose2d(&x, &weight, bias.as_ref(), &options) {
+    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options) {
         return y;
     }
     module::conv_transpose2d(x, weight, bias, options)

@@ -1,15 +1,19 @@
-//! Convolutions of images that are fast on Burn's Flex backend, forward and backward.
+//! What a training step spends its time on, fast on Burn's Flex backend, forward and backward.
 //!
-//! Flex computes the gradient in the weight of a convolution as another convolution whose channels
-//! are the images of the batch, and spends most of a training step there. Here each of the
-//! operations is a matrix product of the `gemm` crate, which picks AVX-512, AVX2 or other
-//! instructions at run time: patches of a few images at a time are gathered next to each other
-//! (*im2col*), so that products are large and patches stay in the cache.
+//! | function | in one pass | instead of |
+//! |---|---|---|
+//! | [`conv2d`], [`conv_transpose2d`] | patches of a few images, gathered (*im2col*), times the weights | convolutions whose channels are the images of the batch, in which Flex spends most of a step |
+//! | [`linear`] | a matrix product, its bias and its activation | an operation each |
+//! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
+//! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
-//! [`conv2d`] and [`conv_transpose2d`] take what Burn's functions of these names take, and give
-//! the same up to rounding. With the feature `flex`, they run the kernels for `f32` on the Flex
-//! backend, with or without automatic differentiation; all else goes to Burn's functions: other
-//! backends, other types, dilation, groups. Without the feature everything does.
+//! Matrix products are those of the `gemm` crate; they, and the loops here by the `pulp` crate, use
+//! AVX-512, AVX2 or what else the processor has, as found at run time: one binary serves all.
+//!
+//! With the feature `flex`, the kernels run for `f32` on the Flex backend, with or without
+//! automatic differentiation. All else goes to Burn's functions: other backends, other types,
+//! dilation, groups. Without the feature everything does. Both give the same up to rounding, values
+//! and gradients, which tests check.
 //!
 //! Results depend on neither the number nor the timing of threads. Only gradients that somebody
 //! asks for are computed.
@@ -51,11 +55,17 @@
 //!
 //! # Map
 //!
-//! - `conv`: the two functions.
-//! - `flex`: the kernels on slices; `flex::extension` makes them an operation of the backend.
+//! `conv`, `linear`, `density` and `adam` are the functions with Burn's composition; `flex` has a
+//! file for each with the kernel on slices and its place in the backend.
 
+mod adam;
 mod conv;
+mod density;
 #[cfg(feature = "flex")]
 mod flex;
+mod linear;
 
+pub use adam::{Adam, AdamSettings, Decay};
 pub use conv::{conv_transpose2d, conv2d};
+pub use density::{Density, log_density};
+pub use linear::{Activation, linear};

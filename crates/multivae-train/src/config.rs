@@ -1,9 +1,9 @@
 //! Settings of a run.
 
 use burn::optim::{
-    AdamConfig, AdamWConfig, ModuleOptimizer, RmsPropConfig, SgdConfig, decay::WeightDecayConfig,
-    momentum::MomentumConfig,
+    ModuleOptimizer, RmsPropConfig, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig,
 };
+use multivae_kernels::{AdamSettings, Decay};
 use serde::{Deserialize, Serialize};
 
 use crate::{Result, TrainError};
@@ -423,20 +423,26 @@ impl OptimizerConfig {
         let penalty =
             |decay: f64| (decay > 0.0).then_some(WeightDecayConfig { penalty: decay as f32 });
         match self {
-            Self::Adam(o) => AdamConfig::new()
-                .with_beta_1(o.beta_1 as f32)
-                .with_beta_2(o.beta_2 as f32)
-                .with_epsilon(o.epsilon as f32)
-                .with_amsgrad(o.amsgrad)
-                .with_weight_decay(penalty(o.weight_decay))
-                .init(),
-            Self::AdamW(o) => AdamWConfig::new()
-                .with_beta_1(o.beta_1 as f32)
-                .with_beta_2(o.beta_2 as f32)
-                .with_epsilon(o.epsilon as f32)
-                .with_amsgrad(o.amsgrad)
-                .with_weight_decay(o.weight_decay as f32)
-                .init(),
+            Self::Adam(o) => ModuleOptimizer::from(
+                AdamSettings {
+                    beta_1: o.beta_1 as f32,
+                    beta_2: o.beta_2 as f32,
+                    epsilon: o.epsilon as f32,
+                    decay: Decay::Gradient(o.weight_decay as f32),
+                    amsgrad: o.amsgrad,
+                }
+                .build(),
+            ),
+            Self::AdamW(o) => ModuleOptimizer::from(
+                AdamSettings {
+                    beta_1: o.beta_1 as f32,
+                    beta_2: o.beta_2 as f32,
+                    epsilon: o.epsilon as f32,
+                    decay: Decay::Weights(o.weight_decay as f32),
+                    amsgrad: o.amsgrad,
+                }
+                .build(),
+            ),
             Self::Sgd(o) => {
                 let momentum = (o.momentum > 0.0).then_some(MomentumConfig {
                     momentum: o.momentum,

@@ -1,11 +1,7 @@
 //! The Bernoulli distribution on logits.
 
-use burn::tensor::{
-    Tensor,
-    activation::{sigmoid, softplus},
-};
-
-use super::sum_last;
+use burn::tensor::{Tensor, activation::sigmoid};
+use multivae_kernels::{Density, log_density};
 
 /// Independent binary values along the last axis.
 #[derive(Clone, Debug)]
@@ -20,15 +16,18 @@ impl<const D: usize> Bernoulli<D> {
         Self { logits }
     }
 
-    /// `x logit - softplus(logit)` summed over the last axis, for values in `[0, 1]`: the
-    /// log-probability of binary values, the negative cross-entropy of grey ones. `R` is `D - 1`.
-    pub fn log_prob<const R: usize>(&self, value: Tensor<D>) -> Tensor<R> {
-        sum_last(value * self.logits.clone() - softplus(self.logits.clone(), 1.0))
-    }
-
     /// Probability of one, `[.., features]`.
     pub fn mean(&self) -> Tensor<D> {
         sigmoid(self.logits.clone())
+    }
+}
+
+impl Bernoulli<3> {
+    /// `x logit - softplus(logit)` of values `[batch, features]` in `[0, 1]`, summed over features,
+    /// `[samples, batch]`: the log-probability of binary values, the negative cross-entropy of
+    /// grey ones.
+    pub fn log_prob(self, value: Tensor<2>) -> Tensor<2> {
+        log_density(Density::Bernoulli, self.logits, value)
     }
 }
 
@@ -41,8 +40,8 @@ mod tests {
 
     fn log_prob(logit: f32, x: f32) -> f64 {
         let device = Device::flex();
-        let p = Bernoulli::<2>::new(Tensor::from_floats([[logit]], &device));
-        scalar::<1>(p.log_prob(Tensor::from_floats([[x]], &device)))
+        let p = Bernoulli::<3>::new(Tensor::from_floats([[[logit]]], &device));
+        scalar::<2>(p.log_prob(Tensor::from_floats([[x]], &device)))
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The distribution that a decoder parametrises.
 
 use burn::tensor::{Tensor, activation::softplus};
+use multivae_kernels::{Density, log_density};
 use serde::{Deserialize, Serialize};
 
 use super::{Bernoulli, Categorical, LN_2PI};
@@ -122,7 +123,7 @@ impl Likelihood {
         let [samples, batch, features] = output.dims();
         let classes = shape[shape.len() - 1];
         let dense = match values {
-            Values::Dense(values) => values.clone().unsqueeze_dim::<3>(0),
+            Values::Dense(values) => values.clone(),
             Values::Tokens { ids, mask } => {
                 assert_eq!(self.kind(), "categorical", "tokens have a categorical likelihood");
                 let ids = ids.clone().repeat(&[samples, 1]);
@@ -130,9 +131,8 @@ impl Likelihood {
                 return Categorical::new(output, classes).log_prob_tokens(ids, mask);
             }
         };
-        // The constant and the scale leave the sum over features: fewer passes over the data.
-        let located = |distance: Tensor<3>, scale: Scale, power: i32, constant: f64| {
-            let sum: Tensor<2> = distance.sum_dim(2).squeeze_dim(2);
+        // The constant and the scale leave the sum over features.
+        let located = |sum: Tensor<2>, scale: Scale, power: i32, constant: f64| {
             let n = features as f64;
             match (scale, &log_scale) {
                 (Scale::Learned(_), Some(log_scale)) => {
@@ -147,13 +147,16 @@ impl Likelihood {
         };
         match self {
             Self::Normal { scale } => {
-                located((output - dense).square() * -0.5, *scale, 2, LN_2PI / 2.0)
+                located(log_density(Density::Normal, output, dense), *scale, 2, LN_2PI / 2.0)
             }
             Self::Laplace { scale } => {
-                located((output - dense).abs().neg(), *scale, 1, std::f64::consts::LN_2)
+                let sum = log_density(Density::Laplace, output, dense);
+                located(sum, *scale, 1, std::f64::consts::LN_2)
             }
             Self::Bernoulli {} => Bernoulli::new(output).log_prob(dense),
-            Self::Categorical {} => Categorical::new(output, classes).log_prob(dense),
+            Self::Categorical {} => {
+                Categorical::new(output, classes).log_prob(dense.unsqueeze_dim::<3>(0))
+            }
         }
     }
 

@@ -18,7 +18,7 @@ use burn::{
         ops::{ConvOptions, ConvTransposeOptions},
     },
 };
-use multivae_kernels as kernels;
+use multivae_kernels::{self as kernels, Activation};
 use serde::{Deserialize, Serialize};
 
 use super::sequential::{Fault, Sequential, infer};
@@ -826,6 +826,17 @@ impl Layer {
     }
 
     /// From `[rows, ..]`, each row of shape `input`, to `[rows, features]`.
+    /// This layer and the next as one, where there is a kernel for both.
+    pub(crate) fn forward_with(&self, next: &Self, x: &Tensor<2>) -> Option<Tensor<2>> {
+        let (Self::Linear(layer), Self::Function(next)) = (self, next) else { return None };
+        let activation = match next.function {
+            Function::Relu => Activation::Relu,
+            Function::Sigmoid => Activation::Sigmoid,
+            _ => return None,
+        };
+        Some(linear(layer, x.clone(), activation))
+    }
+
     pub(crate) fn forward(&self, flow: Flow, input: &[usize]) -> Flow {
         let Flow { x, mask } = flow;
         let rows = x.dims()[0];
@@ -834,7 +845,7 @@ impl Layer {
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
-            Self::Linear(layer) => layer.forward(x),
+            Self::Linear(layer) => linear(layer, x, Activation::Identity),
             Self::Conv2d(layer) => conv2d(layer, image(x)).flatten(1, 3),
             Self::ConvTranspose2d(layer) if input.len() == 1 => {
                 conv_transpose2d(layer, x.reshape([rows, input[0], 1, 1])).flatten(1, 3)
@@ -856,6 +867,12 @@ impl Layer {
         };
         Flow { x, mask }
     }
+}
+
+/// What the module computes and what follows it, by the fast kernels where there are some.
+fn linear(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    let bias = layer.bias.as_ref().map(Param::val);
+    kernels::linear(x, layer.weight.val(), bias, activation)
 }
 
 /// What the module computes, by the fast kernels where there are some.

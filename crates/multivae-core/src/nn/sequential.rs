@@ -222,11 +222,19 @@ impl Sequential {
         self.through(&self.layers, 0, flow)
     }
 
-    fn through(&self, layers: &[Layer], first: usize, flow: Flow) -> Flow {
-        layers
-            .iter()
-            .zip(&self.inputs[first..])
-            .fold(flow, |flow, (layer, input)| layer.forward(flow, input))
+    fn through(&self, layers: &[Layer], first: usize, mut flow: Flow) -> Flow {
+        let mut rest = layers.iter().zip(&self.inputs[first..]).peekable();
+        while let Some((layer, input)) = rest.next() {
+            let both = rest.peek().and_then(|(next, _)| layer.forward_with(next, &flow.x));
+            flow = match both {
+                Some(x) => {
+                    rest.next();
+                    Flow { x, mask: None }
+                }
+                None => layer.forward(flow, input),
+            };
+        }
+        flow
     }
 }
 

@@ -9,6 +9,9 @@ pub(crate) struct Matrix<'a> {
     pub(crate) strides: [usize; 2],
 }
 
+/// Fewest multiplications of a product that is worth more than one thread.
+const LARGE: usize = 1 << 21;
+
 /// Whether a product replaces what is there or is added to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Into {
@@ -27,26 +30,70 @@ pub(crate) enum Into {
 /// If a matrix does not fit into its slice.
 #[allow(unsafe_code)]
 pub(crate) fn multiply(
-    [rows, depth, columns]: [usize; 3],
+    shape: [usize; 3],
     left: Matrix<'_>,
     right: Matrix<'_>,
     product: &mut [f32],
     into: Into,
 ) {
+    let [rows, _, columns] = shape;
+    assert!(extent([rows, columns], [columns, 1]) <= product.len(), "the product fits");
+    // SAFETY: the product fits, and is borrowed mutably.
+    unsafe { write(shape, left, right, product.as_mut_ptr(), into, Parallelism::None) }
+}
+
+/// The product of `left` `[rows, depth]` and `right` `[depth, columns]`, row after row, on all
+/// threads where it is worth it; it does not depend on their number.
+///
+/// # Panics
+///
+/// If a matrix does not fit into its slice, or is empty.
+#[allow(unsafe_code)]
+pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
+    let [rows, depth, columns] = shape;
+    assert!(!shape.contains(&0), "there is something to multiply");
+    let large = rows * depth * columns > LARGE;
+    let parallelism = if large { Parallelism::Rayon(0) } else { Parallelism::None };
+    let mut product = Vec::with_capacity(rows * columns);
+    // SAFETY: the allocation has room for all values of the product, and nobody else knows it.
+    // All of them are written before they become part of the vector.
+    unsafe {
+        write(shape, left, right, product.as_mut_ptr(), Into::Replace, parallelism);
+        product.set_len(rows * columns);
+    }
+    product
+}
+
+/// # Safety
+///
+/// `product` points to `rows * columns` values that nobody else reads or writes; if it is replaced,
+/// they need not be initialised.
+///
+/// # Panics
+///
+/// If a factor does not fit into its slice.
+#[allow(unsafe_code)]
+unsafe fn write(
+    [rows, depth, columns]: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    product: *mut f32,
+    into: Into,
+    parallelism: Parallelism,
+) {
     assert!(extent([rows, depth], left.strides) <= left.values.len(), "the left factor fits");
     assert!(extent([depth, columns], right.strides) <= right.values.len(), "the right factor fits");
-    assert!(extent([rows, columns], [columns, 1]) <= product.len(), "the product fits");
     let stride = |stride: usize| isize::try_from(stride).expect("no slice is that long");
-    // SAFETY: each of the three matrices lies inside its slice, as asserted above (`extent` is
-    // one more than the largest offset that the strides reach); all strides are nonnegative;
-    // `product` is borrowed mutably, so that it overlaps neither factor.
+    // SAFETY: each factor lies inside its slice, as asserted above (`extent` is one more than the
+    // largest offset that the strides reach); all strides are nonnegative; the product is the
+    // caller's, and is read only where it is added to.
     unsafe {
         // Rows and columns are exchanged: `gemm` prefers products that lie column after column.
         gemm::gemm(
             columns,
             rows,
             depth,
-            product.as_mut_ptr(),
+            product,
             stride(columns),
             1,
             into == Into::Add,
@@ -61,7 +108,7 @@ pub(crate) fn multiply(
             false,
             false,
             false,
-            Parallelism::None,
+            parallelism,
         );
     }
 }

@@ -1,0 +1,87 @@
+//! What is done in one pass, against the operations of Burn that do the same: an affine map with
+//! its activation, log-densities, and a step of Adam. Forward and backward.
+
+use std::hint::black_box;
+
+use burn::{
+    optim::{AdamConfig, Optimizer},
+    tensor::{Device, Tensor, activation, module},
+};
+use criterion::{Criterion, criterion_group, criterion_main};
+use multivae_kernels::{Activation, AdamSettings, Decay, Density, linear, log_density};
+
+fn maps(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    for [rows, inputs, outputs] in [[64, 512, 512], [2560, 512, 3072]] {
+        let mut group = c.benchmark_group(format!("linear/{rows}x{inputs}x{outputs}"));
+        let x = Tensor::<2>::full([rows, inputs], 0.1, &device).require_grad();
+        let weight = Tensor::<2>::full([inputs, outputs], 0.01, &device).require_grad();
+        let bias = Tensor::<1>::full([outputs], 0.2, &device).require_grad();
+        group.bench_function("one pass", |b| {
+            b.iter(|| {
+                let y = linear(x.clone(), weight.clone(), Some(bias.clone()), Activation::Sigmoid);
+                black_box(y.sum().backward())
+            });
+        });
+        group.bench_function("burn", |b| {
+            b.iter(|| {
+                let y = module::linear(x.clone(), weight.clone(), Some(bias.clone()));
+                black_box(activation::sigmoid(y).sum().backward())
+            });
+        });
+        group.finish();
+    }
+}
+
+fn densities(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let (samples, batch, features) = (7, 128, 3 * 28 * 28);
+    let output = Tensor::<3>::full([samples, batch, features], 0.4, &device).require_grad();
+    let values = Tensor::<2>::full([batch, features], 0.5, &device);
+    for density in [Density::Normal, Density::Laplace, Density::Bernoulli] {
+        let mut group = c.benchmark_group(format!("density/{density:?}"));
+        group.bench_function("one pass", |b| {
+            b.iter(|| {
+                let sums = log_density(density, output.clone(), values.clone());
+                black_box(sums.sum().backward())
+            });
+        });
+        group.bench_function("burn", |b| {
+            b.iter(|| {
+                let values = values.clone().unsqueeze_dim::<3>(0);
+                let terms = match density {
+                    Density::Normal => (output.clone() - values).square() * -0.5,
+                    Density::Laplace => (output.clone() - values).abs().neg(),
+                    Density::Bernoulli => {
+                        values * output.clone() - activation::softplus(output.clone(), 1.0)
+                    }
+                };
+                let sums: Tensor<2> = terms.sum_dim(2).squeeze_dim(2);
+                black_box(sums.sum().backward())
+            });
+        });
+        group.finish();
+    }
+}
+
+fn adam(c: &mut Criterion) {
+    let device = Device::flex();
+    let gradient = Tensor::<2>::full([1000, 1000], 0.01, &device);
+    let mut group = c.benchmark_group("adam/1M weights");
+    let decay = Decay::Gradient(0.0);
+    let settings =
+        AdamSettings { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-8, decay, amsgrad: false };
+    fn steps<O: Optimizer>(b: &mut criterion::Bencher<'_>, optimizer: &O, gradient: &Tensor<2>) {
+        let mut kept = (gradient.ones_like(), None);
+        b.iter(|| {
+            let (weights, state) = std::mem::replace(&mut kept, (gradient.clone(), None));
+            kept = optimizer.step(1e-3, weights, gradient.clone(), state);
+        });
+    }
+    group.bench_function("one pass", |b| steps(b, &settings.build(), &gradient));
+    group.bench_function("burn", |b| steps(b, &AdamConfig::new().build(), &gradient));
+    group.finish();
+}
+
+criterion_group!(benches, maps, densities, adam);
+criterion_main!(benches);

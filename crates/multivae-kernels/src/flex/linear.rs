@@ -1,0 +1,264 @@
+//! Affine maps of rows, with what follows them.
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            NodeId,
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        tensor::FloatTensor,
+    },
+    tensor::Tensor,
+};
+use burn_flex::FlexTensor;
+use pulp::Arch;
+use rayon::prelude::*;
+
+use super::{
+    dense,
+    gemm::{Matrix, product},
+    math, suits, tensor, values,
+};
+use crate::linear::Activation;
+
+/// Values that a thread works on at a time.
+const PART: usize = 1 << 15;
+
+/// Rows whose gradients are summed one by one before the sums are.
+const BLOCK: usize = 128;
+
+/// A tensor with its place in the graph.
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// The map, or `None` where it is not for this kernel.
+pub(crate) fn linear(
+    x: &Tensor<2>,
+    weight: &Tensor<2>,
+    bias: &Tensor<1>,
+    activation: Activation,
+) -> Option<Tensor<2>> {
+    let ([rows, inputs], [depth, outputs]) = (x.dims(), weight.dims());
+    let fits = inputs == depth && bias.dims() == [outputs];
+    let empty = [rows, inputs, outputs].contains(&0);
+    (fits && !empty && suits(x) && suits(weight) && suits(bias)).then(|| {
+        let [x, weight] = [x, weight].map(|tensor| tensor.clone().into_dispatch());
+        let bias = bias.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::linear(x, weight, bias, activation))
+    })
+}
+
+/// The operation that a backend has to know.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Linear: Backend {
+    /// Of rows `[rows, inputs]` by a weight `[inputs, outputs]` and a bias `[outputs]`.
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self>;
+}
+
+fn shape(tensor: &FlexTensor) -> [usize; 2] {
+    let shape = tensor.layout().shape();
+    [shape[0], shape[1]]
+}
+
+fn forward(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: &FlexTensor,
+    activation: Activation,
+) -> FlexTensor {
+    let ([rows, inputs], outputs) = (shape(x), shape(weight)[1]);
+    let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
+    let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
+    let mut y = product(
+        [rows, inputs, outputs],
+        Matrix { values: x, strides: [inputs, 1] },
+        Matrix { values: weight, strides: [outputs, 1] },
+    );
+    let part = PART.div_ceil(outputs) * outputs;
+    y.par_chunks_mut(part).for_each(|y| {
+        Arch::new().dispatch(|| finish(y, bias, activation));
+    });
+    tensor(y, &[rows, outputs])
+}
+
+/// Adds the bias and applies the activation.
+#[inline(always)]
+fn finish(y: &mut [f32], bias: &[f32], activation: Activation) {
+    for y in y.chunks_exact_mut(bias.len()) {
+        let pairs = y.iter_mut().zip(bias);
+        match activation {
+            Activation::Identity => pairs.for_each(|(y, bias)| *y += bias),
+            Activation::Relu => pairs.for_each(|(y, bias)| {
+                let sum = *y + bias;
+                // What is not a number stays so.
+                *y = if sum < 0.0 { 0.0 } else { sum };
+            }),
+            Activation::Sigmoid => pairs.for_each(|(y, bias)| *y = math::sigmoid(*y + bias)),
+        }
+    }
+}
+
+/// Gradient before an activation from that behind it; `y` is what came out.
+fn before(activation: Activation, gradient: &[f32], y: &[f32]) -> Vec<f32> {
+    let mut inner = vec![0.0; y.len()];
+    let parts = inner.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(y.par_chunks(PART));
+    parts.for_each(|((inner, gradient), y)| {
+        Arch::new().dispatch(|| {
+            let all = inner.iter_mut().zip(gradient).zip(y);
+            match activation {
+                Activation::Identity => inner.copy_from_slice(gradient),
+                Activation::Relu => all.for_each(|((inner, gradient), y)| {
+                    *inner = if *y > 0.0 { *gradient } else { 0.0 };
+                }),
+                Activation::Sigmoid => {
+                    all.for_each(|((inner, gradient), y)| *inner = gradient * y * (1.0 - y));
+                }
+            }
+        });
+    });
+    inner
+}
+
+/// Sums of columns, `[columns]`.
+fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; columns];
+    let mut block_sums = vec![0.0; columns];
+    Arch::new().dispatch(|| {
+        for block in values.chunks(BLOCK * columns) {
+            block_sums.fill(0.0);
+            for row in block.chunks_exact(columns) {
+                block_sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+            }
+            sums.iter_mut().zip(&block_sums).for_each(|(sum, block)| *sum += block);
+        }
+    });
+    sums
+}
+
+impl Linear for Flex {
+    fn linear(
+        x: FlexTensor,
+        weight: FlexTensor,
+        bias: FlexTensor,
+        activation: Activation,
+    ) -> FlexTensor {
+        forward(&x, &weight, &bias, activation)
+    }
+}
+
+impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
+    fn linear(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let y = forward(x.primitive(), weight.primitive(), bias.primitive(), activation);
+        match LinearBackward.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let mut store = |tensor: &Tracked| prep.checkpoint(tensor);
+                let state = State {
+                    // The input is needed for the gradient in the weight only, and the other way
+                    // round.
+                    x: weight.is_tracked().then(|| store(&x)),
+                    weight: x.is_tracked().then(|| store(&weight)),
+                    activation: (activation != Activation::Identity)
+                        .then(|| (activation, y.clone())),
+                };
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+/// What the backward pass needs.
+#[derive(Clone, Debug)]
+struct State {
+    x: Option<NodeId>,
+    weight: Option<NodeId>,
+    /// The activation and what came out of it.
+    activation: Option<(Activation, FlexTensor)>,
+}
+
+#[derive(Debug)]
+struct LinearBackward;
+
+impl Backward<Flex, 3> for LinearBackward {
+    type State = State;
+
+    fn backward(
+        self,
+        ops: Ops<State, 3>,
+        gradients: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
+        let State { x, weight, activation } = ops.state;
+        let gradient = dense(&gradients.consume::<Flex>(&ops.node));
+        let [rows, outputs] = shape(&gradient);
+        let inner = activation.map(|(kind, y)| before(kind, values(&gradient), values(&y)));
+        let gradient = inner.as_deref().unwrap_or_else(|| values(&gradient));
+        // Each stored tensor is to be retrieved exactly once.
+        let mut stored = |node: Option<NodeId>| {
+            node.map(|node| dense(&checkpointer.retrieve_node_output::<FlexTensor>(node)))
+        };
+        let (x, weight) = (stored(x), stored(weight));
+        if let Some((node, weight)) = x_node.zip(weight) {
+            let inputs = shape(&weight)[0];
+            let product = product(
+                [rows, outputs, inputs],
+                Matrix { values: gradient, strides: [outputs, 1] },
+                Matrix { values: values(&weight), strides: [1, outputs] },
+            );
+            gradients.register::<Flex>(node, tensor(product, &[rows, inputs]));
+        }
+        if let Some((node, x)) = weight_node.zip(x) {
+            let inputs = shape(&x)[1];
+            let product = product(
+                [inputs, rows, outputs],
+                Matrix { values: values(&x), strides: [1, inputs] },
+                Matrix { values: gradient, strides: [outputs, 1] },
+            );
+            gradients.register::<Flex>(node, tensor(product, &[inputs, outputs]));
+        }
+        if let Some(node) = bias_node {
+            gradients.register::<Flex>(node, tensor(column_sums(gradient, outputs), &[outputs]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_do_not_depend_on_the_number_of_threads() {
+        let numbers = |count: usize| -> Vec<f32> {
+            (0..count).map(|i| ((i * 37 + 11) % 101) as f32 * 0.0137 - 0.7).collect()
+        };
+        let [rows, inputs, outputs] = [130, 700, 520];
+        let x = tensor(numbers(rows * inputs), &[rows, inputs]);
+        let weight = tensor(numbers(inputs * outputs), &[inputs, outputs]);
+        let bias = tensor(numbers(outputs), &[outputs]);
+        let run = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+            let y = pool
+                .build()
+                .expect("threads start")
+                .install(|| forward(&x, &weight, &bias, Activation::Relu));
+            values(&y).to_vec()
+        };
+        let one = run(1);
+        assert!(one == run(2) && one == run(5));
+    }
+}

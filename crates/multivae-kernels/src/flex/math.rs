@@ -1,0 +1,76 @@
+//! Functions of one number that compilers turn into vector instructions, accurate to a few units
+//! in the last place.
+
+use std::f32::consts::LOG2_E;
+
+/// `exp(x)` for `x` of at most 0.
+#[inline(always)]
+pub(crate) fn exp_negative(x: f32) -> f32 {
+    // ln 2 in two parts, the first with few bits, so that its products are exact.
+    const HIGH: f32 = 0.693_359_4;
+    const LOW: f32 = -2.121_944_4e-4;
+    // Adding and taking away 1.5 · 2^23 rounds to a whole number.
+    const ROUND: f32 = 12_582_912.0;
+    // Below, the result is not a normal number. What is not a number stays so.
+    let x = if x < -87.0 { -87.0 } else { x };
+    let shifted = x * LOG2_E + ROUND;
+    let n = shifted - ROUND;
+    let r = (x - n * HIGH) - n * LOW;
+    // Taylor's series on ±ln(2) / 2.
+    let mut sum = 1.0 / 5040.0;
+    for factor in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+        sum = sum * r + factor;
+    }
+    // The lowest bits of the shifted number are n in binary.
+    sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
+}
+
+/// `ln(1 + exp(x))`.
+#[inline(always)]
+pub(crate) fn softplus(x: f32) -> f32 {
+    let t = exp_negative(-x.abs());
+    // ln(1 + t) = 2 artanh(s), and s is at most 1/3.
+    let s = t / (2.0 + t);
+    let square = s * s;
+    let mut sum = 1.0 / 15.0;
+    for factor in [1.0 / 13.0, 1.0 / 11.0, 1.0 / 9.0, 1.0 / 7.0, 0.2, 1.0 / 3.0, 1.0] {
+        sum = sum * square + factor;
+    }
+    x.max(0.0) + 2.0 * s * sum
+}
+
+/// `1 / (1 + exp(-x))`.
+#[inline(always)]
+pub(crate) fn sigmoid(x: f32) -> f32 {
+    let t = exp_negative(-x.abs());
+    let near_one = 1.0 / (1.0 + t);
+    if x < 0.0 { t * near_one } else { near_one }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_those_of_the_standard_library() {
+        for i in -4000..4000 {
+            let x = i as f32 * 0.02;
+            let exact = f64::from(x);
+            let check = |name: &str, found: f32, expected: f64| {
+                let error = (f64::from(found) - expected).abs() / expected;
+                assert!(error < 4e-7, "{name}({x}) = {found}, not {expected}");
+            };
+            check("exp", exp_negative(-x.abs()), (-exact.abs()).exp());
+            check("softplus", softplus(x), exact.exp().ln_1p());
+            check("sigmoid", sigmoid(x), 1.0 / (1.0 + (-exact).exp()));
+        }
+    }
+
+    #[test]
+    fn extreme_values_stay_what_they_are() {
+        assert_eq!((softplus(1e30), sigmoid(1e30)), (1e30, 1.0));
+        assert!(softplus(-1e30) < 1e-37 && sigmoid(-1e30) < 1e-37);
+        assert!(softplus(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
+        assert_eq!((softplus(f32::INFINITY), sigmoid(f32::INFINITY)), (f32::INFINITY, 1.0));
+    }
+}

@@ -1,0 +1,144 @@
+//! Affine maps.
+
+use burn::tensor::{Tensor, activation, module};
+
+#[cfg(feature = "flex")]
+use crate::flex;
+
+/// What follows an affine map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    Identity,
+    /// `max(y, 0)`.
+    Relu,
+    /// `1 / (1 + exp(-y))`.
+    Sigmoid,
+}
+
+/// Affine map of rows `[rows, inputs]` by a weight `[inputs, outputs]` and a bias `[outputs]`, and
+/// what follows it: `[rows, outputs]`.
+///
+/// # Panics
+///
+/// Where [`burn::tensor::module::linear`] panics: if shapes do not fit each other.
+pub fn linear(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if let Some(bias) = &bias
+        && let Some(y) = flex::linear::linear(&x, &weight, bias, activation)
+    {
+        return y;
+    }
+    plain(x, weight, bias, activation)
+}
+
+fn plain(
+    x: Tensor<2>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<2> {
+    let y = module::linear(x, weight, bias);
+    match activation {
+        Activation::Identity => y,
+        Activation::Relu => activation::relu(y),
+        Activation::Sigmoid => activation::sigmoid(y),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    type Function = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Activation) -> Tensor<2>;
+
+    fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> TensorData {
+        let count = shape.iter().product();
+        let number = |i| ((i * 37 + seed * 11) % 101) as f32 * 0.02 - 1.01;
+        TensorData::new((0..count).map(number).collect::<Vec<f32>>(), shape)
+    }
+
+    /// The map and its three gradients.
+    fn all(
+        f: Function,
+        [rows, inputs, outputs]: [usize; 3],
+        activation: Activation,
+        swapped: bool,
+    ) -> [Vec<f32>; 4] {
+        let device = Device::flex().autodiff();
+        let matrix = |shape: [usize; 2], seed| {
+            let [down, right] = shape;
+            if swapped {
+                Tensor::<2>::from_data(numbers([right, down], seed), &device).swap_dims(0, 1)
+            } else {
+                Tensor::<2>::from_data(numbers(shape, seed), &device)
+            }
+        };
+        let x = matrix([rows, inputs], 1).require_grad();
+        let weight = matrix([inputs, outputs], 2).require_grad();
+        let bias = Tensor::<1>::from_data(numbers([outputs], 3), &device).require_grad();
+        let y = f(x.clone(), weight.clone(), Some(bias.clone()), activation);
+        let factor = Tensor::<2>::from_data(numbers([rows, outputs], 4), &device);
+        let gradients = (y.clone() * factor).sum().backward();
+        let list = |data: TensorData| data.try_into_vec().expect("floats");
+        [
+            list(y.into_data()),
+            list(x.grad(&gradients).expect("tracked").into_data()),
+            list(weight.grad(&gradients).expect("tracked").into_data()),
+            list(bias.grad(&gradients).expect("tracked").into_data()),
+        ]
+    }
+
+    #[test]
+    fn maps_and_gradients_are_those_of_burn() {
+        for activation in [Activation::Identity, Activation::Relu, Activation::Sigmoid] {
+            for shape in [[1, 1, 1], [3, 5, 2], [64, 40, 512], [300, 70, 33]] {
+                for swapped in [false, true] {
+                    let found = all(linear, shape, activation, swapped);
+                    let expected = all(plain, shape, activation, swapped);
+                    for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
+                        assert_eq!(found.len(), expected.len());
+                        let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
+                        for (found, expected) in found.iter().zip(expected) {
+                            assert!(
+                                (found - expected).abs() <= 1e-5 * scale,
+                                "{part} of {shape:?} {activation:?}: {found} {expected}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_frozen_has_no_gradient_and_the_rest_has() {
+        let device = Device::flex().autodiff();
+        let x = Tensor::<2>::ones([2, 3], &device);
+        let weight = Tensor::<2>::ones([3, 4], &device);
+        let bias = Tensor::<1>::ones([4], &device).require_grad();
+        let y = linear(x.clone(), weight.clone(), Some(bias.clone()), Activation::Relu);
+        let gradients = y.sum().backward();
+        assert!(x.grad(&gradients).is_none() && weight.grad(&gradients).is_none());
+        let gradient: Vec<f32> =
+            bias.grad(&gradients).expect("tracked").into_data().try_into_vec().expect("floats");
+        assert_eq!(gradient, [2.0; 4]);
+    }
+
+    #[test]
+    fn a_rectifier_hides_no_value_that_is_not_a_number() {
+        let device = Device::flex();
+        let x = Tensor::<2>::from_floats([[f32::NAN], [-1.0], [2.0]], &device);
+        let one = Tensor::<2>::ones([1, 1], &device);
+        let y = linear(x, one, Some(Tensor::zeros([1], &device)), Activation::Relu);
+        let y: Vec<f32> = y.into_data().try_into_vec().expect("floats");
+        assert!(y[0].is_nan() && y[1..] == [0.0, 2.0]);
+    }
+}
