@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 
+mod bench;
 mod ci;
 mod loc;
 mod page;
@@ -40,25 +41,12 @@ enum Task {
         /// Only cases of these models, separated by commas.
         #[arg(long)]
         model: Option<String>,
+        /// The device; with another than `flex` its backend is built in.
+        #[arg(long, default_value = "flex")]
+        device: String,
     },
-    /// Times training steps on the workloads that are compared with the Python library MultiVae.
-    Bench {
-        /// Only these models, separated by commas.
-        #[arg(long)]
-        models: Option<String>,
-        /// Only these workloads, separated by commas: `tabular`, `mnist_svhn`, `polymnist`.
-        #[arg(long)]
-        workloads: Option<String>,
-        /// Measured steps of each.
-        #[arg(long, default_value_t = 20)]
-        steps: usize,
-        /// Threads; all processors if not given.
-        #[arg(long)]
-        threads: Option<usize>,
-        /// Prints one JSON object a line.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Compares backends, and this library with the Python library MultiVae, on its workloads.
+    Bench(bench::Options),
     /// Writes the pages of the models under `docs/models`.
     Docs,
     /// Opens reports in headless Chromium at the width of a phone and of a desk, and checks that
@@ -93,27 +81,18 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Docs => pages::run(&root, &tree::files(&root)?),
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
-        Task::Parity { folders, model } => {
-            let mut cargo = example("parity");
-            cargo.args(folders);
+        Task::Parity { folders, model, device } => {
+            let backend = device.split(':').next().unwrap_or_default();
+            let mut cargo = example("parity", backend);
+            cargo.args(folders).args(["--device", &device]);
             if let Some(model) = model {
                 cargo.args(["--model", &model]);
             }
             exit(&mut cargo)
         }
-        Task::Bench { models, workloads, steps, threads, json } => {
-            let mut cargo = example("bench");
-            cargo.args(["--steps", &steps.to_string()]);
-            for (name, value) in [("--models", models), ("--workloads", workloads)] {
-                cargo.args(value.iter().flat_map(|value| [name, value]));
-            }
-            if json {
-                cargo.arg("--json");
-            }
-            if let Some(threads) = threads {
-                cargo.env("RAYON_NUM_THREADS", threads.to_string());
-            }
-            exit(&mut cargo)
+        Task::Bench(options) => {
+            bench::run(&root, &options)?;
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
@@ -122,9 +101,10 @@ fn run(task: Task) -> Result<ExitCode> {
 ///
 /// No `--package`: with the whole workspace selected, Burn has the features that `cargo test` has
 /// already built.
-fn example(name: &str) -> Command {
+fn example(name: &str, backend: &str) -> Command {
     let mut cargo = Command::new("cargo");
-    cargo.args(["run", "--quiet", "--release", "--example", name, "--"]);
+    cargo.args(["run", "--quiet", "--release", "--example", name]);
+    cargo.args(["--features", &format!("multivae/{backend}"), "--"]);
     cargo
 }
 

@@ -7,12 +7,12 @@ use burn::tensor::Device;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalVae},
     data::{DataConfig, MemoryDataset, MissingConfig},
+    device,
     metrics::{Classifier, ClassifierConfig, load_classifiers, train_classifiers},
 };
 
 use crate::{
     arguments::ClassifierArguments,
-    device,
     failure::{Outcome, bad_input},
     files::{self, NewFolder},
     progress::Bar,

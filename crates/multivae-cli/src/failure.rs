@@ -4,8 +4,8 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 use multivae::{
-    core::pass::PassError, data::DataError, metrics::MetricsError, models::exchange::ExchangeError,
-    samplers::SamplerError, train::TrainError,
+    core::pass::PassError, data::DataError, device::DeviceError, metrics::MetricsError,
+    models::exchange::ExchangeError, samplers::SamplerError, train::TrainError,
 };
 use multivae_report::ReportError;
 
@@ -88,6 +88,7 @@ fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
             || cause.is::<multivae::core::Error>()
+            || matches!(cause.downcast_ref(), Some(DeviceError::Name(_)))
             || cause
                 .downcast_ref::<ExchangeError>()
                 .is_some_and(|e| !matches!(e, ExchangeError::Device { .. }))

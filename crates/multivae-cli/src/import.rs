@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use multivae::{
     core::model::MultimodalVae,
     data::Standardisation,
+    device,
     models::exchange::{self, Part, Reference},
     train,
 };
@@ -14,7 +15,6 @@ use serde_json::Value;
 use crate::{
     arguments::ImportArguments,
     config::{self, RunConfig},
-    device,
     failure::{Outcome, bad_input},
     files::{self, NewFolder},
     run::{self, Stored},

@@ -1,15 +1,13 @@
 //! `multivae models`, `data`, `devices` and `config`.
 
 use anyhow::Result;
-use multivae::{data, models::ModelConfig};
-
-use crate::{
-    comments,
-    config::RunConfig,
+use multivae::{
+    data,
     device::{self, BACKENDS},
-    failure::Outcome,
-    terminal::say,
+    models::ModelConfig,
 };
+
+use crate::{comments, config::RunConfig, failure::Outcome, terminal::say};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {

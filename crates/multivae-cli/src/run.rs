@@ -18,11 +18,12 @@ use multivae::{
         subset::Subset,
     },
     data::{DataConfig, MemoryDataset, Splits, Standardisation},
+    device,
     models::{Model, ModelConfig},
     train::{self, TrainError},
 };
 
-use crate::{arguments::RunArguments, config::RunConfig, device, failure::bad_input, files};
+use crate::{arguments::RunArguments, config::RunConfig, failure::bad_input, files};
 
 /// File of the configuration in a run's folder.
 pub(crate) const CONFIG: &str = "run.toml";

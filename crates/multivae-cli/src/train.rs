@@ -21,6 +21,7 @@ use multivae::{
         subset::Subset,
     },
     data::{MemoryDataset, Splits, Standardisation},
+    device,
     models::{Model, ModelConfig},
     train::{
         Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
@@ -31,7 +32,6 @@ use serde_json::{Map, Value, json};
 use crate::{
     arguments::TrainArguments,
     config::RunConfig,
-    device,
     failure::{Outcome, bad_input},
     files::{self, NewFolder},
     generate::{means, original},

@@ -1,5 +1,7 @@
 #![doc = include_str!("../../../README.md")]
 
+pub mod device;
+
 pub use multivae_core as core;
 pub use multivae_data as data;
 pub use multivae_metrics as metrics;

@@ -1,22 +1,42 @@
-//! Devices by name.
+//! Devices by name: `flex`, `vulkan`, `cuda:1`.
 
-use anyhow::Result;
 use burn::tensor::{Device, DeviceIndex, DeviceKind};
 
-use crate::failure::bad_input;
+/// Why there is no such device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The name is none of a device, or of one that is not built in. Says what there is.
+    #[error("{0}")]
+    Name(String),
+    /// It does not answer.
+    #[error("device `{name}` cannot be reached: {reason}")]
+    Unreachable {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+fn bad_name(what: impl Into<String>) -> DeviceError {
+    DeviceError::Name(what.into())
+}
+
+type Result<T> = std::result::Result<T, DeviceError>;
 
 /// A backend that this program can be built with; its name is also its feature.
-pub(crate) struct Backend {
+pub struct Backend {
     /// Name on the command line and of the feature.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// What it is.
-    pub(crate) about: &'static str,
+    pub about: &'static str,
     /// Whether it is compiled in.
-    pub(crate) built: bool,
+    pub built: bool,
 }
 
 /// All backends.
-pub(crate) const BACKENDS: &[Backend] = &[
+pub const BACKENDS: &[Backend] = &[
     Backend { name: "flex", about: "CPU, the default", built: cfg!(feature = "flex") },
     Backend { name: "ndarray", about: "CPU by ndarray", built: cfg!(feature = "ndarray") },
     Backend { name: "wgpu", about: "GPU by the API at hand", built: cfg!(feature = "wgpu") },
@@ -45,10 +65,20 @@ pub(crate) const BACKENDS: &[Backend] = &[
 ];
 
 /// The device of that name, the first one built in if there is no name.
-pub(crate) fn open(name: Option<&str>) -> Result<Device> {
+///
+/// ```
+/// let device = multivae::device::open(Some("flex"))?;
+/// assert!(multivae::device::open(Some("abacus")).is_err());
+/// # Ok::<(), multivae::device::DeviceError>(())
+/// ```
+///
+/// # Errors
+///
+/// [`DeviceError`].
+pub fn open(name: Option<&str>) -> Result<Device> {
     let Some(name) = name else {
         let Some(first) = BACKENDS.iter().find(|backend| backend.built) else {
-            return Err(bad_input("no backend is built in; build with `--features flex`"));
+            return Err(bad_name("no backend is built in; build with `--features flex`"));
         };
         return open(Some(first.name));
     };
@@ -58,8 +88,8 @@ pub(crate) fn open(name: Option<&str>) -> Result<Device> {
     };
     let known = BACKENDS.iter().find(|known| known.name == backend);
     match known {
-        None => Err(bad_input(format!("unknown device `{name}`; {}", choice()))),
-        Some(known) if !known.built => Err(bad_input(format!(
+        None => Err(bad_name(format!("unknown device `{name}`; {}", choice()))),
+        Some(known) if !known.built => Err(bad_name(format!(
             "device `{name}` is not built in; build with `--features {backend}`; {}",
             choice()
         ))),
@@ -86,15 +116,15 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
         Some(place) => place
             .parse::<usize>()
             .map(DeviceIndex::Specified)
-            .map_err(|_| bad_input(format!("device `{name}`: expected a number, found `{place}`"))),
+            .map_err(|_| bad_name(format!("device `{name}`: expected a number, found `{place}`"))),
     };
     let kind = || match index()? {
-        DeviceIndex::Default => Ok(DeviceKind::DefaultDevice),
-        DeviceIndex::Specified(index) => anyhow::Ok(DeviceKind::DiscreteGpu(index)),
+        DeviceIndex::Default => Result::Ok(DeviceKind::DefaultDevice),
+        DeviceIndex::Specified(index) => Ok(DeviceKind::DiscreteGpu(index)),
     };
     let alone = |device: Device| match place {
         None => Ok(device),
-        Some(_) => Err(bad_input(format!("device `{name}`: there is only `{backend}`"))),
+        Some(_) => Err(bad_name(format!("device `{name}`: there is only `{backend}`"))),
     };
     Ok(match backend {
         #[cfg(feature = "flex")]
@@ -119,22 +149,21 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
         #[cfg(feature = "remote")]
         "remote" => {
             let Some(url) = place else {
-                return Err(bad_input(format!(
-                    "device `{name}`: expected `remote:ws://HOST:PORT`"
-                )));
+                return Err(bad_name(format!("device `{name}`: expected `remote:ws://HOST:PORT`")));
             };
             let host = burn::tensor::remote::RemoteHost::websocket(url);
-            Device::remote_options(&host)
-                .init()
-                .map_err(|error| anyhow::anyhow!("device `{name}` cannot be reached: {error}"))?
+            Device::remote_options(&host).init().map_err(|error| DeviceError::Unreachable {
+                name: name.to_owned(),
+                reason: error.to_string(),
+            })?
         }
-        _ => return Err(bad_input(format!("unknown device `{name}`; {}", choice()))),
+        _ => return Err(bad_name(format!("unknown device `{name}`; {}", choice()))),
     })
 }
 
 /// The devices of a backend that is built in, as they are named on the command line; `None` where
 /// that is not known before one connects.
-pub(crate) fn names(backend: &str) -> Option<Vec<String>> {
+pub fn names(backend: &str) -> Option<Vec<String>> {
     use burn::tensor::DeviceType;
     #[allow(unused_variables, reason = "which arms there are depends on the backends built in")]
     let numbered = |kind: DeviceType| -> Option<Vec<String>> {

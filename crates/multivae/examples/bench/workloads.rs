@@ -1,41 +1,24 @@
-//! Times training steps of models on the workloads that are compared with the Python library
-//! MultiVae: the same settings, networks and batches.
-//!
-//! `bench [--models a,b] [--workloads a,b] [--steps N] [--warmup N] [--json]`: one line a model and
-//! workload, of a stage where the model has two. `cargo xtask bench` runs it.
+//! The models and data that are compared with the Python library MultiVae: its settings, networks
+//! and batches.
 
-use std::{error::Error, process::ExitCode, time::Instant};
-
-use burn::{
-    module::Module,
-    optim::AdamConfig,
-    tensor::{Device, Distribution, Tensor},
-};
 use multivae::{
-    core::{
-        batch::{Batch, Progress, Purpose},
-        modality::ModalitySpec,
-        model::{MultimodalVae, Stage},
-        module::{freeze, settle},
-        nn::Networks,
-        noise::Noise,
-    },
+    core::modality::ModalitySpec,
     models::{ModelConfig, exchange::Reference},
 };
 use serde_json::{Value, json};
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+use crate::Result;
 
 /// Data and sizes of a comparison.
-struct Workload {
-    name: &'static str,
+pub(crate) struct Workload {
+    pub(crate) name: &'static str,
     modalities: &'static [(&'static str, &'static [usize])],
     latent: usize,
     private: usize,
-    batch: usize,
+    pub(crate) batch: usize,
 }
 
-const WORKLOADS: &[Workload] = &[
+pub(crate) const WORKLOADS: &[Workload] = &[
     Workload {
         name: "tabular",
         modalities: &[("a", &[40]), ("b", &[60]), ("c", &[20])],
@@ -129,7 +112,8 @@ fn modalities(model: &str, workload: &Workload) -> Vec<(&'static str, &'static [
     workload.modalities[..count].to_vec()
 }
 
-fn config(model: &str, workload: &Workload) -> Result<ModelConfig> {
+/// The configuration of a model on a workload.
+pub(crate) fn config(model: &str, workload: &Workload) -> Result<ModelConfig> {
     let modalities = modalities(model, workload);
     let images = workload.name == "polymnist";
     if model == "mhvae" {
@@ -193,135 +177,4 @@ fn config(model: &str, workload: &Workload) -> Result<ModelConfig> {
         }
     }
     Ok(reference.complete(serde_json::from_value(open)?)?)
-}
-
-/// Times of single steps.
-struct Times {
-    stage: usize,
-    milliseconds: Vec<f64>,
-    parameters: usize,
-}
-
-/// Times steps of every stage: gradients, Adam, and the loss read back.
-fn time(config: &ModelConfig, batch: usize, steps: usize, warmup: usize) -> Result<Vec<Times>> {
-    let device = Device::flex().autodiff();
-    let fresh = || -> Result<_> { Ok(settle(config.init(&Networks::default(), &device)?)) };
-    let first = fresh()?;
-    let values = first
-        .modalities()
-        .iter()
-        .map(|spec| {
-            let uniform = Distribution::Uniform(0.0, 1.0);
-            Tensor::<2>::random([batch, spec.features()], uniform, &device)
-        })
-        .collect();
-    let mut rows = Batch::complete(values)?;
-    rows.purpose = Purpose::Train;
-    let mut found = Vec::new();
-    let mut before = 0;
-    for (number, Stage { frozen, epochs, .. }) in first.stages().into_iter().enumerate() {
-        rows.progress = Progress { epoch: before + 1, fraction: 0.0 };
-        before += epochs.unwrap_or(0);
-        let mut model = freeze(fresh()?, &frozen);
-        let mut optimizer = AdamConfig::new().init();
-        let mut milliseconds = Vec::new();
-        for step in 0..warmup + steps {
-            rows.key.step = step as u64;
-            let start = Instant::now();
-            let (loss, gradients) = model.gradients(&rows, &mut Noise::of(&rows));
-            model = optimizer.step(1e-3, model, gradients);
-            let value = loss.total.into_scalar::<f32>();
-            milliseconds.push(start.elapsed().as_secs_f64() * 1e3);
-            if !value.is_finite() {
-                return Err(format!("the loss of step {step} is {value}").into());
-            }
-        }
-        milliseconds.drain(..warmup);
-        milliseconds.sort_by(f64::total_cmp);
-        found.push(Times { stage: number + 1, milliseconds, parameters: model.num_params() });
-    }
-    Ok(found)
-}
-
-/// The settings of a run.
-struct Arguments {
-    models: Vec<String>,
-    workloads: Vec<String>,
-    steps: usize,
-    warmup: usize,
-    json: bool,
-}
-
-fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments> {
-    let list = |text: String| text.split(',').map(str::to_owned).collect::<Vec<_>>();
-    let mut found = Arguments {
-        models: ModelConfig::NAMES.iter().map(|name| (*name).to_owned()).collect(),
-        workloads: WORKLOADS.iter().map(|workload| workload.name.to_owned()).collect(),
-        steps: 20,
-        warmup: 4,
-        json: false,
-    };
-    while let Some(argument) = given.next() {
-        let mut value = || given.next().ok_or(format!("{argument} has no value"));
-        match argument.as_str() {
-            "--models" => found.models = list(value()?),
-            "--workloads" => found.workloads = list(value()?),
-            "--steps" => found.steps = value()?.parse()?,
-            "--warmup" => found.warmup = value()?.parse()?,
-            "--json" => found.json = true,
-            other => return Err(format!("unknown argument `{other}`").into()),
-        }
-    }
-    if found.steps == 0 {
-        return Err("--steps: expected at least 1".into());
-    }
-    Ok(found)
-}
-
-#[expect(clippy::print_stdout, reason = "it is a program")]
-fn run(arguments: &Arguments) -> Result<()> {
-    let threads = std::env::var("RAYON_NUM_THREADS").ok().and_then(|n| n.parse().ok());
-    let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from));
-    for name in &arguments.workloads {
-        let workload = WORKLOADS.iter().find(|workload| workload.name == name);
-        let workload = workload.ok_or(format!("no workload `{name}`"))?;
-        for model in &arguments.models {
-            // The Python library has no networks for it on the other workloads.
-            if model == "mhvae" && workload.name != "polymnist" {
-                continue;
-            }
-            let config = config(model, workload)?;
-            for times in time(&config, workload.batch, arguments.steps, arguments.warmup)? {
-                let ms = &times.milliseconds;
-                let (min, median, max) = (ms[0], ms[ms.len() / 2], ms[ms.len() - 1]);
-                if arguments.json {
-                    let line = json!({
-                        "bench": "train_step", "model": model, "stage": times.stage,
-                        "workload": name, "backend": "flex", "threads": threads,
-                        "batch": workload.batch, "parameters": times.parameters,
-                        "steps": arguments.steps, "ms_min": min, "ms_median": median, "ms_max": max,
-                    });
-                    println!("{line}");
-                } else {
-                    println!(
-                        "{name:<11} {model:<10} stage {}  {min:>9.2} ms min {median:>9.2} median \
-                         {max:>9.2} max  {:>10} parameters",
-                        times.stage, times.parameters
-                    );
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-#[expect(clippy::print_stderr, reason = "it is a program")]
-fn main() -> ExitCode {
-    match arguments(std::env::args().skip(1)).and_then(|arguments| run(&arguments)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
 }

@@ -1,9 +1,9 @@
 //! Compares this library with cases recorded from the Python library MultiVae.
 //!
-//! `parity DIR... [--model a,b]`: each `DIR` is a case, or a folder of cases. Prints one line a
+//! `parity DIR... [--model a,b] [--device NAME]`: each `DIR` is a case, or a folder of cases. Prints one line a
 //! case and ends with `N passed, N failed, N todo`; exits with 1 if any failed or none was found.
 
-#[path = "../tests/parity/mod.rs"]
+#[path = "../../multivae-models/tests/parity/mod.rs"]
 mod parity;
 
 use std::{
@@ -13,11 +13,12 @@ use std::{
 };
 
 use burn::tensor::Device;
+use multivae::device;
 use parity::{Case, Problem};
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "it is a program")]
 fn main() -> ExitCode {
-    let (dirs, models) = match arguments(env::args().skip(1)) {
+    let (dirs, models, device) = match arguments(env::args().skip(1)) {
         Ok(arguments) => arguments,
         Err(error) => {
             eprintln!("error: {error}");
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
             continue;
         }
         // A panic of one case is its failure, not the end of the others.
-        let outcome = std::panic::catch_unwind(|| parity::run(&case, &Device::flex()));
+        let outcome = std::panic::catch_unwind(|| parity::run(&case, &device));
         match outcome {
             Err(_) => {
                 println!("FAIL {name} panicked");
@@ -86,16 +87,17 @@ fn main() -> ExitCode {
     if failed > 0 || passed + failed + todo == 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-type Arguments = (Vec<PathBuf>, Option<Vec<String>>);
+type Arguments = (Vec<PathBuf>, Option<Vec<String>>, Device);
 
 fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let (mut dirs, mut models) = (Vec::new(), None);
+    let (mut dirs, mut models, mut device) = (Vec::new(), None, None);
     while let Some(argument) = given.next() {
         match argument.as_str() {
             "--model" => {
                 let list = given.next().ok_or("`--model` needs a list of models")?;
                 models = Some(list.split(',').map(str::to_owned).collect());
             }
+            "--device" => device = Some(given.next().ok_or("`--device` needs a name")?),
             flag if flag.starts_with('-') => return Err(format!("unknown option `{flag}`")),
             dir => dirs.push(PathBuf::from(dir)),
         }
@@ -103,7 +105,8 @@ fn arguments(mut given: impl Iterator<Item = String>) -> Result<Arguments, Strin
     if dirs.is_empty() {
         return Err("expected one folder of cases or more".into());
     }
-    Ok((dirs, models))
+    let device = device::open(device.as_deref()).map_err(|error| error.to_string())?;
+    Ok((dirs, models, device))
 }
 
 /// The cases of a folder: itself, or its folders, by name.

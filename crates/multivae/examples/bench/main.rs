@@ -1,0 +1,84 @@
+//! Measures one model on one workload, when it is asked to.
+//!
+//! `bench MODEL WORKLOAD DEVICE` reads lines from its input and answers each with a line of JSON,
+//! so that whoever asks can let several programs take turns. The lines are those of [`Measure`]:
+//!
+//! | line | answer, `ms` one entry a repetition |
+//! |---|---|
+//! | `train_step N` | N steps: gradients, optimiser, and the loss read back; `parts` are its first two |
+//! | `second_stage N` | the same in the second stage of a model that has one |
+//! | `epoch N` | N times an epoch of 4096 rows through the trainer |
+//! | `encode N` | N times 1024 rows to posterior means, in batches of the workload |
+//! | `generate N` | N times 1024 rows of the first modality to all others |
+//! | `joint_nll N` | N times the joint likelihood of some rows, K = 1000; `rows` says of how many |
+//!
+//! `peak_mb` is the largest memory of the program so far. `skipped` says why there is no answer.
+//! `cargo xtask bench` is what asks.
+
+mod measure;
+mod workloads;
+
+use std::{
+    error::Error,
+    io::{BufRead, Write},
+    process::ExitCode,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    measure::{Measure, Subject},
+    workloads::WORKLOADS,
+};
+
+// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn run(arguments: &[String]) -> Result<()> {
+    let [model, workload, device] = arguments else {
+        return Err("expected a model, a workload and a device".into());
+    };
+    let workload = WORKLOADS
+        .iter()
+        .find(|known| known.name == workload)
+        .ok_or_else(|| format!("no workload `{workload}`"))?;
+    let config = workloads::config(model, workload)?;
+    let mut subject = Subject::new(config, workload, device)?;
+    let mut out = std::io::stdout().lock();
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let (name, count) = line.split_once(' ').ok_or("expected a measure and a number")?;
+        let measure: Measure = serde_json::from_value(json!(name))?;
+        let mut answer = match subject.measure(measure, count.parse()?) {
+            Ok(answer) => answer,
+            Err(error) => json!({ "skipped": error.to_string() }),
+        };
+        answer["peak_mb"] = peak().map_or(Value::Null, |mb| json!(mb));
+        writeln!(out, "{answer}")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Largest resident memory so far in megabytes, where the system says it.
+fn peak() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kilobytes: f64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes / 1024.0)
+}
+
+#[expect(clippy::print_stderr, reason = "it is a program")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

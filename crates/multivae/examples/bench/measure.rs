@@ -1,0 +1,251 @@
+//! What is measured.
+
+use std::{sync::Arc, time::Instant};
+
+use burn::{
+    module::Module,
+    optim::ModuleOptimizer,
+    tensor::{Device, Distribution, Tensor},
+};
+use multivae::{
+    core::{
+        batch::{Batch, Progress, Purpose},
+        dataset::Dataset,
+        model::{Budget, Draws, Given, LikelihoodQuery, MultimodalVae},
+        module::{freeze, settle},
+        nn::Networks,
+        noise::Noise,
+        subset::Subset,
+    },
+    data::{MemoryDataset, Storage},
+    device,
+    models::{Model, ModelConfig},
+    train::{Adam, OptimizerConfig, TrainConfig, Trainer},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{Result, workloads::Workload};
+
+/// Rows of an epoch.
+const EPOCH: usize = 4096;
+/// Rows that are encoded, and generated from.
+const ROWS: usize = 1024;
+/// Importance samples of a likelihood.
+const SAMPLES: usize = 1000;
+/// Latent rows that are decoded at once in a likelihood.
+const DECODED: usize = 6400;
+/// Steps before the first one that is timed.
+const WARM_UP: usize = 4;
+
+/// A thing to measure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Measure {
+    TrainStep,
+    SecondStage,
+    Epoch,
+    Encode,
+    Generate,
+    JointNll,
+}
+
+/// What learns in a stage.
+struct Learner {
+    model: Model,
+    optimizer: ModuleOptimizer,
+    batch: Batch,
+}
+
+/// A model and its data, made when they are first needed.
+pub(crate) struct Subject {
+    config: ModelConfig,
+    workload: &'static Workload,
+    device: Device,
+    learners: [Option<Learner>; 2],
+    model: Option<Model>,
+}
+
+impl Subject {
+    pub(crate) fn new(
+        config: ModelConfig,
+        workload: &'static Workload,
+        device: &str,
+    ) -> Result<Self> {
+        let device = device::open(Some(device))?;
+        Ok(Self { config, workload, device, learners: [None, None], model: None })
+    }
+
+    pub(crate) fn measure(&mut self, measure: Measure, count: usize) -> Result<Value> {
+        match measure {
+            Measure::TrainStep => self.steps(0, count),
+            Measure::SecondStage => self.steps(1, count),
+            Measure::Epoch => self.epochs(count),
+            Measure::Encode => self.passes(count, Self::encode),
+            Measure::Generate => self.passes(count, Self::generate),
+            Measure::JointNll => self.likelihoods(count),
+        }
+    }
+
+    fn fresh(&self, device: &Device) -> Result<Model> {
+        Ok(settle(self.config.init(&Networks::default(), device)?))
+    }
+
+    fn steps(&mut self, stage: usize, count: usize) -> Result<Value> {
+        let warm_up = if self.learners[stage].is_none() { WARM_UP } else { 0 };
+        let mut learner = match self.learners[stage].take() {
+            Some(learner) => learner,
+            None => self.learner(stage)?,
+        };
+        let (mut whole, mut gradient, mut optimiser) = (Vec::new(), Vec::new(), Vec::new());
+        for step in 0..warm_up + count {
+            learner.batch.key.step += 1;
+            let start = Instant::now();
+            let batch = &learner.batch;
+            let (loss, gradients) = learner.model.gradients(batch, &mut Noise::of(batch));
+            let middle = start.elapsed();
+            learner.model = learner.optimizer.step(1e-3, learner.model, gradients);
+            let end = start.elapsed();
+            let value = loss.total.into_scalar::<f32>();
+            let all = start.elapsed();
+            if !value.is_finite() {
+                return Err(format!("the loss is {value}").into());
+            }
+            if step >= warm_up {
+                whole.push(all.as_secs_f64() * 1e3);
+                gradient.push(middle.as_secs_f64() * 1e3);
+                optimiser.push((end - middle).as_secs_f64() * 1e3);
+            }
+        }
+        let parameters = learner.model.num_params();
+        self.learners[stage] = Some(learner);
+        Ok(json!({
+            "ms": whole,
+            "parts": { "gradients": gradient, "optimiser": optimiser },
+            "parameters": parameters,
+            "rows": self.workload.batch,
+        }))
+    }
+
+    fn learner(&self, stage: usize) -> Result<Learner> {
+        let device = self.device.clone().autodiff();
+        let model = self.fresh(&device)?;
+        let stages = model.stages();
+        let chosen = stages.get(stage).ok_or("the model has one stage")?;
+        let before: usize = stages[..stage].iter().filter_map(|stage| stage.epochs).sum();
+        let mut batch = self.batch(&model, self.workload.batch, &device)?;
+        batch.purpose = Purpose::Train;
+        batch.progress = Progress { epoch: before + 1, fraction: 0.0 };
+        let model = freeze(model, &chosen.frozen);
+        let optimizer = OptimizerConfig::Adam(Adam::default()).init();
+        Ok(Learner { model, optimizer, batch })
+    }
+
+    /// Random rows, all complete.
+    fn batch(&self, model: &Model, rows: usize, device: &Device) -> Result<Batch> {
+        let uniform = Distribution::Uniform(0.0, 1.0);
+        let random = |features| Tensor::<2>::random([rows, features], uniform, device);
+        let values = model.modalities().iter().map(|spec| random(spec.features()));
+        Ok(Batch::complete(values.collect())?)
+    }
+
+    fn data(&self, model: &Model, rows: usize) -> Result<MemoryDataset> {
+        let batch = self.batch(model, rows, &self.device)?;
+        let values = batch.values.iter().zip(model.modalities()).map(|(values, spec)| {
+            let values = values.dense().ok_or("values are numbers")?.clone().into_data();
+            Ok((spec.clone(), Storage::Floats(values.iter::<f32>().collect())))
+        });
+        Ok(MemoryDataset::new(values.collect::<Result<_>>()?)?)
+    }
+
+    /// Whole runs of one epoch: rows in random order, steps, the checkpoint.
+    fn epochs(&self, count: usize) -> Result<Value> {
+        let mut ms = Vec::new();
+        for _ in 0..count {
+            let model = self.fresh(&self.device)?;
+            let train = Arc::new(self.data(&model, EPOCH)?);
+            let valid = Arc::new(self.data(&model, 1)?);
+            let run = tempfile::tempdir()?;
+            let config = TrainConfig {
+                epochs: model.stages().len(),
+                batch_size: self.workload.batch,
+                ..TrainConfig::default()
+            };
+            if config.epochs > 1 {
+                return Err("a model of two stages has no run of one epoch".into());
+            }
+            let trainer = Trainer::new(config, run.path()).device(self.device.clone());
+            let start = Instant::now();
+            trainer.fit(model, train, valid)?;
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(json!({ "ms": ms, "rows": EPOCH }))
+    }
+
+    fn model(&mut self) -> Result<Model> {
+        if self.model.is_none() {
+            self.model = Some(self.fresh(&self.device)?);
+        }
+        Ok(self.model.clone().ok_or("it was just made")?)
+    }
+
+    /// Times of a function on all rows, in batches.
+    fn passes(&mut self, count: usize, pass: fn(&Model, &Batch) -> Result<()>) -> Result<Value> {
+        let model = self.model()?;
+        let data = self.data(&model, ROWS)?;
+        let rows: Vec<usize> = (0..ROWS).collect();
+        let mut ms = Vec::new();
+        for repetition in 0..=count {
+            let start = Instant::now();
+            for part in rows.chunks(self.workload.batch) {
+                let batch = data.batch(part, &self.device).map_err(|e| e.to_string())?;
+                pass(&model, &batch)?;
+            }
+            // The first is for warming up.
+            if repetition > 0 {
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+        Ok(json!({ "ms": ms, "rows": ROWS }))
+    }
+
+    fn encode(model: &Model, batch: &Batch) -> Result<()> {
+        let all = Subset::full(model.modalities().len());
+        let latent = model.encode(batch, all, Draws::Mean, &mut Noise::of(batch));
+        for level in latent.levels {
+            level.into_data();
+        }
+        Ok(())
+    }
+
+    fn generate(model: &Model, batch: &Batch) -> Result<()> {
+        let given = model.conditions().unwrap_or(Subset::single(0));
+        let latent = model.encode(batch, given, Draws::Samples(1), &mut Noise::of(batch));
+        for output in model.decode(&latent, model.generated()) {
+            output.into_data();
+        }
+        Ok(())
+    }
+
+    fn likelihoods(&mut self, count: usize) -> Result<Value> {
+        let model = self.model()?;
+        let rows = if self.workload.name == "polymnist" { 4 } else { 16 };
+        let batch = self.batch(&model, rows, &self.device)?;
+        let query = LikelihoodQuery {
+            targets: model.generated(),
+            given: model.conditions().map_or(Given::Nothing, Given::Values),
+            budget: Budget { samples: SAMPLES, max_rows: DECODED },
+        };
+        let mut ms = Vec::new();
+        for _ in 0..count {
+            let start = Instant::now();
+            let estimate = model.log_likelihood(&batch, &query, &mut Noise::of(&batch));
+            let value = estimate.log_likelihood.sum().into_scalar::<f32>();
+            if !value.is_finite() {
+                return Err(format!("the likelihood is {value}").into());
+            }
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(json!({ "ms": ms, "rows": rows }))
+    }
+}
