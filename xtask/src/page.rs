@@ -162,6 +162,13 @@ fn complain(seen: &Seen, screen: &Screen, figures: Option<usize>) -> Vec<String>
     complaints
 }
 
+/// The browser of this machine, if it has one.
+pub(crate) fn browser() -> Option<&'static str> {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let has = |name: &str| std::env::split_paths(&paths).any(|folder| folder.join(name).is_file());
+    BROWSERS.iter().copied().find(|name| has(name))
+}
+
 /// A browser without a window, which ends with its owner.
 struct Browser {
     child: Child,
@@ -175,11 +182,7 @@ struct Browser {
 
 impl Browser {
     fn start() -> Result<Self> {
-        let found = |name: &&&str| {
-            let paths = std::env::var_os("PATH").unwrap_or_default();
-            std::env::split_paths(&paths).any(|folder| folder.join(name).is_file())
-        };
-        let Some(program) = BROWSERS.iter().find(found) else {
+        let Some(program) = browser() else {
             bail!(
                 "no browser to look at reports with: expected one of {} in PATH; on Debian \
                  `apt-get install chromium`",
