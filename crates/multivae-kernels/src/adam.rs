@@ -129,23 +129,27 @@ impl Optimizer for Adam {
     ) -> (Tensor<D>, Option<AdamState<D>>) {
         #[cfg(feature = "flex")]
         if !self.settings.amsgrad {
-            let (time, moments) = match state {
+            let (time, first, second) = match state {
                 Some(AdamState { momentum }) => {
-                    (momentum.time, [momentum.moment_1, momentum.moment_2])
+                    (momentum.time, momentum.moment_1, momentum.moment_2)
                 }
-                None => (0, [gradient.zeros_like(), gradient.zeros_like()]),
+                None => (0, gradient.zeros_like(), gradient.zeros_like()),
             };
-            let step = self.settings.step(time + 1, rate);
-            let [moment_1, moment_2] = moments;
-            let state = |time, [moment_1, moment_2]: [Tensor<D>; 2]| {
-                (time > 0)
-                    .then(|| AdamState::new(AdaptiveMomentumState::new(time, moment_1, moment_2)))
+            let kept = |time, first, second| {
+                Some(AdamState::new(AdaptiveMomentumState::new(time, first, second)))
             };
-            return match flex::adam::step(step, [weights, moment_1, moment_2], &gradient) {
-                Ok([weights, first, second]) => (weights, state(time + 1, [first, second])),
-                Err([weights, first, second]) => {
-                    self.plain_step(rate, weights, gradient, state(time, [first, second]))
-                }
+            let tensors = [weights, first, second];
+            let suits = flex::adam::is_for(&tensors, &gradient);
+            let [weights, first, second] = if suits {
+                flex::adam::step(self.settings.step(time + 1, rate), tensors, &gradient)
+            } else {
+                tensors
+            };
+            return if suits {
+                (weights, kept(time + 1, first, second))
+            } else {
+                let state = kept(time, first, second).filter(|_| time > 0);
+                self.plain_step(rate, weights, gradient, state)
             };
         }
         self.plain_step(rate, weights, gradient, state)

@@ -113,9 +113,12 @@ fn page(folder: &Path) -> Result<String> {
     Ok(page)
 }
 
+/// Lines by model, with its stage, and workload.
+type Rows<'a> = BTreeMap<(String, String), &'a Value>;
+
 /// One table a measure and backend: models down, workloads across.
 fn tables(lines: &[Value], page: &mut String) -> Result<()> {
-    let mut kinds: BTreeMap<(String, String), BTreeMap<(String, String), &Value>> = BTreeMap::new();
+    let mut kinds: BTreeMap<(String, String), Rows<'_>> = BTreeMap::new();
     for line in lines {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
         let stage = if line["stage"] == 2 { " (stage 2)" } else { "" };

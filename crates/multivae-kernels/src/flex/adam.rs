@@ -11,19 +11,24 @@ use crate::adam::Step;
 /// Values that a thread works on at a time.
 const PART: usize = 1 << 15;
 
-/// The weights and the two moments after a step, in place where nobody else holds them, or what
-/// was given where it is not for this kernel.
+/// Whether the kernel is for these weights and moments.
+pub(crate) fn is_for<const D: usize>(tensors: &[Tensor<D>; 3], gradient: &Tensor<D>) -> bool {
+    let fits = |tensor: &Tensor<D>| {
+        suits(tensor) && !tensor.device().is_autodiff() && tensor.shape() == gradient.shape()
+    };
+    gradient.shape().num_elements() > 0 && fits(gradient) && tensors.iter().all(fits)
+}
+
+/// The weights and the two moments after a step, in place where nobody else holds them.
+///
+/// # Panics
+///
+/// If it [is not for](is_for) them.
 pub(crate) fn step<const D: usize>(
     step: Step,
     tensors: [Tensor<D>; 3],
     gradient: &Tensor<D>,
-) -> Result<[Tensor<D>; 3], [Tensor<D>; 3]> {
-    let fits = |tensor: &Tensor<D>| {
-        suits(tensor) && !tensor.device().is_autodiff() && tensor.shape() == gradient.shape()
-    };
-    if gradient.shape().num_elements() == 0 || !fits(gradient) || !tensors.iter().all(fits) {
-        return Err(tensors);
-    }
+) -> [Tensor<D>; 3] {
     let primitive = |tensor: Tensor<D>| -> FlexTensor {
         tensor.try_into_primitive::<Flex>().expect("its backend was checked")
     };
@@ -40,7 +45,7 @@ pub(crate) fn step<const D: usize>(
         moment_1.storage_mut(),
         moment_2.storage_mut(),
     );
-    Ok(tensors.map(Tensor::from_primitive::<Flex>))
+    tensors.map(Tensor::from_primitive::<Flex>)
 }
 
 /// Whether a tensor is all of its storage, in order.
