@@ -1,9 +1,6 @@
 //! A run that was broken off and resumed is the run that never stopped.
 
-use burn::{
-    optim::{AdamConfig, GradientsParams},
-    tensor::Device,
-};
+use burn::{optim::GradientsParams, tensor::Device};
 use multivae_core::{
     batch::{NoiseKey, Progress, Purpose},
     dataset::Dataset,
@@ -40,7 +37,7 @@ fn by_hand(mut model: Tiny, data: &dyn Dataset, epochs: u64) -> Tiny {
     use burn::module::Module;
     let device = Device::flex().autodiff();
     model = model.train().fork(&device);
-    let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
+    let mut adam = config().optimizer.init();
     let steps = data.len().div_ceil(8);
     let mut done = 0;
     for epoch in 1..=epochs {
