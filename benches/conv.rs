@@ -6,11 +6,13 @@
 use std::{hint::black_box, time::Duration};
 
 use burn::tensor::{
-    Device, Distribution, Tensor, module,
+    Device, Distribution, Tensor,
+    activation::relu,
+    module,
     ops::{ConvOptions, ConvTransposeOptions},
 };
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
-use multivae_kernels::{conv_transpose2d, conv2d};
+use multivae_kernels::{Activation, conv_transpose2d, conv2d};
 
 /// A layer: `up` is a transposed convolution, of output padding `extra`.
 struct Shape {
@@ -76,14 +78,17 @@ impl<'a> Layer<'a> {
         let (x, weight, bias) = (self.x.clone(), self.weight.clone(), Some(self.bias.clone()));
         if up {
             let options = ConvTransposeOptions::new(stride, padding, [extra; 2], [1, 1], 1);
-            let run = if kernels { conv_transpose2d } else { module::conv_transpose2d };
-            run(x, weight, bias, options)
+            if kernels {
+                conv_transpose2d(x, weight, bias, options, Activation::Relu)
+            } else {
+                relu(module::conv_transpose2d(x, weight, bias, options))
+            }
         } else {
             let options = ConvOptions::new(stride, padding, [1, 1], 1);
             if kernels {
-                conv2d(x, weight, bias, options)
+                conv2d(x, weight, bias, options, Activation::Relu)
             } else {
-                module::conv2d(x, weight, bias, options)
+                relu(module::conv2d(x, weight, bias, options))
             }
         }
     }

@@ -4,6 +4,7 @@
 mod record;
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
@@ -46,6 +47,7 @@ enum Bench {
     Epoch,
     Encode,
     Generate,
+    Sample,
     JointNll,
     Memory,
 }
@@ -64,6 +66,7 @@ impl Bench {
             Self::Epoch => vec![("epoch", 1)],
             Self::Encode => vec![("encode", 1)],
             Self::Generate => vec![("generate", 1)],
+            Self::Sample => vec![("sample", 1)],
             Self::JointNll => vec![("joint_nll", 1)],
         }
     }
@@ -75,7 +78,8 @@ pub(crate) struct Options {
     /// Only these models, separated by commas.
     #[arg(long, value_delimiter = ',')]
     models: Option<Vec<String>>,
-    /// Only these workloads, separated by commas.
+    /// Only these workloads, separated by commas; `modalities:N` is one of N modalities alike, for
+    /// our side alone.
     #[arg(long, value_delimiter = ',')]
     workloads: Option<Vec<String>>,
     /// What to measure, separated by commas.
@@ -99,6 +103,9 @@ pub(crate) struct Options {
     /// A Python that has it; without it an environment is made under `target/peer`.
     #[arg(long, requires = "against")]
     python: Option<PathBuf>,
+    /// Fields of our models' configurations, such as `memory_mb=600`.
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
     /// Prints one JSON object a line.
     #[arg(long)]
     json: bool,
@@ -127,7 +134,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     };
     let chosen = |given: &Option<Vec<String>>, all: &[&str]| -> Result<Vec<String>> {
         let Some(given) = given else { return Ok(all.iter().map(|&name| name.into()).collect()) };
-        if let Some(unknown) = given.iter().find(|name| !all.contains(&name.as_str())) {
+        let known = |name: &str| all.contains(&name) || name.starts_with("modalities:");
+        if let Some(unknown) = given.iter().find(|name| !known(name)) {
             bail!("unknown `{unknown}`; there are {}", all.join(", "));
         }
         Ok(given.clone())
@@ -140,13 +148,13 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     for workload in chosen(&options.workloads, WORKLOADS)? {
         for model in chosen(&options.models, MODELS)? {
             // The library has no networks for it on the other workloads.
-            if model == "mhvae" && workload != "polymnist" {
+            if model == "mhvae" && python.is_some() && workload != "polymnist" {
                 continue;
             }
             let mut sides = Vec::new();
             for backend in &options.backends {
                 let mut command = Command::new(&program);
-                command.args([&model, &workload, backend]);
+                command.args([&model, &workload, backend]).args(&options.set);
                 sides.push(Side::start(backend, command, threads)?);
             }
             if let Some(python) = &python {
@@ -154,9 +162,21 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
                 command.arg(root.join(PEER)).args([&model, &workload]);
                 sides.push(Side::start("multivae", command, threads)?);
             }
+            let mut peaks = BTreeMap::new();
+            if options.benches.contains(&Bench::TrainStep) {
+                for (backend, side) in options.backends.iter().zip(&mut sides) {
+                    peaks.extend(side.ask("peak", 3)?["gflops"].as_f64().map(|p| (backend, p)));
+                }
+            }
             for bench in &options.benches {
                 for found in measure(*bench, &mut sides, options)? {
-                    let line = found.line(*bench, &model, &workload, threads);
+                    let mut line = found.line(*bench, &model, &workload, threads);
+                    if let (Some(speed), Some(peak)) =
+                        (line["gflops"].as_f64(), peaks.get(&found.backend))
+                    {
+                        line["peak_gflops"] = json!(peak.round());
+                        line["peak_share"] = json!(rounded(speed / peak));
+                    }
                     if options.json {
                         println!("{line}");
                     } else {
@@ -277,6 +297,7 @@ struct Times {
     optimiser: Vec<f64>,
     rows: u64,
     parameters: u64,
+    gflop: f64,
     peak_mb: f64,
     skipped: Option<String>,
 }
@@ -291,6 +312,7 @@ impl Times {
         self.optimiser.extend(numbers(&answer["parts"]["optimiser"]));
         self.rows = answer["rows"].as_u64().unwrap_or(self.rows);
         self.parameters = answer["parameters"].as_u64().unwrap_or(self.parameters);
+        self.gflop = answer["gflop"].as_f64().unwrap_or(self.gflop);
         self.peak_mb = answer["peak_mb"].as_f64().unwrap_or(self.peak_mb);
         if let Some(why) = answer["skipped"].as_str() {
             self.skipped = Some(why.to_owned());
@@ -365,6 +387,10 @@ impl Found {
             line["ms_min"] = json!(rounded(least));
             line["ms_median"] = json!(rounded(median));
             line["ms_max"] = json!(rounded(most));
+            if self.ours.gflop > 0.0 {
+                line["gflop"] = json!(rounded(self.ours.gflop));
+                line["gflops"] = json!((self.ours.gflop / median * 1e3).round());
+            }
         }
         for (name, values) in
             [("gradients", &self.ours.gradients), ("optimiser", &self.ours.optimiser)]
@@ -412,6 +438,9 @@ fn shown(line: &Value) -> String {
         (number("ms_min"), number("ms_median"), number("ms_max"))
     {
         let _ = write!(shown, " {median:>10.2} ms ({least:.2} to {most:.2})");
+    }
+    if let Some(share) = number("peak_share") {
+        let _ = write!(shown, " {:>3.0} % of peak", 100.0 * share);
     }
     if let Some(peak) = number("peak_mb") {
         let _ = write!(shown, " {peak:>10.0} MB");

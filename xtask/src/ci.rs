@@ -13,17 +13,31 @@ use crate::{page, scratch::Scratch};
 /// Cases recorded from the reference implementation, where a clone has them beside it.
 const PARITY: &str = "../shared/parity/public";
 
+/// Features of the backends that are tested beside the default one, in a build of their own.
+const BACKENDS: &str = "multivae/ndarray,multivae/wgpu,multivae/remote";
+
+/// One model of each family, whose recorded cases run on these backends too.
+const FAMILIES: &str = "mopoe,mmvae,mmvae_plus,jnf,mhvae";
+
+/// Where Debian's `chromium-common` has a Vulkan driver that needs no GPU, and its loader.
+const DRIVER: &str = "/usr/lib/chromium";
+
 /// One command with its environment.
 struct Step {
     name: &'static str,
     arguments: Vec<String>,
-    environment: Vec<(&'static str, &'static str)>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Step {
     fn new(name: &'static str, arguments: &str) -> Self {
         let arguments = arguments.split_whitespace().map(str::to_owned).collect();
         Self { name, arguments, environment: Vec::new() }
+    }
+
+    fn with(mut self, environment: &[(&'static str, String)]) -> Self {
+        self.environment.extend_from_slice(environment);
+        self
     }
 }
 
@@ -37,7 +51,7 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
         let start = Instant::now();
         let status = Command::new("cargo")
             .args(&step.arguments)
-            .envs(step.environment.iter().copied())
+            .envs(step.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root)
             .status()
             .context("cargo does not start")?;
@@ -60,8 +74,8 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     let report = scratch.join("report").display().to_string();
     let program =
         |name, arguments: String| Step::new(name, &format!("run --quiet --release -- {arguments}"));
-    let mut documentation = Step::new("doc", "doc --no-deps --workspace --release");
-    documentation.environment.push(("RUSTDOCFLAGS", "-D warnings"));
+    let documentation = Step::new("doc", "doc --no-deps --workspace --release")
+        .with(&[("RUSTDOCFLAGS", "-D warnings".into())]);
     let mut steps = vec![
         Step::new("format", "fmt --all --check"),
         Step::new("tidy", "xtask tidy"),
@@ -88,11 +102,41 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     let options = "--metrics all --samples 10";
     steps.push(program("measure", format!("evaluate {small} {options} --out {measured}")));
     steps.push(program("compare", format!("compare {measured} {measured} --out {compared}")));
+    steps.extend(backends(root));
     if page::browser().is_some() {
         let pages = format!("xtask page {measured}/report.html {compared}/report.html");
         steps.push(Step::new("page", &pages));
     } else {
         println!("no browser: the step `page` is left out");
+    }
+    steps
+}
+
+/// Short training on each backend, and recorded cases where there are some.
+fn backends(root: &Path) -> Vec<Step> {
+    let driver = Path::new(DRIVER).join("vk_swiftshader_icd.json");
+    let environment = match driver.is_file() {
+        true => vec![
+            ("VK_DRIVER_FILES", driver.display().to_string()),
+            ("LD_LIBRARY_PATH", DRIVER.to_owned()),
+        ],
+        false => {
+            println!("no file {}: nothing is run on `vulkan`", driver.display());
+            vec![]
+        }
+    };
+    let test = format!("test --release --test backends --features {BACKENDS}");
+    let mut steps = vec![Step::new("backends", &test).with(&environment)];
+    let devices =
+        [("parity ndarray", "ndarray", true), ("parity vulkan", "vulkan", driver.is_file())];
+    for (name, device, there) in devices {
+        if there && root.join(PARITY).is_dir() {
+            let arguments = format!(
+                "run --quiet --release --example parity --features {BACKENDS} -- {PARITY} \
+                 --model {FAMILIES} --device {device}"
+            );
+            steps.push(Step::new(name, &arguments).with(&environment));
+        }
     }
     steps
 }

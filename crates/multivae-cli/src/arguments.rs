@@ -56,11 +56,28 @@ pub(crate) enum Task {
     Data,
     /// List the devices
     Devices,
+    /// Lend a device to programs on other machines, which name it `remote:ws://HOST:PORT`
+    ///
+    /// Runs until it is interrupted. Whoever reaches the port can use the device, and what is sent
+    /// is not encrypted: for networks that you trust.
+    #[cfg(feature = "remote")]
+    Serve(ServeArguments),
     /// Print a model's configuration with all defaults, as a file for `train --config`
     Config {
         /// Name of the model
         model: String,
     },
+}
+
+#[cfg(feature = "remote")]
+#[derive(Args, Debug)]
+pub(crate) struct ServeArguments {
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Port to listen on
+    #[arg(long, value_name = "PORT", default_value_t = 3000)]
+    pub(crate) port: u16,
 }
 
 #[derive(Args, Debug)]
@@ -86,6 +103,9 @@ pub(crate) struct TrainArguments {
     /// Device; `multivae devices` lists them
     #[arg(long, value_name = "DEVICE")]
     pub(crate) device: Option<String>,
+    /// Several devices that share every batch, with commas between them
+    #[arg(long, value_name = "DEVICE,..", value_delimiter = ',', conflicts_with = "device")]
+    pub(crate) devices: Vec<String>,
     /// What first weights, order of rows and noise derive from
     #[arg(long, value_name = "SEED")]
     pub(crate) seed: Option<u64>,

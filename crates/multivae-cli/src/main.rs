@@ -21,6 +21,8 @@ mod progress;
 mod provenance;
 mod run;
 mod sampler;
+#[cfg(feature = "remote")]
+mod serve;
 mod terminal;
 mod torch;
 mod train;
@@ -78,6 +80,8 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
         Task::Models => lists::models(),
         Task::Data => lists::data(),
         Task::Devices => lists::devices(),
+        #[cfg(feature = "remote")]
+        Task::Serve(arguments) => serve::run(arguments),
         Task::Config { model } => lists::config(model),
     }
 }

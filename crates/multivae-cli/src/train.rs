@@ -54,8 +54,16 @@ pub(crate) fn run(arguments: &TrainArguments) -> Result<Outcome> {
 /// Where a run is trained.
 struct Place {
     folder: PathBuf,
-    device: Device,
+    /// The first is where the model lies.
+    devices: Vec<Device>,
     json: bool,
+}
+
+/// The devices to train on.
+fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
+    let names = arguments.devices.iter().chain(&arguments.device);
+    let named = names.map(|name| Ok(device::open(Some(name))?)).collect::<Result<Vec<_>>>()?;
+    Ok(if named.is_empty() { vec![device::open(None)?] } else { named })
 }
 
 fn start(arguments: &TrainArguments) -> Result<Outcome> {
@@ -64,19 +72,19 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     let shown = folder.display();
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
     files::check_free(&folder, &instead)?;
-    let device = device::open(arguments.device.as_deref())?;
+    let devices = devices(arguments)?;
     let mut data = config.data.take().unwrap_or_default();
     let splits = data.open()?;
     data.source = run::absolute(&data.source);
     config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
-    let model = run::init(&config.model, config.train.seed, &device)?;
+    let model = run::init(&config.model, config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
 
     let new = NewFolder::new(&folder)?;
     Stored::write(&config, &splits.standardisation, new.path())?;
     new.finish()?;
-    let place = Place { folder, device, json: arguments.json };
+    let place = Place { folder, devices, json: arguments.json };
     let result = train(&config, &place, model, splits, Trainer::fit);
     if let Err(error) = &result
         && error
@@ -115,7 +123,7 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     let mut stored = Stored::open(folder)?;
-    let device = device::open(arguments.device.as_deref())?;
+    let devices = devices(arguments)?;
     let Some(data) = &stored.config.data else {
         return Err(bad_input(format!(
             "the run `{}` was imported: there is no training to go on with",
@@ -134,8 +142,8 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
         run::write_config(&stored.config, folder)?;
     }
     let config = stored.config;
-    let model = run::init(&config.model, config.train.seed, &device)?;
-    let place = Place { folder: stored.folder, device, json: arguments.json };
+    let model = run::init(&config.model, config.train.seed, &devices[0])?;
+    let place = Place { folder: stored.folder, devices, json: arguments.json };
     train(&config, &place, model, splits, Trainer::resume)
 }
 
@@ -175,7 +183,7 @@ fn train(
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
     let trainer = Trainer::new(config.train.clone(), &place.folder)
-        .device(place.device.clone())
+        .devices(place.devices.clone())
         .display(display)
         .interrupt(terminal::interrupt()?)
         .on_epoch(move |model, epoch, _| {
@@ -347,7 +355,7 @@ impl Pictures {
             rows: Aligned::new(data.select(&chosen), model)?,
             images,
             standardisation: splits.standardisation.clone(),
-            device: place.device.clone(),
+            device: place.devices[0].clone(),
         }))
     }
 

@@ -24,6 +24,27 @@ pub struct Loss {
     pub terms: Vec<(String, Tensor<1>)>,
 }
 
+impl Loss {
+    /// The same values, from which no gradient comes.
+    pub fn detach(self) -> Self {
+        let detach = |(name, term): (String, Tensor<1>)| (name, term.detach());
+        Self { total: self.total.detach(), terms: self.terms.into_iter().map(detach).collect() }
+    }
+}
+
+/// The sum of two parts of an objective, term by term.
+impl std::ops::Add for Loss {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let terms = self.terms.into_iter().zip(other.terms);
+        Self {
+            total: self.total + other.total,
+            terms: terms.map(|((name, a), (_, b))| (name, a + b)).collect(),
+        }
+    }
+}
+
 /// Values of all latent spaces, for `samples` draws of `batch` rows.
 #[derive(Clone, Debug)]
 pub struct Latent {

@@ -1,6 +1,6 @@
 //! Sets of modalities.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
@@ -177,6 +177,16 @@ impl Subsets {
     /// The place of a subset in the list.
     pub fn position(&self, subset: Subset) -> Option<usize> {
         self.list.iter().position(|s| *s == subset)
+    }
+
+    /// The subsets at these places.
+    ///
+    /// # Panics
+    ///
+    /// If there are none.
+    pub fn part(&self, places: Range<usize>) -> Self {
+        assert!(!places.is_empty(), "no subsets at {places:?}");
+        Self { modalities: self.modalities, list: self.list[places].to_vec() }
     }
 
     /// Places of the subsets that hold `modality`.

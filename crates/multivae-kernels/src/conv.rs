@@ -5,14 +5,17 @@ use burn::tensor::{
     ops::{ConvOptions, ConvTransposeOptions},
 };
 
+use crate::Activation;
+#[cfg(feature = "flex")]
+use crate::activate;
 #[cfg(feature = "flex")]
 use crate::flex::conv::operation;
 
 /// Convolution of images `[batch, channels, height, width]` with a weight
-/// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]` to
-/// `[batch, features, height, width]`.
+/// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]`, and what
+/// follows it: `[batch, features, height, width]`.
 ///
-/// Equals [`burn::tensor::module::conv2d`], up to rounding. Dilation, groups, and types other than
+/// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding. Dilation, groups, and types other than
 /// `f32` are left to it.
 ///
 /// # Panics
@@ -23,19 +26,24 @@ pub fn conv2d(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvOptions<2>,
+    activation: Activation,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options) {
+    if !activation.is_known_by_output() {
+        return activate(conv2d(x, weight, bias, options, Activation::Identity), activation);
+    }
+    #[cfg(feature = "flex")]
+    if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options, activation) {
         return y;
     }
-    module::conv2d(x, weight, bias, options)
+    activation.plain(module::conv2d(x, weight, bias, options))
 }
 
 /// Transposed convolution of images `[batch, features, height, width]` with a weight
-/// `[features, channels / groups, kernel height, kernel width]` and a bias `[channels]` to
-/// `[batch, channels, height, width]`.
+/// `[features, channels / groups, kernel height, kernel width]` and a bias `[channels]`, and what
+/// follows it: `[batch, channels, height, width]`.
 ///
-/// Equals [`burn::tensor::module::conv_transpose2d`], up to rounding. Dilation, groups, and types
+/// Equals [`burn::tensor::module::conv_transpose2d`] and the activation, up to rounding. Dilation, groups, and types
 /// other than `f32` are left to it.
 ///
 /// # Panics
@@ -46,12 +54,20 @@ pub fn conv_transpose2d(
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
     options: ConvTransposeOptions<2>,
+    activation: Activation,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options) {
+    if !activation.is_known_by_output() {
+        return activate(
+            conv_transpose2d(x, weight, bias, options, Activation::Identity),
+            activation,
+        );
+    }
+    #[cfg(feature = "flex")]
+    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options, activation) {
         return y;
     }
-    module::conv_transpose2d(x, weight, bias, options)
+    activation.plain(module::conv_transpose2d(x, weight, bias, options))
 }
 
 #[cfg(test)]
@@ -75,6 +91,7 @@ mod tests {
         dilation: usize,
         groups: usize,
         bias: bool,
+        activation: Activation,
     }
 
     const PLAIN: Case = Case {
@@ -89,6 +106,7 @@ mod tests {
         dilation: 1,
         groups: 1,
         bias: true,
+        activation: Activation::Identity,
     };
 
     impl Case {
@@ -128,14 +146,17 @@ mod tests {
             if self.transposed {
                 let options =
                     ConvTransposeOptions::new(stride, padding, output_padding, dilation, groups);
-                let run = if kernels { conv_transpose2d } else { module::conv_transpose2d };
-                run(x, weight, bias, options)
+                if kernels {
+                    conv_transpose2d(x, weight, bias, options, self.activation)
+                } else {
+                    self.activation.plain(module::conv_transpose2d(x, weight, bias, options))
+                }
             } else {
                 let options = ConvOptions::new(stride, padding, dilation, groups);
                 if kernels {
-                    conv2d(x, weight, bias, options)
+                    conv2d(x, weight, bias, options, self.activation)
                 } else {
-                    module::conv2d(x, weight, bias, options)
+                    self.activation.plain(module::conv2d(x, weight, bias, options))
                 }
             }
         }
@@ -212,6 +233,7 @@ mod tests {
                                     padding: [padding; 2],
                                     output_padding: [output_padding; 2],
                                     bias: count % 5 != 0,
+                                    activation: crate::activation::ALL[count % 6],
                                     ..PLAIN
                                 };
                                 if case.fits() {
@@ -247,7 +269,14 @@ mod tests {
             let case = Case { transposed, channels: [32, 32], size: [28, 28], ..PLAIN };
             check(&Case { batch: 19, ..case });
             check(&Case { batch: 300, channels: [9, 11], size: [5, 5], stride: [2, 2], ..case });
-            check(&Case { batch: 70, size: [7, 7], kernel: [1, 1], padding: [0, 0], ..case });
+            check(&Case {
+                batch: 70,
+                size: [7, 7],
+                kernel: [1, 1],
+                padding: [0, 0],
+                activation: Activation::Sigmoid,
+                ..case
+            });
             check(&Case { batch: 1, channels: [40, 3], size: [64, 61], ..case });
         }
     }
@@ -279,7 +308,7 @@ mod tests {
         let x = values([2, 3, 7, 6], 1, &device);
         let weight = values([5, 3, 3, 3], 2, &device);
         let options = ConvOptions::new_with_padding([2, 1], [(0, 2), (1, 0)], [1, 1], 1);
-        let found = conv2d(x.clone(), weight.clone(), None, options.clone());
+        let found = conv2d(x.clone(), weight.clone(), None, options.clone(), Activation::Identity);
         assert_close("output", &PLAIN, found, module::conv2d(x, weight, None, options));
     }
 
@@ -395,6 +424,6 @@ mod tests {
     fn channels_that_do_not_fit_are_refused() {
         let device = Device::flex();
         let (x, weight) = (values([1, 3, 5, 5], 1, &device), values([2, 4, 3, 3], 2, &device));
-        conv2d(x, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1));
+        conv2d(x, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1), Activation::Identity);
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! | function | in one pass | instead of |
 //! |---|---|---|
-//! | [`conv2d`], [`conv_transpose2d`] | patches of a few images, gathered (*im2col*), times the weights | convolutions whose channels are the images of the batch, in which Flex spends most of a step |
+//! | [`conv2d`], [`conv_transpose2d`] | patches of a few images, gathered (*im2col*), times the weights, with bias and activation | convolutions whose channels are the images of the batch, in which Flex spends most of a step |
 //! | [`linear`] | a matrix product, its bias and its activation | an operation each |
+//! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
@@ -22,12 +23,13 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor, ops::ConvOptions};
-//! use multivae_kernels::conv2d;
+//! use multivae_kernels::{Activation, conv2d};
 //!
 //! let device = Device::flex();
 //! let images = Tensor::<4>::ones([2, 3, 28, 28], &device);
 //! let weight = Tensor::<4>::ones([32, 3, 3, 3], &device);
-//! let halved = conv2d(images, weight, None, ConvOptions::new([2, 2], [1, 1], [1, 1], 1));
+//! let options = ConvOptions::new([2, 2], [1, 1], [1, 1], 1);
+//! let halved = conv2d(images, weight, None, options, Activation::Relu);
 //! assert_eq!(halved.dims(), [2, 32, 14, 14]);
 //! ```
 //!
@@ -55,9 +57,10 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `density` and `adam` are the functions with Burn's composition; `flex` has a
+//! `conv`, `linear`, `activation`, `density` and `adam` are the functions with Burn's composition; `flex` has a
 //! file for each with the kernel on slices and its place in the backend.
 
+mod activation;
 mod adam;
 mod conv;
 mod density;
@@ -65,7 +68,10 @@ mod density;
 mod flex;
 mod linear;
 
+pub use activation::{Activation, activate};
 pub use adam::{Adam, AdamSettings, Decay};
 pub use conv::{conv_transpose2d, conv2d};
 pub use density::{Density, log_density};
-pub use linear::{Activation, linear};
+#[cfg(feature = "flex")]
+pub use flex::operations;
+pub use linear::linear;

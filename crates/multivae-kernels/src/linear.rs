@@ -1,20 +1,12 @@
 //! Affine maps.
 
-use burn::tensor::{Tensor, activation, module};
+use burn::tensor::{Tensor, module};
 
+use crate::Activation;
+#[cfg(feature = "flex")]
+use crate::activate;
 #[cfg(feature = "flex")]
 use crate::flex;
-
-/// What follows an affine map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    /// Nothing.
-    Identity,
-    /// `max(y, 0)`.
-    Relu,
-    /// `1 / (1 + exp(-y))`.
-    Sigmoid,
-}
 
 /// Affine map of rows `[rows, inputs]` by a weight `[inputs, outputs]` and a bias `[outputs]`, and
 /// what follows it: `[rows, outputs]`.
@@ -28,6 +20,10 @@ pub fn linear(
     bias: Option<Tensor<1>>,
     activation: Activation,
 ) -> Tensor<2> {
+    #[cfg(feature = "flex")]
+    if !activation.is_known_by_output() {
+        return activate(linear(x, weight, bias, Activation::Identity), activation);
+    }
     #[cfg(feature = "flex")]
     if let Some(bias) = &bias
         && let Some(y) = flex::linear::linear(&x, &weight, bias, activation)
@@ -43,12 +39,7 @@ fn plain(
     bias: Option<Tensor<1>>,
     activation: Activation,
 ) -> Tensor<2> {
-    let y = module::linear(x, weight, bias);
-    match activation {
-        Activation::Identity => y,
-        Activation::Relu => activation::relu(y),
-        Activation::Sigmoid => activation::sigmoid(y),
-    }
+    activation.plain(module::linear(x, weight, bias))
 }
 
 #[cfg(test)]
@@ -98,7 +89,7 @@ mod tests {
 
     #[test]
     fn maps_and_gradients_are_those_of_burn() {
-        for activation in [Activation::Identity, Activation::Relu, Activation::Sigmoid] {
+        for activation in crate::activation::ALL {
             for shape in [[1, 1, 1], [3, 5, 2], [64, 40, 512], [300, 70, 33]] {
                 for swapped in [false, true] {
                     let found = all(linear, shape, activation, swapped);

@@ -4,12 +4,11 @@ use std::{fmt::Debug, fs, path::Path};
 
 use burn::tensor::{
     Device, Tensor, TensorData,
-    activation::relu,
     module::{avg_pool2d, max_pool2d},
     ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions},
 };
 use multivae_core::modality::ModalitySpec;
-use multivae_kernels::conv2d;
+use multivae_kernels::{Activation, conv2d};
 use pytorch_reader::{DType, PytorchReader};
 use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 
@@ -160,7 +159,7 @@ impl Layer {
         match self {
             Self::Unit { weight, bias, stride, padding } => {
                 let options = ConvOptions::new([*stride; 2], *padding, [1, 1], 1);
-                relu(conv2d(maps, weight.clone(), Some(bias.clone()), options))
+                conv2d(maps, weight.clone(), Some(bias.clone()), options, Activation::Relu)
             }
             Self::MaxPool { halving } => {
                 let (stride, padding) = if *halving { (2, 0) } else { (1, 1) };

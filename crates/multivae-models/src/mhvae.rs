@@ -36,10 +36,17 @@
 //! `T = 2^M - 1`, `L - 1` top-down and `L - 1` prior calls of `T B` rows, `(L - 1) M` posterior
 //! calls of `2^(M-1) B` rows (`L - 1` calls of all of them if blocks are shared), `M` decoder calls
 //! of `T B` rows.
+//!
+//! **Memory.** A step keeps what all layers put out for `T` sets, gigabytes for five modalities of
+//! images. With `memory_mb` the sets are walked in parts, as many at once as the budget allows;
+//! encoders and bottom-up blocks still run once, and loss and gradients are the same.
+
+use std::ops::Range;
 
 use burn::{
     module::Module,
-    tensor::{Device, Tensor},
+    optim::{GradientsAccumulator, GradientsParams},
+    tensor::{Device, Gradients, Tensor},
 };
 use multivae_core::{
     Error, Result,
@@ -66,6 +73,7 @@ use crate::parts::{self, ModalityConfig};
 /// | `beta` | 1.0 | weight of all divergences | at least 0 |
 /// | `shared_posterior` | true | one posterior block a level for all modalities, or one each | |
 /// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
+/// | `memory_mb` | none | megabytes that sets walked at once may keep for the backward pass; none: no limit | above 0 |
 /// | `blocks` | by the modalities' shapes | all networks | |
 /// | `modalities` | from the data | likelihoods by modality | |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,6 +90,10 @@ pub struct MhvaeConfig {
     pub shared_posterior: bool,
     /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
     pub rescale: Rescale,
+    /// Megabytes that the sets walked at once may keep for the backward pass, above 0; none
+    /// walks all sets at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_mb: Option<f64>,
     /// All networks; by default what suits the modalities' shapes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blocks: Option<HierarchyConfig>,
@@ -98,6 +110,7 @@ impl Default for MhvaeConfig {
             beta: 1.0,
             shared_posterior: true,
             rescale: Rescale::None,
+            memory_mb: None,
             blocks: None,
             modalities: Vec::new(),
         }
@@ -157,6 +170,8 @@ impl MhvaeConfig {
         let found = self.blocks.as_ref().map_or(self.levels, HierarchyConfig::levels);
         parts::check(found == self.levels, "model.levels", "as many as `blocks` has", found)?;
         parts::check_weight("model.beta", self.beta)?;
+        let memory = self.memory_mb.unwrap_or(1.0);
+        parts::check(memory > 0.0, "model.memory_mb", "above 0, or none", memory)?;
         let most = MOST_MODALITIES;
         let n = self.modalities.len();
         parts::check(
@@ -195,10 +210,31 @@ struct Level {
     prior: Normal<3>,
 }
 
+/// Where standard normal values come from.
+trait Standard {
+    /// As many as there are in `x`, `[subset, batch, features]`.
+    fn like(&mut self, x: &Tensor<3>) -> Tensor<3>;
+}
+
+impl Standard for Noise {
+    fn like(&mut self, x: &Tensor<3>) -> Tensor<3> {
+        self.normal(x.dims(), 1, &x.device())
+    }
+}
+
+/// The values of some subsets, among those of all subsets.
+struct Share<I>(I, Range<usize>);
+
+impl<'a, I: Iterator<Item = &'a Tensor<3>>> Standard for Share<I> {
+    fn like(&mut self, _: &Tensor<3>) -> Tensor<3> {
+        let Self(levels, subsets) = self;
+        levels.next().expect("a tensor a level").clone().slice(subsets.clone())
+    }
+}
+
 impl Level {
-    fn sample(posterior: Normal<3>, prior: Normal<3>, noise: &mut Noise) -> Self {
-        let mean = &posterior.mean;
-        let z = posterior.rsample(noise.normal(mean.dims(), 1, &mean.device()));
+    fn sample(posterior: Normal<3>, prior: Normal<3>, noise: &mut impl Standard) -> Self {
+        let z = posterior.rsample(noise.like(&posterior.mean));
         Self { z, posterior, prior }
     }
 }
@@ -267,7 +303,7 @@ impl Mhvae {
         &self,
         top: Normal<3>,
         bottom_up: Option<(&BottomUp, &[Vec<usize>])>,
-        noise: &mut Noise,
+        noise: &mut impl Standard,
     ) -> Vec<Level> {
         let prior = Normal::standard_like(&top.mean);
         let top = Level::sample(top, prior, noise);
@@ -279,7 +315,7 @@ impl Mhvae {
         &self,
         top: Level,
         bottom_up: Option<(&BottomUp, &[Vec<usize>])>,
-        noise: &mut Noise,
+        noise: &mut impl Standard,
     ) -> Vec<Level> {
         let [stack, rows, _] = top.z.dims();
         let mut levels = vec![top];
@@ -314,14 +350,14 @@ impl Mhvae {
         holding: &[Vec<usize>],
     ) -> Vec<Member> {
         let [_, rows, _] = hidden.dims();
+        let used: Vec<usize> = (0..holding.len()).filter(|&i| !holding[i].is_empty()).collect();
         // Channels come first in memory, so that joining features joins the channels of images.
-        let inputs: Vec<Tensor<2>> = holding
+        let inputs: Vec<Tensor<2>> = used
             .iter()
-            .zip(&pass.skips)
-            .map(|(held, skips)| {
-                let [_, width] = skips[level].dims();
-                let skip =
-                    skips[level].clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
+            .map(|&i| {
+                let (held, skip) = (&holding[i], &pass.skips[i][level]);
+                let [_, width] = skip.dims();
+                let skip = skip.clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
                 let input = Tensor::cat(vec![parts::pick(hidden, held), skip], 2);
                 let [held, _, width] = input.dims();
                 input.reshape([held * rows, width])
@@ -340,16 +376,15 @@ impl Mhvae {
                 .map(|(mean, log_var)| Normal::new(mean, log_var))
                 .collect()
         } else {
-            let blocks = pass.members.iter().map(|&m| self.hierarchy.posterior.at(level, m));
-            blocks.zip(inputs).map(|(block, input)| run(block, input)).collect()
+            let block = |i: usize| self.hierarchy.posterior.at(level, pass.members[i]);
+            used.iter().zip(inputs).map(|(&i, input)| run(block(i), input)).collect()
         };
         outputs
             .into_iter()
-            .zip(holding)
-            .enumerate()
-            .map(|(i, (posterior, held))| Member {
-                posterior: posterior.map(|x| stacked(x, held.len(), rows)),
-                subsets: held.clone(),
+            .zip(used)
+            .map(|(posterior, i)| Member {
+                posterior: posterior.map(|x| stacked(x, holding[i].len(), rows)),
+                subsets: holding[i].clone(),
                 presence: pass.experts.presence.clone().narrow(0, i, 1).squeeze_dim(0),
             })
             .collect()
@@ -372,10 +407,20 @@ impl Mhvae {
     /// The bounds of all subsets, in one pass; subsets as [`Subsets::all`].
     pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
         let n = self.modalities.len();
-        let subsets = Subsets::all(n);
-        let pass = self.bottom_up(batch, Subset::full(n));
+        self.bounds(batch, &self.bottom_up(batch, Subset::full(n)), &self.subsets(), noise)
+    }
+
+    /// The bounds of some subsets, given the bottom-up pass of all modalities.
+    fn bounds(
+        &self,
+        batch: &Batch,
+        pass: &BottomUp,
+        subsets: &Subsets,
+        noise: &mut impl Standard,
+    ) -> SubsetBounds {
+        let n = self.modalities.len();
         let holding: Vec<_> = (0..n).map(|m| subsets.holding(m)).collect();
-        let levels = self.top_down(self.top(&pass, &subsets), Some((&pass, &holding)), noise);
+        let levels = self.top_down(self.top(pass, subsets), Some((pass, &holding)), noise);
         let log_likelihood = (0..n)
             .map(|m| {
                 let z = levels[0].z.clone();
@@ -383,6 +428,142 @@ impl Mhvae {
             })
             .collect();
         SubsetBounds { log_likelihood, kl: levels.iter().map(Level::kl).collect() }
+    }
+
+    /// The part of the objective that some subsets add: `share` of their mean.
+    fn objective(&self, bounds: SubsetBounds, share: f64, progress: Progress) -> Loss {
+        // Means over subsets and rows at once.
+        let likelihoods: Vec<Tensor<1>> =
+            bounds.log_likelihood.into_iter().map(|l| l.mean() * -share).collect();
+        let divergences: Vec<Tensor<1>> =
+            bounds.kl.into_iter().map(|kl| kl.mean() * share).collect();
+        let total = Tensor::cat(likelihoods.clone(), 0).sum()
+            + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
+        let terms = likelihoods.into_iter().chain(divergences).collect();
+        parts::loss(total, self.terms(progress), terms)
+    }
+
+    /// The objective, as the sum of the parts that the memory budget allows; `each` is called with
+    /// every part as soon as it is there.
+    fn walk(
+        &self,
+        batch: &Batch,
+        pass: &BottomUp,
+        noise: &mut Noise,
+        mut each: impl FnMut(Loss) -> Loss,
+    ) -> Loss {
+        let (subsets, at_once) = (self.subsets(), self.at_once(batch.rows()));
+        if at_once == subsets.len() {
+            let bounds = self.bounds(batch, pass, &subsets, noise);
+            return each(self.objective(bounds, 1.0, batch.progress));
+        }
+        // The noise that all subsets at once would see, the top level first.
+        let features = self.hierarchy.shapes().iter().rev().map(|s| s.iter().product::<usize>());
+        let device = batch.device();
+        let noise: Vec<Tensor<3>> = features
+            .map(|features| noise.normal([subsets.len(), batch.rows(), features], 1, &device))
+            .collect();
+        let parts = (0..subsets.len()).step_by(at_once).map(|first| {
+            let range = first..subsets.len().min(first + at_once);
+            let share = range.len() as f64 / subsets.len() as f64;
+            let mut noise = Share(noise.iter(), range.clone());
+            let bounds = self.bounds(batch, pass, &subsets.part(range), &mut noise);
+            each(self.objective(bounds, share, batch.progress))
+        });
+        parts.reduce(|sum, part| sum + part).expect("there is a subset")
+    }
+
+    fn subsets(&self) -> Subsets {
+        Subsets::all(self.modalities.len())
+    }
+
+    /// How many subsets the memory budget lets walk at once.
+    fn at_once(&self, rows: usize) -> usize {
+        let subsets = self.subsets().len();
+        let Some(budget) = self.config.memory_mb else { return subsets };
+        let megabytes = (rows * self.kept_values() * size_of::<f32>()) as f64 / 1e6;
+        ((budget / megabytes) as usize).clamp(1, subsets)
+    }
+
+    /// About how many values of a row and a subset a step keeps.
+    fn kept_values(&self) -> usize {
+        let Hierarchy { top_down, prior, posterior, decoders, .. } = &self.hierarchy;
+        let n = self.modalities.len();
+        let below = top_down.iter().zip(prior).enumerate().map(|(i, (top_down, prior))| {
+            // A modality is in half of the subsets.
+            let posteriors = (0..n).map(|m| posterior.at(i, m).kept_values()).sum::<usize>() / 2;
+            top_down.kept_values() + prior.kept_values() + posteriors
+        });
+        let decoders = (0..n).map(|m| decoders.at(m).net().kept_values());
+        below.chain(decoders).sum()
+    }
+}
+
+impl BottomUp {
+    /// The same values, from which gradients go no further.
+    fn cut(&self) -> Self {
+        let leaf = |x: &Tensor<2>| x.clone().detach().require_grad();
+        Self {
+            members: self.members.clone(),
+            skips: self.skips.iter().map(|levels| levels.iter().map(leaf).collect()).collect(),
+            experts: Experts::new(
+                self.experts.mean.clone().detach().require_grad(),
+                self.experts.log_var.clone().detach().require_grad(),
+                self.experts.presence.clone(),
+            ),
+        }
+    }
+}
+
+/// Gradients with respect to the values of a bottom-up pass, summed over parts of a step.
+struct Pullback {
+    skips: Vec<Option<Tensor<2>>>,
+    experts: [Option<Tensor<3>>; 2],
+}
+
+impl Pullback {
+    fn new(pass: &BottomUp) -> Self {
+        Self { skips: vec![None; pass.skips.iter().flatten().count()], experts: [None, None] }
+    }
+
+    fn add(&mut self, leaves: &BottomUp, gradients: &Gradients) {
+        fn add<const D: usize>(
+            sum: &mut Option<Tensor<D>>,
+            leaf: &Tensor<D>,
+            gradients: &Gradients,
+        ) {
+            if let Some(part) = leaf.grad(gradients) {
+                *sum = Some(match sum.take() {
+                    Some(sum) => sum + part,
+                    None => part,
+                });
+            }
+        }
+        for (sum, leaf) in self.skips.iter_mut().zip(leaves.skips.iter().flatten()) {
+            add(sum, leaf, gradients);
+        }
+        for (sum, leaf) in
+            self.experts.iter_mut().zip([&leaves.experts.mean, &leaves.experts.log_var])
+        {
+            add(sum, leaf, gradients);
+        }
+    }
+
+    /// `Σ x · dloss/dx` over all values `x` of the pass: its gradients are those of the loss.
+    fn product(self, pass: &BottomUp) -> Tensor<1> {
+        fn product<const D: usize>(
+            (gradient, x): (Option<Tensor<D>>, &Tensor<D>),
+        ) -> Option<Tensor<1>> {
+            Some((x.clone() * Tensor::from_inner(gradient?)).sum())
+        }
+        let skips = self.skips.into_iter().zip(pass.skips.iter().flatten()).filter_map(product);
+        let experts = self
+            .experts
+            .into_iter()
+            .zip([&pass.experts.mean, &pass.experts.log_var])
+            .filter_map(product);
+        let all = skips.chain(experts).reduce(|sum, part| sum + part);
+        all.expect("the top level depends on every expert")
     }
 }
 
@@ -403,15 +584,29 @@ impl MultimodalVae for Mhvae {
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-        let bounds = self.subset_bounds(batch, noise);
-        // Means over subsets and rows at once.
-        let likelihoods: Vec<Tensor<1>> =
-            bounds.log_likelihood.into_iter().map(|l| l.mean().neg()).collect();
-        let divergences: Vec<Tensor<1>> = bounds.kl.into_iter().map(Tensor::mean).collect();
-        let total = Tensor::cat(likelihoods.clone(), 0).sum()
-            + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
-        let terms = likelihoods.into_iter().chain(divergences).collect();
-        parts::loss(total, self.terms(batch.progress), terms)
+        let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));
+        self.walk(batch, &pass, noise, |part| part)
+    }
+
+    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+        if self.at_once(batch.rows()) == self.subsets().len() {
+            let loss = self.loss(batch, noise);
+            let gradients = GradientsParams::from_grads(loss.total.clone().backward(), self);
+            return (loss, gradients);
+        }
+        let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));
+        let leaves = pass.cut();
+        let mut pullback = Pullback::new(&pass);
+        let mut gradients = GradientsAccumulator::new();
+        let loss = self.walk(batch, &leaves, noise, |part| {
+            let found = part.total.clone().backward();
+            pullback.add(&leaves, &found);
+            gradients.accumulate(self, GradientsParams::from_grads(found, self));
+            part.detach()
+        });
+        let found = pullback.product(&pass).backward();
+        gradients.accumulate(self, GradientsParams::from_grads(found, self));
+        (loss, gradients.grads())
     }
 
     /// With [`Draws::Mean`], the mean of each level given the mean of the one above.

@@ -17,6 +17,15 @@ pub enum DeviceError {
         /// Why.
         reason: String,
     },
+    /// It cannot be lent.
+    #[cfg(feature = "remote")]
+    #[error("port {port} cannot be served: {reason}")]
+    Serve {
+        /// The port.
+        port: u16,
+        /// Why.
+        reason: String,
+    },
 }
 
 fn bad_name(what: impl Into<String>) -> DeviceError {
@@ -159,6 +168,19 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
         }
         _ => return Err(bad_name(format!("unknown device `{name}`; {}", choice()))),
     })
+}
+
+/// Lends a device to programs on other machines, which open it as `remote:ws://HOST:PORT`, until
+/// this program is interrupted. Whoever reaches the port can use it, and nothing is encrypted.
+///
+/// # Errors
+///
+/// [`DeviceError::Serve`] when the port is taken.
+#[cfg(feature = "remote")]
+pub fn serve(device: Device, port: u16) -> Result<()> {
+    use burn::server::{RemoteServer, WebSocketTransport};
+    let served = RemoteServer::new([device]).serve(WebSocketTransport::new(port));
+    served.map_err(|error| DeviceError::Serve { port, reason: error.to_string() })
 }
 
 /// The devices of a backend that is built in, as they are named on the command line; `None` where

@@ -242,6 +242,20 @@ def generate(model, batch):
         model.predict(batch, cond_mod=[next(iter(shapes))], gen_mod="all")
 
 
+def samples(count):
+    if len(shapes) < 3 or name == "cvae":
+        raise ValueError("two of the modalities are all")
+    if not fixed:
+        fixed.append(build().eval())
+    batch, given = batches(batch_size)[0], list(shapes)[:2]
+    times = []
+    for _ in range(count):
+        start = time.perf_counter()
+        fixed[0].encode(batch, cond_mod=given)
+        times.append((time.perf_counter() - start) * 1e3)
+    return dict(ms=times, rows=batch_size)
+
+
 def likelihoods(count):
     if not fixed:
         fixed.append(build().eval())
@@ -261,6 +275,7 @@ MEASURES = {
     "epoch": epochs,
     "encode": lambda count: passes(count, encode),
     "generate": lambda count: passes(count, generate),
+    "sample": samples,
     "joint_nll": likelihoods,
 }
 for line in sys.stdin:

@@ -372,6 +372,17 @@ impl EncoderNet {
             Self::Custom(custom) => &custom.latent,
         }
     }
+
+    /// How many values of a row all layers to the shared space put out together; of a network of
+    /// the user, mean and log-variance.
+    pub fn kept_values(&self) -> usize {
+        match self {
+            Self::Branches(Branches { shared: Branch { trunk, mean, log_var }, .. }) => {
+                [trunk, mean, log_var].map(Sequential::kept_values).iter().sum()
+            }
+            Self::Custom(custom) => 2 * custom.latent.iter().product::<usize>(),
+        }
+    }
 }
 
 impl ModuleDisplay for EncoderNet {

@@ -825,18 +825,35 @@ impl Layer {
         Self::Function(FunctionLayer { function })
     }
 
-    /// From `[rows, ..]`, each row of shape `input`, to `[rows, features]`.
     /// This layer and the next as one, where there is a kernel for both.
-    pub(crate) fn forward_with(&self, next: &Self, x: &Tensor<2>) -> Option<Tensor<2>> {
-        let (Self::Linear(layer), Self::Function(next)) = (self, next) else { return None };
-        let activation = match next.function {
-            Function::Relu => Activation::Relu,
-            Function::Sigmoid => Activation::Sigmoid,
-            _ => return None,
-        };
-        Some(linear(layer, x.clone(), activation))
+    pub(crate) fn forward_with(
+        &self,
+        next: &Self,
+        x: &Tensor<2>,
+        input: &[usize],
+    ) -> Option<Tensor<2>> {
+        let Self::Function(next) = next else { return None };
+        self.mapped(x, input, next.function.activation()?)
     }
 
+    /// A layer that is a linear map, and what follows it.
+    fn mapped(&self, x: &Tensor<2>, input: &[usize], activation: Activation) -> Option<Tensor<2>> {
+        let rows = x.dims()[0];
+        let image = || match *input {
+            [channels, height, width] => x.clone().reshape([rows, channels, height, width]),
+            _ => x.clone().reshape([rows, input[0], 1, 1]),
+        };
+        match self {
+            Self::Linear(layer) => Some(linear(layer, x.clone(), activation)),
+            Self::Conv2d(layer) => Some(conv2d(layer, image(), activation).flatten(1, 3)),
+            Self::ConvTranspose2d(layer) => {
+                Some(conv_transpose2d(layer, image(), activation).flatten(1, 3))
+            }
+            _ => None,
+        }
+    }
+
+    /// From `[rows, ..]`, each row of shape `input`, to `[rows, features]`.
     pub(crate) fn forward(&self, flow: Flow, input: &[usize]) -> Flow {
         let Flow { x, mask } = flow;
         let rows = x.dims()[0];
@@ -845,12 +862,9 @@ impl Layer {
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
-            Self::Linear(layer) => linear(layer, x, Activation::Identity),
-            Self::Conv2d(layer) => conv2d(layer, image(x)).flatten(1, 3),
-            Self::ConvTranspose2d(layer) if input.len() == 1 => {
-                conv_transpose2d(layer, x.reshape([rows, input[0], 1, 1])).flatten(1, 3)
+            Self::Linear(_) | Self::Conv2d(_) | Self::ConvTranspose2d(_) => {
+                self.mapped(&x, input, Activation::Identity).expect("they are maps")
             }
-            Self::ConvTranspose2d(layer) => conv_transpose2d(layer, image(x)).flatten(1, 3),
             Self::BatchNorm(layer) if input.len() == 3 => layer.forward(image(x)).flatten(1, 3),
             Self::BatchNorm(layer) => layer.forward(x),
             Self::LayerNorm(layer) if input.len() == 2 => layer.forward(sequence(x)).flatten(1, 2),
@@ -875,24 +889,25 @@ fn linear(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tensor<2> {
     kernels::linear(x, layer.weight.val(), bias, activation)
 }
 
-/// What the module computes, by the fast kernels where there are some.
-fn conv2d(layer: &Conv2d, x: Tensor<4>) -> Tensor<4> {
+/// What the module computes and what follows it, by the fast kernels where there are some.
+fn conv2d(layer: &Conv2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
     let padding = match layer.padding {
         PaddingConfig2d::Explicit(top, left, bottom, right) => [(top, bottom), (left, right)],
         PaddingConfig2d::Valid => [(0, 0); 2],
         // It depends on the image; no layer is built with it.
-        PaddingConfig2d::Same => return layer.forward(x),
+        PaddingConfig2d::Same => return kernels::activate(layer.forward(x), activation),
     };
     kernels::conv2d(
         x,
         layer.weight.val(),
         layer.bias.as_ref().map(Param::val),
         ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups),
+        activation,
     )
 }
 
-/// What the module computes, by the fast kernels where there are some.
-fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
+/// What the module computes and what follows it, by the fast kernels where there are some.
+fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
     kernels::conv_transpose2d(
         x,
         layer.weight.val(),
@@ -904,6 +919,7 @@ fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>) -> Tensor<4> {
             layer.dilation,
             layer.groups,
         ),
+        activation,
     )
 }
 
@@ -983,17 +999,29 @@ enum Function {
 }
 
 impl Function {
+    /// The function, where there are kernels for it.
+    fn activation(self) -> Option<Activation> {
+        Some(match self {
+            Self::Identity => Activation::Identity,
+            Self::Relu => Activation::Relu,
+            // What comes out tells on which side of 0 it went in.
+            Self::LeakyRelu(slope) if slope > 0.0 => Activation::LeakyRelu(slope as f32),
+            Self::Silu => Activation::Silu,
+            Self::Sigmoid => Activation::Sigmoid,
+            Self::SoftClamp(limit) => Activation::SoftClamp(limit as f32),
+            _ => return None,
+        })
+    }
+
     fn apply(self, x: Tensor<2>, input: &[usize]) -> Tensor<2> {
+        if let Some(activation) = self.activation() {
+            return kernels::activate(x, activation);
+        }
         match self {
-            Self::Identity => x,
-            Self::Relu => activation::relu(x),
             Self::LeakyRelu(slope) => activation::leaky_relu(x, slope),
-            Self::Silu => activation::silu(x),
             Self::Gelu => activation::gelu(x),
             Self::Tanh => x.tanh(),
-            Self::Sigmoid => activation::sigmoid(x),
             Self::Softplus => activation::softplus(x, 1.0),
-            Self::SoftClamp(limit) => (x / limit).tanh() * limit,
             Self::Upsample([down, right]) => {
                 let [planes, height, width] = [x.dims()[0] * input[0], input[1], input[2]];
                 let rows = x.dims()[0];
@@ -1001,6 +1029,7 @@ impl Function {
                     .expand([planes, height, down, width, right])
                     .reshape([rows, input[0] * height * down * width * right])
             }
+            _ => unreachable!("there are kernels for it"),
         }
     }
 }

@@ -221,6 +221,14 @@ impl NetworkNet {
             Self::Custom(custom) => &custom.output,
         }
     }
+
+    /// How many values of a row all layers put out together; of a network of the user, its output.
+    pub fn kept_values(&self) -> usize {
+        match self {
+            Self::Layers(layers) => layers.kept_values(),
+            Self::Custom(custom) => custom.output.iter().product(),
+        }
+    }
 }
 
 impl NetworkNet {

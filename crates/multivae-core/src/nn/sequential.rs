@@ -190,6 +190,12 @@ impl Sequential {
         &self.output
     }
 
+    /// How many values of a row all layers put out together: about what a backward pass keeps.
+    pub fn kept_values(&self) -> usize {
+        let outputs = self.inputs.iter().skip(1).chain([&self.output]);
+        outputs.map(|shape| shape.iter().product::<usize>()).sum()
+    }
+
     /// From values of a modality to `[rows, outputs]`. Tokens that meet no embedding become
     /// one-hot vectors, and padding zeros.
     ///
@@ -225,7 +231,7 @@ impl Sequential {
     fn through(&self, layers: &[Layer], first: usize, mut flow: Flow) -> Flow {
         let mut rest = layers.iter().zip(&self.inputs[first..]).peekable();
         while let Some((layer, input)) = rest.next() {
-            let both = rest.peek().and_then(|(next, _)| layer.forward_with(next, &flow.x));
+            let both = rest.peek().and_then(|(next, _)| layer.forward_with(next, &flow.x, input));
             flow = match both {
                 Some(x) => {
                     rest.next();

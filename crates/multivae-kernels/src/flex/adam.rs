@@ -2,7 +2,7 @@
 
 use burn::{backend::Flex, tensor::Tensor};
 use burn_flex::FlexTensor;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::{dense, suits, values};
@@ -56,23 +56,39 @@ fn is_whole(tensor: &FlexTensor) -> bool {
 
 impl Step {
     fn run(self, weights: &mut [f32], gradient: &[f32], first: &mut [f32], second: &mut [f32]) {
-        let Self { beta_1, beta_2, decay, shrink, rate, epsilon } = self;
         let parts = weights
             .par_chunks_mut(PART)
             .zip(gradient.par_chunks(PART))
             .zip(first.par_chunks_mut(PART))
             .zip(second.par_chunks_mut(PART));
         parts.for_each(|(((weights, gradient), first), second)| {
-            Arch::new().dispatch(|| {
-                for (((weight, gradient), first), second) in
-                    weights.iter_mut().zip(gradient).zip(first).zip(second)
-                {
-                    let gradient = gradient + decay * *weight;
-                    *first = beta_1 * *first + (1.0 - beta_1) * gradient;
-                    *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
-                    *weight = shrink * *weight - rate * *first / (second.sqrt() + epsilon);
-                }
-            });
+            Arch::new().dispatch(Part { step: self, weights, gradient, first, second });
         });
+    }
+}
+
+struct Part<'a> {
+    step: Step,
+    weights: &'a mut [f32],
+    gradient: &'a [f32],
+    first: &'a mut [f32],
+    second: &'a mut [f32],
+}
+
+impl NullaryFnOnce for Part<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { step, weights, gradient, first, second } = self;
+        let Step { beta_1, beta_2, decay, shrink, rate, epsilon } = step;
+        for (((weight, gradient), first), second) in
+            weights.iter_mut().zip(gradient).zip(first).zip(second)
+        {
+            let gradient = gradient + decay * *weight;
+            *first = beta_1 * *first + (1.0 - beta_1) * gradient;
+            *second = beta_2 * *second + (1.0 - beta_2) * gradient * gradient;
+            *weight = shrink * *weight - rate * *first / (second.sqrt() + epsilon);
+        }
     }
 }

@@ -16,7 +16,11 @@ use std::{cell::RefCell, iter, ops::Range};
 
 use rayon::prelude::*;
 
-use super::gemm::{Into, Matrix, multiply};
+use super::{
+    activation::apply,
+    gemm::{Into, Matrix, multiply},
+};
+use crate::Activation;
 
 /// Number of values in the patches that are worked on at a time: they stay in the second-level
 /// cache, and are enough rows for a product that runs at full speed.
@@ -96,6 +100,7 @@ pub(crate) struct Convolution {
 /// Buffers of a thread, kept from call to call.
 #[derive(Debug, Default)]
 struct Scratch {
+    last: Vec<f32>,
     padded: Vec<f32>,
     patches: Vec<f32>,
     pixels: Vec<f32>,
@@ -115,7 +120,13 @@ fn take(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
 
 impl Convolution {
     /// `y` of `x`; the bias is `[features]`.
-    pub(crate) fn forward(&self, x: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(crate) fn forward(
+        &self,
+        x: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Vec<f32> {
         let Self { features, geometry, .. } = *self;
         if self.is_product() {
             let strides = [geometry.channels, 1];
@@ -124,13 +135,14 @@ impl Convolution {
                 x,
                 Matrix { values: weight, strides },
                 bias,
+                activation,
             );
         }
         let weight = self.pack(weight);
         let mut y = vec![0.0; self.batch * self.outputs()];
         self.parts(&mut y, self.outputs()).for_each(|(images, y)| {
-            SCRATCH.with_borrow_mut(|Scratch { padded, patches, pixels }| {
-                let padded = self.pad(x, images.clone(), padded);
+            SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
+                let padded = self.pad(x, images.clone(), last, padded);
                 let pixels = take(pixels, images.len() * self.outputs());
                 for rows in self.tiles(images.len()) {
                     let patches = self.gather(padded, rows.clone(), patches);
@@ -149,6 +161,7 @@ impl Convolution {
                     pixels.chunks_exact(self.outputs()),
                 ) {
                     im2col::planes(pixels, bias, features, y);
+                    apply(y, activation);
                 }
             });
         });
@@ -157,7 +170,13 @@ impl Convolution {
 
     /// The adjoint of [`Self::forward`], which is the gradient in `x` where `y` holds that of the
     /// output, and the transposed convolution; the bias is `[channels]`.
-    pub(crate) fn adjoint(&self, y: &[f32], weight: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+    pub(crate) fn adjoint(
+        &self,
+        y: &[f32],
+        weight: &[f32],
+        bias: Option<&[f32]>,
+        activation: Activation,
+    ) -> Vec<f32> {
         let Self { features, geometry, .. } = *self;
         if self.is_product() {
             let strides = [1, geometry.channels];
@@ -166,12 +185,13 @@ impl Convolution {
                 y,
                 Matrix { values: weight, strides },
                 bias,
+                activation,
             );
         }
         let weight = self.pack(weight);
         let mut x = vec![0.0; self.batch * geometry.image()];
         self.parts(&mut x, geometry.image()).for_each(|(images, x)| {
-            SCRATCH.with_borrow_mut(|Scratch { padded, patches, pixels }| {
+            SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
                 let pixels = self.pixels(y, images.clone(), pixels);
                 let padded = take(padded, images.len() * geometry.padded_image());
                 if !geometry.is_pointwise() {
@@ -194,11 +214,13 @@ impl Convolution {
                         im2col::scatter(&geometry, patches, rows, padded);
                     }
                 }
+                let last = take(last, geometry.image());
                 for (x, padded) in iter::zip(
                     x.chunks_exact_mut(geometry.image()),
                     padded.chunks_exact(geometry.padded_image()),
                 ) {
-                    im2col::unpad(&geometry, padded, bias, x);
+                    im2col::unpad(&geometry, padded, bias, last, x);
+                    apply(x, activation);
                 }
             });
         });
@@ -218,6 +240,7 @@ impl Convolution {
         images: &[f32],
         matrix: Matrix<'_>,
         bias: Option<&[f32]>,
+        activation: Activation,
     ) -> Vec<f32> {
         let pixels = self.geometry.pixels();
         let mut products = vec![0.0; self.batch * outputs * pixels];
@@ -227,6 +250,7 @@ impl Convolution {
                 let image = Matrix { values, strides: [pixels, 1] };
                 multiply([outputs, inputs, pixels], matrix, image, product, Into::Replace);
                 im2col::add_bias(product, bias, pixels);
+                apply(product, activation);
             }
         });
         products
@@ -266,8 +290,8 @@ impl Convolution {
         gradient: &mut [f32],
     ) {
         let Self { features, geometry, .. } = *self;
-        SCRATCH.with_borrow_mut(|Scratch { padded, patches, pixels }| {
-            let padded = self.pad(x, images.clone(), padded);
+        SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
+            let padded = self.pad(x, images.clone(), last, padded);
             let pixels = self.pixels(y, images.clone(), pixels);
             for rows in self.tiles(images.len()) {
                 let patches = self.gather(padded, rows.clone(), patches);
@@ -317,15 +341,22 @@ impl Convolution {
     }
 
     /// Some images with their channels last and a border of zeros.
-    fn pad<'a>(&self, x: &[f32], images: Range<usize>, buffer: &'a mut Vec<f32>) -> &'a [f32] {
+    fn pad<'a>(
+        &self,
+        x: &[f32],
+        images: Range<usize>,
+        last: &mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
         let geometry = &self.geometry;
+        let last = take(last, geometry.image());
         let padded = take(buffer, images.len() * geometry.padded_image());
         let x = &x[images.start * geometry.image()..images.end * geometry.image()];
         for (x, padded) in iter::zip(
             x.chunks_exact(geometry.image()),
             padded.chunks_exact_mut(geometry.padded_image()),
         ) {
-            im2col::pad(geometry, x, padded);
+            im2col::pad(geometry, x, last, padded);
         }
         padded
     }
@@ -394,18 +425,19 @@ impl Convolution {
 /// Sums `[batch, channels, pixels]` over batch and pixels.
 pub(crate) fn sum_channels(values: &[f32], channels: usize, pixels: usize) -> Vec<f32> {
     const LANES: usize = 16;
-    let mut sums = vec![0.0_f64; channels];
-    for image in values.chunks_exact(channels * pixels) {
-        for (sum, plane) in sums.iter_mut().zip(image.chunks_exact(pixels)) {
+    let sum = |channel: usize| {
+        let planes = values.chunks_exact(pixels).skip(channel).step_by(channels);
+        let plane = |plane: &[f32]| {
             let (blocks, rest) = plane.as_chunks::<LANES>();
             let mut lanes = [0.0_f32; LANES];
             for block in blocks {
                 iter::zip(&mut lanes, block).for_each(|(lane, value)| *lane += value);
             }
-            *sum += f64::from(lanes.iter().sum::<f32>() + rest.iter().sum::<f32>());
-        }
-    }
-    sums.into_iter().map(|sum| sum as f32).collect()
+            f64::from(lanes.iter().sum::<f32>() + rest.iter().sum::<f32>())
+        };
+        planes.map(plane).sum::<f64>() as f32
+    };
+    (0..channels).into_par_iter().map(sum).collect()
 }
 
 /// `0..count` in ranges of a size, the last one perhaps shorter.
@@ -440,8 +472,8 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build().expect("threads start").install(|| {
                 (
-                    convolution.forward(&x, &weight, None),
-                    convolution.adjoint(&y, &weight, None),
+                    convolution.forward(&x, &weight, None, Activation::Identity),
+                    convolution.adjoint(&y, &weight, None, Activation::Identity),
                     convolution.weight_gradient(&x, &y),
                 )
             })

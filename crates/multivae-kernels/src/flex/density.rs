@@ -1,5 +1,7 @@
 //! Log-densities of many values, summed over features.
 
+use std::marker::PhantomData;
+
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex,
@@ -15,7 +17,7 @@ use burn::{
     tensor::Tensor,
 };
 use burn_flex::FlexTensor;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::{dense, math, suits, tensor, values};
@@ -53,63 +55,146 @@ pub(crate) trait LogDensity: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// `term` of each pair of an output and a value, summed over features.
-fn sums(
-    features: usize,
-    output: &[f32],
-    x: &[f32],
-    term: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<f32> {
-    let batch = x.len() / features;
+/// A density without its constants.
+trait Term: Sync {
+    /// Of a value `x` given an output `o`.
+    fn term(o: f32, x: f32) -> f32;
+
+    /// Its derivative in the output.
+    fn slope(o: f32, x: f32) -> f32;
+}
+
+struct Normal;
+struct Laplace;
+struct Bernoulli;
+
+impl Term for Normal {
+    #[inline(always)]
+    fn term(o: f32, x: f32) -> f32 {
+        -0.5 * (o - x) * (o - x)
+    }
+
+    #[inline(always)]
+    fn slope(o: f32, x: f32) -> f32 {
+        x - o
+    }
+}
+
+impl Term for Laplace {
+    #[inline(always)]
+    fn term(o: f32, x: f32) -> f32 {
+        -(o - x).abs()
+    }
+
+    #[inline(always)]
+    fn slope(o: f32, x: f32) -> f32 {
+        // Burn's sign of zero is zero.
+        f32::from(i8::from(x > o) - i8::from(x < o))
+    }
+}
+
+impl Term for Bernoulli {
+    #[inline(always)]
+    fn term(o: f32, x: f32) -> f32 {
+        x * o - math::softplus(o)
+    }
+
+    #[inline(always)]
+    fn slope(o: f32, x: f32) -> f32 {
+        x - math::sigmoid(o)
+    }
+}
+
+/// Terms of each pair of an output and a value, summed over features.
+fn sums<T: Term>(features: usize, output: &[f32], x: &[f32], _: T) -> Vec<f32> {
     let mut sums = vec![0.0; output.len() / features];
     let part = PART.div_ceil(features);
     sums.par_chunks_mut(part).enumerate().for_each(|(number, sums)| {
-        Arch::new().dispatch(|| {
-            for (row, sum) in (number * part..).zip(sums) {
-                let output = &output[row * features..][..features];
-                let x = &x[row % batch * features..][..features];
-                let (outputs, output_rest) = output.as_chunks::<LANES>();
-                let (xs, x_rest) = x.as_chunks::<LANES>();
-                let mut lanes = [0.0; LANES];
-                for (output, x) in outputs.iter().zip(xs) {
-                    for lane in 0..LANES {
-                        lanes[lane] += term(output[lane], x[lane]);
-                    }
-                }
-                for lane in 0..output_rest.len() {
-                    lanes[lane] += term(output_rest[lane], x_rest[lane]);
-                }
-                *sum = lanes.iter().sum();
-            }
-        });
+        let first = number * part;
+        Arch::new().dispatch(Sums::<T> { features, output, x, first, sums, term: PhantomData });
     });
     sums
 }
 
-/// `slope` of each pair of an output and a value, times the gradient of its row.
-fn slopes(
+struct Sums<'a, T> {
     features: usize,
-    output: &[f32],
-    x: &[f32],
-    gradient: &[f32],
-    slope: impl Fn(f32, f32) -> f32 + Sync,
-) -> Vec<f32> {
-    let batch = x.len() / features;
+    output: &'a [f32],
+    x: &'a [f32],
+    /// The row of the first sum.
+    first: usize,
+    sums: &'a mut [f32],
+    term: PhantomData<T>,
+}
+
+impl<T: Term> NullaryFnOnce for Sums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { features, output, x, first, sums, .. } = self;
+        let batch = x.len() / features;
+        for (row, sum) in (first..).zip(sums) {
+            let output = &output[row * features..][..features];
+            let x = &x[row % batch * features..][..features];
+            let (outputs, output_rest) = output.as_chunks::<LANES>();
+            let (xs, x_rest) = x.as_chunks::<LANES>();
+            let mut lanes = [0.0; LANES];
+            for (output, x) in outputs.iter().zip(xs) {
+                for lane in 0..LANES {
+                    lanes[lane] += T::term(output[lane], x[lane]);
+                }
+            }
+            for lane in 0..output_rest.len() {
+                lanes[lane] += T::term(output_rest[lane], x_rest[lane]);
+            }
+            let mut total = 0.0;
+            for lane in lanes {
+                total += lane;
+            }
+            *sum = total;
+        }
+    }
+}
+
+/// Slope of each pair of an output and a value, times the gradient of its row.
+fn slopes<T: Term>(features: usize, output: &[f32], x: &[f32], gradient: &[f32], _: T) -> Vec<f32> {
     let mut slopes = vec![0.0; output.len()];
     let part = PART.div_ceil(features);
     slopes.par_chunks_mut(part * features).enumerate().for_each(|(number, slopes)| {
-        Arch::new().dispatch(|| {
-            for (row, slopes) in (number * part..).zip(slopes.chunks_exact_mut(features)) {
-                let output = &output[row * features..][..features];
-                let x = &x[row % batch * features..][..features];
-                let factor = gradient[row];
-                for i in 0..features {
-                    slopes[i] = factor * slope(output[i], x[i]);
-                }
-            }
-        });
+        let first = number * part;
+        let term = PhantomData;
+        Arch::new().dispatch(Slopes::<T> { features, output, x, gradient, first, slopes, term });
     });
     slopes
+}
+
+struct Slopes<'a, T> {
+    features: usize,
+    output: &'a [f32],
+    x: &'a [f32],
+    gradient: &'a [f32],
+    /// The row of the first slopes.
+    first: usize,
+    slopes: &'a mut [f32],
+    term: PhantomData<T>,
+}
+
+impl<T: Term> NullaryFnOnce for Slopes<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { features, output, x, gradient, first, slopes, .. } = self;
+        let batch = x.len() / features;
+        for (row, slopes) in (first..).zip(slopes.chunks_exact_mut(features)) {
+            let output = &output[row * features..][..features];
+            let x = &x[row % batch * features..][..features];
+            let factor = gradient[row];
+            for ((slope, output), x) in slopes.iter_mut().zip(output).zip(x) {
+                *slope = factor * T::slope(*output, *x);
+            }
+        }
+    }
 }
 
 impl Density {
@@ -119,9 +204,9 @@ impl Density {
         let (rows, features) = ([shape[0], shape[1]], shape[2]);
         let (output, x) = (values(&output), values(&x));
         let sums = match self {
-            Self::Normal => sums(features, output, x, |o, x| -0.5 * (o - x) * (o - x)),
-            Self::Laplace => sums(features, output, x, |o, x| -(o - x).abs()),
-            Self::Bernoulli => sums(features, output, x, |o, x| x * o - math::softplus(o)),
+            Self::Normal => sums(features, output, x, Normal),
+            Self::Laplace => sums(features, output, x, Laplace),
+            Self::Bernoulli => sums(features, output, x, Bernoulli),
         };
         tensor(sums, &rows)
     }
@@ -131,12 +216,9 @@ impl Density {
         let features = output.layout().shape()[2];
         let (output, x) = (values(output), values(x));
         match self {
-            Self::Normal => slopes(features, output, x, gradient, |o, x| x - o),
-            // Burn's sign of zero is zero.
-            Self::Laplace => slopes(features, output, x, gradient, |o, x| {
-                f32::from(i8::from(x > o) - i8::from(x < o))
-            }),
-            Self::Bernoulli => slopes(features, output, x, gradient, |o, x| x - math::sigmoid(o)),
+            Self::Normal => slopes(features, output, x, gradient, Normal),
+            Self::Laplace => slopes(features, output, x, gradient, Laplace),
+            Self::Bernoulli => slopes(features, output, x, gradient, Bernoulli),
         }
     }
 

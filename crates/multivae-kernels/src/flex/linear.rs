@@ -15,18 +15,16 @@ use burn::{
     tensor::Tensor,
 };
 use burn_flex::FlexTensor;
-use pulp::Arch;
+use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::{
+    activation::{PART, apply, gradient as before},
     dense,
     gemm::{Matrix, product},
-    math, suits, tensor, values,
+    suits, tensor, values,
 };
-use crate::linear::Activation;
-
-/// Values that a thread works on at a time.
-const PART: usize = 1 << 15;
+use crate::Activation;
 
 /// Rows whose gradients are summed one by one before the sums are.
 const BLOCK: usize = 128;
@@ -84,63 +82,65 @@ fn forward(
     );
     let part = PART.div_ceil(outputs) * outputs;
     y.par_chunks_mut(part).for_each(|y| {
-        Arch::new().dispatch(|| finish(y, bias, activation));
+        Arch::new().dispatch(AddBias { y, bias });
+        apply(y, activation);
     });
     tensor(y, &[rows, outputs])
 }
 
-/// Adds the bias and applies the activation.
-#[inline(always)]
-fn finish(y: &mut [f32], bias: &[f32], activation: Activation) {
-    for y in y.chunks_exact_mut(bias.len()) {
-        let pairs = y.iter_mut().zip(bias);
-        match activation {
-            Activation::Identity => pairs.for_each(|(y, bias)| *y += bias),
-            Activation::Relu => pairs.for_each(|(y, bias)| {
-                let sum = *y + bias;
-                // What is not a number stays so.
-                *y = if sum < 0.0 { 0.0 } else { sum };
-            }),
-            Activation::Sigmoid => pairs.for_each(|(y, bias)| *y = math::sigmoid(*y + bias)),
-        }
-    }
+/// Adds the bias to every row.
+struct AddBias<'a> {
+    y: &'a mut [f32],
+    bias: &'a [f32],
 }
 
-/// Gradient before an activation from that behind it; `y` is what came out.
-fn before(activation: Activation, gradient: &[f32], y: &[f32]) -> Vec<f32> {
-    let mut inner = vec![0.0; y.len()];
-    let parts = inner.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(y.par_chunks(PART));
-    parts.for_each(|((inner, gradient), y)| {
-        Arch::new().dispatch(|| {
-            let all = inner.iter_mut().zip(gradient).zip(y);
-            match activation {
-                Activation::Identity => inner.copy_from_slice(gradient),
-                Activation::Relu => all.for_each(|((inner, gradient), y)| {
-                    *inner = if *y > 0.0 { *gradient } else { 0.0 };
-                }),
-                Activation::Sigmoid => {
-                    all.for_each(|((inner, gradient), y)| *inner = gradient * y * (1.0 - y));
-                }
+impl NullaryFnOnce for AddBias<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        for y in self.y.chunks_exact_mut(self.bias.len()) {
+            for (y, bias) in y.iter_mut().zip(self.bias) {
+                *y += bias;
             }
-        });
-    });
-    inner
+        }
+    }
 }
 
 /// Sums of columns, `[columns]`.
 fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
     let mut block_sums = vec![0.0; columns];
-    Arch::new().dispatch(|| {
+    Arch::new().dispatch(AddRows { values, sums: &mut sums, block_sums: &mut block_sums });
+    sums
+}
+
+struct AddRows<'a> {
+    values: &'a [f32],
+    sums: &'a mut [f32],
+    /// Room for as many.
+    block_sums: &'a mut [f32],
+}
+
+impl NullaryFnOnce for AddRows<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { values, sums, block_sums } = self;
+        let columns = sums.len();
         for block in values.chunks(BLOCK * columns) {
             block_sums.fill(0.0);
             for row in block.chunks_exact(columns) {
-                block_sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += value);
+                for (sum, value) in block_sums.iter_mut().zip(row) {
+                    *sum += value;
+                }
             }
-            sums.iter_mut().zip(&block_sums).for_each(|(sum, block)| *sum += block);
+            for (sum, block) in sums.iter_mut().zip(&*block_sums) {
+                *sum += block;
+            }
         }
-    });
-    sums
+    }
 }
 
 impl Linear for Flex {

@@ -47,6 +47,20 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     if x < 0.0 { t * near_one } else { near_one }
 }
 
+/// The hyperbolic tangent.
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let t = exp_negative(-2.0 * x.abs());
+    let large = ((1.0 - t) / (1.0 + t)).copysign(x);
+    // Near 0 the difference above has few digits left: Taylor's series there.
+    let square = x * x;
+    let mut sum = -1382.0 / 155_925.0;
+    for factor in [62.0 / 2835.0, -17.0 / 315.0, 2.0 / 15.0, -1.0 / 3.0, 1.0] {
+        sum = sum * square + factor;
+    }
+    if x.abs() < 0.3 { x * sum } else { large }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,11 +71,14 @@ mod tests {
             let x = i as f32 * 0.02;
             let exact = f64::from(x);
             let check = |name: &str, found: f32, expected: f64| {
-                let error = (f64::from(found) - expected).abs() / expected;
+                let error = ((f64::from(found) - expected) / expected).abs();
                 assert!(error < 4e-7, "{name}({x}) = {found}, not {expected}");
             };
             check("exp", exp_negative(-x.abs()), (-exact.abs()).exp());
             check("softplus", softplus(x), exact.exp().ln_1p());
+            if x != 0.0 {
+                check("tanh", tanh(x), exact.tanh());
+            }
             check("sigmoid", sigmoid(x), 1.0 / (1.0 + (-exact).exp()));
         }
     }
@@ -70,6 +87,8 @@ mod tests {
     fn extreme_values_stay_what_they_are() {
         assert_eq!((softplus(1e30), sigmoid(1e30)), (1e30, 1.0));
         assert!(softplus(-1e30) < 1e-37 && sigmoid(-1e30) < 1e-37);
+        assert_eq!((tanh(-1e30), tanh(f32::INFINITY), tanh(0.0)), (-1.0, 1.0, 0.0));
+        assert!(tanh(f32::NAN).is_nan());
         assert!(softplus(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
         assert_eq!((softplus(f32::INFINITY), sigmoid(f32::INFINITY)), (f32::INFINITY, 1.0));
     }

@@ -1,11 +1,18 @@
 //! The kernels for the Flex backend: on slices, and as operations of the backend.
+//!
+//! Loops that are to use all that a processor has are in the `call` of a struct, which is inlined
+//! into the code for each set of instructions. A closure may be left out of line, and then is
+//! compiled for the least processor.
 
+pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod conv;
 pub(crate) mod density;
 mod gemm;
 pub(crate) mod linear;
 mod math;
+
+pub use gemm::operations;
 
 use burn::{
     backend::{Bytes, DType, DispatchDevice},

@@ -247,6 +247,43 @@ fn gradients_reach_every_parameter() {
 }
 
 #[test]
+fn a_memory_budget_changes_neither_loss_nor_gradients() {
+    for specs in [flat(), images()] {
+        for shared in [true, false] {
+            let model_of = |memory: Option<f64>| {
+                let mut value = serde_json::to_value(config("mhvae", &specs)).expect("plain data");
+                value["memory_mb"] = json!(memory);
+                value["shared_posterior"] = json!(shared);
+                value.as_object_mut().expect("fields").remove("blocks");
+                let config: ModelConfig = serde_json::from_value(value).expect("fields");
+                model(&config.with_modalities(&specs).expect("the data suits"))
+            };
+            let batch = incomplete(&specs, 0.0);
+            let whole = model_of(None);
+            let (loss, expected) = (loss(&whole, &batch), gradients(&whole, &batch));
+            // One subset at a time, and as many as leave a rest.
+            for part in [1e-9, 0.08] {
+                let model = model_of(Some(part));
+                let found = self::loss(&model, &batch);
+                assert!((found - loss).abs() < 1e-5 * loss.abs(), "{found}, all at once {loss}");
+                for ((path, found), (_, expected)) in
+                    gradients(&model, &batch).iter().zip(&expected)
+                {
+                    let (Some(found), Some(expected)) = (found, expected) else {
+                        panic!("`{path}`: {found:?}, all at once {expected:?}")
+                    };
+                    let size = expected.iter().fold(1e-3_f32, |most, g| most.max(g.abs()));
+                    for (found, expected) in found.iter().zip(expected) {
+                        let off = (found - expected).abs();
+                        assert!(off < 1e-5 * size, "`{path}`: {found}, all at once {expected}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
     each(|name, specs| {
         let model = model(&config(name, specs));

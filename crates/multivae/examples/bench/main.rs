@@ -1,15 +1,18 @@
 //! Measures one model on one workload, when it is asked to.
 //!
-//! `bench MODEL WORKLOAD DEVICE` reads lines from its input and answers each with a line of JSON,
-//! so that whoever asks can let several programs take turns. The lines are those of [`Measure`]:
+//! `bench MODEL WORKLOAD DEVICE [KEY=VALUE..]`, the last for the model's configuration, reads lines
+//! from its input and answers each with a line of JSON, so that whoever asks can let several
+//! programs take turns. The lines are those of [`Measure`]:
 //!
 //! | line | answer, `ms` one entry a repetition |
 //! |---|---|
-//! | `train_step N` | N steps: gradients, optimiser, and the loss read back; `parts` are its first two |
+//! | `peak N` | N products of large matrices; `gflops` is the speed of the fastest |
+//! | `train_step N` | N steps: gradients, optimiser, and the loss read back; `parts` are its first two, `gflop` the arithmetic of matrix products in a step |
 //! | `second_stage N` | the same in the second stage of a model that has one |
 //! | `epoch N` | N times an epoch of 4096 rows through the trainer |
 //! | `encode N` | N times 1024 rows to posterior means, in batches of the workload |
 //! | `generate N` | N times 1024 rows of the first modality to all others |
+//! | `sample N` | N times a draw from the posterior of a batch given the first two modalities |
 //! | `joint_nll N` | N times the joint likelihood of some rows, K = 1000; `rows` says of how many |
 //!
 //! `peak_mb` is the largest memory of the program so far. `skipped` says why there is no answer.
@@ -26,10 +29,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    measure::{Measure, Subject},
-    workloads::WORKLOADS,
-};
+use crate::measure::{Measure, Subject};
 
 // As in the program.
 #[global_allocator]
@@ -38,14 +38,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn run(arguments: &[String]) -> Result<()> {
-    let [model, workload, device] = arguments else {
+    let [model, workload, device, set @ ..] = arguments else {
         return Err("expected a model, a workload and a device".into());
     };
-    let workload = WORKLOADS
-        .iter()
-        .find(|known| known.name == workload)
-        .ok_or_else(|| format!("no workload `{workload}`"))?;
-    let config = workloads::config(model, workload)?;
+    let workload = workloads::find(workload)?;
+    let config = workloads::config(model, &workload, set)?;
     let mut subject = Subject::new(config, workload, device)?;
     let mut out = std::io::stdout().lock();
     for line in std::io::stdin().lock().lines() {

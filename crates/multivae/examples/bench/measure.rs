@@ -42,11 +42,13 @@ const WARM_UP: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
+    Peak,
     TrainStep,
     SecondStage,
     Epoch,
     Encode,
     Generate,
+    Sample,
     JointNll,
 }
 
@@ -60,31 +62,45 @@ struct Learner {
 /// A model and its data, made when they are first needed.
 pub(crate) struct Subject {
     config: ModelConfig,
-    workload: &'static Workload,
+    workload: Workload,
     device: Device,
     learners: [Option<Learner>; 2],
     model: Option<Model>,
 }
 
 impl Subject {
-    pub(crate) fn new(
-        config: ModelConfig,
-        workload: &'static Workload,
-        device: &str,
-    ) -> Result<Self> {
+    pub(crate) fn new(config: ModelConfig, workload: Workload, device: &str) -> Result<Self> {
         let device = device::open(Some(device))?;
         Ok(Self { config, workload, device, learners: [None, None], model: None })
     }
 
     pub(crate) fn measure(&mut self, measure: Measure, count: usize) -> Result<Value> {
         match measure {
+            Measure::Peak => Ok(self.peak(count)),
             Measure::TrainStep => self.steps(0, count),
             Measure::SecondStage => self.steps(1, count),
             Measure::Epoch => self.epochs(count),
             Measure::Encode => self.passes(count, Self::encode),
             Measure::Generate => self.passes(count, Self::generate),
+            Measure::Sample => self.samples(count),
             Measure::JointNll => self.likelihoods(count),
         }
+    }
+
+    /// The speed of a product that is limited by arithmetic alone.
+    fn peak(&self, count: usize) -> Value {
+        const SIDE: usize = 2048;
+        let (uniform, shape) = (Distribution::Uniform(-1.0, 1.0), [SIDE, SIDE]);
+        let x = Tensor::<2>::random(shape, uniform, &self.device);
+        let mut ms = Vec::new();
+        for _ in 0..=count {
+            let start = Instant::now();
+            let product = x.clone().matmul(x.clone());
+            product.sum().into_data();
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        let least = ms.iter().copied().fold(f64::INFINITY, f64::min);
+        json!({ "ms": ms, "gflops": 2.0 * (SIDE as f64).powi(3) / least / 1e6 })
     }
 
     fn fresh(&self, device: &Device) -> Result<Model> {
@@ -98,8 +114,10 @@ impl Subject {
             None => self.learner(stage)?,
         };
         let (mut whole, mut gradient, mut optimiser) = (Vec::new(), Vec::new(), Vec::new());
+        let mut operations = 0;
         for step in 0..warm_up + count {
             learner.batch.key.step += 1;
+            let before = multivae_kernels::operations();
             let start = Instant::now();
             let batch = &learner.batch;
             let (loss, gradients) = learner.model.gradients(batch, &mut Noise::of(batch));
@@ -108,6 +126,7 @@ impl Subject {
             let end = start.elapsed();
             let value = loss.total.into_scalar::<f32>();
             let all = start.elapsed();
+            operations = multivae_kernels::operations() - before;
             if !value.is_finite() {
                 return Err(format!("the loss is {value}").into());
             }
@@ -123,6 +142,7 @@ impl Subject {
             "ms": whole,
             "parts": { "gradients": gradient, "optimiser": optimiser },
             "parameters": parameters,
+            "gflop": operations as f64 / 1e9,
             "rows": self.workload.batch,
         }))
     }
@@ -225,6 +245,26 @@ impl Subject {
             output.into_data();
         }
         Ok(())
+    }
+
+    /// Draws where two modalities of several are given, which is where some models have to search.
+    fn samples(&mut self, count: usize) -> Result<Value> {
+        let model = self.model()?;
+        if model.modalities().len() < 3 || model.conditions().is_some() {
+            return Err("two of the modalities are all".into());
+        }
+        let batch = self.batch(&model, self.workload.batch, &self.device)?;
+        let given = Subset::new([0, 1])?;
+        let mut ms = Vec::new();
+        for _ in 0..count {
+            let start = Instant::now();
+            let latent = model.encode(&batch, given, Draws::Samples(1), &mut Noise::of(&batch));
+            for level in latent.levels {
+                level.into_data();
+            }
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(json!({ "ms": ms, "rows": self.workload.batch }))
     }
 
     fn likelihoods(&mut self, count: usize) -> Result<Value> {

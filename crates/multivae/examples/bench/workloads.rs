@@ -12,13 +12,42 @@ use crate::Result;
 /// Data and sizes of a comparison.
 pub(crate) struct Workload {
     pub(crate) name: &'static str,
-    modalities: &'static [(&'static str, &'static [usize])],
+    modalities: Modalities,
     latent: usize,
     private: usize,
     pub(crate) batch: usize,
 }
 
-pub(crate) const WORKLOADS: &[Workload] = &[
+/// Names and shapes.
+type Modalities = &'static [(&'static str, &'static [usize])];
+
+/// What `modalities:N` is made of.
+const ALIKE: Modalities = &[
+    ("m0", &[40]),
+    ("m1", &[40]),
+    ("m2", &[40]),
+    ("m3", &[40]),
+    ("m4", &[40]),
+    ("m5", &[40]),
+    ("m6", &[40]),
+    ("m7", &[40]),
+];
+
+/// The workload of a name; `modalities:N` is like `tabular`, with `N` modalities of 40 features.
+pub(crate) fn find(name: &str) -> Result<Workload> {
+    if let Some(workload) = WORKLOADS.iter().find(|known| known.name == name) {
+        return Ok(Workload { ..*workload });
+    }
+    let count = name.strip_prefix("modalities:").and_then(|count| count.parse::<usize>().ok());
+    match count.and_then(|count| ALIKE.get(..count)) {
+        Some(modalities) if modalities.len() > 1 => {
+            Ok(Workload { name: "modalities", modalities, ..WORKLOADS[0] })
+        }
+        _ => Err(format!("no workload `{name}`").into()),
+    }
+}
+
+const WORKLOADS: &[Workload] = &[
     Workload {
         name: "tabular",
         modalities: &[("a", &[40]), ("b", &[60]), ("c", &[20])],
@@ -112,8 +141,17 @@ fn modalities(model: &str, workload: &Workload) -> Vec<(&'static str, &'static [
     workload.modalities[..count].to_vec()
 }
 
-/// The configuration of a model on a workload.
-pub(crate) fn config(model: &str, workload: &Workload) -> Result<ModelConfig> {
+/// The configuration of a model on a workload, with some fields of it set: `memory_mb=600`.
+pub(crate) fn config(model: &str, workload: &Workload, set: &[String]) -> Result<ModelConfig> {
+    let mut value = serde_json::to_value(standard(model, workload)?)?;
+    for assignment in set {
+        let (key, new) = assignment.split_once('=').ok_or("expected KEY=VALUE")?;
+        value[key] = serde_json::from_str(new).unwrap_or_else(|_| json!(new));
+    }
+    Ok(serde_json::from_value(value)?)
+}
+
+fn standard(model: &str, workload: &Workload) -> Result<ModelConfig> {
     let modalities = modalities(model, workload);
     let images = workload.name == "polymnist";
     if model == "mhvae" {

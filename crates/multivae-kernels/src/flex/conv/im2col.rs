@@ -35,34 +35,30 @@ pub(crate) fn add_bias(planes: &mut [f32], bias: Option<&[f32]>, pixels: usize) 
     }
 }
 
-/// Writes an image as a padded one; the border is written as well.
-pub(crate) fn pad(geometry: &Geometry, image: &[f32], padded: &mut [f32]) {
+/// Writes an image as a padded one; the border is written as well. `last` has room for an image.
+pub(crate) fn pad(geometry: &Geometry, image: &[f32], last: &mut [f32], padded: &mut [f32]) {
     let Geometry { channels, input: [height, width], .. } = *geometry;
+    channels_last(image, channels, last);
     padded.fill(0.0);
-    for row in 0..height {
-        transpose(
-            &image[row * width..],
-            [channels, width],
-            height * width,
-            &mut padded[inside(geometry, row)..],
-            channels,
-        );
+    for (row, line) in last.chunks_exact(width * channels).enumerate().take(height) {
+        padded[inside(geometry, row)..][..line.len()].copy_from_slice(line);
     }
 }
 
-/// Writes the inside of a padded image as planes, and adds a bias to each channel.
-pub(crate) fn unpad(geometry: &Geometry, padded: &[f32], bias: Option<&[f32]>, image: &mut [f32]) {
-    let Geometry { channels, input: [height, width], .. } = *geometry;
-    for row in 0..height {
-        transpose(
-            &padded[inside(geometry, row)..],
-            [width, channels],
-            channels,
-            &mut image[row * width..],
-            height * width,
-        );
+/// Writes the inside of a padded image as planes, and adds a bias to each channel. `last` has room
+/// for an image.
+pub(crate) fn unpad(
+    geometry: &Geometry,
+    padded: &[f32],
+    bias: Option<&[f32]>,
+    last: &mut [f32],
+    image: &mut [f32],
+) {
+    let Geometry { channels, input: [_, width], .. } = *geometry;
+    for (row, line) in last.chunks_exact_mut(width * channels).enumerate() {
+        line.copy_from_slice(&padded[inside(geometry, row)..][..width * channels]);
     }
-    add_bias(image, bias, height * width);
+    planes(last, bias, channels, image);
 }
 
 /// Where a row of the image begins in the padded image.
@@ -171,10 +167,11 @@ mod tests {
         let image = values(3 * 5 * 9);
         let [height, width] = geometry.padded();
         let mut padded = vec![f32::NAN; height * width * 3];
-        pad(&geometry, &image, &mut padded);
+        let mut last = vec![f32::NAN; image.len()];
+        pad(&geometry, &image, &mut last, &mut padded);
         assert_eq!(padded.iter().sum::<f32>(), image.iter().sum::<f32>());
         let mut back = vec![f32::NAN; image.len()];
-        unpad(&geometry, &padded, Some(&[1.0, 2.0, 3.0]), &mut back);
+        unpad(&geometry, &padded, Some(&[1.0, 2.0, 3.0]), &mut last, &mut back);
         for (channel, (back, image)) in
             back.chunks_exact(45).zip(image.chunks_exact(45)).enumerate()
         {

@@ -20,16 +20,21 @@ use burn::{
 use burn_flex::FlexTensor;
 
 use super::{Convolution, Geometry, sum_channels};
-use crate::flex::{dense, suits, tensor, values};
+use crate::{
+    Activation,
+    flex::{activation, dense, suits, tensor, values},
+};
 
 /// A tensor with its place in the graph.
 type Tracked = FloatTensor<Autodiff<Flex>>;
 
-/// A convolution, or the transposed one of the same geometry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A convolution, or the transposed one of the same geometry, and what follows it.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Operation {
     convolution: Convolution,
     transposed: bool,
+    /// One whose derivative is known by its output.
+    activation: Activation,
 }
 
 /// The operations that a backend has to know. Two, since the macro knows no optional tensors.
@@ -57,6 +62,7 @@ pub(crate) fn conv2d(
     weight: &Tensor<4>,
     bias: Option<&Tensor<1>>,
     options: &ConvOptions<2>,
+    activation: Activation,
 ) -> Option<Tensor<4>> {
     let ConvOptions { stride, padding, dilation, groups } = *options;
     let [batch, channels, height, width] = x.dims();
@@ -80,7 +86,7 @@ pub(crate) fn conv2d(
         end: padding.map(|(_, end)| end),
     };
     let convolution = Convolution { batch, features, geometry };
-    call(x, weight, bias, Operation { convolution, transposed: false })
+    call(x, weight, bias, Operation { convolution, transposed: false, activation })
 }
 
 /// The transposed convolution, or `None` where it is not for these kernels.
@@ -89,6 +95,7 @@ pub(crate) fn conv_transpose2d(
     weight: &Tensor<4>,
     bias: Option<&Tensor<1>>,
     options: &ConvTransposeOptions<2>,
+    activation: Activation,
 ) -> Option<Tensor<4>> {
     let ConvTransposeOptions { stride, padding, padding_out, dilation, groups } = *options;
     let [batch, features, height, width] = x.dims();
@@ -104,7 +111,7 @@ pub(crate) fn conv_transpose2d(
     }
     let geometry = Geometry { channels, input, output, kernel, stride, padding, end: padding };
     let convolution = Convolution { batch, features, geometry };
-    call(x, weight, bias, Operation { convolution, transposed: true })
+    call(x, weight, bias, Operation { convolution, transposed: true, activation })
 }
 
 fn call(
@@ -152,20 +159,20 @@ impl Operation {
         let (x, weight, bias) = (dense(x), dense(weight), bias.map(dense));
         let bias = bias.as_ref().map(values);
         let y = if self.transposed {
-            self.convolution.adjoint(values(&x), values(&weight), bias)
+            self.convolution.adjoint(values(&x), values(&weight), bias, self.activation)
         } else {
-            self.convolution.forward(values(&x), values(&weight), bias)
+            self.convolution.forward(values(&x), values(&weight), bias, self.activation)
         };
         tensor(y, &self.output())
     }
 
     /// Gradient in the input from that in the output.
     fn input_gradient(&self, weight: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
-        let weight = dense(weight);
+        let (weight, none) = (dense(weight), Activation::Identity);
         let x = if self.transposed {
-            self.convolution.forward(values(gradient), values(&weight), None)
+            self.convolution.forward(values(gradient), values(&weight), None, none)
         } else {
-            self.convolution.adjoint(values(gradient), values(&weight), None)
+            self.convolution.adjoint(values(gradient), values(&weight), None, none)
         };
         tensor(x, &self.shape(self.transposed))
     }
@@ -211,7 +218,7 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         let y = operation.forward(x.primitive(), weight.primitive(), None);
         match WithoutBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, |tensor| prep.checkpoint(tensor));
+                let state = State::of(operation, &x, &weight, &y, |tensor| prep.checkpoint(tensor));
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -228,7 +235,7 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         let y = operation.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
         match WithBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, |tensor| prep.checkpoint(tensor));
+                let state = State::of(operation, &x, &weight, &y, |tensor| prep.checkpoint(tensor));
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -242,6 +249,8 @@ struct State {
     operation: Operation,
     x: Option<NodeId>,
     weight: Option<NodeId>,
+    /// What came out, where something follows the convolution.
+    y: Option<FlexTensor>,
 }
 
 impl State {
@@ -250,12 +259,14 @@ impl State {
         operation: Operation,
         x: &Tracked,
         weight: &Tracked,
+        y: &FlexTensor,
         mut store: impl FnMut(&Tracked) -> NodeId,
     ) -> Self {
         Self {
             operation,
             x: weight.is_tracked().then(|| store(x)),
             weight: x.is_tracked().then(|| store(weight)),
+            y: (operation.activation != Activation::Identity).then(|| y.clone()),
         }
     }
 }
@@ -300,11 +311,15 @@ impl Backward<Flex, 2> for WithoutBias {
 fn register(
     [x_node, weight_node, bias_node]: [Option<NodeId>; 3],
     gradient: &FlexTensor,
-    State { operation, x, weight }: State,
+    State { operation, x, weight, y }: State,
     gradients: &mut Gradients,
     checkpointer: &mut Checkpointer,
 ) {
-    let gradient = dense(gradient);
+    let mut gradient = dense(gradient);
+    if let Some(y) = y {
+        let inner = activation::gradient(operation.activation, values(&gradient), values(&y));
+        gradient = tensor(inner, &operation.output());
+    }
     // Each stored tensor is to be retrieved exactly once.
     let mut stored = |node: Option<NodeId>| {
         node.map(|node| checkpointer.retrieve_node_output::<FlexTensor>(node))
@@ -333,10 +348,12 @@ mod tests {
             let x = Tensor::<4>::ones([2, 3, 5, 5], &device);
             let weight = Tensor::<4>::ones([3, 3, 3, 3], &device);
             let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
-            let y = conv2d(&x, &weight, None, &options).expect("they are for this");
+            let y = conv2d(&x, &weight, None, &options, Activation::Identity)
+                .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 9 * 27) as f32);
             let options = ConvTransposeOptions::new([1, 1], [0, 0], [0, 0], [1, 1], 1);
-            let y = conv_transpose2d(&x, &weight, None, &options).expect("they are for this");
+            let y = conv_transpose2d(&x, &weight, None, &options, Activation::Identity)
+                .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 25 * 27) as f32);
         }
     }

@@ -16,7 +16,7 @@ pub(crate) fn transpose(
     out_stride: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("avx") {
+    if shape.iter().all(|&extent| extent >= BLOCK) && std::arch::is_x86_feature_detected!("avx") {
         #[allow(unsafe_code)]
         // SAFETY: the processor has AVX.
         unsafe {
@@ -26,6 +26,7 @@ pub(crate) fn transpose(
     plain(values, shape, stride, out, out_stride);
 }
 
+/// Row by row: there are few of them, or few columns.
 fn plain(
     values: &[f32],
     [rows, columns]: [usize; 2],
@@ -33,19 +34,24 @@ fn plain(
     out: &mut [f32],
     out_stride: usize,
 ) {
-    for row in (0..rows).step_by(BLOCK) {
-        for column in (0..columns).step_by(BLOCK) {
-            for j in column..columns.min(column + BLOCK) {
-                for i in row..rows.min(row + BLOCK) {
-                    out[j * out_stride + i] = values[i * stride + j];
-                }
-            }
+    for row in 0..rows {
+        let line = &values[row * stride..][..columns];
+        for (to, value) in out[row..].iter_mut().step_by(out_stride).zip(line) {
+            *to = *value;
         }
     }
 }
 
-/// Blocks at the edges are read and written under a mask, so that they cost as much as whole ones:
-/// images are narrow.
+/// Where blocks begin: the last one overlaps the one before if there is not room for a whole one
+/// behind it, and writes the same once more.
+#[cfg(target_arch = "x86_64")]
+fn starts(extent: usize) -> impl Iterator<Item = usize> {
+    (0..extent).step_by(BLOCK).map(move |start| start.min(extent - BLOCK))
+}
+
+/// For matrices of at least a block. The longer side is walked first: the few lines that it runs
+/// along are then read, or written, from their begin to their end, which is what processors fetch
+/// ahead.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 fn with_avx(
@@ -55,85 +61,77 @@ fn with_avx(
     out: &mut [f32],
     out_stride: usize,
 ) {
-    use std::arch::x86_64::{
-        _mm256_loadu_ps, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_permute2f128_ps,
-        _mm256_setzero_ps, _mm256_shuffle_ps, _mm256_storeu_ps, _mm256_unpackhi_ps,
-        _mm256_unpacklo_ps,
-    };
-    for row in (0..rows).step_by(BLOCK) {
-        let height = BLOCK.min(rows - row);
-        for column in (0..columns).step_by(BLOCK) {
-            let width = BLOCK.min(columns - column);
-            let mut lines = [_mm256_setzero_ps(); BLOCK];
-            for (i, line) in lines.iter_mut().enumerate().take(height) {
-                let line_values = &values[(row + i) * stride + column..][..width];
-                #[allow(unsafe_code)]
-                // SAFETY: `width` values are read, as many as the slice has.
-                unsafe {
-                    *line = if width == BLOCK {
-                        _mm256_loadu_ps(line_values.as_ptr())
-                    } else {
-                        _mm256_maskload_ps(line_values.as_ptr(), mask(width))
-                    };
-                }
+    if rows < columns {
+        for row in starts(rows) {
+            for column in starts(columns) {
+                let values = &values[row * stride + column..];
+                block(values, stride, &mut out[column * out_stride + row..], out_stride);
             }
-            let [a, b, c, d, e, f, g, h] = lines;
-            let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
-            let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
-            let (ef, ef_high) = (_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f));
-            let (gh, gh_high) = (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h));
-            // Four rows each; columns 0, 1, 2, 3 below and 4, 5, 6, 7 above.
-            const LOW: i32 = 0b01_00_01_00;
-            const HIGH: i32 = 0b11_10_11_10;
-            let upper = [
-                _mm256_shuffle_ps::<LOW>(ab, cd),
-                _mm256_shuffle_ps::<HIGH>(ab, cd),
-                _mm256_shuffle_ps::<LOW>(ab_high, cd_high),
-                _mm256_shuffle_ps::<HIGH>(ab_high, cd_high),
-            ];
-            let lower = [
-                _mm256_shuffle_ps::<LOW>(ef, gh),
-                _mm256_shuffle_ps::<HIGH>(ef, gh),
-                _mm256_shuffle_ps::<LOW>(ef_high, gh_high),
-                _mm256_shuffle_ps::<HIGH>(ef_high, gh_high),
-            ];
-            for j in 0..width {
-                let (upper, lower) = (upper[j % 4], lower[j % 4]);
-                let line = if j < 4 {
-                    _mm256_permute2f128_ps::<0x20>(upper, lower)
-                } else {
-                    _mm256_permute2f128_ps::<0x31>(upper, lower)
-                };
-                let to = &mut out[(column + j) * out_stride + row..][..height];
-                #[allow(unsafe_code)]
-                // SAFETY: `height` values are written, as many as the slice has.
-                unsafe {
-                    if height == BLOCK {
-                        _mm256_storeu_ps(to.as_mut_ptr(), line);
-                    } else {
-                        _mm256_maskstore_ps(to.as_mut_ptr(), mask(height), line);
-                    }
-                }
+        }
+    } else {
+        for column in starts(columns) {
+            for row in starts(rows) {
+                let values = &values[row * stride + column..];
+                block(values, stride, &mut out[column * out_stride + row..], out_stride);
             }
         }
     }
 }
 
-/// The first `count` lanes.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
-fn mask(count: usize) -> std::arch::x86_64::__m256i {
-    let lane = |i: usize| if i < count { -1 } else { 0 };
-    std::arch::x86_64::_mm256_setr_epi32(
-        lane(0),
-        lane(1),
-        lane(2),
-        lane(3),
-        lane(4),
-        lane(5),
-        lane(6),
-        lane(7),
-    )
+#[inline]
+fn block(values: &[f32], stride: usize, out: &mut [f32], out_stride: usize) {
+    use std::arch::x86_64::{
+        _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
+        _mm256_unpackhi_ps, _mm256_unpacklo_ps,
+    };
+    assert!(values.len() >= (BLOCK - 1) * stride + BLOCK, "the block fits");
+    assert!(out.len() >= (BLOCK - 1) * out_stride + BLOCK, "the transposed block fits");
+    let line = |i: usize| values.as_ptr().wrapping_add(i * stride);
+    #[allow(unsafe_code)]
+    // SAFETY: the last of the eight lines of eight values ends within the slice, as asserted.
+    let (a, b, c, d, e, f, g, h) = unsafe {
+        (
+            _mm256_loadu_ps(line(0)),
+            _mm256_loadu_ps(line(1)),
+            _mm256_loadu_ps(line(2)),
+            _mm256_loadu_ps(line(3)),
+            _mm256_loadu_ps(line(4)),
+            _mm256_loadu_ps(line(5)),
+            _mm256_loadu_ps(line(6)),
+            _mm256_loadu_ps(line(7)),
+        )
+    };
+    let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+    let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    let (ef, ef_high) = (_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f));
+    let (gh, gh_high) = (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h));
+    // Four rows each; columns 0, 1, 2, 3 below and 4, 5, 6, 7 above.
+    const LOW: i32 = 0b01_00_01_00;
+    const HIGH: i32 = 0b11_10_11_10;
+    let upper = [
+        _mm256_shuffle_ps::<LOW>(ab, cd),
+        _mm256_shuffle_ps::<HIGH>(ab, cd),
+        _mm256_shuffle_ps::<LOW>(ab_high, cd_high),
+        _mm256_shuffle_ps::<HIGH>(ab_high, cd_high),
+    ];
+    let lower = [
+        _mm256_shuffle_ps::<LOW>(ef, gh),
+        _mm256_shuffle_ps::<HIGH>(ef, gh),
+        _mm256_shuffle_ps::<LOW>(ef_high, gh_high),
+        _mm256_shuffle_ps::<HIGH>(ef_high, gh_high),
+    ];
+    for j in 0..4 {
+        let first = _mm256_permute2f128_ps::<0x20>(upper[j], lower[j]);
+        let second = _mm256_permute2f128_ps::<0x31>(upper[j], lower[j]);
+        #[allow(unsafe_code)]
+        // SAFETY: as above, for the slice that is written.
+        unsafe {
+            _mm256_storeu_ps(out.as_mut_ptr().add(j * out_stride), first);
+            _mm256_storeu_ps(out.as_mut_ptr().add((j + 4) * out_stride), second);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ impl super::Adapter for Adapter {
             beta: number(given, "beta", 1.0),
             shared_posterior: arch.get("posterior_blocks").is_some_and(Value::is_array),
             rescale: rescale(given, specs)?,
+            memory_mb: None,
             blocks: Some(blocks),
             modalities: specs.iter().map(modality).collect(),
         };

@@ -1,0 +1,174 @@
+//! Functions of single values, and their gradients.
+
+use burn::{
+    backend::{
+        Autodiff, Backend, Dispatch, Flex,
+        autodiff::{
+            checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
+            grads::Gradients,
+            ops::{Backward, Ops, OpsKind},
+        },
+        backend_extension,
+        tensor::FloatTensor,
+    },
+    tensor::Tensor,
+};
+use burn_flex::FlexTensor;
+use pulp::{Arch, NullaryFnOnce};
+use rayon::prelude::*;
+
+use super::{dense, math, suits, tensor, values};
+use crate::Activation;
+
+/// Values that a thread works on at a time.
+pub(super) const PART: usize = 1 << 15;
+
+/// The function of every value, or `None` where it is not for this kernel.
+pub(crate) fn activate<const D: usize>(x: &Tensor<D>, activation: Activation) -> Option<Tensor<D>> {
+    let empty = x.shape().num_elements() == 0;
+    (!empty && suits(x)).then(|| {
+        let x = x.clone().into_dispatch();
+        Tensor::from_dispatch(Dispatch::activate(x, activation))
+    })
+}
+
+/// Replaces values by the function of them, on the calling thread.
+pub(super) fn apply(values: &mut [f32], activation: Activation) {
+    if activation != Activation::Identity {
+        Arch::new().dispatch(Apply { values, activation });
+    }
+}
+
+struct Apply<'a> {
+    values: &'a mut [f32],
+    activation: Activation,
+}
+
+impl NullaryFnOnce for Apply<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        /// A loop for each function, so that none of them asks which it is.
+        macro_rules! each {
+            (|$x:ident| $value:expr) => {
+                for value in self.values {
+                    let $x = *value;
+                    *value = $value;
+                }
+            };
+        }
+        match self.activation {
+            Activation::Identity => {}
+            // What is not a number stays so.
+            Activation::Relu => each!(|x| if x < 0.0 { 0.0 } else { x }),
+            Activation::LeakyRelu(slope) => each!(|x| if x < 0.0 { slope * x } else { x }),
+            Activation::Sigmoid => each!(|x| math::sigmoid(x)),
+            Activation::Silu => each!(|x| x * math::sigmoid(x)),
+            Activation::SoftClamp(limit) => each!(|x| limit * math::tanh(x / limit)),
+        }
+    }
+}
+
+/// The gradient in what goes in from that in what comes out. `kept` is what comes out; but what
+/// goes in, where the derivative does not follow from the former.
+pub(super) fn gradient(activation: Activation, gradient: &[f32], kept: &[f32]) -> Vec<f32> {
+    let mut inner = vec![0.0; kept.len()];
+    let parts =
+        inner.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(kept.par_chunks(PART));
+    parts.for_each(|((inner, gradient), kept)| {
+        Arch::new().dispatch(Gradient { inner, gradient, kept, activation });
+    });
+    inner
+}
+
+struct Gradient<'a> {
+    inner: &'a mut [f32],
+    gradient: &'a [f32],
+    kept: &'a [f32],
+    activation: Activation,
+}
+
+impl NullaryFnOnce for Gradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn call(self) {
+        let Self { inner, gradient, kept, activation } = self;
+        macro_rules! each {
+            (|$g:ident, $kept:ident| $value:expr) => {
+                for ((inner, gradient), kept) in inner.iter_mut().zip(gradient).zip(kept) {
+                    let ($g, $kept) = (*gradient, *kept);
+                    *inner = $value;
+                }
+            };
+        }
+        match activation {
+            Activation::Identity => inner.copy_from_slice(gradient),
+            Activation::Relu => each!(|g, y| if y > 0.0 { g } else { 0.0 }),
+            Activation::LeakyRelu(slope) => each!(|g, y| if y > 0.0 { g } else { slope * g }),
+            Activation::Sigmoid => each!(|g, y| g * y * (1.0 - y)),
+            Activation::Silu => each!(|g, x| {
+                let s = math::sigmoid(x);
+                g * s * (1.0 + x * (1.0 - s))
+            }),
+            Activation::SoftClamp(limit) => each!(|g, y| {
+                let t = y / limit;
+                g * (1.0 - t * t)
+            }),
+        }
+    }
+}
+
+fn forward(x: &FlexTensor, activation: Activation) -> FlexTensor {
+    let x = dense(x);
+    let mut y = values(&x).to_vec();
+    y.par_chunks_mut(PART).for_each(|y| apply(y, activation));
+    let shape: Vec<usize> = x.layout().shape().iter().copied().collect();
+    tensor(y, &shape)
+}
+
+/// The operation that a backend has to know.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait Activate: Backend {
+    /// Of every value.
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+}
+
+impl Activate for Flex {
+    fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        forward(&x, activation)
+    }
+}
+
+impl<C: CheckpointStrategy> Activate for Autodiff<Flex, C> {
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        let y = forward(x.primitive(), activation);
+        match ActivateBackward.prepare::<C>([x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let known = activation.is_known_by_output();
+                let kept = if known { y.clone() } else { dense(x.primitive()) };
+                prep.finish((activation, kept), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(y),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct ActivateBackward;
+
+impl Backward<Flex, 1> for ActivateBackward {
+    type State = (Activation, FlexTensor);
+
+    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
+        let [parent] = ops.parents;
+        let (activation, kept) = ops.state;
+        let outer = dense(&gradients.consume::<Flex>(&ops.node));
+        if let Some(node) = parent {
+            let inner = gradient(activation, values(&outer), values(&kept));
+            let shape: Vec<usize> = kept.layout().shape().iter().copied().collect();
+            gradients.register::<Flex>(node.id, tensor(inner, &shape));
+        }
+    }
+}

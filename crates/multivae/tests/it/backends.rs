@@ -1,0 +1,133 @@
+//! A few steps from the same weights, on the same rows, with the same noise.
+
+use std::{collections::BTreeMap, net::TcpListener, path::Path, sync::Arc, thread, time::Duration};
+
+use burn::{
+    module::{Module, ModuleVisitor, Param},
+    tensor::{Device, Tensor},
+};
+use multivae::{
+    data::{MemoryDataset, Storage},
+    device::{self, BACKENDS},
+    prelude::*,
+    train::{Split, TrainConfig},
+};
+
+/// One of each family: product of experts with images, mixture, stratified mixture with private
+/// spaces, flows in two stages, hierarchy.
+const FAMILIES: &[&str] = &["mopoe", "mmvae", "mmvae_plus", "jnf", "mhvae"];
+
+/// The drivers that SwiftShader and others are named by; without one Vulkan has nothing to run on.
+const DRIVERS: &str = "VK_DRIVER_FILES";
+
+/// Rows of a table, an image and a label, from formulas.
+fn rows(count: usize, shift: usize) -> MemoryDataset {
+    let likelihood = Likelihood::laplace(0.75);
+    let specs = [("table", vec![5]), ("image", vec![1, 8, 8]), ("other", vec![4])];
+    let modalities = specs.into_iter().enumerate().map(|(m, (name, shape))| {
+        let spec = ModalitySpec::new(name, &shape).expect("valid");
+        let spec = if m == 0 { spec.with_likelihood(likelihood) } else { spec };
+        let values = 0..count * spec.features();
+        let value = |i: usize| 0.5 + 0.5 * ((i + 7 * shift) as f32 * 0.37 + m as f32).sin();
+        (spec, Storage::Floats(values.map(value).collect()))
+    });
+    MemoryDataset::new(modalities.collect()).expect("one size")
+}
+
+fn model(name: &str) -> Model {
+    let config = ModelConfig::named(name).expect("a model of the list");
+    let config = config.with_modalities(rows(1, 0).modalities()).expect("the data suits");
+    let device = Device::flex();
+    device.seed(3);
+    config.init(&Networks::default(), &device).expect("a model")
+}
+
+/// Loss by epoch, and weights, after a run on these devices.
+fn train(model: Model, devices: Vec<Device>, folder: &Path) -> (Vec<f64>, Vec<f32>) {
+    let config = TrainConfig { epochs: 2, batch_size: 8, seed: 5, ..TrainConfig::default() };
+    let (train, valid) = (Arc::new(rows(20, 0)), Arc::new(rows(6, 1)));
+    let fitted = Trainer::new(config, folder).devices(devices).fit(model, train, valid);
+    let fitted = fitted.expect("trains");
+    let losses = (1..=2).map(|epoch| {
+        [Split::Train, Split::Valid]
+            .map(|split| fitted.history.get(epoch, split, "loss").expect("every epoch is measured"))
+    });
+    (losses.flatten().collect(), weights(&fitted.last))
+}
+
+fn weights(model: &Model) -> Vec<f32> {
+    struct Read(Vec<f32>);
+    impl ModuleVisitor for Read {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            let values = param.val().into_data().try_into_vec::<f32>();
+            self.0.extend(values.expect("floats"));
+        }
+    }
+    let mut read = Read(Vec::new());
+    model.visit(&mut read);
+    read.0
+}
+
+/// Largest difference.
+fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+#[test]
+fn every_backend_makes_the_steps_of_the_default_one() {
+    let here = |name: &str| name != "vulkan" || std::env::var_os(DRIVERS).is_some();
+    let built = BACKENDS.iter().filter(|b| b.built && b.name != "flex" && b.name != "remote");
+    let names: Vec<&str> = built.map(|b| b.name).filter(|name| here(name)).collect();
+    assert!(!names.is_empty(), "no other backend to compare with");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut expected = BTreeMap::new();
+    for family in FAMILIES {
+        let own = folder.path().join(format!("{family}-flex"));
+        expected.insert(family, train(model(family), vec![Device::flex()], &own));
+    }
+    for name in names {
+        let device = device::open(Some(name)).expect("a device");
+        for (family, (losses, weights)) in &expected {
+            let own = folder.path().join(format!("{family}-{name}"));
+            let (found, moved) = train(model(family), vec![device.clone()], &own);
+            for (found, expected) in found.iter().zip(losses) {
+                let off = (found - expected).abs() / expected.abs();
+                assert!(off < 1e-4, "{family} on {name}: {found}, on flex {expected}");
+            }
+            // Adam divides by the gradient's size: where that is about zero, signs may differ.
+            let off = distance(&moved, weights);
+            assert!(off < 1e-2, "{family} on {name}: weights differ by {off}");
+        }
+    }
+}
+
+/// A device that another thread lends over loopback.
+fn lent() -> Device {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("bound").port();
+    drop(listener);
+    thread::spawn(move || device::serve(Device::flex(), port));
+    let name = format!("remote:ws://127.0.0.1:{port}");
+    for _ in 0..100 {
+        match device::open(Some(&name)) {
+            Ok(device) => return device,
+            Err(_) => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    panic!("`{name}` does not answer");
+}
+
+#[test]
+fn two_remote_devices_make_the_steps_of_one_with_the_whole_batch() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let own = |name: &str| folder.path().join(name);
+    let (losses, weights) = train(model("mopoe"), vec![Device::flex()], &own("one"));
+    let (found, moved) = train(model("mopoe"), vec![lent(), lent()], &own("two"));
+    for (found, expected) in found.iter().zip(&losses) {
+        let off = (found - expected).abs() / expected.abs();
+        assert!(off < 1e-6, "{found}, on one device {expected}");
+    }
+    let off = distance(&moved, &weights);
+    assert!(off < 1e-5, "weights differ by {off}");
+}

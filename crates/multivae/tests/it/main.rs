@@ -1,0 +1,3 @@
+//! The same training on every backend that is built in, and over a network.
+
+mod backends;
