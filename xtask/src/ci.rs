@@ -121,14 +121,13 @@ fn backends(root: &Path) -> Vec<Step> {
             ("LD_LIBRARY_PATH", DRIVER.to_owned()),
         ],
         false => {
-            println!("no file {}: nothing is run on `vulkan`", driver.display());
+            println!("no file {}: nothing is run on `wgpu`", driver.display());
             vec![]
         }
     };
     let test = format!("test --release --test backends --features {BACKENDS}");
     let mut steps = vec![Step::new("backends", &test).with(&environment)];
-    let devices =
-        [("parity ndarray", "ndarray", true), ("parity vulkan", "vulkan", driver.is_file())];
+    let devices = [("parity ndarray", "ndarray", true), ("parity wgpu", "wgpu", driver.is_file())];
     for (name, device, there) in devices {
         if there && root.join(PARITY).is_dir() {
             let arguments = format!(

@@ -6,6 +6,7 @@
 //! | [`linear`] | a matrix product, its bias and its activation | an operation each |
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
+//! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
 //! Matrix products are those of the `gemm` crate; they, and the loops here by the `pulp` crate, use
@@ -57,7 +58,7 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density` and `adam` are the functions with Burn's composition; `flex` has a
+//! `conv`, `linear`, `activation`, `density`, `normal` and `adam` are the functions with Burn's composition; `flex` has a
 //! file for each with the kernel on slices and its place in the backend.
 
 mod activation;
@@ -67,6 +68,7 @@ mod density;
 #[cfg(feature = "flex")]
 mod flex;
 mod linear;
+mod normal;
 
 pub use activation::{Activation, activate};
 pub use adam::{Adam, AdamSettings, Decay};
@@ -75,3 +77,4 @@ pub use density::{Density, log_density};
 #[cfg(feature = "flex")]
 pub use flex::operations;
 pub use linear::linear;
+pub use normal::{normal_kl, rsample};

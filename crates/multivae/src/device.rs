@@ -117,7 +117,9 @@ fn choice() -> String {
 #[allow(
     unused_variables,
     unreachable_patterns,
-    reason = "which arms there are depends on the backends that are built in"
+    deprecated,
+    reason = "which arms there are depends on the backends that are built in, of which Burn keeps \
+              two no longer"
 )]
 fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
     let index = || match place {

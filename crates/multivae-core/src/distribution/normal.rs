@@ -1,6 +1,7 @@
 //! The diagonal normal distribution.
 
 use burn::tensor::Tensor;
+use multivae_kernels as kernels;
 
 use super::{LN_2PI, sum_last};
 
@@ -36,7 +37,7 @@ impl<const D: usize> Normal<D> {
 
     /// `mean + exp(log_var / 2) * noise`, differentiable in the parameters.
     pub fn rsample(&self, noise: Tensor<D>) -> Tensor<D> {
-        self.mean.clone() + (self.log_var.clone() * 0.5).exp() * noise
+        kernels::rsample(self.mean.clone(), self.log_var.clone(), noise)
     }
 
     /// Divergence from the standard normal, summed over the last axis; `R` is `D - 1`.
@@ -48,10 +49,8 @@ impl<const D: usize> Normal<D> {
 
     /// Divergence `KL(self ‖ other)`, summed over the last axis; `R` is `D - 1`.
     pub fn kl<const R: usize>(&self, other: &Self) -> Tensor<R> {
-        let ratio = self.log_var.clone() - other.log_var.clone();
-        let distance =
-            (self.mean.clone() - other.mean.clone()).square() * other.log_var.clone().neg().exp();
-        sum_last((ratio.clone().exp() - ratio + distance - 1.0) * 0.5)
+        let parameters = |normal: &Self| [normal.mean.clone(), normal.log_var.clone()];
+        kernels::normal_kl(parameters(self), parameters(other)).squeeze_dim(D - 1)
     }
 
     /// The same with log-variances held within ±[`LOG_VAR_LIMIT`], as the output of a network has

@@ -106,7 +106,7 @@ impl NullaryFnOnce for Gradient<'_> {
         match activation {
             Activation::Identity => inner.copy_from_slice(gradient),
             Activation::Relu => each!(|g, y| if y > 0.0 { g } else { 0.0 }),
-            Activation::LeakyRelu(slope) => each!(|g, y| if y > 0.0 { g } else { slope * g }),
+            Activation::LeakyRelu(slope) => each!(|g, y| if y < 0.0 { slope * g } else { g }),
             Activation::Sigmoid => each!(|g, y| g * y * (1.0 - y)),
             Activation::Silu => each!(|g, x| {
                 let s = math::sigmoid(x);

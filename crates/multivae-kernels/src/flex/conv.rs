@@ -10,7 +10,6 @@
 
 mod im2col;
 pub(crate) mod operation;
-mod transpose;
 
 use std::{cell::RefCell, iter, ops::Range};
 
@@ -19,6 +18,7 @@ use rayon::prelude::*;
 use super::{
     activation::apply,
     gemm::{Into, Matrix, multiply},
+    transpose::transposed,
 };
 use crate::Activation;
 
@@ -188,7 +188,7 @@ impl Convolution {
                 activation,
             );
         }
-        let weight = self.pack(weight);
+        let weight = transposed(&self.pack(weight), [geometry.patch(), features]);
         let mut x = vec![0.0; self.batch * geometry.image()];
         self.parts(&mut x, geometry.image()).for_each(|(images, x)| {
             SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
@@ -200,7 +200,7 @@ impl Convolution {
                 for rows in self.tiles(images.len()) {
                     let count = rows.len() * geometry.output[1];
                     let start = rows.start * geometry.output[1];
-                    let right = Matrix { values: &weight, strides: [1, features] };
+                    let right = Matrix { values: &weight, strides: [geometry.patch(), 1] };
                     let left = &pixels[start * features..][..count * features];
                     let left = Matrix { values: left, strides: [features, 1] };
                     let shape = [count, features, geometry.patch()];

@@ -22,7 +22,9 @@ use super::{
     activation::{PART, apply, gradient as before},
     dense,
     gemm::{Matrix, product},
-    suits, tensor, values,
+    suits, tensor,
+    transpose::transposed,
+    values,
 };
 use crate::Activation;
 
@@ -215,10 +217,11 @@ impl Backward<Flex, 3> for LinearBackward {
         let (x, weight) = (stored(x), stored(weight));
         if let Some((node, weight)) = x_node.zip(weight) {
             let inputs = shape(&weight)[0];
+            let weight = transposed(values(&weight), [inputs, outputs]);
             let product = product(
                 [rows, outputs, inputs],
                 Matrix { values: gradient, strides: [outputs, 1] },
-                Matrix { values: values(&weight), strides: [1, outputs] },
+                Matrix { values: &weight, strides: [inputs, 1] },
             );
             gradients.register::<Flex>(node, tensor(product, &[rows, inputs]));
         }

@@ -25,6 +25,14 @@ pub(crate) fn exp_negative(x: f32) -> f32 {
     sum * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
+/// `exp(x)`, infinite above 88.
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    let t = exp_negative(-x.abs());
+    let value = if x > 0.0 { 1.0 / t } else { t };
+    if x > 88.0 { f32::INFINITY } else { value }
+}
+
 /// `ln(1 + exp(x))`.
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
@@ -74,6 +82,9 @@ mod tests {
                 let error = ((f64::from(found) - expected) / expected).abs();
                 assert!(error < 4e-7, "{name}({x}) = {found}, not {expected}");
             };
+            if exact < 87.0 {
+                check("exp", exp(x.max(-87.0)), exact.max(-87.0).exp());
+            }
             check("exp", exp_negative(-x.abs()), (-exact.abs()).exp());
             check("softplus", softplus(x), exact.exp().ln_1p());
             if x != 0.0 {

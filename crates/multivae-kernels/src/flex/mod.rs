@@ -11,6 +11,8 @@ pub(crate) mod density;
 mod gemm;
 pub(crate) mod linear;
 mod math;
+pub(crate) mod normal;
+mod transpose;
 
 pub use gemm::operations;
 

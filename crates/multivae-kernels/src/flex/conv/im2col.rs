@@ -6,7 +6,8 @@
 
 use std::ops::Range;
 
-use super::{Geometry, transpose::transpose};
+use super::Geometry;
+use crate::flex::transpose::transpose;
 
 /// Writes planes `[channels, pixels]` as `[pixels, channels]`.
 pub(crate) fn channels_last(planes: &[f32], channels: usize, out: &mut [f32]) {
