@@ -42,7 +42,20 @@ use crate::{
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// Keeps pages that nothing lies in for ten seconds, longer than most steps. Otherwise the arrays of
+/// a step go back to the system, and the next step waits for as many new pages.
+fn keep_pages() {
+    // The enumeration of `mimalloc.h`; the crate names only some of its entries.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    #[allow(unsafe_code)]
+    // SAFETY: it sets a number, and no other thread runs yet.
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, 10_000);
+    }
+}
+
 fn main() -> ExitCode {
+    keep_pages();
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_env("MULTIVAE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()

@@ -35,6 +35,17 @@ use crate::measure::{Measure, Subject};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// As in the program.
+fn keep_pages() {
+    // The enumeration of `mimalloc.h`; the crate names only some of its entries.
+    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+    #[allow(unsafe_code)]
+    // SAFETY: it sets a number, and no other thread runs yet.
+    unsafe {
+        libmimalloc_sys::mi_option_set(PURGE_DELAY, 10_000);
+    }
+}
+
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn run(arguments: &[String]) -> Result<()> {
@@ -70,6 +81,7 @@ fn peak() -> Option<f64> {
 
 #[expect(clippy::print_stderr, reason = "it is a program")]
 fn main() -> ExitCode {
+    keep_pages();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,

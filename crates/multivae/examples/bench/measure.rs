@@ -256,13 +256,16 @@ impl Subject {
         let batch = self.batch(&model, self.workload.batch, &self.device)?;
         let given = Subset::new([0, 1])?;
         let mut ms = Vec::new();
-        for _ in 0..count {
+        // The first is for warming up.
+        for repetition in 0..=count {
             let start = Instant::now();
             let latent = model.encode(&batch, given, Draws::Samples(1), &mut Noise::of(&batch));
             for level in latent.levels {
                 level.into_data();
             }
-            ms.push(start.elapsed().as_secs_f64() * 1e3);
+            if repetition > 0 {
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
+            }
         }
         Ok(json!({ "ms": ms, "rows": self.workload.batch }))
     }
@@ -277,14 +280,17 @@ impl Subject {
             budget: Budget { samples: SAMPLES, max_rows: DECODED },
         };
         let mut ms = Vec::new();
-        for _ in 0..count {
+        // The first is for warming up.
+        for repetition in 0..=count {
             let start = Instant::now();
             let estimate = model.log_likelihood(&batch, &query, &mut Noise::of(&batch));
             let value = estimate.log_likelihood.sum().into_scalar::<f32>();
             if !value.is_finite() {
                 return Err(format!("the likelihood is {value}").into());
             }
-            ms.push(start.elapsed().as_secs_f64() * 1e3);
+            if repetition > 0 {
+                ms.push(start.elapsed().as_secs_f64() * 1e3);
+            }
         }
         Ok(json!({ "ms": ms, "rows": rows }))
     }
