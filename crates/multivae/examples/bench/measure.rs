@@ -108,7 +108,8 @@ impl Subject {
     }
 
     fn steps(&mut self, stage: usize, count: usize) -> Result<Value> {
-        let warm_up = if self.learners[stage].is_none() { WARM_UP } else { 0 };
+        // The first step of a turn finds its threads asleep and its caches full of others' values.
+        let warm_up = if self.learners[stage].is_none() { WARM_UP } else { 1 };
         let mut learner = match self.learners[stage].take() {
             Some(learner) => learner,
             None => self.learner(stage)?,
