@@ -267,8 +267,8 @@ impl NullaryFnOnce for DivergenceGradients<'_> {
     #[inline(always)]
     fn call(self) {
         let Self { features, slices: [a, b, c, d], gradient, out: [da, db, dc, dd] } = self;
-        for row in 0..a.len() / features {
-            let (range, g) = (row * features..(row + 1) * features, gradient[row]);
+        for (row, &g) in gradient.iter().enumerate().take(a.len() / features) {
+            let range = row * features..(row + 1) * features;
             let given = a[range.clone()]
                 .iter()
                 .zip(&b[range.clone()])
