@@ -28,6 +28,10 @@ const FAMILIES: &[&str] = &["mopoe", "mmvae", "mmvae_plus", "jnf", "mhvae"];
 /// The drivers that SwiftShader and others are named by; without one a GPU backend has nothing to run on.
 const DRIVERS: &str = "VK_DRIVER_FILES";
 
+/// Held by each test while it runs: Burn's generator, from which first weights come and which
+/// training seeds, belongs to the process.
+static GENERATOR: Mutex<()> = Mutex::new(());
+
 /// Rows of a table, an image and a label, from formulas.
 fn rows(count: usize, shift: usize) -> MemoryDataset {
     let likelihood = Likelihood::laplace(0.75);
@@ -43,8 +47,6 @@ fn rows(count: usize, shift: usize) -> MemoryDataset {
 }
 
 fn model(name: &str) -> Model {
-    // The generator of first weights belongs to the process.
-    static GENERATOR: Mutex<()> = Mutex::new(());
     let config = ModelConfig::named(name).expect("a model of the list");
     let mut value = serde_json::to_value(config).expect("plain data");
     if name == "jnf" {
@@ -53,7 +55,6 @@ fn model(name: &str) -> Model {
     let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
     let config = config.with_modalities(rows(1, 0).modalities()).expect("the data suits");
     let device = Device::flex();
-    let _alone = GENERATOR.lock();
     device.seed(3);
     settle(config.init(&Networks::default(), &device).expect("a model"))
 }
@@ -92,6 +93,7 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
 
 #[test]
 fn every_backend_makes_the_steps_of_the_default_one() {
+    let _alone = GENERATOR.lock();
     let here = |name: &str| name != "wgpu" || std::env::var_os(DRIVERS).is_some();
     let built = BACKENDS.iter().filter(|b| b.built && b.name != "flex" && b.name != "remote");
     let names: Vec<&str> = built.map(|b| b.name).filter(|name| here(name)).collect();
@@ -136,6 +138,7 @@ fn lent() -> Device {
 
 #[test]
 fn two_remote_devices_make_the_steps_of_one_with_the_whole_batch() {
+    let _alone = GENERATOR.lock();
     let folder = tempfile::tempdir().expect("a folder");
     let own = |name: &str| folder.path().join(name);
     let (losses, weights) = train(model("mopoe"), vec![Device::flex()], &own("one"));
