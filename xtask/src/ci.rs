@@ -42,11 +42,15 @@ impl Step {
 }
 
 /// Runs every step, stops at the first that fails, and prints the time of each.
-pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+pub(crate) fn run(root: &Path, with_backends: bool) -> Result<ExitCode> {
     let scratch = Scratch::new("ci")?;
     let mut times = Vec::new();
     let mut code = ExitCode::SUCCESS;
-    for step in steps(root, scratch.path()) {
+    let mut steps = steps(root, scratch.path());
+    if with_backends {
+        steps.extend(backends(root));
+    }
+    for step in steps {
         println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
         let start = Instant::now();
         let status = Command::new("cargo")
@@ -102,7 +106,6 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     let options = "--metrics all --samples 10";
     steps.push(program("measure", format!("evaluate {small} {options} --out {measured}")));
     steps.push(program("compare", format!("compare {measured} {measured} --out {compared}")));
-    steps.extend(backends(root));
     if page::browser().is_some() {
         let pages = format!("xtask page {measured}/report.html {compared}/report.html");
         steps.push(Step::new("page", &pages));

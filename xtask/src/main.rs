@@ -30,7 +30,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Everything a change must pass, each step with its time.
-    Ci,
+    Ci {
+        /// Trains and compares on other backends as well, in a build of their own that takes long.
+        #[arg(long)]
+        backends: bool,
+    },
     /// Prints the layers of the crates and checks the rules of the source tree.
     Tidy,
     /// Compares models with values recorded from the reference implementation.
@@ -76,7 +80,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<ExitCode> {
     let root = tree::root()?;
     match task {
-        Task::Ci => ci::run(&root),
+        Task::Ci { backends } => ci::run(&root, backends),
         Task::Tidy => tidy::run(&root),
         Task::Docs => pages::run(&root, &tree::files(&root)?),
         Task::Loc => loc::run(&root),
