@@ -12,7 +12,7 @@ use burn::tensor::{
     ops::{ConvOptions, ConvTransposeOptions},
 };
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
-use multivae_kernels::{Activation, conv_transpose2d, conv2d};
+use multivae_kernels::{Activation, Order, conv_transpose2d, conv2d};
 
 /// A layer: `up` is a transposed convolution, of output padding `extra`.
 struct Shape {
@@ -79,14 +79,14 @@ impl<'a> Layer<'a> {
         if up {
             let options = ConvTransposeOptions::new(stride, padding, [extra; 2], [1, 1], 1);
             if kernels {
-                conv_transpose2d(x, weight, bias, options, Activation::Relu)
+                conv_transpose2d(x, weight, bias, options, Activation::Relu, Order::Planes)
             } else {
                 relu(module::conv_transpose2d(x, weight, bias, options))
             }
         } else {
             let options = ConvOptions::new(stride, padding, [1, 1], 1);
             if kernels {
-                conv2d(x, weight, bias, options, Activation::Relu)
+                conv2d(x, weight, bias, options, Activation::Relu, Order::Planes)
             } else {
                 relu(module::conv2d(x, weight, bias, options))
             }

@@ -29,7 +29,9 @@ mod train;
 
 use std::process::ExitCode;
 
+use burn::tensor::Device;
 use clap::Parser;
+use multivae::device::on_workers;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -79,7 +81,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// On the threads that kernels use, but for tasks that have threads of their own and wait for them.
 fn run(task: &Task) -> anyhow::Result<Outcome> {
+    match task {
+        Task::Train(_) => here(task),
+        #[cfg(feature = "remote")]
+        Task::Serve(_) => here(task),
+        _ => on_workers(&Device::default(), || here(task)),
+    }
+}
+
+fn here(task: &Task) -> anyhow::Result<Outcome> {
     match task {
         Task::Train(arguments) => train::run(arguments),
         Task::Encode(arguments) => encode::run(arguments),

@@ -7,16 +7,25 @@ use burn::tensor::{
 
 use crate::Activation;
 #[cfg(feature = "flex")]
-use crate::activate;
-#[cfg(feature = "flex")]
 use crate::flex::conv::operation;
+
+/// How images `[batch, channels, height, width]` lie in memory. What they are does not depend on
+/// it; what is fast does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Channel after channel, as everything else has them.
+    #[default]
+    Planes,
+    /// Pixel after pixel: for what only another convolution will read.
+    Pixels,
+}
 
 /// Convolution of images `[batch, channels, height, width]` with a weight
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]`, and what
 /// follows it: `[batch, features, height, width]`.
 ///
-/// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding. Dilation, groups, and types other than
-/// `f32` are left to it.
+/// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding. Dilation, groups, and
+/// types other than `f32` are left to it; they pay no heed to the order that is asked for.
 ///
 /// # Panics
 ///
@@ -27,13 +36,10 @@ pub fn conv2d(
     bias: Option<Tensor<1>>,
     options: ConvOptions<2>,
     activation: Activation,
+    order: Order,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if !activation.is_known_by_output() {
-        return activate(conv2d(x, weight, bias, options, Activation::Identity), activation);
-    }
-    #[cfg(feature = "flex")]
-    if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options, activation) {
+    if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options, activation, order) {
         return y;
     }
     activation.plain(module::conv2d(x, weight, bias, options))
@@ -43,8 +49,9 @@ pub fn conv2d(
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[channels]`, and what
 /// follows it: `[batch, channels, height, width]`.
 ///
-/// Equals [`burn::tensor::module::conv_transpose2d`] and the activation, up to rounding. Dilation, groups, and types
-/// other than `f32` are left to it.
+/// Equals [`burn::tensor::module::conv_transpose2d`] and the activation, up to rounding. Dilation,
+/// groups, and types other than `f32` are left to it; they pay no heed to the order that is asked
+/// for.
 ///
 /// # Panics
 ///
@@ -55,16 +62,10 @@ pub fn conv_transpose2d(
     bias: Option<Tensor<1>>,
     options: ConvTransposeOptions<2>,
     activation: Activation,
+    order: Order,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if !activation.is_known_by_output() {
-        return activate(
-            conv_transpose2d(x, weight, bias, options, Activation::Identity),
-            activation,
-        );
-    }
-    #[cfg(feature = "flex")]
-    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options, activation) {
+    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options, activation, order) {
         return y;
     }
     activation.plain(module::conv_transpose2d(x, weight, bias, options))
@@ -92,6 +93,7 @@ mod tests {
         groups: usize,
         bias: bool,
         activation: Activation,
+        order: Order,
     }
 
     const PLAIN: Case = Case {
@@ -107,6 +109,7 @@ mod tests {
         groups: 1,
         bias: true,
         activation: Activation::Identity,
+        order: Order::Planes,
     };
 
     impl Case {
@@ -147,14 +150,14 @@ mod tests {
                 let options =
                     ConvTransposeOptions::new(stride, padding, output_padding, dilation, groups);
                 if kernels {
-                    conv_transpose2d(x, weight, bias, options, self.activation)
+                    conv_transpose2d(x, weight, bias, options, self.activation, self.order)
                 } else {
                     self.activation.plain(module::conv_transpose2d(x, weight, bias, options))
                 }
             } else {
                 let options = ConvOptions::new(stride, padding, dilation, groups);
                 if kernels {
-                    conv2d(x, weight, bias, options, self.activation)
+                    conv2d(x, weight, bias, options, self.activation, self.order)
                 } else {
                     self.activation.plain(module::conv2d(x, weight, bias, options))
                 }
@@ -234,6 +237,7 @@ mod tests {
                                     output_padding: [output_padding; 2],
                                     bias: count % 5 != 0,
                                     activation: crate::activation::ALL[count % 6],
+                                    order: [Order::Planes, Order::Pixels][count / 3 % 2],
                                     ..PLAIN
                                 };
                                 if case.fits() {
@@ -308,7 +312,7 @@ mod tests {
         let x = values([2, 3, 7, 6], 1, &device);
         let weight = values([5, 3, 3, 3], 2, &device);
         let options = ConvOptions::new_with_padding([2, 1], [(0, 2), (1, 0)], [1, 1], 1);
-        let found = conv2d(x.clone(), weight.clone(), None, options.clone(), Activation::Identity);
+        let found = conv2d(x.clone(), weight.clone(), None, options.clone(), Activation::Identity, Order::Planes);
         assert_close("output", &PLAIN, found, module::conv2d(x, weight, None, options));
     }
 
@@ -378,6 +382,37 @@ mod tests {
     }
 
     #[test]
+    fn either_order_may_follow_either() {
+        let device = Device::flex().autodiff();
+        let x = values([3, 2, 9, 9], 1, &device).require_grad();
+        let [a, b] = [values([9, 2, 3, 3], 2, &device), values([9, 11, 3, 3], 3, &device)]
+            .map(Tensor::require_grad);
+        for activation in crate::activation::ALL {
+            let run = |kernels: bool, first: Order, last: Order| {
+                let down = Case { stride: [2, 2], activation, order: first, ..PLAIN };
+                let up = Case { transposed: true, order: last, ..down };
+                let hidden = down.run(kernels, x.clone(), a.clone(), None);
+                // Both a convolution and something else read it.
+                let other = hidden.clone().slice(s![.., 1..3, .., ..]).tanh().sum();
+                let y = up.run(kernels, hidden, b.clone(), None);
+                let gradients = (y.clone().powi_scalar(2).sum() + other).backward();
+                let found = [&x, &a, &b].map(|t| t.grad(&gradients).expect("asked for"));
+                (y.inner(), found)
+            };
+            let (expected, of_burn) = run(false, Order::Planes, Order::Planes);
+            for first in [Order::Planes, Order::Pixels] {
+                for last in [Order::Planes, Order::Pixels] {
+                    let (found, gradients) = run(true, first, last);
+                    assert_close("output", &PLAIN, found, expected.clone());
+                    for (found, expected) in gradients.into_iter().zip(of_burn.clone()) {
+                        assert_close("gradient", &PLAIN, found, expected);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
     fn no_automatic_differentiation_is_needed() {
         let device = Device::flex();
         for transposed in [false, true] {
@@ -424,6 +459,6 @@ mod tests {
     fn channels_that_do_not_fit_are_refused() {
         let device = Device::flex();
         let (x, weight) = (values([1, 3, 5, 5], 1, &device), values([2, 4, 3, 3], 2, &device));
-        conv2d(x, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1), Activation::Identity);
+        conv2d(x, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1), Activation::Identity, Order::Planes);
     }
 }

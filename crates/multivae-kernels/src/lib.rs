@@ -24,13 +24,13 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Tensor, ops::ConvOptions};
-//! use multivae_kernels::{Activation, conv2d};
+//! use multivae_kernels::{Activation, Order, conv2d};
 //!
 //! let device = Device::flex();
 //! let images = Tensor::<4>::ones([2, 3, 28, 28], &device);
 //! let weight = Tensor::<4>::ones([32, 3, 3, 3], &device);
 //! let options = ConvOptions::new([2, 2], [1, 1], [1, 1], 1);
-//! let halved = conv2d(images, weight, None, options, Activation::Relu);
+//! let halved = conv2d(images, weight, None, options, Activation::Relu, Order::Planes);
 //! assert_eq!(halved.dims(), [2, 32, 14, 14]);
 //! ```
 //!
@@ -69,12 +69,14 @@ mod density;
 mod flex;
 mod linear;
 mod normal;
+mod workers;
 
 pub use activation::{Activation, activate};
 pub use adam::{Adam, AdamSettings, Decay};
-pub use conv::{conv_transpose2d, conv2d};
+pub use conv::{Order, conv_transpose2d, conv2d};
 pub use density::{Density, log_density};
 #[cfg(feature = "flex")]
 pub use flex::operations;
 pub use linear::linear;
 pub use normal::{normal_kl, rsample};
+pub use workers::on_workers;

@@ -8,7 +8,7 @@ use burn::tensor::{
     ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions},
 };
 use multivae_core::modality::ModalitySpec;
-use multivae_kernels::{Activation, conv2d};
+use multivae_kernels::{Activation, Order, conv2d};
 use pytorch_reader::{DType, PytorchReader};
 use safetensors::{Dtype, SafeTensors, tensor::Metadata};
 
@@ -72,7 +72,7 @@ impl Inception {
     pub fn forward(&self, images: Tensor<4>) -> Tensor<2> {
         let chunks = images.split(CHUNK, 0).into_iter().map(|images| {
             let images = resize(three_channels(images), [SIDE; 2]) * 2.0 - 1.0;
-            let maps = self.layers.iter().fold(images, |maps, layer| layer.forward(maps));
+            let maps = Layer::chain(&self.layers, images);
             maps.flatten::<3>(2, 3).mean_dim(2).squeeze_dim::<2>(2)
         });
         Tensor::cat(chunks.collect(), 0)
@@ -155,11 +155,23 @@ enum Layer {
 }
 
 impl Layer {
-    fn forward(&self, maps: Tensor<4>) -> Tensor<4> {
+    /// All of some layers, one after the other.
+    fn chain(layers: &[Self], maps: Tensor<4>) -> Tensor<4> {
+        layers.iter().enumerate().fold(maps, |maps, (i, layer)| {
+            let next = layers.get(i + 1);
+            // What lies between convolutions is read by them alone.
+            let inner = next.is_some_and(|next| matches!(next, Self::Unit { .. }));
+            layer.forward(maps, if inner { Order::Pixels } else { Order::Planes })
+        })
+    }
+
+    /// `order` is that of the result, where the layer has a choice.
+    fn forward(&self, maps: Tensor<4>, order: Order) -> Tensor<4> {
         match self {
             Self::Unit { weight, bias, stride, padding } => {
                 let options = ConvOptions::new([*stride; 2], *padding, [1, 1], 1);
-                conv2d(maps, weight.clone(), Some(bias.clone()), options, Activation::Relu)
+                let (weight, bias) = (weight.clone(), Some(bias.clone()));
+                conv2d(maps, weight, bias, options, Activation::Relu, order)
             }
             Self::MaxPool { halving } => {
                 let (stride, padding) = if *halving { (2, 0) } else { (1, 1) };
@@ -171,9 +183,7 @@ impl Layer {
                 avg_pool2d(maps, options.with_count_include_pad(*with_border))
             }
             Self::Branches(branches) => {
-                let chain = |layers: &Vec<Self>| {
-                    layers.iter().fold(maps.clone(), |maps, layer| layer.forward(maps))
-                };
+                let chain = |layers: &Vec<Self>| Self::chain(layers, maps.clone());
                 Tensor::cat(branches.iter().map(chain).collect(), 1)
             }
         }

@@ -19,6 +19,7 @@ use multivae_core::{
     model::{Loss, MultimodalVae},
     noise::Noise,
 };
+use multivae_kernels::on_workers;
 
 use crate::{
     TrainError,
@@ -96,7 +97,9 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
             step.batch.device().seed(step.device_seed);
         }
         let epoch = self.context.epoch();
-        let (loss, mut grads) = self.model.gradients(&step.batch, &mut Noise::of(&step.batch));
+        let (loss, mut grads) = on_workers(&step.batch.device(), || {
+            self.model.gradients(&step.batch, &mut Noise::of(&step.batch))
+        });
         let Some(values) = self.values(&loss, step.step, Split::Train, epoch) else {
             // Without gradients the weights stay as they are.
             return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
@@ -148,8 +151,10 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
             }
         }
         self.context.step_made();
-        let model = optimizer.step(rate, self.model, gradients);
-        Self { model, ..self }
+        let Self { model, context, kept } = self;
+        let device = model.devices().first().cloned().unwrap_or_default();
+        let model = on_workers(&device, || optimizer.step(rate, model, gradients));
+        Self { model, context, kept }
     }
 }
 
@@ -166,7 +171,9 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
             }
             Check::Rows(step) => step,
         };
-        let loss = self.model.loss(&step.batch, &mut Noise::of(&step.batch));
+        let loss = on_workers(&step.batch.device(), || {
+            self.model.loss(&step.batch, &mut Noise::of(&step.batch))
+        });
         match self.values(&loss, step.step, Split::Valid, self.context.epoch()) {
             Some(values) => Terms { values: Arc::new(values), rows: step.rows },
             None => Terms::none(),

@@ -1,6 +1,7 @@
 //! Devices by name: `flex`, `vulkan`, `cuda:1`.
 
 use burn::tensor::{Device, DeviceIndex, DeviceKind};
+pub use multivae_kernels::on_workers;
 
 /// Why there is no such device.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

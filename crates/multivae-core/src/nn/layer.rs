@@ -18,7 +18,7 @@ use burn::{
         ops::{ConvOptions, ConvTransposeOptions},
     },
 };
-use multivae_kernels::{self as kernels, Activation};
+use multivae_kernels::{self as kernels, Activation, Order};
 use serde::{Deserialize, Serialize};
 
 use super::sequential::{Fault, Sequential, infer};
@@ -825,31 +825,36 @@ impl Layer {
         Self::Function(FunctionLayer { function })
     }
 
-    /// This layer and the next as one, where there is a kernel for both.
-    pub(crate) fn forward_with(
-        &self,
-        next: &Self,
-        x: &Tensor<2>,
-        input: &[usize],
-    ) -> Option<Tensor<2>> {
-        let Self::Function(next) = next else { return None };
-        self.mapped(x, input, next.function.activation()?)
+    /// What the layer is as a function of single values, where there are kernels for it.
+    pub(crate) fn activation(&self) -> Option<Activation> {
+        let Self::Function(layer) = self else { return None };
+        layer.function.activation()
     }
 
-    /// A layer that is a linear map, and what follows it.
-    fn mapped(&self, x: &Tensor<2>, input: &[usize], activation: Activation) -> Option<Tensor<2>> {
-        let rows = x.dims()[0];
-        let image = || match *input {
-            [channels, height, width] => x.clone().reshape([rows, channels, height, width]),
-            _ => x.clone().reshape([rows, input[0], 1, 1]),
-        };
+    /// Whether it has [`Self::convolve`].
+    pub(crate) fn is_convolution(&self) -> bool {
+        matches!(self, Self::Conv2d(_) | Self::ConvTranspose2d(_))
+    }
+
+    /// A convolution of images `[rows, channels, height, width]`, and what follows it.
+    ///
+    /// # Panics
+    ///
+    /// If the layer is none.
+    pub(crate) fn convolve(&self, x: Tensor<4>, activation: Activation, order: Order) -> Tensor<4> {
         match self {
-            Self::Linear(layer) => Some(linear(layer, x.clone(), activation)),
-            Self::Conv2d(layer) => Some(conv2d(layer, image(), activation).flatten(1, 3)),
-            Self::ConvTranspose2d(layer) => {
-                Some(conv_transpose2d(layer, image(), activation).flatten(1, 3))
-            }
-            _ => None,
+            Self::Conv2d(layer) => conv2d(layer, x, activation, order),
+            Self::ConvTranspose2d(layer) => conv_transpose2d(layer, x, activation, order),
+            _ => panic!("{self} is no convolution"),
+        }
+    }
+
+    /// `[rows, features]` as images; a vector is one of a single pixel.
+    pub(crate) fn image(x: Tensor<2>, input: &[usize]) -> Tensor<4> {
+        let rows = x.dims()[0];
+        match *input {
+            [channels, height, width] => x.reshape([rows, channels, height, width]),
+            _ => x.reshape([rows, input[0], 1, 1]),
         }
     }
 
@@ -862,8 +867,10 @@ impl Layer {
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
-            Self::Linear(_) | Self::Conv2d(_) | Self::ConvTranspose2d(_) => {
-                self.mapped(&x, input, Activation::Identity).expect("they are maps")
+            Self::Linear(layer) => linear(layer, x, Activation::Identity),
+            Self::Conv2d(_) | Self::ConvTranspose2d(_) => {
+                let image = Self::image(x, input);
+                self.convolve(image, Activation::Identity, Order::Planes).flatten(1, 3)
             }
             Self::BatchNorm(layer) if input.len() == 3 => layer.forward(image(x)).flatten(1, 3),
             Self::BatchNorm(layer) => layer.forward(x),
@@ -884,13 +891,13 @@ impl Layer {
 }
 
 /// What the module computes and what follows it, by the fast kernels where there are some.
-fn linear(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+pub(crate) fn linear(layer: &Linear, x: Tensor<2>, activation: Activation) -> Tensor<2> {
     let bias = layer.bias.as_ref().map(Param::val);
     kernels::linear(x, layer.weight.val(), bias, activation)
 }
 
 /// What the module computes and what follows it, by the fast kernels where there are some.
-fn conv2d(layer: &Conv2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+fn conv2d(layer: &Conv2d, x: Tensor<4>, activation: Activation, order: Order) -> Tensor<4> {
     let padding = match layer.padding {
         PaddingConfig2d::Explicit(top, left, bottom, right) => [(top, bottom), (left, right)],
         PaddingConfig2d::Valid => [(0, 0); 2],
@@ -903,11 +910,17 @@ fn conv2d(layer: &Conv2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
         layer.bias.as_ref().map(Param::val),
         ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups),
         activation,
+        order,
     )
 }
 
 /// What the module computes and what follows it, by the fast kernels where there are some.
-fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>, activation: Activation) -> Tensor<4> {
+fn conv_transpose2d(
+    layer: &ConvTranspose2d,
+    x: Tensor<4>,
+    activation: Activation,
+    order: Order,
+) -> Tensor<4> {
     kernels::conv_transpose2d(
         x,
         layer.weight.val(),
@@ -920,6 +933,7 @@ fn conv_transpose2d(layer: &ConvTranspose2d, x: Tensor<4>, activation: Activatio
             layer.groups,
         ),
         activation,
+        order,
     )
 }
 

@@ -1,14 +1,17 @@
 //! A list of layers whose shapes follow from each other.
 
+use std::iter::Peekable;
+
 use burn::{
     module::{Content, Module, ModuleDisplay},
     tensor::{Device, Tensor},
 };
+use multivae_kernels::{Activation, Order};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Network,
-    layer::{Flow, Layer, LayerConfig},
+    layer::{Flow, Layer, LayerConfig, linear},
 };
 use crate::{Error, Result, batch::Values};
 
@@ -231,17 +234,39 @@ impl Sequential {
     fn through(&self, layers: &[Layer], first: usize, mut flow: Flow) -> Flow {
         let mut rest = layers.iter().zip(&self.inputs[first..]).peekable();
         while let Some((layer, input)) = rest.next() {
-            let both = rest.peek().and_then(|(next, _)| layer.forward_with(next, &flow.x, input));
-            flow = match both {
-                Some(x) => {
-                    rest.next();
-                    Flow { x, mask: None }
+            // There are kernels for maps and what follows them.
+            flow = match layer {
+                Layer::Linear(layer) => {
+                    Flow { x: linear(layer, flow.x, followed_by(&mut rest)), mask: None }
                 }
-                None => layer.forward(flow, input),
+                layer if layer.is_convolution() => {
+                    let mut image = Layer::image(flow.x, input);
+                    let mut layer = Some(layer);
+                    // What lies between convolutions is read by them alone.
+                    while let Some(convolution) = layer {
+                        let activation = followed_by(&mut rest);
+                        layer = rest.next_if(|(next, _)| next.is_convolution()).map(|(next, _)| next);
+                        let order = if layer.is_some() { Order::Pixels } else { Order::Planes };
+                        image = convolution.convolve(image, activation, order);
+                    }
+                    Flow { x: image.flatten(1, 3), mask: None }
+                }
+                layer => layer.forward(flow, input),
             };
         }
         flow
     }
+}
+
+/// The next layer, where it is a function that kernels know.
+fn followed_by<'a>(
+    rest: &mut Peekable<impl Iterator<Item = (&'a Layer, &'a Vec<usize>)>>,
+) -> Activation {
+    let activation = rest.peek().and_then(|(next, _)| next.activation());
+    if activation.is_some() {
+        rest.next();
+    }
+    activation.unwrap_or(Activation::Identity)
 }
 
 impl ModuleDisplay for Sequential {

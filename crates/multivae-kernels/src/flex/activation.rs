@@ -17,7 +17,7 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::{dense, math, suits, tensor, values};
+use super::{dense, math, shape, suits, tensor, values, values_mut};
 use crate::Activation;
 
 /// Values that a thread works on at a time.
@@ -37,6 +37,11 @@ pub(super) fn apply(values: &mut [f32], activation: Activation) {
     if activation != Activation::Identity {
         Arch::new().dispatch(Apply { values, activation });
     }
+}
+
+/// The same on all threads.
+pub(super) fn apply_all(values: &mut [f32], activation: Activation) {
+    values.par_chunks_mut(PART).for_each(|values| apply(values, activation));
 }
 
 struct Apply<'a> {
@@ -70,21 +75,17 @@ impl NullaryFnOnce for Apply<'_> {
     }
 }
 
-/// The gradient in what goes in from that in what comes out. `kept` is what comes out; but what
-/// goes in, where the derivative does not follow from the former.
-pub(super) fn gradient(activation: Activation, gradient: &[f32], kept: &[f32]) -> Vec<f32> {
-    let mut inner = vec![0.0; kept.len()];
-    let parts =
-        inner.par_chunks_mut(PART).zip(gradient.par_chunks(PART)).zip(kept.par_chunks(PART));
-    parts.for_each(|((inner, gradient), kept)| {
-        Arch::new().dispatch(Gradient { inner, gradient, kept, activation });
+/// Replaces the gradient in what comes out by that in what goes in. `kept` is what comes out; but
+/// what goes in, where the derivative does not follow from the former.
+pub(super) fn to_gradient(activation: Activation, gradient: &mut [f32], kept: &[f32]) {
+    let parts = gradient.par_chunks_mut(PART).zip(kept.par_chunks(PART));
+    parts.for_each(|(gradient, kept)| {
+        Arch::new().dispatch(Gradient { gradient, kept, activation });
     });
-    inner
 }
 
 struct Gradient<'a> {
-    inner: &'a mut [f32],
-    gradient: &'a [f32],
+    gradient: &'a mut [f32],
     kept: &'a [f32],
     activation: Activation,
 }
@@ -94,17 +95,17 @@ impl NullaryFnOnce for Gradient<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { inner, gradient, kept, activation } = self;
+        let Self { gradient, kept, activation } = self;
         macro_rules! each {
             (|$g:ident, $kept:ident| $value:expr) => {
-                for ((inner, gradient), kept) in inner.iter_mut().zip(gradient).zip(kept) {
+                for (gradient, kept) in gradient.iter_mut().zip(kept) {
                     let ($g, $kept) = (*gradient, *kept);
-                    *inner = $value;
+                    *gradient = $value;
                 }
             };
         }
         match activation {
-            Activation::Identity => inner.copy_from_slice(gradient),
+            Activation::Identity => {}
             Activation::Relu => each!(|g, y| if y > 0.0 { g } else { 0.0 }),
             Activation::LeakyRelu(slope) => each!(|g, y| if y < 0.0 { slope * g } else { g }),
             Activation::Sigmoid => each!(|g, y| g * y * (1.0 - y)),
@@ -123,9 +124,8 @@ impl NullaryFnOnce for Gradient<'_> {
 fn forward(x: &FlexTensor, activation: Activation) -> FlexTensor {
     let x = dense(x);
     let mut y = values(&x).to_vec();
-    y.par_chunks_mut(PART).for_each(|y| apply(y, activation));
-    let shape: Vec<usize> = x.layout().shape().iter().copied().collect();
-    tensor(y, &shape)
+    apply_all(&mut y, activation);
+    tensor(y, &shape(&x))
 }
 
 /// The operation that a backend has to know.
@@ -164,11 +164,11 @@ impl Backward<Flex, 1> for ActivateBackward {
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [parent] = ops.parents;
         let (activation, kept) = ops.state;
-        let outer = dense(&gradients.consume::<Flex>(&ops.node));
+        let mut gradient = gradients.consume::<Flex>(&ops.node);
         if let Some(node) = parent {
-            let inner = gradient(activation, values(&outer), values(&kept));
-            let shape: Vec<usize> = kept.layout().shape().iter().copied().collect();
-            gradients.register::<Flex>(node.id, tensor(inner, &shape));
+            gradient = dense(&gradient);
+            to_gradient(activation, values_mut(&mut gradient), values(&kept));
+            gradients.register::<Flex>(node.id, gradient);
         }
     }
 }

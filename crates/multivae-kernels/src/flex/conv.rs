@@ -1,33 +1,35 @@
-//! Convolutions as matrix products on slices of `f32`.
+//! Convolutions on slices of `f32`.
 //!
-//! A transposed convolution is the adjoint of a convolution, so three operations serve both:
-//! [`Convolution::forward`], its adjoint [`Convolution::adjoint`], and the gradient
-//! [`Convolution::weight_gradient`].
+//! Images are worked on with their channels last and a border of zeros: what a kernel sees is then
+//! a few runs of values. The transposed convolution, which is also the gradient in the input, sees
+//! the gradient in the output likewise: for a stride of two, pixels of the image in even rows and
+//! even columns come of some taps of the kernel, those in odd ones of others, so that there are
+//! four smaller kernels, each for a quarter of the pixels. Weight gradients are sums over pixels
+//! of outer products.
 //!
 //! The batch is cut into parts of a few images, the same on every machine, and the parts run in
 //! parallel. Each writes its own images; weight gradients are summed over parts in a fixed order.
 //! So results do not depend on the number or the timing of threads.
 
-mod im2col;
+mod direct;
 pub(crate) mod operation;
 
-use std::{cell::RefCell, iter, ops::Range};
+use std::{cell::RefCell, iter, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
+use self::direct::{Panels, Windows};
 use super::{
     activation::apply,
-    gemm::{Into, Matrix, multiply},
-    transpose::transposed,
+    fill, gemm, room,
+    transpose::{transpose, transposed},
+    written,
 };
-use crate::Activation;
+use crate::{Activation, Order};
 
-/// Number of values in the patches that are worked on at a time: they stay in the second-level
-/// cache, and are enough rows for a product that runs at full speed.
-const PATCHES: usize = 1 << 17;
-
-/// Fewest pixels of an image whose planes are multiplied as they lie.
-const FEWEST_PIXELS: usize = 16;
+/// Number of values in the images that are worked on at a time: they stay in the second-level
+/// cache.
+const VALUES: usize = 1 << 16;
 
 /// Largest number of partial weight gradients.
 const PARTIALS: usize = 16;
@@ -53,38 +55,13 @@ pub(crate) struct Geometry {
 }
 
 impl Geometry {
-    fn padded(&self) -> [usize; 2] {
-        [0, 1].map(|axis| self.padding[axis] + self.input[axis] + self.end[axis])
-    }
-
-    /// Number of values that one row of the kernel sees.
-    fn run(&self) -> usize {
-        self.kernel[1] * self.channels
+    fn taps(&self) -> usize {
+        self.kernel[0] * self.kernel[1]
     }
 
     /// Number of values that the kernel sees.
     fn patch(&self) -> usize {
-        self.kernel[0] * self.run()
-    }
-
-    fn pixels(&self) -> usize {
-        self.output[0] * self.output[1]
-    }
-
-    fn image(&self) -> usize {
-        self.channels * self.input[0] * self.input[1]
-    }
-
-    fn padded_image(&self) -> usize {
-        self.padded()[0] * self.padded()[1] * self.channels
-    }
-
-    /// Whether a patch is a pixel, so that nothing has to be gathered.
-    fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1]
-            && self.stride == [1, 1]
-            && self.padding == [0, 0]
-            && self.end == [0, 0]
+        self.taps() * self.channels
     }
 }
 
@@ -97,12 +74,18 @@ pub(crate) struct Convolution {
     pub(crate) geometry: Geometry,
 }
 
+/// Images in memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Images<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) order: Order,
+}
+
 /// Buffers of a thread, kept from call to call.
 #[derive(Debug, Default)]
 struct Scratch {
     last: Vec<f32>,
-    padded: Vec<f32>,
-    patches: Vec<f32>,
+    framed: Vec<f32>,
     pixels: Vec<f32>,
 }
 
@@ -118,157 +101,204 @@ fn take(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
     &mut buffer[..count]
 }
 
+/// Images with their channels last, in a border of zeros.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    channels: usize,
+    size: [usize; 2],
+    before: [usize; 2],
+    after: [usize; 2],
+}
+
+impl Frame {
+    /// Values of an image.
+    fn image(&self) -> usize {
+        self.channels * self.size[0] * self.size[1]
+    }
+
+    /// Values of a row with its border.
+    fn line(&self) -> usize {
+        (self.before[1] + self.size[1] + self.after[1]) * self.channels
+    }
+
+    /// Values of an image with its border.
+    fn framed(&self) -> usize {
+        (self.before[0] + self.size[0] + self.after[0]) * self.line()
+    }
+
+    /// Some images in their frames.
+    fn fill<'a>(
+        &self,
+        x: Images<'a>,
+        images: Range<usize>,
+        last: &mut Vec<f32>,
+        buffer: &'a mut Vec<f32>,
+    ) -> &'a [f32] {
+        let Self { channels, size: [height, width], .. } = *self;
+        let values = &x.values[images.start * self.image()..images.end * self.image()];
+        let bare = self.framed() == self.image();
+        if bare && x.order == Order::Pixels {
+            return values;
+        }
+        let framed = take(buffer, images.len() * self.framed());
+        for (image, framed) in
+            iter::zip(values.chunks_exact(self.image()), framed.chunks_exact_mut(self.framed()))
+        {
+            let pixels = height * width;
+            match x.order {
+                Order::Planes if bare => {
+                    transpose(image, [channels, pixels], pixels, room(framed), channels);
+                }
+                Order::Planes => {
+                    let last = take(last, self.image());
+                    transpose(image, [channels, pixels], pixels, room(last), channels);
+                    self.frame(last, framed);
+                }
+                Order::Pixels => self.frame(image, framed),
+            }
+        }
+        framed
+    }
+
+    /// Writes an image whose channels lie last, and zeros around it.
+    fn frame(&self, image: &[f32], framed: &mut [f32]) {
+        let left = self.before[1] * self.channels;
+        let row = self.size[1] * self.channels;
+        let (above, below) = framed.split_at_mut(self.before[0] * self.line());
+        let (inside, below) = below.split_at_mut(self.size[0] * self.line());
+        above.fill(0.0);
+        below.fill(0.0);
+        for (row, line) in
+            iter::zip(image.chunks_exact(row), inside.chunks_exact_mut(self.line()))
+        {
+            let (before, line) = line.split_at_mut(left);
+            let (inside, after) = line.split_at_mut(row.len());
+            before.fill(0.0);
+            inside.copy_from_slice(row);
+            after.fill(0.0);
+        }
+    }
+}
+
+/// What taps of a kernel make of one axis: every `stride`-th pixel of the image, from `first` on.
+#[derive(Clone, Copy, Debug)]
+struct Phase {
+    first: usize,
+    /// The first tap; others follow a stride apart.
+    tap: usize,
+    taps: usize,
+}
+
+/// Windows over framed images, with the matrix that what they see is multiplied by. Together they
+/// write the pixels of an image.
+struct Slide {
+    frame: Frame,
+    windows: Vec<(Windows, Panels)>,
+    /// Channels and pixels of what is written.
+    output: [usize; 2],
+    /// Images at a time, for which there are windows.
+    part: usize,
+}
+
+impl Slide {
+    fn run(
+        &self,
+        batch: usize,
+        x: Images<'_>,
+        bias: Option<&[f32]>,
+        activation: Activation,
+        order: Order,
+    ) -> Vec<f32> {
+        let [channels, pixels] = self.output;
+        let image = channels * pixels;
+        fill(batch * image, |y| {
+            y.par_chunks_mut(self.part * image).enumerate().for_each(|(number, y)| {
+                let images = y.len() / image;
+                let range = number * self.part..number * self.part + images;
+                SCRATCH.with_borrow_mut(|scratch| self.write(x, range, bias, order, y, scratch));
+                apply(written(y), activation);
+            });
+        })
+    }
+
+    /// Writes all pixels of some images.
+    fn write(
+        &self,
+        x: Images<'_>,
+        images: Range<usize>,
+        bias: Option<&[f32]>,
+        order: Order,
+        y: &mut [MaybeUninit<f32>],
+        Scratch { last, framed, pixels: buffer }: &mut Scratch,
+    ) {
+        let [channels, pixels] = self.output;
+        let image = channels * pixels;
+        let source = self.frame.fill(x, images.clone(), last, framed);
+        let write = |out: &mut [MaybeUninit<f32>]| {
+            for (windows, weights) in &self.windows {
+                let places = windows.places.len() / self.part * images.len();
+                let places = &windows.places[..places];
+                direct::multiply(windows, places, source, weights, bias, out);
+            }
+        };
+        match order {
+            Order::Pixels => write(y),
+            Order::Planes => {
+                let last = take(buffer, y.len());
+                write(room(last));
+                let images = y.chunks_exact_mut(image).zip(last.chunks_exact(image));
+                images.for_each(|(y, last)| {
+                    transpose(last, [pixels, channels], channels, y, pixels);
+                });
+            }
+        }
+    }
+}
+
 impl Convolution {
     /// `y` of `x`; the bias is `[features]`.
     pub(crate) fn forward(
         &self,
-        x: &[f32],
+        x: Images<'_>,
         weight: &[f32],
         bias: Option<&[f32]>,
         activation: Activation,
+        order: Order,
     ) -> Vec<f32> {
-        let Self { features, geometry, .. } = *self;
-        if self.is_product() {
-            let strides = [geometry.channels, 1];
-            return self.products(
-                [features, geometry.channels],
-                x,
-                Matrix { values: weight, strides },
-                bias,
-                activation,
-            );
-        }
-        let weight = self.pack(weight);
-        let mut y = vec![0.0; self.batch * self.outputs()];
-        self.parts(&mut y, self.outputs()).for_each(|(images, y)| {
-            SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
-                let padded = self.pad(x, images.clone(), last, padded);
-                let pixels = take(pixels, images.len() * self.outputs());
-                for rows in self.tiles(images.len()) {
-                    let patches = self.gather(padded, rows.clone(), patches);
-                    let count = rows.len() * geometry.output[1];
-                    let start = rows.start * geometry.output[1] * features;
-                    multiply(
-                        [count, geometry.patch(), features],
-                        Matrix { values: patches, strides: [geometry.patch(), 1] },
-                        Matrix { values: &weight, strides: [features, 1] },
-                        &mut pixels[start..start + count * features],
-                        Into::Replace,
-                    );
-                }
-                for (y, pixels) in iter::zip(
-                    y.chunks_exact_mut(self.outputs()),
-                    pixels.chunks_exact(self.outputs()),
-                ) {
-                    im2col::planes(pixels, bias, features, y);
-                    apply(y, activation);
-                }
-            });
-        });
-        y
+        self.count();
+        self.along(weight).run(self.batch, x, bias, activation, order)
     }
 
     /// The adjoint of [`Self::forward`], which is the gradient in `x` where `y` holds that of the
     /// output, and the transposed convolution; the bias is `[channels]`.
     pub(crate) fn adjoint(
         &self,
-        y: &[f32],
+        y: Images<'_>,
         weight: &[f32],
         bias: Option<&[f32]>,
         activation: Activation,
+        order: Order,
     ) -> Vec<f32> {
-        let Self { features, geometry, .. } = *self;
-        if self.is_product() {
-            let strides = [1, geometry.channels];
-            return self.products(
-                [geometry.channels, features],
-                y,
-                Matrix { values: weight, strides },
-                bias,
-                activation,
-            );
-        }
-        let weight = transposed(&self.pack(weight), [geometry.patch(), features]);
-        let mut x = vec![0.0; self.batch * geometry.image()];
-        self.parts(&mut x, geometry.image()).for_each(|(images, x)| {
-            SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
-                let pixels = self.pixels(y, images.clone(), pixels);
-                let padded = take(padded, images.len() * geometry.padded_image());
-                if !geometry.is_pointwise() {
-                    padded.fill(0.0);
-                }
-                for rows in self.tiles(images.len()) {
-                    let count = rows.len() * geometry.output[1];
-                    let start = rows.start * geometry.output[1];
-                    let right = Matrix { values: &weight, strides: [geometry.patch(), 1] };
-                    let left = &pixels[start * features..][..count * features];
-                    let left = Matrix { values: left, strides: [features, 1] };
-                    let shape = [count, features, geometry.patch()];
-                    if geometry.is_pointwise() {
-                        let start = start * geometry.channels;
-                        let padded = &mut padded[start..start + count * geometry.channels];
-                        multiply(shape, left, right, padded, Into::Replace);
-                    } else {
-                        let patches = take(patches, count * geometry.patch());
-                        multiply(shape, left, right, patches, Into::Replace);
-                        im2col::scatter(&geometry, patches, rows, padded);
-                    }
-                }
-                let last = take(last, geometry.image());
-                for (x, padded) in iter::zip(
-                    x.chunks_exact_mut(geometry.image()),
-                    padded.chunks_exact(geometry.padded_image()),
-                ) {
-                    im2col::unpad(&geometry, padded, bias, last, x);
-                    apply(x, activation);
-                }
-            });
-        });
-        x
-    }
-
-    /// Whether planes can be multiplied as they lie: a pointwise convolution of images that are
-    /// long enough for vector instructions.
-    fn is_product(&self) -> bool {
-        self.geometry.is_pointwise() && self.geometry.pixels() >= FEWEST_PIXELS
-    }
-
-    /// The matrix `[outputs, inputs]` times each image `[inputs, pixels]`, and a bias `[outputs]`.
-    fn products(
-        &self,
-        [outputs, inputs]: [usize; 2],
-        images: &[f32],
-        matrix: Matrix<'_>,
-        bias: Option<&[f32]>,
-        activation: Activation,
-    ) -> Vec<f32> {
-        let pixels = self.geometry.pixels();
-        let mut products = vec![0.0; self.batch * outputs * pixels];
-        self.parts(&mut products, outputs * pixels).for_each(|(range, products)| {
-            for (image, product) in range.zip(products.chunks_exact_mut(outputs * pixels)) {
-                let values = &images[image * inputs * pixels..][..inputs * pixels];
-                let image = Matrix { values, strides: [pixels, 1] };
-                multiply([outputs, inputs, pixels], matrix, image, product, Into::Replace);
-                im2col::add_bias(product, bias, pixels);
-                apply(product, activation);
-            }
-        });
-        products
+        self.count();
+        self.against(weight).run(self.batch, y, bias, activation, order)
     }
 
     /// Gradient in the weight from the input `x` and the gradient `y` in the output.
-    pub(crate) fn weight_gradient(&self, x: &[f32], y: &[f32]) -> Vec<f32> {
-        let Self { features, geometry, .. } = *self;
-        let count = features * geometry.patch();
+    pub(crate) fn weight_gradient(&self, x: Images<'_>, y: Images<'_>) -> Vec<f32> {
+        self.count();
+        let part = self.part(&self.frame());
+        let columns = self.features.next_multiple_of(direct::lanes());
+        let windows = self.windows(part, columns);
+        let count = windows.depth() * columns;
         let partials = (PARTIAL_VALUES / count.max(1)).clamp(4, PARTIALS);
-        let parts: Vec<Range<usize>> = ranges(self.batch, self.part()).collect();
+        let parts: Vec<Range<usize>> = ranges(self.batch, part).collect();
         let share = parts.len().div_ceil(partials).max(1);
         let gradients: Vec<Vec<f32>> = parts
             .par_chunks(share)
             .map(|parts| {
                 let mut gradient = vec![0.0; count];
                 for images in parts {
-                    self.add_weight_gradient(x, y, images.clone(), &mut gradient);
+                    self.add_weight_gradient(&windows, x, y, images.clone(), &mut gradient);
                 }
                 gradient
             })
@@ -278,146 +308,186 @@ impl Convolution {
         for gradient in gradients {
             iter::zip(&mut sum, gradient).for_each(|(sum, value)| *sum += value);
         }
-        self.unpack(&sum)
+        self.unpack(&sum, columns)
     }
 
-    /// Adds the share of some images, in the order of [`Self::pack`].
+    /// Adds the share of some images, `[kernel height, kernel width, channels, columns]`, of which
+    /// the features are the first columns.
     fn add_weight_gradient(
         &self,
-        x: &[f32],
-        y: &[f32],
+        windows: &Windows,
+        x: Images<'_>,
+        y: Images<'_>,
         images: Range<usize>,
         gradient: &mut [f32],
     ) {
-        let Self { features, geometry, .. } = *self;
-        SCRATCH.with_borrow_mut(|Scratch { last, padded, patches, pixels }| {
-            let padded = self.pad(x, images.clone(), last, padded);
-            let pixels = self.pixels(y, images.clone(), pixels);
-            for rows in self.tiles(images.len()) {
-                let patches = self.gather(padded, rows.clone(), patches);
-                let count = rows.len() * geometry.output[1];
-                let start = rows.start * geometry.output[1] * features;
-                multiply(
-                    [geometry.patch(), count, features],
-                    Matrix { values: patches, strides: [1, geometry.patch()] },
-                    Matrix {
-                        values: &pixels[start..start + count * features],
-                        strides: [features, 1],
-                    },
-                    gradient,
-                    Into::Add,
-                );
-            }
+        let pixels = self.pixels();
+        let columns = gradient.len() / windows.depth();
+        SCRATCH.with_borrow_mut(|Scratch { last, framed, pixels: buffer }| {
+            let source = self.frame().fill(x, images.clone(), last, framed);
+            let image = self.features * pixels;
+            let values = &y.values[images.start * image..images.end * image];
+            let rows = images.len() * pixels;
+            let y = match y.order {
+                Order::Pixels if columns == self.features => values,
+                order => {
+                    let wide = take(buffer, rows * columns);
+                    wide.fill(0.0);
+                    for (y, wide) in iter::zip(
+                        values.chunks_exact(image),
+                        wide.chunks_exact_mut(pixels * columns),
+                    ) {
+                        if order == Order::Planes {
+                            transpose(y, [self.features, pixels], pixels, room(wide), columns);
+                        } else {
+                            let rows = y.chunks_exact(self.features);
+                            iter::zip(wide.chunks_exact_mut(columns), rows)
+                                .for_each(|(wide, row)| wide[..row.len()].copy_from_slice(row));
+                        }
+                    }
+                    wide
+                }
+            };
+            direct::add_outer(windows, &windows.places[..rows], source, y, columns, gradient);
         });
     }
 
-    /// Values of one image of the output.
-    fn outputs(&self) -> usize {
-        self.features * self.geometry.pixels()
+    /// Adds to the count of floating-point operations.
+    fn count(&self) {
+        gemm::count([self.batch * self.pixels(), self.geometry.patch(), self.features]);
+    }
+
+    /// Pixels of the output.
+    fn pixels(&self) -> usize {
+        self.geometry.output[0] * self.geometry.output[1]
     }
 
     /// Number of images that are worked on together.
-    fn part(&self) -> usize {
-        (PATCHES / (self.geometry.pixels() * self.geometry.patch()).max(1)).max(1)
+    fn part(&self, frame: &Frame) -> usize {
+        let Geometry { channels, input: [height, width], .. } = self.geometry;
+        let images = (channels * height * width).max(self.features * self.pixels());
+        (VALUES / (frame.framed() + images).max(1)).clamp(1, self.batch.max(1))
     }
 
-    /// The batch in parts, each with its images of a result.
-    fn parts<'a>(
-        &self,
-        result: &'a mut [f32],
-        image: usize,
-    ) -> impl ParallelIterator<Item = (Range<usize>, &'a mut [f32])> {
-        let (batch, part) = (self.batch, self.part());
-        result
-            .par_chunks_mut(part * image)
-            .enumerate()
-            .map(move |(index, values)| (index * part..((index + 1) * part).min(batch), values))
+    /// `x` as the kernel slides over it.
+    fn frame(&self) -> Frame {
+        let Geometry { channels, input, padding, end, .. } = self.geometry;
+        Frame { channels, size: input, before: padding, after: end }
     }
 
-    /// Rows of the output of some images, as many at a time as [`PATCHES`] allows.
-    fn tiles(&self, images: usize) -> impl Iterator<Item = Range<usize>> {
-        let row = self.geometry.output[1] * self.geometry.patch();
-        ranges(images * self.geometry.output[0], (PATCHES / row.max(1)).max(1))
-    }
-
-    /// Some images with their channels last and a border of zeros.
-    fn pad<'a>(
-        &self,
-        x: &[f32],
-        images: Range<usize>,
-        last: &mut Vec<f32>,
-        buffer: &'a mut Vec<f32>,
-    ) -> &'a [f32] {
-        let geometry = &self.geometry;
-        let last = take(last, geometry.image());
-        let padded = take(buffer, images.len() * geometry.padded_image());
-        let x = &x[images.start * geometry.image()..images.end * geometry.image()];
-        for (x, padded) in iter::zip(
-            x.chunks_exact(geometry.image()),
-            padded.chunks_exact_mut(geometry.padded_image()),
-        ) {
-            im2col::pad(geometry, x, last, padded);
+    /// What the kernel sees of some images, for each pixel of the output, which has some columns.
+    fn windows(&self, images: usize, columns: usize) -> Windows {
+        let Geometry { channels, output: [height, width], kernel, stride, .. } = self.geometry;
+        let (image, line) = (self.frame().framed(), self.frame().line());
+        let mut places = Vec::with_capacity(images * self.pixels());
+        for number in 0..images {
+            for y in 0..height {
+                for x in 0..width {
+                    let from = y * stride[0] * line + x * stride[1] * channels;
+                    places.push([number * image + from, places.len() * columns]);
+                }
+            }
         }
-        padded
+        Windows { taps: kernel[0], line, run: kernel[1] * channels, places }
     }
 
-    /// The output of some images with its features last.
-    fn pixels<'a>(&self, y: &[f32], images: Range<usize>, buffer: &'a mut Vec<f32>) -> &'a [f32] {
-        let pixels = take(buffer, images.len() * self.outputs());
-        let y = &y[images.start * self.outputs()..images.end * self.outputs()];
-        for (y, pixels) in
-            iter::zip(y.chunks_exact(self.outputs()), pixels.chunks_exact_mut(self.outputs()))
-        {
-            im2col::channels_last(y, self.features, pixels);
+    /// The convolution.
+    fn along(&self, weight: &[f32]) -> Slide {
+        let Self { features, geometry, .. } = *self;
+        let frame = self.frame();
+        let part = self.part(&frame);
+        let last = transposed(weight, [features, geometry.patch()]);
+        let mut panels = Panels::new([geometry.patch(), features]);
+        for (row, packed) in self.order().enumerate() {
+            for panel in panels.each_from(packed) {
+                let row = &last[row * features + panel.first..][..panel.columns];
+                panel.values[..row.len()].copy_from_slice(row);
+            }
         }
-        pixels
+        let windows = vec![(self.windows(part, features), panels)];
+        Slide { frame, windows, output: [features, self.pixels()], part }
     }
 
-    /// The patches of some rows of the output.
-    fn gather<'a>(
-        &self,
-        padded: &'a [f32],
-        rows: Range<usize>,
-        buffer: &'a mut Vec<f32>,
-    ) -> &'a [f32] {
-        let geometry = &self.geometry;
-        let row = geometry.output[1] * geometry.patch();
-        if geometry.is_pointwise() {
-            return &padded[rows.start * row..rows.end * row];
+    /// Its adjoint.
+    fn against(&self, weight: &[f32]) -> Slide {
+        let Self { features, geometry, .. } = *self;
+        let Geometry { channels, input: [height, width], output, kernel, stride, padding, .. } =
+            geometry;
+        // How many taps meet a pixel, at most: windows may begin so many less one before the first
+        // pixel of the output, and end behind its last.
+        let most = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]));
+        let size = geometry.input;
+        let after = [0, 1].map(|axis| {
+            ((size[axis] - 1 + padding[axis]) / stride[axis] + 1).saturating_sub(output[axis])
+        });
+        let before = most.map(|most| most - 1);
+        let frame = Frame { channels: features, size: output, before, after };
+        let part = self.part(&frame);
+        let last = transposed(weight, [features, geometry.patch()]);
+        let [rows, columns] = [0, 1].map(|axis| {
+            (0..stride[axis]).map(move |tap| Phase {
+                first: (tap + stride[axis] - padding[axis] % stride[axis]) % stride[axis],
+                tap,
+                taps: kernel[axis].saturating_sub(tap).div_ceil(stride[axis]),
+            })
+        });
+        let columns: Vec<Phase> = columns.collect();
+        let mut windows = Vec::new();
+        for row in rows {
+            for &column in &columns {
+                let start = |phase: Phase, axis: usize, pixel: usize| {
+                    (pixel + padding[axis]) / stride[axis] + most[axis] - phase.taps
+                };
+                let seen = row.taps * column.taps > 0;
+                let mut places = Vec::new();
+                for number in 0..part {
+                    for y in (row.first..height).step_by(stride[0]) {
+                        for x in (column.first..width).step_by(stride[1]) {
+                            let [down, right] = [start(row, 0, y), start(column, 1, x)];
+                            let from = down * frame.line() + right * features;
+                            let from = if seen { number * frame.framed() + from } else { 0 };
+                            let to = (number * height + y) * width + x;
+                            places.push([from, to * channels]);
+                        }
+                    }
+                }
+                let (taps, run) = if seen { (row.taps, column.taps * features) } else { (0, 0) };
+                let mut panels = Panels::new([taps * run, channels]);
+                // What lies last in the window met the first tap.
+                let taps_of = |phase: Phase, stride: usize| {
+                    (0..phase.taps).rev().map(move |i| phase.tap + i * stride)
+                };
+                let taps_in_order = taps_of(row, stride[0])
+                    .flat_map(|y| taps_of(column, stride[1]).map(move |x| y * kernel[1] + x));
+                for (number, tap) in taps_in_order.enumerate() {
+                    for panel in panels.each_from(number * features) {
+                        let first = (panel.first * geometry.taps() + tap) * features;
+                        let stride = geometry.taps() * features;
+                        let shape = [panel.columns, features];
+                        let out = room(panel.values);
+                        transpose(&last[first..], shape, stride, out, panel.stride);
+                    }
+                }
+                windows.push((Windows { taps, line: frame.line(), run, places }, panels));
+            }
         }
-        let patches = take(buffer, rows.len() * row);
-        im2col::gather(geometry, padded, rows, patches);
-        patches
+        Slide { frame, windows, output: [channels, height * width], part }
     }
 
-    /// The weight as `[kernel height, kernel width, channels, features]`.
-    fn pack(&self, weight: &[f32]) -> Vec<f32> {
-        let features = self.features;
-        let (mut last, mut packed) = (vec![0.0; weight.len()], vec![0.0; weight.len()]);
-        im2col::planes(weight, None, self.geometry.patch(), &mut last);
-        for (row, packed_row) in self.order().enumerate() {
-            packed[packed_row * features..][..features]
-                .copy_from_slice(&last[row * features..][..features]);
-        }
-        packed
-    }
-
-    /// The inverse of [`Self::pack`].
-    fn unpack(&self, packed: &[f32]) -> Vec<f32> {
-        let features = self.features;
-        let (mut last, mut weight) = (vec![0.0; packed.len()], vec![0.0; packed.len()]);
+    /// A gradient `[kernel height, kernel width, channels, columns]` as that of the weight.
+    fn unpack(&self, packed: &[f32], columns: usize) -> Vec<f32> {
+        let (features, patch) = (self.features, self.geometry.patch());
+        let mut last = vec![0.0; patch * features];
         for (row, packed_row) in self.order().enumerate() {
             last[row * features..][..features]
-                .copy_from_slice(&packed[packed_row * features..][..features]);
+                .copy_from_slice(&packed[packed_row * columns..][..features]);
         }
-        im2col::channels_last(&last, self.geometry.patch(), &mut weight);
-        weight
+        transposed(&last, [patch, features])
     }
 
     /// Where `[channels, kernel height, kernel width]` lie when channels come last.
     fn order(&self) -> impl Iterator<Item = usize> {
-        let channels = self.geometry.channels;
-        let taps = self.geometry.kernel[0] * self.geometry.kernel[1];
+        let (channels, taps) = (self.geometry.channels, self.geometry.taps());
         (0..channels).flat_map(move |channel| (0..taps).map(move |tap| tap * channels + channel))
     }
 }
@@ -465,21 +535,23 @@ mod tests {
             end: [1, 1],
         };
         let convolution = Convolution { batch: 613, features: 10, geometry };
-        let x = values(613 * geometry.image());
-        let y = values(613 * convolution.outputs());
+        let x = values(613 * 12 * 90);
+        let y = values(613 * 10 * convolution.pixels());
         let weight = values(10 * geometry.patch());
+        let [x, y] = [&x, &y].map(|values| Images { values, order: Order::Planes });
+        let (none, order) = (Activation::Identity, Order::Pixels);
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
             pool.build().expect("threads start").install(|| {
                 (
-                    convolution.forward(&x, &weight, None, Activation::Identity),
-                    convolution.adjoint(&y, &weight, None, Activation::Identity),
-                    convolution.weight_gradient(&x, &y),
+                    convolution.forward(x, &weight, None, none, order),
+                    convolution.adjoint(y, &weight, None, none, order),
+                    convolution.weight_gradient(x, y),
                 )
             })
         };
         let one = run(1);
-        assert!(613 > 3 * convolution.part(), "the batch has several parts");
+        assert!(613 > 3 * convolution.part(&convolution.frame()), "the batch has several parts");
         assert!(one == run(2) && one == run(5));
     }
 

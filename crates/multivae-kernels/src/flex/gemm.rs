@@ -14,6 +14,11 @@ pub fn operations() -> u64 {
     OPERATIONS.load(Ordering::Relaxed)
 }
 
+/// Adds those of a product of `[rows, depth]` and `[depth, columns]`.
+pub(crate) fn count([rows, depth, columns]: [usize; 3]) {
+    OPERATIONS.fetch_add(2 * (rows * depth * columns) as u64, Ordering::Relaxed);
+}
+
 /// A matrix in a slice: element `[row, column]` lies at `row * strides[0] + column * strides[1]`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Matrix<'a> {
@@ -24,38 +29,9 @@ pub(crate) struct Matrix<'a> {
 /// Fewest multiplications of a product that is worth more than one thread.
 const LARGE: usize = 1 << 21;
 
-/// Whether a product replaces what is there or is added to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Into {
-    Replace,
-    Add,
-}
-
-/// Writes the product of `left` `[rows, depth]` and `right` `[depth, columns]` into `product`
-/// `[rows, columns]`, which lies row after row without gaps.
-///
-/// Runs on the calling thread. The instructions (AVX-512, AVX2 with FMA, NEON, ..) are chosen at
-/// run time.
-///
-/// # Panics
-///
-/// If a matrix does not fit into its slice.
-#[allow(unsafe_code)]
-pub(crate) fn multiply(
-    shape: [usize; 3],
-    left: Matrix<'_>,
-    right: Matrix<'_>,
-    product: &mut [f32],
-    into: Into,
-) {
-    let [rows, _, columns] = shape;
-    assert!(extent([rows, columns], [columns, 1]) <= product.len(), "the product fits");
-    // SAFETY: the product fits, and is borrowed mutably.
-    unsafe { write(shape, left, right, product.as_mut_ptr(), into, Parallelism::None) }
-}
-
 /// The product of `left` `[rows, depth]` and `right` `[depth, columns]`, row after row, on all
-/// threads where it is worth it; it does not depend on their number.
+/// threads where it is worth it; it does not depend on their number. The instructions (AVX-512, AVX2
+/// with FMA, NEON, ..) are chosen at run time.
 ///
 /// # Panics
 ///
@@ -70,7 +46,7 @@ pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) ->
     // SAFETY: the allocation has room for all values of the product, and nobody else knows it.
     // All of them are written before they become part of the vector.
     unsafe {
-        write(shape, left, right, product.as_mut_ptr(), Into::Replace, parallelism);
+        write(shape, left, right, product.as_mut_ptr(), parallelism);
         product.set_len(rows * columns);
     }
     product
@@ -78,8 +54,8 @@ pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) ->
 
 /// # Safety
 ///
-/// `product` points to `rows * columns` values that nobody else reads or writes; if it is replaced,
-/// they need not be initialised.
+/// `product` points to `rows * columns` values that nobody else reads or writes; they need not be
+/// initialised.
 ///
 /// # Panics
 ///
@@ -90,16 +66,15 @@ unsafe fn write(
     left: Matrix<'_>,
     right: Matrix<'_>,
     product: *mut f32,
-    into: Into,
     parallelism: Parallelism,
 ) {
     assert!(extent([rows, depth], left.strides) <= left.values.len(), "the left factor fits");
     assert!(extent([depth, columns], right.strides) <= right.values.len(), "the right factor fits");
-    OPERATIONS.fetch_add(2 * (rows * depth * columns) as u64, Ordering::Relaxed);
+    count([rows, depth, columns]);
     let stride = |stride: usize| isize::try_from(stride).expect("no slice is that long");
     // SAFETY: each factor lies inside its slice, as asserted above (`extent` is one more than the
     // largest offset that the strides reach); all strides are nonnegative; the product is the
-    // caller's, and is read only where it is added to.
+    // caller's, and is not read.
     unsafe {
         // Rows and columns are exchanged: `gemm` prefers products that lie column after column.
         gemm::gemm(
@@ -109,7 +84,7 @@ unsafe fn write(
             product,
             stride(columns),
             1,
-            into == Into::Add,
+            false,
             right.values.as_ptr(),
             stride(right.strides[0]),
             stride(right.strides[1]),
@@ -151,26 +126,21 @@ mod tests {
             let (left, right) = (values(rows * depth), values(depth * columns));
             for left_strides in [[depth, 1], [1, rows]] {
                 for right_strides in [[columns, 1], [1, depth]] {
-                    let mut product = vec![2.0; rows * columns];
-                    let shape = [rows, depth, columns];
-                    let factors = (
+                    let found = product(
+                        [rows, depth, columns],
                         Matrix { values: &left, strides: left_strides },
                         Matrix { values: &right, strides: right_strides },
                     );
-                    for (into, start) in [(Into::Add, 2.0), (Into::Replace, 0.0)] {
-                        multiply(shape, factors.0, factors.1, &mut product, into);
-                        for row in 0..rows {
-                            for column in 0..columns {
-                                // Small whole numbers: exact.
-                                let expected: f32 = (0..depth)
-                                    .map(|k| {
-                                        left[row * left_strides[0] + k * left_strides[1]]
-                                            * right
-                                                [k * right_strides[0] + column * right_strides[1]]
-                                    })
-                                    .sum();
-                                assert_eq!(product[row * columns + column], start + expected);
-                            }
+                    for row in 0..rows {
+                        for column in 0..columns {
+                            // Small whole numbers: exact.
+                            let expected: f32 = (0..depth)
+                                .map(|k| {
+                                    left[row * left_strides[0] + k * left_strides[1]]
+                                        * right[k * right_strides[0] + column * right_strides[1]]
+                                })
+                                .sum();
+                            assert_eq!(found[row * columns + column], expected);
                         }
                     }
                 }
@@ -184,14 +154,6 @@ mod tests {
         let (left, right) = (values(5), values(6));
         let left = Matrix { values: &left, strides: [3, 1] };
         let right = Matrix { values: &right, strides: [2, 1] };
-        multiply([2, 3, 2], left, right, &mut [0.0; 4], Into::Replace);
-    }
-
-    #[test]
-    #[should_panic(expected = "the product fits")]
-    fn products_beyond_their_slice_are_refused() {
-        let values = values(6);
-        let factor = Matrix { values: &values, strides: [1, 1] };
-        multiply([2, 3, 2], factor, factor, &mut [0.0; 3], Into::Replace);
+        product([2, 3, 2], left, right);
     }
 }

@@ -19,12 +19,12 @@ use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
 use super::{
-    activation::{PART, apply, gradient as before},
+    activation::{PART, apply, to_gradient},
     dense,
     gemm::{Matrix, product},
-    suits, tensor,
+    shape, stored, suits, tensor,
     transpose::transposed,
-    values,
+    values, values_mut,
 };
 use crate::Activation;
 
@@ -63,18 +63,13 @@ pub(crate) trait Linear: Backend {
     ) -> FloatTensor<Self>;
 }
 
-fn shape(tensor: &FlexTensor) -> [usize; 2] {
-    let shape = tensor.layout().shape();
-    [shape[0], shape[1]]
-}
-
 fn forward(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: &FlexTensor,
     activation: Activation,
 ) -> FlexTensor {
-    let ([rows, inputs], outputs) = (shape(x), shape(weight)[1]);
+    let (rows, [inputs, outputs]) = (shape(x)[0], [0, 1].map(|axis| shape(weight)[axis]));
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
     let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
     let mut y = product(
@@ -110,7 +105,7 @@ impl NullaryFnOnce for AddBias<'_> {
 }
 
 /// Sums of columns, `[columns]`.
-fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
+pub(super) fn column_sums(values: &[f32], columns: usize) -> Vec<f32> {
     let mut sums = vec![0.0; columns];
     let mut block_sums = vec![0.0; columns];
     Arch::new().dispatch(AddRows { values, sums: &mut sums, block_sums: &mut block_sums });
@@ -206,15 +201,14 @@ impl Backward<Flex, 3> for LinearBackward {
     ) {
         let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
         let State { x, weight, activation } = ops.state;
-        let gradient = dense(&gradients.consume::<Flex>(&ops.node));
-        let [rows, outputs] = shape(&gradient);
-        let inner = activation.map(|(kind, y)| before(kind, values(&gradient), values(&y)));
-        let gradient = inner.as_deref().unwrap_or_else(|| values(&gradient));
-        // Each stored tensor is to be retrieved exactly once.
-        let mut stored = |node: Option<NodeId>| {
-            node.map(|node| dense(&checkpointer.retrieve_node_output::<FlexTensor>(node)))
-        };
-        let (x, weight) = (stored(x), stored(weight));
+        let mut gradient = dense(&gradients.consume::<Flex>(&ops.node));
+        let [rows, outputs] = [0, 1].map(|axis| shape(&gradient)[axis]);
+        if let Some((kind, y)) = activation {
+            to_gradient(kind, values_mut(&mut gradient), values(&y));
+        }
+        let gradient = values(&gradient);
+        let [x, weight] =
+            [x, weight].map(|node| stored(checkpointer, node).map(|tensor| dense(&tensor)));
         if let Some((node, weight)) = x_node.zip(weight) {
             let inputs = shape(&weight)[0];
             let weight = transposed(values(&weight), [inputs, outputs]);

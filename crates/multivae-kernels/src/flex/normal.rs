@@ -17,7 +17,7 @@ use burn_flex::FlexTensor;
 use pulp::{Arch, NullaryFnOnce};
 use rayon::prelude::*;
 
-use super::{dense, math, suits, tensor, values};
+use super::{dense, math, shape, suits, tensor, values};
 
 /// Values that a thread works on at a time.
 const PART: usize = 1 << 13;
@@ -67,10 +67,6 @@ pub(crate) trait Normals: Backend {
     ) -> FloatTensor<Self>;
 }
 
-fn shape(tensor: &FlexTensor) -> Vec<usize> {
-    tensor.layout().shape().iter().copied().collect()
-}
-
 fn sample(mean: &FlexTensor, log_var: &FlexTensor, noise: &FlexTensor) -> FlexTensor {
     let [mean, log_var, noise] = [mean, log_var, noise].map(dense);
     let mut y = vec![0.0; values(&mean).len()];
@@ -104,7 +100,8 @@ impl NullaryFnOnce for Sample<'_> {
     }
 }
 
-/// `gradient * factor * exp(log_var / 2) * other`, where `other` may be left out.
+/// The gradient in the log-variance, which is that in the sample times half of what was added to
+/// the mean; without noise that in the noise.
 struct ScaledGradient<'a> {
     out: &'a mut [f32],
     gradient: &'a [f32],

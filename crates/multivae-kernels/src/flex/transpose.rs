@@ -1,6 +1,10 @@
 //! Transposed matrices, in blocks that fit into registers.
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
+
+use super::fill;
 
 /// Side of the blocks.
 const BLOCK: usize = 8;
@@ -11,12 +15,12 @@ const PART: usize = 1 << 16;
 /// The transposed matrix of one that lies row after row without gaps: products whose columns would
 /// else lie far apart are faster with it.
 pub(crate) fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
-    let mut out = vec![0.0; rows * columns];
     let part = PART.div_ceil(rows).next_multiple_of(BLOCK);
-    out.par_chunks_mut(part * rows).enumerate().for_each(|(number, out)| {
-        transpose(&values[number * part..], [rows, out.len() / rows], columns, out, rows);
-    });
-    out
+    fill(rows * columns, |out| {
+        out.par_chunks_mut(part * rows).enumerate().for_each(|(number, out)| {
+            transpose(&values[number * part..], [rows, out.len() / rows], columns, out, rows);
+        });
+    })
 }
 
 /// Transposes a matrix `shape`; its rows lie `stride` apart, those of the result `out_stride`.
@@ -28,7 +32,7 @@ pub(crate) fn transpose(
     values: &[f32],
     shape: [usize; 2],
     stride: usize,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
     out_stride: usize,
 ) {
     #[cfg(target_arch = "x86_64")]
@@ -39,7 +43,37 @@ pub(crate) fn transpose(
             return with_avx(values, shape, stride, out, out_stride);
         }
     }
-    plain(values, shape, stride, out, out_stride);
+    match shape {
+        [1, columns] if out_stride == 1 => write(&mut out[..columns], &values[..columns]),
+        [rows, 1] if stride == 1 => write(&mut out[..rows], &values[..rows]),
+        [3, columns] if out_stride == 3 => interleave(values, columns, stride, out),
+        [rows, 3] if stride == 3 => separate(values, rows, out, out_stride),
+        _ => plain(values, shape, stride, out, out_stride),
+    }
+}
+
+fn write(out: &mut [MaybeUninit<f32>], values: &[f32]) {
+    out.write_copy_of_slice(values);
+}
+
+/// Three rows without gaps between the columns of the result.
+fn interleave(values: &[f32], columns: usize, stride: usize, out: &mut [MaybeUninit<f32>]) {
+    let [a, b, c] = [0, 1, 2].map(|row| &values[row * stride..][..columns]);
+    let (out, _) = out.as_chunks_mut::<3>();
+    for (((out, a), b), c) in out[..columns].iter_mut().zip(a).zip(b).zip(c) {
+        *out = [*a, *b, *c].map(MaybeUninit::new);
+    }
+}
+
+/// The other way round.
+fn separate(values: &[f32], rows: usize, out: &mut [MaybeUninit<f32>], out_stride: usize) {
+    let (values, _) = values.as_chunks::<3>();
+    let values = &values[..rows];
+    for column in 0..3 {
+        for (out, value) in out[column * out_stride..][..rows].iter_mut().zip(values) {
+            out.write(value[column]);
+        }
+    }
 }
 
 /// Row by row: there are few of them, or few columns.
@@ -47,13 +81,13 @@ fn plain(
     values: &[f32],
     [rows, columns]: [usize; 2],
     stride: usize,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
     out_stride: usize,
 ) {
     for row in 0..rows {
         let line = &values[row * stride..][..columns];
         for (to, value) in out[row..].iter_mut().step_by(out_stride).zip(line) {
-            *to = *value;
+            to.write(*value);
         }
     }
 }
@@ -74,7 +108,7 @@ fn with_avx(
     values: &[f32],
     [rows, columns]: [usize; 2],
     stride: usize,
-    out: &mut [f32],
+    out: &mut [MaybeUninit<f32>],
     out_stride: usize,
 ) {
     if rows < columns {
@@ -97,7 +131,7 @@ fn with_avx(
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx")]
 #[inline]
-fn block(values: &[f32], stride: usize, out: &mut [f32], out_stride: usize) {
+fn block(values: &[f32], stride: usize, out: &mut [MaybeUninit<f32>], out_stride: usize) {
     use std::arch::x86_64::{
         _mm256_loadu_ps, _mm256_permute2f128_ps, _mm256_shuffle_ps, _mm256_storeu_ps,
         _mm256_unpackhi_ps, _mm256_unpacklo_ps,
@@ -138,21 +172,22 @@ fn block(values: &[f32], stride: usize, out: &mut [f32], out_stride: usize) {
         _mm256_shuffle_ps::<LOW>(ef_high, gh_high),
         _mm256_shuffle_ps::<HIGH>(ef_high, gh_high),
     ];
+    let to = out.as_mut_ptr().cast::<f32>();
     for j in 0..4 {
         let first = _mm256_permute2f128_ps::<0x20>(upper[j], lower[j]);
         let second = _mm256_permute2f128_ps::<0x31>(upper[j], lower[j]);
         #[allow(unsafe_code)]
         // SAFETY: as above, for the slice that is written.
         unsafe {
-            _mm256_storeu_ps(out.as_mut_ptr().add(j * out_stride), first);
-            _mm256_storeu_ps(out.as_mut_ptr().add((j + 4) * out_stride), second);
+            _mm256_storeu_ps(to.add(j * out_stride), first);
+            _mm256_storeu_ps(to.add((j + 4) * out_stride), second);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::room, *};
 
     #[test]
     fn whole_matrices_are_transposed_part_by_part() {
@@ -164,15 +199,17 @@ mod tests {
         }
     }
 
+    type Transpose = fn(&[f32], [usize; 2], usize, &mut [MaybeUninit<f32>], usize);
+
     #[test]
     fn every_shape_is_transposed_and_nothing_else_is_written() {
         for rows in 1..20 {
             for columns in 1..20 {
-                let (stride, out_stride) = (columns + 3, rows + 2);
-                let values: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
-                for f in [transpose, plain] {
+                for (f, gap) in [(transpose as Transpose, 3), (transpose, 0), (plain, 3)] {
+                    let (stride, out_stride) = (columns + gap, rows + gap);
+                    let values: Vec<f32> = (0..rows * stride).map(|i| i as f32).collect();
                     let mut out = vec![-1.0; columns * out_stride];
-                    f(&values, [rows, columns], stride, &mut out, out_stride);
+                    f(&values, [rows, columns], stride, room(&mut out), out_stride);
                     for (i, value) in out.iter().enumerate() {
                         let (column, row) = (i / out_stride, i % out_stride);
                         let expected =

@@ -18,7 +18,7 @@ use multivae::{
         subset::Subset,
     },
     data::{MemoryDataset, Storage},
-    device,
+    device::{self, on_workers},
     models::{Model, ModelConfig},
     train::{Adam, OptimizerConfig, TrainConfig, Trainer},
 };
@@ -120,10 +120,13 @@ impl Subject {
             learner.batch.key.step += 1;
             let before = multivae_kernels::operations();
             let start = Instant::now();
-            let batch = &learner.batch;
-            let (loss, gradients) = learner.model.gradients(batch, &mut Noise::of(batch));
+            let Learner { model, batch, mut optimizer } = learner;
+            // On workers, as the trainer does it.
+            let (loss, gradients) =
+                on_workers(&self.device, || model.gradients(&batch, &mut Noise::of(&batch)));
             let middle = start.elapsed();
-            learner.model = learner.optimizer.step(1e-3, learner.model, gradients);
+            let model = on_workers(&self.device, || optimizer.step(1e-3, model, gradients));
+            learner = Learner { model, optimizer, batch };
             let end = start.elapsed();
             let value = loss.total.into_scalar::<f32>();
             let all = start.elapsed();
@@ -211,7 +214,7 @@ impl Subject {
     }
 
     /// Times of a function on all rows, in batches.
-    fn passes(&mut self, count: usize, pass: fn(&Model, &Batch) -> Result<()>) -> Result<Value> {
+    fn passes(&mut self, count: usize, pass: fn(&Model, &Batch)) -> Result<Value> {
         let model = self.model()?;
         let data = self.data(&model, ROWS)?;
         let rows: Vec<usize> = (0..ROWS).collect();
@@ -220,7 +223,7 @@ impl Subject {
             let start = Instant::now();
             for part in rows.chunks(self.workload.batch) {
                 let batch = data.batch(part, &self.device).map_err(|e| e.to_string())?;
-                pass(&model, &batch)?;
+                on_workers(&self.device, || pass(&model, &batch));
             }
             // The first is for warming up.
             if repetition > 0 {
@@ -230,22 +233,20 @@ impl Subject {
         Ok(json!({ "ms": ms, "rows": ROWS }))
     }
 
-    fn encode(model: &Model, batch: &Batch) -> Result<()> {
+    fn encode(model: &Model, batch: &Batch) {
         let all = Subset::full(model.modalities().len());
         let latent = model.encode(batch, all, Draws::Mean, &mut Noise::of(batch));
         for level in latent.levels {
             level.into_data();
         }
-        Ok(())
     }
 
-    fn generate(model: &Model, batch: &Batch) -> Result<()> {
+    fn generate(model: &Model, batch: &Batch) {
         let given = model.conditions().unwrap_or(Subset::single(0));
         let latent = model.encode(batch, given, Draws::Samples(1), &mut Noise::of(batch));
         for output in model.decode(&latent, model.generated()) {
             output.into_data();
         }
-        Ok(())
     }
 
     /// Draws where two modalities of several are given, which is where some models have to search.
@@ -260,10 +261,12 @@ impl Subject {
         // The first is for warming up.
         for repetition in 0..=count {
             let start = Instant::now();
-            let latent = model.encode(&batch, given, Draws::Samples(1), &mut Noise::of(&batch));
-            for level in latent.levels {
-                level.into_data();
-            }
+            on_workers(&self.device, || {
+                let latent = model.encode(&batch, given, Draws::Samples(1), &mut Noise::of(&batch));
+                for level in latent.levels {
+                    level.into_data();
+                }
+            });
             if repetition > 0 {
                 ms.push(start.elapsed().as_secs_f64() * 1e3);
             }
@@ -284,8 +287,10 @@ impl Subject {
         // The first is for warming up.
         for repetition in 0..=count {
             let start = Instant::now();
-            let estimate = model.log_likelihood(&batch, &query, &mut Noise::of(&batch));
-            let value = estimate.log_likelihood.sum().into_scalar::<f32>();
+            let value = on_workers(&self.device, || {
+                let estimate = model.log_likelihood(&batch, &query, &mut Noise::of(&batch));
+                estimate.log_likelihood.sum().into_scalar::<f32>()
+            });
             if !value.is_finite() {
                 return Err(format!("the likelihood is {value}").into());
             }

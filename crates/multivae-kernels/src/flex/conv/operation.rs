@@ -13,16 +13,20 @@ use burn::{
         tensor::FloatTensor,
     },
     tensor::{
-        Tensor,
+        Shape, Tensor,
         ops::{ConvOptions, ConvTransposeOptions},
     },
 };
-use burn_flex::FlexTensor;
+use burn_flex::{FlexTensor, Layout};
+use rayon::prelude::*;
 
-use super::{Convolution, Geometry, sum_channels};
+use super::{Convolution, Geometry, Images, sum_channels};
 use crate::{
-    Activation,
-    flex::{activation, dense, suits, tensor, values},
+    Activation, Order,
+    flex::{
+        self, activation, dense, fill, linear::column_sums, stored, suits, transpose::transpose,
+        values, values_mut,
+    },
 };
 
 /// A tensor with its place in the graph.
@@ -33,8 +37,9 @@ type Tracked = FloatTensor<Autodiff<Flex>>;
 pub(crate) struct Operation {
     convolution: Convolution,
     transposed: bool,
-    /// One whose derivative is known by its output.
     activation: Activation,
+    /// Of the output.
+    order: Order,
 }
 
 /// The operations that a backend has to know. Two, since the macro knows no optional tensors.
@@ -63,6 +68,7 @@ pub(crate) fn conv2d(
     bias: Option<&Tensor<1>>,
     options: &ConvOptions<2>,
     activation: Activation,
+    order: Order,
 ) -> Option<Tensor<4>> {
     let ConvOptions { stride, padding, dilation, groups } = *options;
     let [batch, channels, height, width] = x.dims();
@@ -86,7 +92,7 @@ pub(crate) fn conv2d(
         end: padding.map(|(_, end)| end),
     };
     let convolution = Convolution { batch, features, geometry };
-    call(x, weight, bias, Operation { convolution, transposed: false, activation })
+    call(x, weight, bias, Operation { convolution, transposed: false, activation, order })
 }
 
 /// The transposed convolution, or `None` where it is not for these kernels.
@@ -96,6 +102,7 @@ pub(crate) fn conv_transpose2d(
     bias: Option<&Tensor<1>>,
     options: &ConvTransposeOptions<2>,
     activation: Activation,
+    order: Order,
 ) -> Option<Tensor<4>> {
     let ConvTransposeOptions { stride, padding, padding_out, dilation, groups } = *options;
     let [batch, features, height, width] = x.dims();
@@ -111,7 +118,7 @@ pub(crate) fn conv_transpose2d(
     }
     let geometry = Geometry { channels, input, output, kernel, stride, padding, end: padding };
     let convolution = Convolution { batch, features, geometry };
-    call(x, weight, bias, Operation { convolution, transposed: true, activation })
+    call(x, weight, bias, Operation { convolution, transposed: true, activation, order })
 }
 
 fn call(
@@ -150,52 +157,135 @@ impl Operation {
         [batch, channels, height, width]
     }
 
+    /// What comes out of the convolution and, where it has to be kept for its derivative, what
+    /// goes into the activation.
     fn forward(
         &self,
         x: &FlexTensor,
         weight: &FlexTensor,
         bias: Option<&FlexTensor>,
-    ) -> FlexTensor {
-        let (x, weight, bias) = (dense(x), dense(weight), bias.map(dense));
+    ) -> (FlexTensor, Option<FlexTensor>) {
+        let (x, weight, bias) = (images(x.clone()), dense(weight), bias.map(dense));
+        let (x, weight) = (read(&x), values(&weight));
         let bias = bias.as_ref().map(values);
+        let fused = self.activation.is_known_by_output();
+        let first = if fused { self.activation } else { Activation::Identity };
         let y = if self.transposed {
-            self.convolution.adjoint(values(&x), values(&weight), bias, self.activation)
+            self.convolution.adjoint(x, weight, bias, first, self.order)
         } else {
-            self.convolution.forward(values(&x), values(&weight), bias, self.activation)
+            self.convolution.forward(x, weight, bias, first, self.order)
         };
-        tensor(y, &self.output())
+        if fused {
+            return (tensor(y, self.output(), self.order), None);
+        }
+        let mut after = y.clone();
+        activation::apply_all(&mut after, self.activation);
+        let [after, y] = [after, y].map(|y| tensor(y, self.output(), self.order));
+        (after, Some(y))
     }
 
-    /// Gradient in the input from that in the output.
-    fn input_gradient(&self, weight: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+    /// Gradient in the input, in the order of the latter, from that in the output.
+    fn input_gradient(&self, weight: &FlexTensor, y: Images<'_>, order: Order) -> FlexTensor {
         let (weight, none) = (dense(weight), Activation::Identity);
         let x = if self.transposed {
-            self.convolution.forward(values(gradient), values(&weight), None, none)
+            self.convolution.forward(y, values(&weight), None, none, order)
         } else {
-            self.convolution.adjoint(values(gradient), values(&weight), None, none)
+            self.convolution.adjoint(y, values(&weight), None, none, order)
         };
-        tensor(x, &self.shape(self.transposed))
+        tensor(x, self.shape(self.transposed), order)
     }
 
     /// Gradient in the weight from the input and the gradient in the output.
-    fn weight_gradient(&self, x: &FlexTensor, gradient: &FlexTensor) -> FlexTensor {
+    fn weight_gradient(&self, x: &FlexTensor, y: Images<'_>) -> FlexTensor {
         let Convolution { features, geometry, .. } = self.convolution;
-        let x = dense(x);
-        let (before, behind) = if self.transposed { (gradient, &x) } else { (&x, gradient) };
-        let weight = self.convolution.weight_gradient(values(before), values(behind));
+        let x = images(x.clone());
+        let (before, behind) = if self.transposed { (y, read(&x)) } else { (read(&x), y) };
+        let weight = self.convolution.weight_gradient(before, behind);
         let [height, width] = geometry.kernel;
-        tensor(weight, &[features, geometry.channels, height, width])
+        tensor(weight, [features, geometry.channels, height, width], Order::Planes)
     }
 
-    fn bias_gradient(&self, gradient: &FlexTensor) -> FlexTensor {
+    fn bias_gradient(&self, y: Images<'_>) -> FlexTensor {
         let [_, channels, height, width] = self.output();
-        tensor(sum_channels(values(gradient), channels, height * width), &[channels])
+        let sums = match y.order {
+            Order::Planes => sum_channels(y.values, channels, height * width),
+            Order::Pixels => column_sums(y.values, channels),
+        };
+        flex::tensor(sums, &[channels])
     }
+}
+
+/// Strides of images whose channels lie last.
+fn pixels([_, channels, height, width]: [usize; 4]) -> [usize; 4] {
+    [channels * height * width, 1, width * channels, channels]
+}
+
+/// The order of images, where they have one and lie without gaps.
+fn order(images: &FlexTensor) -> Option<Order> {
+    let layout = images.layout();
+    let &[batch, channels, height, width] = &layout.shape()[..] else { return None };
+    let whole = images.storage::<f32>().len() == layout.num_elements();
+    let strides = pixels([batch, channels, height, width]);
+    let last = layout.strides().iter().zip(strides).all(|(&a, b)| usize::try_from(a) == Ok(b));
+    if images.is_contiguous() {
+        Some(Order::Planes)
+    } else if whole && last {
+        Some(Order::Pixels)
+    } else {
+        None
+    }
+}
+
+/// The images in one of the orders, without gaps.
+fn images(tensor: FlexTensor) -> FlexTensor {
+    if order(&tensor).is_some() { tensor } else { tensor.to_contiguous() }
+}
+
+/// Values of what [`images`] has yielded.
+fn read(images: &FlexTensor) -> Images<'_> {
+    match order(images).expect("they are in one of the orders") {
+        Order::Planes => Images { values: values(images), order: Order::Planes },
+        Order::Pixels => Images { values: images.storage(), order: Order::Pixels },
+    }
+}
+
+fn tensor(values: Vec<f32>, shape: [usize; 4], order: Order) -> FlexTensor {
+    let tensor = flex::tensor(values, &shape);
+    match order {
+        Order::Planes => tensor,
+        Order::Pixels => {
+            let strides = pixels(shape).map(usize::cast_signed).to_vec();
+            tensor.with_layout(Layout::new(Shape::from(shape), strides, 0))
+        }
+    }
+}
+
+/// The images in another order.
+fn reorder(tensor: FlexTensor, to: Order) -> FlexTensor {
+    let from = images(tensor);
+    let Images { values, order } = read(&from);
+    if order == to {
+        return from;
+    }
+    let &[batch, channels, height, width] = &from.layout().shape()[..] else {
+        panic!("images have four axes")
+    };
+    let pixels = height * width;
+    let [rows, columns] =
+        if to == Order::Pixels { [channels, pixels] } else { [pixels, channels] };
+    let image = channels * pixels;
+    let out = fill(values.len(), |out| {
+        let images = out.par_chunks_exact_mut(image).zip(values.par_chunks_exact(image));
+        images.for_each(|(out, image)| {
+            transpose(image, [rows, columns], columns, out, rows);
+        });
+    });
+    self::tensor(out, [batch, channels, height, width], to)
 }
 
 impl Convolve for Flex {
     fn convolve(x: FlexTensor, weight: FlexTensor, operation: Operation) -> FlexTensor {
-        operation.forward(&x, &weight, None)
+        operation.forward(&x, &weight, None).0
     }
 
     fn convolve_with_bias(
@@ -204,7 +294,7 @@ impl Convolve for Flex {
         bias: FlexTensor,
         operation: Operation,
     ) -> FlexTensor {
-        operation.forward(&x, &weight, Some(&bias))
+        operation.forward(&x, &weight, Some(&bias)).0
     }
 }
 
@@ -215,10 +305,12 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         operation: Operation,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node()];
-        let y = operation.forward(x.primitive(), weight.primitive(), None);
+        let (y, before) = operation.forward(x.primitive(), weight.primitive(), None);
         match WithoutBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, &y, |tensor| prep.checkpoint(tensor));
+                let state = State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
+                    prep.checkpoint(tensor)
+                });
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -232,10 +324,13 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         operation: Operation,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let y = operation.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
+        let (y, before) =
+            operation.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
         match WithBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, &y, |tensor| prep.checkpoint(tensor));
+                let state = State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
+                    prep.checkpoint(tensor)
+                });
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -249,8 +344,10 @@ struct State {
     operation: Operation,
     x: Option<NodeId>,
     weight: Option<NodeId>,
-    /// What came out, where something follows the convolution.
-    y: Option<FlexTensor>,
+    /// Of the input.
+    order: Order,
+    /// What tells the derivative of what follows the convolution, if something does.
+    kept: Option<FlexTensor>,
 }
 
 impl State {
@@ -259,14 +356,15 @@ impl State {
         operation: Operation,
         x: &Tracked,
         weight: &Tracked,
-        y: &FlexTensor,
+        kept: &FlexTensor,
         mut store: impl FnMut(&Tracked) -> NodeId,
     ) -> Self {
         Self {
             operation,
+            order: order(x.primitive()).unwrap_or(Order::Planes),
             x: weight.is_tracked().then(|| store(x)),
             weight: x.is_tracked().then(|| store(weight)),
-            y: (operation.activation != Activation::Identity).then(|| y.clone()),
+            kept: (operation.activation != Activation::Identity).then(|| kept.clone()),
         }
     }
 }
@@ -288,7 +386,7 @@ impl Backward<Flex, 3> for WithBias {
     ) {
         let [x, weight, bias] = ops.parents.map(|parent| parent.map(|node| node.id));
         let gradient = gradients.consume::<Flex>(&ops.node);
-        register([x, weight, bias], &gradient, ops.state, gradients, checkpointer);
+        register([x, weight, bias], gradient, ops.state, gradients, checkpointer);
     }
 }
 
@@ -303,36 +401,34 @@ impl Backward<Flex, 2> for WithoutBias {
     ) {
         let [x, weight] = ops.parents.map(|parent| parent.map(|node| node.id));
         let gradient = gradients.consume::<Flex>(&ops.node);
-        register([x, weight, None], &gradient, ops.state, gradients, checkpointer);
+        register([x, weight, None], gradient, ops.state, gradients, checkpointer);
     }
 }
 
 /// Computes the gradients that are asked for.
 fn register(
     [x_node, weight_node, bias_node]: [Option<NodeId>; 3],
-    gradient: &FlexTensor,
-    State { operation, x, weight, y }: State,
+    gradient: FlexTensor,
+    State { operation, x, weight, order, kept }: State,
     gradients: &mut Gradients,
     checkpointer: &mut Checkpointer,
 ) {
-    let mut gradient = dense(gradient);
-    if let Some(y) = y {
-        let inner = activation::gradient(operation.activation, values(&gradient), values(&y));
-        gradient = tensor(inner, &operation.output());
+    let mut gradient = reorder(gradient, operation.order);
+    if let Some(kept) = kept {
+        let kept = read(&kept).values;
+        activation::to_gradient(operation.activation, values_mut(&mut gradient), kept);
     }
-    // Each stored tensor is to be retrieved exactly once.
-    let mut stored = |node: Option<NodeId>| {
-        node.map(|node| checkpointer.retrieve_node_output::<FlexTensor>(node))
-    };
-    let (x, weight) = (stored(x), stored(weight));
+    // An image of one channel or pixel is in both orders.
+    let y = Images { order: operation.order, ..read(&gradient) };
+    let [x, weight] = [x, weight].map(|node| stored(checkpointer, node));
     if let Some((node, weight)) = x_node.zip(weight) {
-        gradients.register::<Flex>(node, operation.input_gradient(&weight, &gradient));
+        gradients.register::<Flex>(node, operation.input_gradient(&weight, y, order));
     }
     if let Some((node, x)) = weight_node.zip(x) {
-        gradients.register::<Flex>(node, operation.weight_gradient(&x, &gradient));
+        gradients.register::<Flex>(node, operation.weight_gradient(&x, y));
     }
     if let Some(node) = bias_node {
-        gradients.register::<Flex>(node, operation.bias_gradient(&gradient));
+        gradients.register::<Flex>(node, operation.bias_gradient(y));
     }
 }
 
@@ -348,11 +444,11 @@ mod tests {
             let x = Tensor::<4>::ones([2, 3, 5, 5], &device);
             let weight = Tensor::<4>::ones([3, 3, 3, 3], &device);
             let options = ConvOptions::new([1, 1], [0, 0], [1, 1], 1);
-            let y = conv2d(&x, &weight, None, &options, Activation::Identity)
+            let y = conv2d(&x, &weight, None, &options, Activation::Identity, Order::Pixels)
                 .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 9 * 27) as f32);
             let options = ConvTransposeOptions::new([1, 1], [0, 0], [0, 0], [1, 1], 1);
-            let y = conv_transpose2d(&x, &weight, None, &options, Activation::Identity)
+            let y = conv_transpose2d(&x, &weight, None, &options, Activation::Identity, Order::Pixels)
                 .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 25 * 27) as f32);
         }
