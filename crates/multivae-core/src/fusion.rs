@@ -1,6 +1,7 @@
 //! Rules that join the posteriors of modalities, over all subsets at once, under masks.
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
+use multivae_kernels::{Activation, activate};
 
 use crate::{
     distribution::Normal,
@@ -80,8 +81,8 @@ impl Product {
         let [modalities, batch, latent] = experts.mean.dims();
         let device = experts.mean.device();
         let presence = experts.presence.clone();
-        let precision = (experts.log_var.clone().exp() + self.floor).recip()
-            * presence.clone().unsqueeze_dim(2);
+        let precision =
+            precision(&experts.log_var, self.floor) * presence.clone().unsqueeze_dim(2);
         let weighted_mean = precision.clone() * experts.mean.clone();
         // One matrix product over all subsets: [subset, modality] x [modality, batch * latent].
         let flat = |x: Tensor<3>| x.reshape([modalities, batch * latent]);
@@ -103,8 +104,18 @@ impl Product {
             PriorExpert::Several => observed.not_equal_scalar(1.0).float(),
         };
         let precision = precision + (prior / (1.0 + self.floor)).unsqueeze_dim(2);
-        Normal::new(weighted_mean / precision.clone(), precision.log().neg())
+        normalised(precision, weighted_mean)
     }
+}
+
+/// The precision of an expert whose variance is a floor larger.
+fn precision(log_var: &Tensor<3>, floor: f64) -> Tensor<3> {
+    activate(log_var.clone(), Activation::Precision(floor as f32))
+}
+
+/// A distribution of sums over experts: of their precisions, and of means times precisions.
+fn normalised(precision: Tensor<3>, weighted_mean: Tensor<3>) -> Normal<3> {
+    Normal::new(weighted_mean / precision.clone(), activate(precision, Activation::NegLog))
 }
 
 /// A posterior of one modality for some of the subsets of a stack.
@@ -123,18 +134,17 @@ pub struct Member {
 ///
 /// Source: Dorent et al. 2023, arXiv 2309.08747.
 pub fn product_with(prior: &Normal<3>, members: &[Member]) -> Normal<3> {
-    let expert = |q: &Normal<3>| (q.log_var.clone().exp() + POE_FLOOR).recip();
-    let mut precision = expert(prior);
-    let mut weighted_mean = precision.clone() * prior.mean.clone();
-    let total = precision.dims()[0];
+    let mut sum = precision(&prior.log_var, POE_FLOOR);
+    let mut weighted_mean = sum.clone() * prior.mean.clone();
+    let total = sum.dims()[0];
     for member in members {
         let presence = member.presence.clone().unsqueeze_dims::<3>(&[0, 2]);
-        let p = expert(&member.posterior) * presence;
+        let p = precision(&member.posterior.log_var, POE_FLOOR) * presence;
         let mean = p.clone() * member.posterior.mean.clone();
-        precision = add_at(precision, &member.subsets, p, total);
+        sum = add_at(sum, &member.subsets, p, total);
         weighted_mean = add_at(weighted_mean, &member.subsets, mean, total);
     }
-    Normal::new(weighted_mean / precision.clone(), precision.log().neg())
+    normalised(sum, weighted_mean)
 }
 
 /// Adds `values` `[indices, ..]` to the entries of the first axis of `stack`.
@@ -226,10 +236,10 @@ pub fn geometric_mean(experts: &Experts, subsets: &Subsets, prior_weight: f64) -
         let x = (x * presence.clone().unsqueeze_dim(2)).reshape([modalities, batch * latent]);
         membership.clone().matmul(x).reshape([subsets.len(), batch, latent]) * share.clone()
     };
-    let precision = (experts.log_var.clone().exp() + TINY).recip();
+    let precision = precision(&experts.log_var, TINY);
     let prior = (none * (1.0 - prior_weight) + prior_weight).unsqueeze_dim(2);
     let total = sum(precision.clone()) + prior;
-    Normal::new(sum(precision * experts.mean.clone()) / total.clone(), total.log().neg())
+    normalised(total, sum(precision * experts.mean.clone()))
 }
 
 #[cfg(test)]

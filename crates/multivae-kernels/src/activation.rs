@@ -20,6 +20,12 @@ pub enum Activation {
     Silu,
     /// `limit · tanh(x / limit)`.
     SoftClamp(f32),
+    /// The nearest number within ± a limit; no gradient where that is the limit.
+    Clamp(f32),
+    /// `1 / (exp(x) + floor)`: from a log-variance to a precision, the variance a floor larger.
+    Precision(f32),
+    /// `-ln(x)`: from a precision to a log-variance.
+    NegLog,
 }
 
 impl Activation {
@@ -27,7 +33,7 @@ impl Activation {
     /// kept.
     #[cfg(feature = "flex")]
     pub(crate) fn is_known_by_output(self) -> bool {
-        !matches!(self, Self::Silu)
+        !matches!(self, Self::Silu | Self::Precision(_))
     }
 
     /// By Burn's functions.
@@ -39,6 +45,9 @@ impl Activation {
             Self::Sigmoid => activation::sigmoid(x),
             Self::Silu => activation::silu(x),
             Self::SoftClamp(limit) => (x / limit).tanh() * limit,
+            Self::Clamp(limit) => x.clamp(-limit, limit),
+            Self::Precision(floor) => (x.exp() + floor).recip(),
+            Self::NegLog => x.log().neg(),
         }
     }
 }
@@ -55,13 +64,15 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
 }
 
 #[cfg(test)]
-pub(crate) const ALL: [Activation; 6] = [
+pub(crate) const ALL: [Activation; 8] = [
     Activation::Identity,
     Activation::Relu,
     Activation::LeakyRelu(0.2),
     Activation::Sigmoid,
     Activation::Silu,
     Activation::SoftClamp(3.0),
+    Activation::Clamp(1.23),
+    Activation::Precision(0.01),
 ];
 
 #[cfg(test)]
@@ -101,9 +112,20 @@ mod tests {
     }
 
     #[test]
+    fn logarithms_of_positive_numbers_are_those_of_burn() {
+        let of = |f: &dyn Fn(Tensor<2>) -> Tensor<2>| all(|x| f(x.abs() + 0.01), false);
+        let found = of(&|x| activate(x, Activation::NegLog));
+        let expected = of(&|x| Activation::NegLog.plain(x));
+        for (found, expected) in found.iter().flatten().zip(expected.iter().flatten()) {
+            let off = (found - expected).abs();
+            assert!(off <= 3e-6 * expected.abs().max(1.0), "{found} {expected}");
+        }
+    }
+
+    #[test]
     fn what_is_not_a_number_stays_so() {
         let device = Device::flex();
-        for activation in ALL {
+        for activation in ALL.into_iter().chain([Activation::NegLog]) {
             let y = activate(Tensor::<1>::from_floats([f32::NAN, 1.0], &device), activation);
             let y: Vec<f32> = y.into_data().try_into_vec().expect("floats");
             assert!(y[0].is_nan() && y[1].is_finite(), "{activation:?}: {y:?}");

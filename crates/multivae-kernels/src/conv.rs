@@ -236,7 +236,7 @@ mod tests {
                                     padding: [padding; 2],
                                     output_padding: [output_padding; 2],
                                     bias: count % 5 != 0,
-                                    activation: crate::activation::ALL[count % 6],
+                                    activation: crate::activation::ALL[count % 8],
                                     order: [Order::Planes, Order::Pixels][count / 3 % 2],
                                     ..PLAIN
                                 };

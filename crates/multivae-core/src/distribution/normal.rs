@@ -56,7 +56,8 @@ impl<const D: usize> Normal<D> {
     /// The same with log-variances held within ±[`LOG_VAR_LIMIT`], as the output of a network has
     /// to be before it is exponentiated.
     pub fn bounded(self) -> Self {
-        Self { log_var: self.log_var.clamp(-LOG_VAR_LIMIT, LOG_VAR_LIMIT), ..self }
+        let clamp = kernels::Activation::Clamp(LOG_VAR_LIMIT as f32);
+        Self { log_var: kernels::activate(self.log_var, clamp), ..self }
     }
 
     /// Both parameters under a function.

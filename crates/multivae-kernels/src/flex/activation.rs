@@ -71,6 +71,12 @@ impl NullaryFnOnce for Apply<'_> {
             Activation::Sigmoid => each!(|x| math::sigmoid(x)),
             Activation::Silu => each!(|x| x * math::sigmoid(x)),
             Activation::SoftClamp(limit) => each!(|x| limit * math::tanh(x / limit)),
+            Activation::Clamp(limit) => each!(|x| {
+                let x = if x < -limit { -limit } else { x };
+                if x > limit { limit } else { x }
+            }),
+            Activation::Precision(floor) => each!(|x| 1.0 / (math::exp(x) + floor)),
+            Activation::NegLog => each!(|x| -math::ln(x)),
         }
     }
 }
@@ -117,6 +123,15 @@ impl NullaryFnOnce for Gradient<'_> {
                 let t = y / limit;
                 g * (1.0 - t * t)
             }),
+            Activation::Clamp(limit) => {
+                each!(|g, y| if y <= -limit || y >= limit { 0.0 } else { g });
+            }
+            Activation::Precision(floor) => each!(|g, x| {
+                let variance = math::exp(x);
+                let y = 1.0 / (variance + floor);
+                -g * (variance * y) * y
+            }),
+            Activation::NegLog => each!(|g, y| -g * math::exp(y)),
         }
     }
 }

@@ -33,6 +33,32 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > 88.0 { f32::INFINITY } else { value }
 }
 
+/// The natural logarithm.
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    // Numbers below the normal ones are raised to those.
+    const RAISE: f32 = 8_388_608.0;
+    let low = x < f32::MIN_POSITIVE;
+    let raised = if low { x * RAISE } else { x };
+    // x = 2^n · m with m in [1/√2, √2): the bits of 1/√2 are what is taken off before the cut.
+    let shifted = raised.to_bits().wrapping_sub(0x3f35_04f3);
+    let n = (shifted as i32 >> 23) as f32 - if low { 23.0 } else { 0.0 };
+    let m = f32::from_bits((shifted & 0x007f_ffff).wrapping_add(0x3f35_04f3));
+    // ln(m) = 2 artanh(s), and s is at most 0.172.
+    let s = (m - 1.0) / (m + 1.0);
+    let square = s * s;
+    let mut sum = 1.0 / 9.0;
+    for factor in [1.0 / 7.0, 0.2, 1.0 / 3.0] {
+        sum = sum * square + factor;
+    }
+    // Small terms first. ln 2 as above.
+    let rest = 2.0 * s * square * sum - 2.121_944_4e-4 * n;
+    let value = n * 0.693_359_4 + (2.0 * s + rest);
+    let value = if x == 0.0 { f32::NEG_INFINITY } else { value };
+    let value = if x < 0.0 { f32::NAN } else { value };
+    if x < f32::INFINITY { value } else { x }
+}
+
 /// `ln(1 + exp(x))`.
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
@@ -91,6 +117,11 @@ mod tests {
                 check("tanh", tanh(x), exact.tanh());
             }
             check("sigmoid", sigmoid(x), 1.0 / (1.0 + (-exact).exp()));
+            if exact.abs() > 0.03 && exact.abs() < 87.0 {
+                // The logarithm of what the exponential function yields.
+                check("ln", ln(x.exp()), f64::from(x.exp()).ln());
+            }
+            check("ln", ln(x.abs() * 1e-40 + 1e-42), f64::from(x.abs() * 1e-40 + 1e-42).ln());
         }
     }
 
@@ -100,6 +131,8 @@ mod tests {
         assert!(softplus(-1e30) < 1e-37 && sigmoid(-1e30) < 1e-37);
         assert_eq!((tanh(-1e30), tanh(f32::INFINITY), tanh(0.0)), (-1.0, 1.0, 0.0));
         assert!(tanh(f32::NAN).is_nan());
+        assert_eq!((ln(0.0), ln(1.0), ln(f32::INFINITY)), (f32::NEG_INFINITY, 0.0, f32::INFINITY));
+        assert!(ln(-1.0).is_nan() && ln(f32::NAN).is_nan() && ln(-1e-40).is_nan());
         assert!(softplus(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
         assert_eq!((softplus(f32::INFINITY), sigmoid(f32::INFINITY)), (f32::INFINITY, 1.0));
     }
