@@ -1,5 +1,6 @@
 //! What is done in one pass, against the operations of Burn that do the same: an affine map with
-//! its activation, log-densities, and a step of Adam. Forward and backward.
+//! its activation, activations alone, samples and divergences, log-densities, and a step of Adam.
+//! Forward and backward.
 
 use std::hint::black_box;
 
@@ -8,7 +9,9 @@ use burn::{
     tensor::{Device, Tensor, activation, module},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
-use multivae_kernels::{Activation, AdamSettings, Decay, Density, linear, log_density};
+use multivae_kernels::{
+    Activation, AdamSettings, Decay, Density, activate, linear, log_density, normal_kl, rsample,
+};
 
 fn maps(c: &mut Criterion) {
     let device = Device::flex().autodiff();
@@ -30,6 +33,74 @@ fn maps(c: &mut Criterion) {
             });
         });
         group.finish();
+    }
+}
+
+/// Both sides of a function of one tensor or several.
+fn compare(
+    c: &mut Criterion,
+    name: &str,
+    one_pass: impl Fn() -> Tensor<3>,
+    burn: impl Fn() -> Tensor<3>,
+) {
+    let mut group = c.benchmark_group(name);
+    group.bench_function("one pass", |b| b.iter(|| black_box(one_pass().sum().backward())));
+    group.bench_function("burn", |b| b.iter(|| black_box(burn().sum().backward())));
+    group.finish();
+}
+
+fn values(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    let tensor = |value: f32| Tensor::<3>::full([7, 128, 6272], value, &device).require_grad();
+    let (x, positive) = (tensor(0.3), tensor(2.0));
+    compare(
+        c,
+        "activate/silu",
+        || activate(x.clone(), Activation::Silu),
+        || activation::silu(x.clone()),
+    );
+    compare(
+        c,
+        "activate/clamp",
+        || activate(x.clone(), Activation::Clamp(20.0)),
+        || x.clone().clamp(-20.0, 20.0),
+    );
+    compare(
+        c,
+        "activate/precision",
+        || activate(x.clone(), Activation::Precision(1e-8)),
+        || (x.clone().exp() + 1e-8).recip(),
+    );
+    compare(
+        c,
+        "activate/neg_log",
+        || activate(positive.clone(), Activation::NegLog),
+        || positive.clone().log().neg(),
+    );
+}
+
+fn normals(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    for features in [64, 6272] {
+        let tensor =
+            |value: f32| Tensor::<3>::full([7, 128, features], value, &device).require_grad();
+        let [mean, log_var, other] = [0.3, -0.5, 0.1].map(tensor);
+        compare(
+            c,
+            &format!("rsample/{features}"),
+            || rsample(mean.clone(), log_var.clone(), other.clone()),
+            || mean.clone() + (log_var.clone() * 0.5).exp() * other.clone(),
+        );
+        compare(
+            c,
+            &format!("normal_kl/{features}"),
+            || normal_kl([mean.clone(), log_var.clone()], [other.clone(), other.clone()]),
+            || {
+                let ratio = log_var.clone() - other.clone();
+                let distance = (mean.clone() - other.clone()).square() * other.clone().neg().exp();
+                ((ratio.clone().exp() - ratio + distance - 1.0) * 0.5).sum_dim(2)
+            },
+        );
     }
 }
 
@@ -83,5 +154,5 @@ fn adam(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, maps, densities, adam);
+criterion_group!(benches, maps, values, normals, densities, adam);
 criterion_main!(benches);

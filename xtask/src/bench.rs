@@ -195,7 +195,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
 
 /// Builds the measuring program with the backends and returns where it lies.
 fn build(root: &Path, backends: &[String]) -> Result<PathBuf> {
-    let features: Vec<_> = backends.iter().map(|name| format!("multivae/{name}")).collect();
+    let backends = backends.iter().map(String::as_str);
+    let features: Vec<_> =
+        backends.chain(["mimalloc"]).map(|name| format!("multivae/{name}")).collect();
     let output = Command::new("cargo")
         .args(["build", "--release", "--example", "bench", "--message-format=json", "--features"])
         .arg(features.join(","))

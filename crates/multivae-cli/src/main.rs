@@ -31,7 +31,10 @@ use std::process::ExitCode;
 
 use burn::tensor::Device;
 use clap::Parser;
-use multivae::device::on_workers;
+use multivae::{
+    allocator::{MiMalloc, keep_pages},
+    device::on_workers,
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
@@ -39,22 +42,8 @@ use crate::{
     failure::Outcome,
 };
 
-/// Tensors come and go with every operation. The allocator of the system gives large ones back at
-/// once, and a third of a training step went into new pages.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Keeps pages that nothing lies in for ten seconds, longer than most steps. Otherwise the arrays of
-/// a step go back to the system, and the next step waits for as many new pages.
-fn keep_pages() {
-    // The enumeration of `mimalloc.h`; the crate names only some of its entries.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    #[allow(unsafe_code)]
-    // SAFETY: it sets a number, and no other thread runs yet.
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, 10_000);
-    }
-}
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     keep_pages();

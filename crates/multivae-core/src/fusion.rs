@@ -81,8 +81,7 @@ impl Product {
         let [modalities, batch, latent] = experts.mean.dims();
         let device = experts.mean.device();
         let presence = experts.presence.clone();
-        let precision =
-            precision(&experts.log_var, self.floor) * presence.clone().unsqueeze_dim(2);
+        let precision = precision(&experts.log_var, self.floor) * presence.clone().unsqueeze_dim(2);
         let weighted_mean = precision.clone() * experts.mean.clone();
         // One matrix product over all subsets: [subset, modality] x [modality, batch * latent].
         let flat = |x: Tensor<3>| x.reshape([modalities, batch * latent]);

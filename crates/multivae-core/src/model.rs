@@ -25,6 +25,11 @@ pub struct Loss {
 }
 
 impl Loss {
+    /// Gradients of the total in the parameters of a model.
+    pub fn backward(&self, model: &impl Module) -> GradientsParams {
+        GradientsParams::from_grads(self.total.clone().backward(), model)
+    }
+
     /// The same values, from which no gradient comes.
     pub fn detach(self) -> Self {
         let detach = |(name, term): (String, Tensor<1>)| (name, term.detach());
@@ -201,7 +206,7 @@ pub trait MultimodalVae: Module + ModuleDisplay + std::fmt::Display + Sync + 'st
     /// model has an estimator of lower variance.
     fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
         let loss = self.loss(batch, noise);
-        let gradients = GradientsParams::from_grads(loss.total.clone().backward(), self);
+        let gradients = loss.backward(self);
         (loss, gradients)
     }
 

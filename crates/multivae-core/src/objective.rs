@@ -1,8 +1,8 @@
 //! Pieces of objectives: reductions, schedules, rescaling, importance-sampled likelihoods.
 
 use burn::{
-    module::{Module, ModuleVisitor, Param},
-    optim::GradientsParams,
+    module::Module,
+    optim::{GradientsAccumulator, GradientsParams},
     tensor::{Device, Tensor, activation},
 };
 use serde::{Deserialize, Serialize};
@@ -221,27 +221,12 @@ pub fn dreg<M: Module>(
             Some((z * (gradient * weights.clone())).sum())
         })
         .reduce(|sum, next| sum + next);
-    let mut gradients = GradientsParams::from_grads(first, model);
+    let mut gradients = GradientsAccumulator::new();
+    gradients.accumulate(model, GradientsParams::from_grads(first, model));
     if let Some(surrogate) = surrogate {
-        add(model, &mut gradients, GradientsParams::from_grads(surrogate.backward(), model));
+        gradients.accumulate(model, GradientsParams::from_grads(surrogate.backward(), model));
     }
-    gradients
-}
-
-/// Adds gradients of a model to others of the same.
-fn add<M: Module>(model: &M, to: &mut GradientsParams, from: GradientsParams) {
-    struct Add<'a>(&'a mut GradientsParams, GradientsParams);
-    impl ModuleVisitor for Add<'_> {
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let Some(gradient) = self.1.remove::<D>(param.id) else { return };
-            let gradient = match self.0.remove::<D>(param.id) {
-                Some(other) => gradient + other,
-                None => gradient,
-            };
-            self.0.register(param.id, gradient);
-        }
-    }
-    model.visit(&mut Add(to, from));
+    gradients.grads()
 }
 
 /// `log p(z) - log q(z)` of standard-normal prior and normal posterior, for samples

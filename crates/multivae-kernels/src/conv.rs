@@ -65,7 +65,9 @@ pub fn conv_transpose2d(
     order: Order,
 ) -> Tensor<4> {
     #[cfg(feature = "flex")]
-    if let Some(y) = operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options, activation, order) {
+    if let Some(y) =
+        operation::conv_transpose2d(&x, &weight, bias.as_ref(), &options, activation, order)
+    {
         return y;
     }
     activation.plain(module::conv_transpose2d(x, weight, bias, options))
@@ -312,7 +314,14 @@ mod tests {
         let x = values([2, 3, 7, 6], 1, &device);
         let weight = values([5, 3, 3, 3], 2, &device);
         let options = ConvOptions::new_with_padding([2, 1], [(0, 2), (1, 0)], [1, 1], 1);
-        let found = conv2d(x.clone(), weight.clone(), None, options.clone(), Activation::Identity, Order::Planes);
+        let found = conv2d(
+            x.clone(),
+            weight.clone(),
+            None,
+            options.clone(),
+            Activation::Identity,
+            Order::Planes,
+        );
         assert_close("output", &PLAIN, found, module::conv2d(x, weight, None, options));
     }
 
@@ -459,6 +468,13 @@ mod tests {
     fn channels_that_do_not_fit_are_refused() {
         let device = Device::flex();
         let (x, weight) = (values([1, 3, 5, 5], 1, &device), values([2, 4, 3, 3], 2, &device));
-        conv2d(x, weight, None, ConvOptions::new([1, 1], [0, 0], [1, 1], 1), Activation::Identity, Order::Planes);
+        conv2d(
+            x,
+            weight,
+            None,
+            ConvOptions::new([1, 1], [0, 0], [1, 1], 1),
+            Activation::Identity,
+            Order::Planes,
+        );
     }
 }

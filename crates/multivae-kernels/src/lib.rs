@@ -2,15 +2,16 @@
 //!
 //! | function | in one pass | instead of |
 //! |---|---|---|
-//! | [`conv2d`], [`conv_transpose2d`] | patches of a few images, gathered (*im2col*), times the weights, with bias and activation | convolutions whose channels are the images of the batch, in which Flex spends most of a step |
+//! | [`conv2d`], [`conv_transpose2d`] | what windows see of images times the weights, with bias and activation | convolutions whose channels are the images of the batch, in which Flex spends most of a step |
 //! | [`linear`] | a matrix product, its bias and its activation | an operation each |
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
-//! Matrix products are those of the `gemm` crate; they, and the loops here by the `pulp` crate, use
-//! AVX-512, AVX2 or what else the processor has, as found at run time: one binary serves all.
+//! Matrix products of affine maps are those of the `gemm` crate; they, and the loops here by the
+//! `pulp` crate, use AVX-512, AVX2 or what else the processor has, as found at run time: one binary
+//! serves all. [`on_workers`] starts work where its threads are.
 //!
 //! With the feature `flex`, the kernels run for `f32` on the Flex backend, with or without
 //! automatic differentiation. All else goes to Burn's functions: other backends, other types,
@@ -58,8 +59,8 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `normal` and `adam` are the functions with Burn's composition; `flex` has a
-//! file for each with the kernel on slices and its place in the backend.
+//! `conv`, `linear`, `activation`, `density`, `normal` and `adam` are the functions with Burn's
+//! composition; `flex` has a file for each with the kernel on slices and its place in the backend.
 
 mod activation;
 mod adam;

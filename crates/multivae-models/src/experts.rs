@@ -106,7 +106,7 @@ impl Weighing<'_> {
     ) -> (Loss, GradientsParams) {
         if self.estimator == Estimator::Iwae {
             let loss = self.loss(names, &weigh(&samples, false), sources);
-            let gradients = GradientsParams::from_grads(loss.total.clone().backward(), model);
+            let gradients = loss.backward(model);
             return (loss, gradients);
         }
         let mut found = None;

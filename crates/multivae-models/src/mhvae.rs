@@ -591,7 +591,7 @@ impl MultimodalVae for Mhvae {
     fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
         if self.at_once(batch.rows()) == self.subsets().len() {
             let loss = self.loss(batch, noise);
-            let gradients = GradientsParams::from_grads(loss.total.clone().backward(), self);
+            let gradients = loss.backward(self);
             return (loss, gradients);
         }
         let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));

@@ -1,5 +1,7 @@
 #![doc = include_str!("../../../README.md")]
 
+#[cfg(feature = "mimalloc")]
+pub mod allocator;
 pub mod device;
 
 pub use multivae_core as core;

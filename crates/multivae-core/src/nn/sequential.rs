@@ -245,7 +245,8 @@ impl Sequential {
                     // What lies between convolutions is read by them alone.
                     while let Some(convolution) = layer {
                         let activation = followed_by(&mut rest);
-                        layer = rest.next_if(|(next, _)| next.is_convolution()).map(|(next, _)| next);
+                        layer =
+                            rest.next_if(|(next, _)| next.is_convolution()).map(|(next, _)| next);
                         let order = if layer.is_some() { Order::Pixels } else { Order::Planes };
                         image = convolution.convolve(image, activation, order);
                     }

@@ -168,8 +168,7 @@ impl Frame {
         let (inside, below) = below.split_at_mut(self.size[0] * self.line());
         above.fill(0.0);
         below.fill(0.0);
-        for (row, line) in
-            iter::zip(image.chunks_exact(row), inside.chunks_exact_mut(self.line()))
+        for (row, line) in iter::zip(image.chunks_exact(row), inside.chunks_exact_mut(self.line()))
         {
             let (before, line) = line.split_at_mut(left);
             let (inside, after) = line.split_at_mut(row.len());

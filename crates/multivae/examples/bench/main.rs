@@ -27,24 +27,14 @@ use std::{
     process::ExitCode,
 };
 
+use multivae::allocator::{MiMalloc, keep_pages};
 use serde_json::{Value, json};
 
 use crate::measure::{Measure, Subject};
 
 // As in the program.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// As in the program.
-fn keep_pages() {
-    // The enumeration of `mimalloc.h`; the crate names only some of its entries.
-    const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
-    #[allow(unsafe_code)]
-    // SAFETY: it sets a number, and no other thread runs yet.
-    unsafe {
-        libmimalloc_sys::mi_option_set(PURGE_DELAY, 10_000);
-    }
-}
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 

@@ -430,8 +430,7 @@ mod tests {
                     for column in 0..columns {
                         let mut expected = 1.0;
                         for &place in &windows.places {
-                            expected +=
-                                seen(&windows, &source, place, row) * y[place[1] + column];
+                            expected += seen(&windows, &source, place, row) * y[place[1] + column];
                         }
                         assert_eq!(gradient[row * columns + column], expected);
                     }

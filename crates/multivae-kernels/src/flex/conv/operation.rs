@@ -271,8 +271,7 @@ fn reorder(tensor: FlexTensor, to: Order) -> FlexTensor {
         panic!("images have four axes")
     };
     let pixels = height * width;
-    let [rows, columns] =
-        if to == Order::Pixels { [channels, pixels] } else { [pixels, channels] };
+    let [rows, columns] = if to == Order::Pixels { [channels, pixels] } else { [pixels, channels] };
     let image = channels * pixels;
     let out = fill(values.len(), |out| {
         let images = out.par_chunks_exact_mut(image).zip(values.par_chunks_exact(image));
@@ -308,9 +307,10 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
         let (y, before) = operation.forward(x.primitive(), weight.primitive(), None);
         match WithoutBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
-                    prep.checkpoint(tensor)
-                });
+                let state =
+                    State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
+                        prep.checkpoint(tensor)
+                    });
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -328,9 +328,10 @@ impl<C: CheckpointStrategy> Convolve for Autodiff<Flex, C> {
             operation.forward(x.primitive(), weight.primitive(), Some(bias.primitive()));
         match WithBias.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
-                let state = State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
-                    prep.checkpoint(tensor)
-                });
+                let state =
+                    State::of(operation, &x, &weight, before.as_ref().unwrap_or(&y), |tensor| {
+                        prep.checkpoint(tensor)
+                    });
                 prep.finish(state, y)
             }
             OpsKind::UnTracked(prep) => prep.finish(y),
@@ -448,8 +449,9 @@ mod tests {
                 .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 9 * 27) as f32);
             let options = ConvTransposeOptions::new([1, 1], [0, 0], [0, 0], [1, 1], 1);
-            let y = conv_transpose2d(&x, &weight, None, &options, Activation::Identity, Order::Pixels)
-                .expect("they are for this");
+            let y =
+                conv_transpose2d(&x, &weight, None, &options, Activation::Identity, Order::Pixels)
+                    .expect("they are for this");
             assert_eq!(y.sum().into_scalar::<f32>(), (2 * 3 * 25 * 27) as f32);
         }
     }
