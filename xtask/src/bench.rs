@@ -9,6 +9,7 @@ use std::{
     io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail};
@@ -113,6 +114,9 @@ pub(crate) struct Options {
     #[arg(long)]
     record: bool,
 }
+
+/// Time between turns: threads of OpenMP look for work so long before they sleep.
+const REST: Duration = Duration::from_millis(300);
 
 /// Whom we are compared with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -343,6 +347,7 @@ fn measure(bench: Bench, sides: &mut [Side], options: &Options) -> Result<Vec<Fo
         for _ in 0..options.rounds {
             for (side, times) in sides.iter_mut().zip(&mut times) {
                 if times.skipped.is_none() {
+                    std::thread::sleep(REST);
                     times.add(&side.ask(measure, count)?);
                 }
             }
