@@ -42,12 +42,12 @@ impl Step {
 }
 
 /// Runs every step, stops at the first that fails, and prints the time of each.
-pub(crate) fn run(root: &Path, with_backends: bool) -> Result<ExitCode> {
+pub(crate) fn run(root: &Path, quick: bool) -> Result<ExitCode> {
     let scratch = Scratch::new("ci")?;
     let mut times = Vec::new();
     let mut code = ExitCode::SUCCESS;
     let mut steps = steps(root, scratch.path());
-    if with_backends {
+    if !quick {
         steps.extend(backends(root));
     }
     for step in steps {
