@@ -31,6 +31,9 @@ use crate::{Activation, Order};
 /// cache.
 const VALUES: usize = 1 << 16;
 
+/// Columns of cells, at most.
+const CELL: usize = 16;
+
 /// Largest number of partial weight gradients.
 const PARTIALS: usize = 16;
 
@@ -87,6 +90,7 @@ struct Scratch {
     last: Vec<f32>,
     framed: Vec<f32>,
     pixels: Vec<f32>,
+    cells: Vec<f32>,
 }
 
 thread_local! {
@@ -188,11 +192,53 @@ struct Phase {
     taps: usize,
 }
 
+/// Pixels of an image that one window writes: a column for each value of a few pixels, where there
+/// are too few channels to fill vectors.
+#[derive(Clone, Copy, Debug)]
+struct Cells {
+    channels: usize,
+    /// Height and width of the image.
+    image: [usize; 2],
+    /// Height and width of a cell.
+    size: [usize; 2],
+    /// Rows and columns of cells.
+    count: [usize; 2],
+    /// Pixels of the first cell that lie before the image.
+    before: [usize; 2],
+}
+
+impl Cells {
+    /// Values of all cells.
+    fn len(&self) -> usize {
+        self.channels * (0..2).map(|axis| self.size[axis] * self.count[axis]).product::<usize>()
+    }
+
+    /// Writes the pixels of an image, channels last.
+    fn write(&self, cells: &[f32], image: &mut [MaybeUninit<f32>]) {
+        let Self { channels, image: [_, width], size: [high, wide], before, .. } = *self;
+        let run = wide * channels;
+        let rows = image.chunks_exact_mut(width * channels);
+        for (row, line) in rows.enumerate().map(|(y, line)| (y + before[0], line)) {
+            let cells = cells.chunks_exact(high * run).skip(row / high * self.count[1]);
+            let mut to = 0;
+            for (number, cell) in cells.take(self.count[1]).enumerate() {
+                let skip = if number == 0 { before[1] * channels } else { 0 };
+                let from = &cell[row % high * run + skip..(row % high + 1) * run];
+                let count = from.len().min(line.len() - to);
+                line[to..to + count].write_copy_of_slice(&from[..count]);
+                to += count;
+            }
+        }
+    }
+}
+
 /// Windows over framed images, with the matrix that what they see is multiplied by. Together they
 /// write the pixels of an image.
 struct Slide {
     frame: Frame,
     windows: Vec<(Windows, Panels)>,
+    /// Where windows write cells.
+    cells: Option<Cells>,
     /// Channels and pixels of what is written.
     output: [usize; 2],
     /// Images at a time, for which there are windows.
@@ -228,16 +274,27 @@ impl Slide {
         bias: Option<&[f32]>,
         order: Order,
         y: &mut [MaybeUninit<f32>],
-        Scratch { last, framed, pixels: buffer }: &mut Scratch,
+        Scratch { last, framed, pixels: buffer, cells }: &mut Scratch,
     ) {
         let [channels, pixels] = self.output;
         let image = channels * pixels;
         let source = self.frame.fill(x, images.clone(), last, framed);
-        let write = |out: &mut [MaybeUninit<f32>]| {
+        let multiply = |out: &mut [MaybeUninit<f32>]| {
             for (windows, weights) in &self.windows {
                 let places = windows.places.len() / self.part * images.len();
                 let places = &windows.places[..places];
                 direct::multiply(windows, places, source, weights, bias, out);
+            }
+        };
+        let mut write = |out: &mut [MaybeUninit<f32>]| match &self.cells {
+            None => multiply(out),
+            Some(layout) => {
+                let cells = take(cells, images.len() * layout.len());
+                multiply(room(cells));
+                let cells = cells.chunks_exact(layout.len());
+                out.chunks_exact_mut(image).zip(cells).for_each(|(out, cells)| {
+                    layout.write(cells, out);
+                });
             }
         };
         match order {
@@ -279,7 +336,14 @@ impl Convolution {
         order: Order,
     ) -> Vec<f32> {
         self.count();
-        self.against(weight).run(self.batch, y, bias, activation, order)
+        match self.cell() {
+            Some(size) => {
+                let bias = bias.map(|bias| bias.repeat(size[0] * size[1]));
+                let bias = bias.as_deref();
+                self.against_by_cells(weight, size).run(self.batch, y, bias, activation, order)
+            }
+            None => self.against(weight).run(self.batch, y, bias, activation, order),
+        }
     }
 
     /// Gradient in the weight from the input `x` and the gradient `y` in the output.
@@ -322,7 +386,7 @@ impl Convolution {
     ) {
         let pixels = self.pixels();
         let columns = gradient.len() / windows.depth();
-        SCRATCH.with_borrow_mut(|Scratch { last, framed, pixels: buffer }| {
+        SCRATCH.with_borrow_mut(|Scratch { last, framed, pixels: buffer, .. }| {
             let source = self.frame().fill(x, images.clone(), last, framed);
             let image = self.features * pixels;
             let values = &y.values[images.start * image..images.end * image];
@@ -404,7 +468,7 @@ impl Convolution {
             }
         }
         let windows = vec![(self.windows(part, features), panels)];
-        Slide { frame, windows, output: [features, self.pixels()], part }
+        Slide { frame, windows, cells: None, output: [features, self.pixels()], part }
     }
 
     /// Its adjoint.
@@ -470,7 +534,77 @@ impl Convolution {
                 windows.push((Windows { taps, line: frame.line(), run, places }, panels));
             }
         }
-        Slide { frame, windows, output: [channels, height * width], part }
+        Slide { frame, windows, cells: None, output: [channels, height * width], part }
+    }
+
+    /// Height and width of cells in which the adjoint is faster, if any: whole strides, and so many
+    /// pixels in a row as fill half of the longest vectors.
+    fn cell(&self) -> Option<[usize; 2]> {
+        let Geometry { channels, stride, .. } = self.geometry;
+        let least = channels * stride[0] * stride[1];
+        let size = [stride[0], stride[1] * (CELL / least.max(1)).max(1)];
+        (least <= CELL && channels < CELL / 2).then_some(size)
+    }
+
+    /// The adjoint for images of few channels: one kernel, in which taps that do not meet a pixel of
+    /// a cell are zeros.
+    fn against_by_cells(&self, weight: &[f32], size: [usize; 2]) -> Slide {
+        let Self { features, geometry, .. } = *self;
+        let Geometry { channels, input, output, kernel, stride, padding, .. } = geometry;
+        let axes = [0, 1];
+        let first = axes.map(|axis| padding[axis] / size[axis]);
+        let last = axes.map(|axis| (padding[axis] + input[axis] - 1) / size[axis]);
+        // Pixels of the output that meet a cell, and those before the first one.
+        let most = axes.map(|axis| kernel[axis].div_ceil(stride[axis]));
+        let seen = axes.map(|axis| most[axis] + size[axis] / stride[axis] - 1);
+        let steps = axes.map(|axis| size[axis] / stride[axis]);
+        let after = axes.map(|axis| ((last[axis] + 1) * steps[axis]).saturating_sub(output[axis]));
+        let frame =
+            Frame { channels: features, size: output, before: most.map(|most| most - 1), after };
+        let cells = Cells {
+            channels,
+            image: input,
+            size,
+            count: axes.map(|axis| last[axis] + 1 - first[axis]),
+            before: axes.map(|axis| padding[axis] % size[axis]),
+        };
+        let part = self.part(&frame);
+        let columns = channels * size[0] * size[1];
+        let mut places = Vec::with_capacity(part * cells.count[0] * cells.count[1]);
+        for number in 0..part {
+            for y in first[0]..=last[0] {
+                for x in first[1]..=last[1] {
+                    let from = y * steps[0] * frame.line() + x * steps[1] * features;
+                    places.push([number * frame.framed() + from, places.len() * columns]);
+                }
+            }
+        }
+        let mut panels = Panels::new([seen[0] * seen[1] * features, columns]);
+        // The tap by which a place of a window meets a pixel of the cell.
+        let tap = |axis: usize, place: usize, pixel: usize| {
+            let tap =
+                (pixel + (most[axis] - 1) * stride[axis]).checked_sub(place * stride[axis])?;
+            (tap < kernel[axis]).then_some(tap)
+        };
+        for place in 0..seen[0] * seen[1] {
+            for panel in panels.each_from(place * features) {
+                for column in panel.first..panel.first + panel.columns {
+                    let (pixel, channel) = (column / channels, column % channels);
+                    let down = tap(0, place / seen[1], pixel / size[1]);
+                    let right = tap(1, place % seen[1], pixel % size[1]);
+                    let Some((down, right)) = down.zip(right) else { continue };
+                    let from = channel * geometry.taps() + down * kernel[1] + right;
+                    for feature in 0..features {
+                        panel.values[feature * panel.stride + column - panel.first] =
+                            weight[feature * geometry.patch() + from];
+                    }
+                }
+            }
+        }
+        let windows =
+            Windows { taps: seen[0], line: frame.line(), run: seen[1] * features, places };
+        let output = [channels, input[0] * input[1]];
+        Slide { frame, windows: vec![(windows, panels)], cells: Some(cells), output, part }
     }
 
     /// A gradient `[kernel height, kernel width, channels, columns]` as that of the weight.
