@@ -13,17 +13,19 @@
 
 mod direct;
 pub(crate) mod operation;
+mod slide;
 
-use std::{cell::RefCell, iter, mem::MaybeUninit, ops::Range};
+use std::{iter, ops::Range};
 
 use rayon::prelude::*;
 
-use self::direct::{Panels, Windows};
+use self::{
+    direct::{Panels, Windows},
+    slide::{Cells, Frame, SCRATCH, Scratch, Slide, take},
+};
 use super::{
-    activation::apply,
-    fill, gemm, room,
+    gemm, room,
     transpose::{transpose, transposed},
-    written,
 };
 use crate::{Activation, Order};
 
@@ -84,105 +86,6 @@ pub(crate) struct Images<'a> {
     pub(crate) order: Order,
 }
 
-/// Buffers of a thread, kept from call to call.
-#[derive(Debug, Default)]
-struct Scratch {
-    last: Vec<f32>,
-    framed: Vec<f32>,
-    pixels: Vec<f32>,
-    cells: Vec<f32>,
-}
-
-thread_local! {
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
-}
-
-/// The first values of a buffer, whatever they are.
-fn take(buffer: &mut Vec<f32>, count: usize) -> &mut [f32] {
-    if buffer.len() < count {
-        buffer.resize(count, 0.0);
-    }
-    &mut buffer[..count]
-}
-
-/// Images with their channels last, in a border of zeros.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    channels: usize,
-    size: [usize; 2],
-    before: [usize; 2],
-    after: [usize; 2],
-}
-
-impl Frame {
-    /// Values of an image.
-    fn image(&self) -> usize {
-        self.channels * self.size[0] * self.size[1]
-    }
-
-    /// Values of a row with its border.
-    fn line(&self) -> usize {
-        (self.before[1] + self.size[1] + self.after[1]) * self.channels
-    }
-
-    /// Values of an image with its border.
-    fn framed(&self) -> usize {
-        (self.before[0] + self.size[0] + self.after[0]) * self.line()
-    }
-
-    /// Some images in their frames.
-    fn fill<'a>(
-        &self,
-        x: Images<'a>,
-        images: Range<usize>,
-        last: &mut Vec<f32>,
-        buffer: &'a mut Vec<f32>,
-    ) -> &'a [f32] {
-        let Self { channels, size: [height, width], .. } = *self;
-        let values = &x.values[images.start * self.image()..images.end * self.image()];
-        let bare = self.framed() == self.image();
-        if bare && x.order == Order::Pixels {
-            return values;
-        }
-        let framed = take(buffer, images.len() * self.framed());
-        for (image, framed) in
-            iter::zip(values.chunks_exact(self.image()), framed.chunks_exact_mut(self.framed()))
-        {
-            let pixels = height * width;
-            match x.order {
-                Order::Planes if bare => {
-                    transpose(image, [channels, pixels], pixels, room(framed), channels);
-                }
-                Order::Planes => {
-                    let last = take(last, self.image());
-                    transpose(image, [channels, pixels], pixels, room(last), channels);
-                    self.frame(last, framed);
-                }
-                Order::Pixels => self.frame(image, framed),
-            }
-        }
-        framed
-    }
-
-    /// Writes an image whose channels lie last, and zeros around it.
-    fn frame(&self, image: &[f32], framed: &mut [f32]) {
-        let left = self.before[1] * self.channels;
-        let row = self.size[1] * self.channels;
-        let (above, below) = framed.split_at_mut(self.before[0] * self.line());
-        let (inside, below) = below.split_at_mut(self.size[0] * self.line());
-        above.fill(0.0);
-        below.fill(0.0);
-        for (row, line) in iter::zip(image.chunks_exact(row), inside.chunks_exact_mut(self.line()))
-        {
-            let (before, line) = line.split_at_mut(left);
-            let (inside, after) = line.split_at_mut(row.len());
-            before.fill(0.0);
-            inside.copy_from_slice(row);
-            after.fill(0.0);
-        }
-    }
-}
-
 /// What taps of a kernel make of one axis: every `stride`-th pixel of the image, from `first` on.
 #[derive(Clone, Copy, Debug)]
 struct Phase {
@@ -190,125 +93,6 @@ struct Phase {
     /// The first tap; others follow a stride apart.
     tap: usize,
     taps: usize,
-}
-
-/// Pixels of an image that one window writes: a column for each value of a few pixels, where there
-/// are too few channels to fill vectors.
-#[derive(Clone, Copy, Debug)]
-struct Cells {
-    channels: usize,
-    /// Height and width of the image.
-    image: [usize; 2],
-    /// Height and width of a cell.
-    size: [usize; 2],
-    /// Rows and columns of cells.
-    count: [usize; 2],
-    /// Pixels of the first cell that lie before the image.
-    before: [usize; 2],
-}
-
-impl Cells {
-    /// Values of all cells.
-    fn len(&self) -> usize {
-        self.channels * (0..2).map(|axis| self.size[axis] * self.count[axis]).product::<usize>()
-    }
-
-    /// Writes the pixels of an image, channels last.
-    fn write(&self, cells: &[f32], image: &mut [MaybeUninit<f32>]) {
-        let Self { channels, image: [_, width], size: [high, wide], before, .. } = *self;
-        let run = wide * channels;
-        let rows = image.chunks_exact_mut(width * channels);
-        for (row, line) in rows.enumerate().map(|(y, line)| (y + before[0], line)) {
-            let cells = cells.chunks_exact(high * run).skip(row / high * self.count[1]);
-            let mut to = 0;
-            for (number, cell) in cells.take(self.count[1]).enumerate() {
-                let skip = if number == 0 { before[1] * channels } else { 0 };
-                let from = &cell[row % high * run + skip..(row % high + 1) * run];
-                let count = from.len().min(line.len() - to);
-                line[to..to + count].write_copy_of_slice(&from[..count]);
-                to += count;
-            }
-        }
-    }
-}
-
-/// Windows over framed images, with the matrix that what they see is multiplied by. Together they
-/// write the pixels of an image.
-struct Slide {
-    frame: Frame,
-    windows: Vec<(Windows, Panels)>,
-    /// Where windows write cells.
-    cells: Option<Cells>,
-    /// Channels and pixels of what is written.
-    output: [usize; 2],
-    /// Images at a time, for which there are windows.
-    part: usize,
-}
-
-impl Slide {
-    fn run(
-        &self,
-        batch: usize,
-        x: Images<'_>,
-        bias: Option<&[f32]>,
-        activation: Activation,
-        order: Order,
-    ) -> Vec<f32> {
-        let [channels, pixels] = self.output;
-        let image = channels * pixels;
-        fill(batch * image, |y| {
-            y.par_chunks_mut(self.part * image).enumerate().for_each(|(number, y)| {
-                let images = y.len() / image;
-                let range = number * self.part..number * self.part + images;
-                SCRATCH.with_borrow_mut(|scratch| self.write(x, range, bias, order, y, scratch));
-                apply(written(y), activation);
-            });
-        })
-    }
-
-    /// Writes all pixels of some images.
-    fn write(
-        &self,
-        x: Images<'_>,
-        images: Range<usize>,
-        bias: Option<&[f32]>,
-        order: Order,
-        y: &mut [MaybeUninit<f32>],
-        Scratch { last, framed, pixels: buffer, cells }: &mut Scratch,
-    ) {
-        let [channels, pixels] = self.output;
-        let image = channels * pixels;
-        let source = self.frame.fill(x, images.clone(), last, framed);
-        let multiply = |out: &mut [MaybeUninit<f32>]| {
-            for (windows, weights) in &self.windows {
-                let places = windows.places.len() / self.part * images.len();
-                let places = &windows.places[..places];
-                direct::multiply(windows, places, source, weights, bias, out);
-            }
-        };
-        let mut write = |out: &mut [MaybeUninit<f32>]| match &self.cells {
-            None => multiply(out),
-            Some(layout) => {
-                let cells = take(cells, images.len() * layout.len());
-                multiply(room(cells));
-                let cells = cells.chunks_exact(layout.len());
-                out.chunks_exact_mut(image).zip(cells).for_each(|(out, cells)| {
-                    layout.write(cells, out);
-                });
-            }
-        };
-        match order {
-            Order::Pixels => write(y),
-            Order::Planes => {
-                let last = take(buffer, y.len());
-                write(room(last));
-                let images = y.chunks_exact_mut(image).zip(last.chunks_exact(image));
-                images.for_each(|(y, last)| {
-                    transpose(last, [pixels, channels], channels, y, pixels);
-                });
-            }
-        }
-    }
 }
 
 impl Convolution {
