@@ -37,25 +37,39 @@
 //!
 //! # Gain
 //!
-//! CPU time in milliseconds on one core with AVX-512, the least of some runs, both sides in one
-//! process; kernel 3 unless said. Backward is all three gradients. The large outputs of the last
-//! five are new memory at each call, which takes up to half of the time of these kernels.
+//! Milliseconds on two cores with AVX-512, medians of criterion, both sides in one process; kernel 3
+//! unless said. Backward is all three gradients. Arrays are new memory at each call, which takes up
+//! to half of the time of the large ones.
 //!
 //! | id | images | layer | forward | Burn | ratio | backward | Burn | ratio |
 //! |---|--:|---|--:|--:|--:|--:|--:|--:|
-//! | `polymnist/down1` | 128 | 3 → 32, 28×28, stride 2 | 1.5 | 3.4 | 2.3 | 2.7 | 11.4 | 4.2 |
-//! | `polymnist/down2` | 128 | 32 → 64, 14×14, stride 2 | 2.2 | 4.2 | 1.8 | 4.1 | 15.3 | 3.7 |
-//! | `polymnist/down3` | 128 | 64 → 128, 7×7, stride 2 | 2.0 | 4.1 | 2.0 | 3.9 | 13.0 | 3.3 |
-//! | `polymnist/up1` | 128 | 128 → 64, 4×4, stride 2, transposed | 2.1 | 3.9 | 1.9 | 3.6 | 12.8 | 3.6 |
-//! | `polymnist/up2` | 128 | 64 → 32, 7×7, stride 2, transposed | 2.0 | 3.2 | 1.6 | 3.6 | 16.5 | 4.6 |
-//! | `polymnist/up3` | 128 | 32 → 3, 14×14, stride 2, transposed | 1.0 | 1.0 | 1.0 | 1.8 | 9.4 | 5.4 |
-//! | `mhvae/halve` | 896 | 32 → 32, 28×28, stride 2 | 38.6 | 120.1 | 3.1 | 99.7 | 369.6 | 3.7 |
-//! | `mhvae/join` | 896 | 64 → 32, 14×14 | 51.2 | 123.6 | 2.4 | 117.9 | 468.4 | 4.0 |
-//! | `mhvae/pointwise` | 896 | 32 → 64, 14×14, kernel 1 | 24.8 | 24.0 | 1.0 | 47.5 | 214.5 | 4.5 |
-//! | `mhvae/double` | 896 | 32 → 32, 14×14, stride 2, transposed | 67.9 | 107.5 | 1.6 | 121.5 | 522.3 | 4.3 |
-//! | `mhvae/output` | 896 | 32 → 3, 28×28, transposed | 24.6 | 21.1 | 0.9 | 78.1 | 297.3 | 3.8 |
+//! | `polymnist/down1` | 128 | 3 → 32, 28×28, stride 2 | 0.33 | 3.01 | 9.0 | 1.82 | 10 | 5.7 |
+//! | `polymnist/down2` | 128 | 32 → 64, 14×14, stride 2 | 0.87 | 4.51 | 5.2 | 2.31 | 18 | 7.8 |
+//! | `polymnist/down3` | 128 | 64 → 128, 7×7, stride 2 | 1.05 | 3.65 | 3.5 | 2.23 | 8.11 | 3.6 |
+//! | `polymnist/up1` | 128 | 128 → 64, 4×4, stride 2, transposed | 0.74 | 2.62 | 3.5 | 2.26 | 9.06 | 4.0 |
+//! | `polymnist/up2` | 128 | 64 → 32, 7×7, stride 2, transposed | 0.79 | 2.22 | 2.8 | 2.44 | 18 | 7.6 |
+//! | `polymnist/up3` | 128 | 32 → 3, 14×14, stride 2, transposed | 0.58 | 0.52 | 0.9 | 0.77 | 10 | 13.4 |
+//! | `mhvae/halve` | 896 | 32 → 32, 28×28, stride 2 | 23 | 139 | 6.1 | 97 | 568 | 5.8 |
+//! | `mhvae/join` | 896 | 64 → 32, 14×14 | 23 | 109 | 4.8 | 89 | 478 | 5.4 |
+//! | `mhvae/pointwise` | 896 | 32 → 64, 14×14, kernel 1 | 22 | 25 | 1.1 | 53 | 219 | 4.1 |
+//! | `mhvae/double` | 896 | 32 → 32, 14×14, stride 2, transposed | 52 | 268 | 5.2 | 114 | 579 | 5.1 |
+//! | `mhvae/output` | 896 | 32 → 3, 28×28, transposed | 15 | 14 | 1.0 | 64 | 278 | 4.3 |
 //!
-//! The benchmark `conv` of `benches` compares the same.
+//! Forward and backward of the others:
+//!
+//! | kernel | one pass | Burn | ratio |
+//! |---|--:|--:|--:|
+//! | `linear`, sigmoid, 64 × 512 → 512 | 0.64 | 1.59 | 2.5 |
+//! | `linear`, sigmoid, 2560 × 512 → 3072 | 115 | 225 | 2.0 |
+//! | `activate`, SiLU, 5.6 million values | 7.95 | 116 | 14.5 |
+//! | `activate`, clamp | 7.47 | 14 | 1.9 |
+//! | `activate`, precision | 7.68 | 82 | 10.7 |
+//! | `activate`, negative logarithm | 8.15 | 27 | 3.3 |
+//! | `rsample`, 896 × 64 | 0.13 | 0.34 | 2.6 |
+//! | `rsample`, 896 × 6272 | 40 | 80 | 2.0 |
+//! | `normal_kl`, 896 × 64 | 0.09 | 0.63 | 7.2 |
+//!
+//! The benchmarks `conv` and `passes` of `benches` compare the same.
 //!
 //! # Map
 //!
