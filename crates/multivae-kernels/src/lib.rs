@@ -68,6 +68,11 @@
 //! | `rsample`, 896 × 64 | 0.13 | 0.34 | 2.6 |
 //! | `rsample`, 896 × 6272 | 40 | 80 | 2.0 |
 //! | `normal_kl`, 896 × 64 | 0.09 | 0.63 | 7.2 |
+//! | `normal_kl`, 896 × 6272 | 45 | 206 | 4.6 |
+//! | `log_density`, normal, 896 × 2352 | 0.52 | 3.01 | 5.8 |
+//! | `log_density`, Laplace | 0.60 | 7.28 | 12.2 |
+//! | `log_density`, Bernoulli | 1.57 | 62 | 39.5 |
+//! | `Adam`, a million weights | 0.15 | 1.85 | 12.0 |
 //!
 //! The benchmarks `conv` and `passes` of `benches` compare the same.
 //!
