@@ -22,7 +22,7 @@ pub enum Order {
 
 /// Convolution of images `[batch, channels, height, width]` with a weight
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]`, and what
-/// follows it: `[batch, features, height, width]`.
+/// follows it: `[batch, features, height, width]`, which lies in memory as `order` says.
 ///
 /// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding. Dilation, groups, and
 /// types other than `f32` are left to it; they pay no heed to the order that is asked for.
@@ -47,7 +47,7 @@ pub fn conv2d(
 
 /// Transposed convolution of images `[batch, features, height, width]` with a weight
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[channels]`, and what
-/// follows it: `[batch, channels, height, width]`.
+/// follows it: `[batch, channels, height, width]`, which lies in memory as `order` says.
 ///
 /// Equals [`burn::tensor::module::conv_transpose2d`] and the activation, up to rounding. Dilation,
 /// groups, and types other than `f32` are left to it; they pay no heed to the order that is asked

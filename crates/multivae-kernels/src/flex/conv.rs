@@ -258,17 +258,9 @@ impl Convolution {
     /// Its adjoint.
     fn against(&self, weight: &[f32]) -> Slide {
         let Self { features, geometry, .. } = *self;
-        let Geometry { channels, input: [height, width], output, kernel, stride, padding, .. } =
-            geometry;
-        // How many taps meet a pixel, at most: windows may begin so many less one before the first
-        // pixel of the output, and end behind its last.
-        let most = [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]));
-        let size = geometry.input;
-        let after = [0, 1].map(|axis| {
-            ((size[axis] - 1 + padding[axis]) / stride[axis] + 1).saturating_sub(output[axis])
-        });
-        let before = most.map(|most| most - 1);
-        let frame = Frame { channels: features, size: output, before, after };
+        let Geometry { channels, input: [height, width], kernel, stride, padding, .. } = geometry;
+        let most = self.taps_at_most();
+        let frame = self.behind(stride);
         let part = self.part(&frame);
         let last = transposed(weight, [features, geometry.patch()]);
         let [rows, columns] = [0, 1].map(|axis| {
@@ -321,8 +313,26 @@ impl Convolution {
         Slide { frame, windows, cells: None, output: [channels, height * width], part }
     }
 
-    /// Height and width of cells in which the adjoint is faster, if any: whole strides, and so many
-    /// pixels in a row as fill half of the longest vectors.
+    /// How many taps meet a pixel of the image, at most.
+    fn taps_at_most(&self) -> [usize; 2] {
+        let Geometry { kernel, stride, .. } = self.geometry;
+        [0, 1].map(|axis| kernel[axis].div_ceil(stride[axis]))
+    }
+
+    /// `y` as the adjoint sees it, which writes the image cell by cell, each of whole strides:
+    /// windows begin before the first pixel that meets them, and may end behind the last.
+    fn behind(&self, cell: [usize; 2]) -> Frame {
+        let Geometry { input, output, stride, padding, .. } = self.geometry;
+        let after = [0, 1].map(|axis| {
+            let cells = (padding[axis] + input[axis] - 1) / cell[axis] + 1;
+            (cells * (cell[axis] / stride[axis])).saturating_sub(output[axis])
+        });
+        let before = self.taps_at_most().map(|most| most - 1);
+        Frame { channels: self.features, size: output, before, after }
+    }
+
+    /// Height and width of the cells that the adjoint writes where channels alone would fill less
+    /// than half of a vector: a stride high, and as many strides wide as vectors have room for.
     fn cell(&self) -> Option<[usize; 2]> {
         let Geometry { channels, stride, .. } = self.geometry;
         let least = channels * stride[0] * stride[1];
@@ -334,17 +344,15 @@ impl Convolution {
     /// a cell are zeros.
     fn against_by_cells(&self, weight: &[f32], size: [usize; 2]) -> Slide {
         let Self { features, geometry, .. } = *self;
-        let Geometry { channels, input, output, kernel, stride, padding, .. } = geometry;
+        let Geometry { channels, input, kernel, stride, padding, .. } = geometry;
         let axes = [0, 1];
         let first = axes.map(|axis| padding[axis] / size[axis]);
         let last = axes.map(|axis| (padding[axis] + input[axis] - 1) / size[axis]);
-        // Pixels of the output that meet a cell, and those before the first one.
-        let most = axes.map(|axis| kernel[axis].div_ceil(stride[axis]));
-        let seen = axes.map(|axis| most[axis] + size[axis] / stride[axis] - 1);
+        let most = self.taps_at_most();
         let steps = axes.map(|axis| size[axis] / stride[axis]);
-        let after = axes.map(|axis| ((last[axis] + 1) * steps[axis]).saturating_sub(output[axis]));
-        let frame =
-            Frame { channels: features, size: output, before: most.map(|most| most - 1), after };
+        // Pixels of the output that meet a cell.
+        let seen = axes.map(|axis| most[axis] + steps[axis] - 1);
+        let frame = self.behind(size);
         let cells = Cells {
             channels,
             image: input,

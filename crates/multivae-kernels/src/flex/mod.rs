@@ -65,10 +65,13 @@ pub(crate) fn stored(checkpointer: &mut Checkpointer, node: Option<NodeId>) -> O
     node.map(|node| checkpointer.retrieve_node_output(node))
 }
 
-/// Values that a function writes, all of them: zeros that nobody reads would take as long as many a
-/// kernel.
+/// Values that a function writes: zeros that nobody reads would take as long as many a kernel.
+///
+/// # Safety
+///
+/// The function writes all of them.
 #[allow(unsafe_code)]
-pub(crate) fn fill(count: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
+pub(crate) unsafe fn fill(count: usize, write: impl FnOnce(&mut [MaybeUninit<f32>])) -> Vec<f32> {
     let mut values = Vec::with_capacity(count);
     write(&mut values.spare_capacity_mut()[..count]);
     // SAFETY: there is room for as many, and the function has written all.
@@ -83,13 +86,6 @@ pub(crate) fn room(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
     // SAFETY: it is the same memory, borrowed as long. Functions of these kernels write values
     // there, and never what is none.
     unsafe { std::slice::from_raw_parts_mut(pointer, count) }
-}
-
-/// What has been written to some room.
-#[allow(unsafe_code)]
-pub(crate) fn written(room: &mut [MaybeUninit<f32>]) -> &mut [f32] {
-    // SAFETY: callers have written all of it.
-    unsafe { room.assume_init_mut() }
 }
 
 /// Values of a tensor that lies without gaps, in whatever order, to be replaced; copied if others

@@ -14,13 +14,16 @@ const PART: usize = 1 << 16;
 
 /// The transposed matrix of one that lies row after row without gaps: products whose columns would
 /// else lie far apart are faster with it.
+#[allow(unsafe_code)]
 pub(crate) fn transposed(values: &[f32], [rows, columns]: [usize; 2]) -> Vec<f32> {
     let part = PART.div_ceil(rows).next_multiple_of(BLOCK);
-    fill(rows * columns, |out| {
+    let write = |out: &mut [MaybeUninit<f32>]| {
         out.par_chunks_mut(part * rows).enumerate().for_each(|(number, out)| {
             transpose(&values[number * part..], [rows, out.len() / rows], columns, out, rows);
         });
-    })
+    };
+    // SAFETY: every row of the result is in one of the chunks, which are transposed whole.
+    unsafe { fill(rows * columns, write) }
 }
 
 /// Transposes a matrix `shape`; its rows lie `stride` apart, those of the result `out_stride`.

@@ -1,5 +1,7 @@
 //! The convolutions as operations of the Flex backend, with and without automatic differentiation.
 
+use std::mem::MaybeUninit;
+
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex,
@@ -261,6 +263,7 @@ fn tensor(values: Vec<f32>, shape: [usize; 4], order: Order) -> FlexTensor {
 }
 
 /// The images in another order.
+#[allow(unsafe_code)]
 fn reorder(tensor: FlexTensor, to: Order) -> FlexTensor {
     let from = images(tensor);
     let Images { values, order } = read(&from);
@@ -273,12 +276,14 @@ fn reorder(tensor: FlexTensor, to: Order) -> FlexTensor {
     let pixels = height * width;
     let [rows, columns] = if to == Order::Pixels { [channels, pixels] } else { [pixels, channels] };
     let image = channels * pixels;
-    let out = fill(values.len(), |out| {
+    let write = |out: &mut [MaybeUninit<f32>]| {
         let images = out.par_chunks_exact_mut(image).zip(values.par_chunks_exact(image));
         images.for_each(|(out, image)| {
             transpose(image, [rows, columns], columns, out, rows);
         });
-    });
+    };
+    // SAFETY: there are whole images, each of which is transposed.
+    let out = unsafe { fill(values.len(), write) };
     self::tensor(out, [batch, channels, height, width], to)
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Activation, Order,
-    flex::{activation::apply, fill, room, transpose::transpose, written},
+    flex::{activation::apply, fill, room, transpose::transpose},
 };
 
 /// Buffers of a thread, kept from call to call.
@@ -166,6 +166,9 @@ pub(super) struct Slide {
 }
 
 impl Slide {
+    /// The images of a batch, `[batch, channels, height, width]` in an order; the bias is that of the
+    /// windows' columns.
+    #[allow(unsafe_code)]
     pub(super) fn run(
         &self,
         batch: usize,
@@ -176,14 +179,17 @@ impl Slide {
     ) -> Vec<f32> {
         let [channels, pixels] = self.output;
         let image = channels * pixels;
-        fill(batch * image, |y| {
+        let write = |y: &mut [MaybeUninit<f32>]| {
             y.par_chunks_mut(self.part * image).enumerate().for_each(|(number, y)| {
                 let images = y.len() / image;
                 let range = number * self.part..number * self.part + images;
                 SCRATCH.with_borrow_mut(|scratch| self.write(x, range, bias, order, y, scratch));
-                apply(written(y), activation);
+                // SAFETY: all pixels of these images are written.
+                apply(unsafe { y.assume_init_mut() }, activation);
             });
-        })
+        };
+        // SAFETY: the chunks are all images, and each window writes its own pixels of them.
+        unsafe { fill(batch * image, write) }
     }
 
     /// Writes all pixels of some images.
