@@ -58,6 +58,29 @@ pub struct Hmc {
     pub acceptance: Tensor<1>,
 }
 
+/// A density that chains move in, known up to a factor a row: a function of states
+/// `[rows, features]` with values `[rows]` in nats, each of its own row alone, or what knows its
+/// gradient better than automatic differentiation.
+///
+/// A function is called with tensors on the autodiff device. Modules that it uses are best
+/// [validated](burn::module::Module::valid), and so constants without dropout or statistics of the
+/// batch; what lies on the plain device counts as a constant too.
+pub trait LogDensity {
+    /// Values `[rows]` and their gradient `[rows, features]`, both on the plain device, at states
+    /// that lie on the autodiff device and want gradients.
+    fn with_gradient(&self, at: Tensor<2>) -> (Tensor<1>, Tensor<2>);
+}
+
+impl<F: Fn(Tensor<2>) -> Tensor<1>> LogDensity for F {
+    fn with_gradient(&self, at: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
+        let log_density = self(at.clone());
+        // A row's density is its own, so that the sum has every row's gradient.
+        let mut gradients = log_density.clone().sum().backward();
+        let gradient = at.grad_remove(&mut gradients).expect("the density depends on the state");
+        (log_density.inner(), gradient)
+    }
+}
+
 /// Moves a chain from each row of `start`, `[samples * batch, features]` with the number of the
 /// sample slowest, towards the density `exp(log_density)`.
 ///
@@ -66,12 +89,9 @@ pub struct Hmc {
 /// `min(1, exp(H_before - H_after))`, `H = ½ |ρ|² - log_density`, row by row. A proposal whose `H`
 /// is not finite is rejected. The mass is 1, and every step counts: there is no warm-up.
 ///
-/// `log_density` takes states `[rows, features]` and gives values `[rows]`, each of its own row
-/// alone. It is called `steps * leapfrog + 1` times, with tensors on the autodiff device, wherever
-/// `start` lies. Modules that it uses are best [validated](burn::module::Module::valid), and so
-/// constants without dropout or statistics of the batch; what lies on the plain device counts as
-/// a constant too. Values that do not depend on the state, such as posteriors of encoders, are best
-/// computed before.
+/// `log_density` is asked `steps * leapfrog + 1` times, with tensors on the autodiff device,
+/// wherever `start` lies. Values that do not depend on the state, such as posteriors of encoders,
+/// are best computed before.
 ///
 /// The noise of a step is momenta `[samples, batch, features]`, then uniform values
 /// `[samples, batch]`, so that the chains of a row do not depend on the batch around it.
@@ -87,7 +107,7 @@ pub fn sample(
     start: Tensor<2>,
     samples: usize,
     noise: &mut Noise,
-    log_density: impl Fn(Tensor<2>) -> Tensor<1>,
+    log_density: &impl LogDensity,
 ) -> Hmc {
     let [rows, features] = start.dims();
     assert!(
@@ -98,7 +118,7 @@ pub fn sample(
     // Gradients of what the caller made with one strategy cannot meet another.
     let strategy = start.gradient_checkpointing_strategy();
     let device = start.device().inner();
-    let state = |at: Tensor<2>| State::new(at, strategy, &log_density);
+    let state = |at: Tensor<2>| State::new(at, strategy, log_density);
 
     let half = 0.5 * config.step_size;
     let mut here = state(start.inner());
@@ -135,13 +155,13 @@ pub fn sample(
 /// way. `log_density` is as in [`sample`], and so is where the result lies.
 ///
 /// Source: Kingma and Ba 2015, arXiv 1412.6980.
-pub fn mode(start: Tensor<2>, log_density: impl Fn(Tensor<2>) -> Tensor<1>) -> Tensor<2> {
+pub fn mode(start: Tensor<2>, log_density: &impl LogDensity) -> Tensor<2> {
     const STEPS: usize = 200;
     const LENGTH: f64 = 0.2;
     const DECAY: f64 = 0.9;
 
     let strategy = start.gradient_checkpointing_strategy();
-    let mut here = State::new(start.inner(), strategy, &log_density);
+    let mut here = State::new(start.inner(), strategy, log_density);
     let mut best = here.clone();
     let (mut mean, mut square) = (here.at.zeros_like(), here.at.zeros_like());
     for step in 0..STEPS {
@@ -150,7 +170,7 @@ pub fn mode(start: Tensor<2>, log_density: impl Fn(Tensor<2>) -> Tensor<1>) -> T
         let seen = 1.0 - DECAY.powi(step as i32 + 1);
         let length = LENGTH * (1.0 - step as f64 / STEPS as f64);
         let direction = mean.clone() / seen / ((square.clone() / seen).sqrt() + 1e-8);
-        here = State::new(here.at + direction * length, strategy, &log_density);
+        here = State::new(here.at + direction * length, strategy, log_density);
         let higher = here.log_density.clone().greater(best.log_density.clone());
         best = best.replaced(here.clone(), higher);
     }
@@ -187,14 +207,11 @@ impl State {
     fn new(
         at: Tensor<2>,
         strategy: Option<GradientCheckpointingStrategy>,
-        log_density: impl Fn(Tensor<2>) -> Tensor<1>,
+        log_density: &impl LogDensity,
     ) -> Self {
         let leaf = tracked(at.clone(), strategy).require_grad();
-        let log_density = log_density(leaf.clone());
-        // A row's density is its own, so that the sum has every row's gradient.
-        let mut gradients = log_density.clone().sum().backward();
-        let gradient = leaf.grad_remove(&mut gradients).expect("the density depends on the state");
-        Self { at, log_density: log_density.inner(), gradient }
+        let (log_density, gradient) = log_density.with_gradient(leaf);
+        Self { at, log_density, gradient }
     }
 
     /// `[rows]`.
@@ -247,7 +264,7 @@ mod tests {
         let n = 4000;
         let config = HmcConfig { steps: 30, leapfrog: 3, step_size: 0.4 };
         let start = Tensor::zeros([n, 2], &device);
-        let found = sample(&config, start, 2, &mut Noise::seeded(4), log_density);
+        let found = sample(&config, start, 2, &mut Noise::seeded(4), &log_density);
         let z: Vec<f64> = values(found.samples).into_iter().map(f64::from).collect();
         let average = |f: &dyn Fn(f64, f64) -> f64| {
             z.chunks(2).map(|z| f(z[0], z[1])).sum::<f64>() / n as f64
@@ -280,7 +297,7 @@ mod tests {
             (d.clone().matmul(precision) * d).sum_dim(1).squeeze_dim::<1>(1) * -0.5
         };
         let start = Tensor::from_floats([[0.0, 0.0], [3.0, -3.0], [1.0, -2.0]], &device);
-        let found = values(mode(start, log_density));
+        let found = values(mode(start, &log_density));
         for row in found.chunks(2) {
             assert!((row[0] - 1.0).abs() < 0.01 && (row[1] + 2.0).abs() < 0.01, "{found:?}");
         }
@@ -297,7 +314,7 @@ mod tests {
                 Draw::Uniform(vec![1, 1], vec![uniform]),
             ]);
             let start = Tensor::ones([1, 1], &Device::flex());
-            let found = sample(&config, start, 1, &mut noise, standard_normal);
+            let found = sample(&config, start, 1, &mut noise, &standard_normal);
             assert_eq!(noise.remaining(), 0);
             (values(found.samples)[0], values(found.acceptance)[0])
         };
@@ -315,7 +332,7 @@ mod tests {
         });
         let start = Tensor::ones([1, 1], &Device::flex());
         let mut noise = Noise::recorded(draws.concat());
-        let found = sample(&config, start, 1, &mut noise, standard_normal);
+        let found = sample(&config, start, 1, &mut noise, &standard_normal);
         assert!((values(found.samples)[0] - 1.08).abs() < 1e-6);
         assert_eq!(values(found.acceptance), [0.5]);
     }
@@ -325,7 +342,7 @@ mod tests {
         let calls = Cell::new(0);
         let config = HmcConfig { steps: 7, leapfrog: 3, step_size: 1.5 };
         let start = Tensor::ones([4, 2], &Device::flex());
-        let found = sample(&config, start, 1, &mut Noise::seeded(0), |z| {
+        let found = sample(&config, start, 1, &mut Noise::seeded(0), &|z: Tensor<2>| {
             calls.set(calls.get() + 1);
             assert!(z.device().is_autodiff());
             standard_normal(z)
@@ -343,7 +360,7 @@ mod tests {
         let run = |start: &[f32], samples| {
             let n = start.len() / 2;
             let start = Tensor::from_data(TensorData::new(start.to_vec(), [n, 2]), &device);
-            let found = sample(&config, start, samples, &mut Noise::seeded(9), standard_normal);
+            let found = sample(&config, start, samples, &mut Noise::seeded(9), &standard_normal);
             (values(found.samples), values(found.acceptance))
         };
         let (alone, share) = run(&[0.1, 0.2, 0.5, 0.6], 2);
@@ -359,7 +376,7 @@ mod tests {
         // The density is that of sqrt(1 - z²), and not a number beyond 1.
         let config = HmcConfig { steps: 50, leapfrog: 2, step_size: 0.7 };
         let start = Tensor::zeros([64, 1], &Device::flex());
-        let found = sample(&config, start, 1, &mut Noise::seeded(2), |z| {
+        let found = sample(&config, start, 1, &mut Noise::seeded(2), &|z: Tensor<2>| {
             (z.square().neg() + 1.0).log().squeeze_dim::<1>(1) * 0.5
         });
         let (samples, acceptance) = (values(found.samples), values(found.acceptance));
@@ -377,7 +394,7 @@ mod tests {
         let config = HmcConfig { steps: 3, leapfrog: 2, step_size: 0.1 };
         let run = |device: &Device| {
             let start = Tensor::ones([3, 2], device);
-            sample(&config, start, 1, &mut Noise::seeded(1), |z| {
+            sample(&config, start, 1, &mut Noise::seeded(1), &|z: Tensor<2>| {
                 let base = flow.forward(z);
                 standard_normal(base.value) + base.log_det
             })
@@ -411,6 +428,6 @@ mod tests {
     #[should_panic(expected = "5 states are not 2 samples of a batch")]
     fn states_that_are_no_stack_are_refused() {
         let start = Tensor::zeros([5, 1], &Device::flex());
-        let _ = sample(&HmcConfig::default(), start, 2, &mut Noise::zero(), standard_normal);
+        let _ = sample(&HmcConfig::default(), start, 2, &mut Noise::zero(), &standard_normal);
     }
 }

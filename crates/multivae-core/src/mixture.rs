@@ -1,4 +1,8 @@
-//! Mixtures with equal weights of the components that a row can use.
+//! Mixtures with equal weights of the components that a row can use, and their products.
+
+mod product;
+
+pub use product::Product;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -89,13 +93,9 @@ impl Mixture {
         self.log_density(value, (0..count).map(|c| self.by_row(|row| log_weight(row, c))))
     }
 
-    /// `Σ_c ln q_c(z)` over the components that a row can use, `[samples, batch]`: their product, up
-    /// to a factor a row.
-    pub fn log_product(&self, value: &Tensor<3>) -> Tensor<2> {
-        let count = self.components.location.dims()[0];
-        let held = |row: &Vec<usize>, c: usize| f32::from(u8::from(row.contains(&c)));
-        let held = self.table((0..count).map(|c| self.by_row(|row| held(row, c))));
-        (self.log_probs(value) * held.unsqueeze_dim(1)).sum_dim(0).squeeze_dim(0)
+    /// The product of the components that a row can use; see [`Product`].
+    pub fn product(&self) -> Product {
+        Product::new(self.clone())
     }
 
     /// `samples` values a row, each from a component of the row at random,
@@ -340,13 +340,14 @@ mod tests {
             Mixture::new(components, vec![vec![0, 1]], &prior).through(vec![Some(flow()), None]);
         let (z, log_q) = mixture.stratified(0..20_000, 20_000, &mut Noise::seeded(5));
         let log_p: Tensor<2> = Family::Normal.standard(z.dims(), &device).log_prob(z.clone());
-        let mean = (log_p - log_q.clone()).exp().mean().into_scalar::<f32>();
+        let mean = (log_p.clone() - log_q.clone()).exp().mean().into_scalar::<f32>();
         assert!((mean - 1.0).abs() < 0.05, "{mean}");
         assert!(mixture.log_prob(&z).all_close(log_q, Some(1e-4), Some(1e-4)));
-        // The product of two is the sum of the two alone.
+        // The product of two, over the prior, is the sum of the two alone less the prior's.
         let alone = |c| Mixture { usable: vec![vec![c]], ..mixture.clone() }.log_prob(&z);
-        let sum = alone(0) + alone(1);
-        assert!(mixture.log_product(&z).all_close(sum, Some(1e-4), Some(1e-4)));
+        let sum = (alone(0) + alone(1) - log_p).reshape([20_000]);
+        let product = mixture.product().log_density(z.reshape([20_000, 2]));
+        assert!(product.all_close(sum, Some(1e-4), Some(1e-4)));
     }
 
     #[test]

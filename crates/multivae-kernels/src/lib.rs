@@ -7,6 +7,7 @@
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
+//! | [`FlowProduct`] | densities seen through flows, all blocks forth and back, with their gradient | some fifty operations a block |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
 //! Matrix products of affine maps are those of the `gemm` crate; they, and the loops here by the
@@ -78,8 +79,8 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `normal` and `adam` are the functions with Burn's
-//! composition; `flex` has a file for each with the kernel on slices and its place in the backend.
+//! `conv`, `linear`, `activation`, `density`, `normal`, `flow` and `adam` are the functions with Burn's
+//! composition, but for `flow`, which is composed by who calls it; `flex` has a file for each with the kernel on slices and its place in the backend.
 
 mod activation;
 mod adam;
@@ -87,6 +88,7 @@ mod conv;
 mod density;
 #[cfg(feature = "flex")]
 mod flex;
+mod flow;
 mod linear;
 mod normal;
 mod workers;
@@ -97,6 +99,7 @@ pub use conv::{Order, conv_transpose2d, conv2d};
 pub use density::{Density, log_density};
 #[cfg(feature = "flex")]
 pub use flex::operations;
+pub use flow::{FlowFactor, FlowProduct};
 pub use linear::linear;
 pub use normal::{normal_kl, rsample};
 pub use workers::on_workers;

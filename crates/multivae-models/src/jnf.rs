@@ -256,18 +256,6 @@ fn several(mixture: &Mixture) -> Vec<bool> {
     mixture.usable().iter().map(|row| row.len() > 1).collect()
 }
 
-/// The product of the components that a row can use, over the prior to the power of their number
-/// less one: its logarithm up to a constant a row, `[samples * batch]`, of values
-/// `[samples * batch, latent]`.
-fn log_product(mixture: &Mixture, z: Tensor<2>) -> Tensor<1> {
-    let beyond: Vec<f32> = mixture.usable().iter().map(|row| row.len() as f32 - 1.0).collect();
-    let beyond = Tensor::<1>::from_floats(beyond.as_slice(), &z.device()).unsqueeze_dim::<2>(0);
-    let ([states, latent], rows) = (z.dims(), mixture.usable().len());
-    let z = z.reshape([states / rows, rows, latent]);
-    let prior: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
-    (mixture.log_product(&z) - prior * beyond).reshape([states])
-}
-
 impl MultimodalVae for Jnf {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
@@ -312,10 +300,10 @@ impl MultimodalVae for Jnf {
             return Latent::shared(start);
         }
         let flat = start.clone().reshape([n * rows, latent]);
-        let log_density = |z| log_product(&mixture, z);
+        let product = mixture.product();
         let end = match draws {
-            Draws::Mean => hmc::mode(flat, log_density),
-            Draws::Samples(n) => hmc::sample(&self.config.hmc, flat, n, noise, log_density).samples,
+            Draws::Mean => hmc::mode(flat, &product),
+            Draws::Samples(n) => hmc::sample(&self.config.hmc, flat, n, noise, &product).samples,
         };
         Latent::shared(joint::choose(&several, end.reshape([n, rows, latent]), start))
     }

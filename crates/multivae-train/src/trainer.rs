@@ -401,7 +401,7 @@ impl<M: MultimodalVae> Trainer<M> {
     ) -> Result<Parts> {
         let model = parts.remove(MODEL).expect("a checkpoint was read into a model");
         let bytes = |record: Result<Bytes, RecordError>| {
-            record.map(|bytes| bytes.to_vec()).map_err(|error| TrainError::Checkpoint {
+            record.map_err(|error| TrainError::Checkpoint {
                 path: run.vault.path(epoch.unwrap_or(span.from)),
                 reason: format!("cannot be written: {error}"),
                 previous: None,
@@ -551,8 +551,11 @@ impl<M: MultimodalVae> Trainer<M> {
         let stage = run.spans.iter().rposition(|span| span.from < done).unwrap_or(0);
         let best_epoch = self.judge(run, stage).best(done);
         let model = match best_epoch {
-            Some(best) => self.checkpoint(run, best)?.model(last.clone())?,
-            None => last.clone(),
+            // A run that was interrupted may have gone on since.
+            Some(best) if best < done || stopped == Stopped::Interrupted => {
+                self.checkpoint(run, best)?.model(last.clone())?
+            }
+            _ => last.clone(),
         };
         let history = run.history.clone();
         Ok(Fitted { model, last, best_epoch, epochs: done, history, stopped })

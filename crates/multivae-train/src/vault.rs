@@ -34,7 +34,7 @@ pub(crate) const OPTIMIZER: &str = "optimizer";
 pub(crate) const SCHEDULER: &str = "scheduler";
 
 /// Records by name.
-pub(crate) type Parts = BTreeMap<String, Vec<u8>>;
+pub(crate) type Parts = BTreeMap<String, Bytes>;
 
 /// What a run must have in common with the one it continues.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -167,8 +167,8 @@ impl Checkpoint {
     pub fn model<M: Module>(&self, model: M) -> Result<M> {
         let refuse = |reason: String| Self::error(&self.path, reason);
         let bytes = self.parts.get(MODEL).ok_or_else(|| refuse("holds no model".into()))?;
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes.clone()))
-            .map_err(|error| refuse(error.to_string()))?;
+        let record =
+            ModuleRecord::from_bytes(bytes.clone()).map_err(|error| refuse(error.to_string()))?;
         model
             .try_load_record(record)
             .map_err(|error| refuse(format!("does not fit the model: {error}")))
@@ -207,7 +207,7 @@ impl Checkpoint {
         for (name, length) in &header.parts {
             let (part, after) =
                 rest.split_at_checked(*length).ok_or_else(|| broken("too few bytes"))?;
-            parts.insert(name.clone(), part.to_vec());
+            parts.insert(name.clone(), Bytes::from_bytes_vec(part.to_vec()));
             rest = after;
         }
         Ok(Self { path: path.into(), header, parts })
@@ -239,7 +239,7 @@ pub fn save_weights<M: Module>(dir: &Path, model: &M) -> Result<()> {
     let refuse = |reason: String| Checkpoint::error(&vault.path(header.epoch), reason);
     let bytes =
         model.clone().into_record().into_bytes().map_err(|error| refuse(error.to_string()))?;
-    let parts = Parts::from([(MODEL.to_owned(), bytes.to_vec())]);
+    let parts = Parts::from([(MODEL.to_owned(), bytes)]);
     vault.write(header, &parts)
 }
 
@@ -314,7 +314,7 @@ impl Vault {
         head.push(b'\n');
         let mut sum = Sha256::new();
         sum.update(&head);
-        parts.values().for_each(|part| sum.update(part));
+        parts.values().for_each(|part| sum.update(&part[..]));
         let beside = beside(path);
         let mut file = (self.create)(&beside)?;
         file.write_all(format!("{MAGIC} {VERSION} {}\n", hex(&sum.finalize())).as_bytes())?;
@@ -371,7 +371,7 @@ impl Collector {
         arrived.entry(epoch).or_default().0 = Some(header);
     }
 
-    fn take(&self, epoch: usize, name: &str, bytes: Vec<u8>) -> Result<()> {
+    fn take(&self, epoch: usize, name: &str, bytes: Bytes) -> Result<()> {
         let mut arrived = self.arrived.lock().expect("no thread panics while it holds the parts");
         let (_, parts) = arrived.entry(epoch).or_default();
         parts.insert(name.to_owned(), bytes);
@@ -394,7 +394,7 @@ pub(crate) struct Part {
 impl<R: Record> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
         let bytes = record.checkpoint_into_bytes().map_err(CheckpointerError::Record)?;
-        self.collector.take(epoch, self.name, bytes.to_vec()).map_err(|error| {
+        self.collector.take(epoch, self.name, bytes).map_err(|error| {
             let told = CheckpointerError::Unknown(error.to_string());
             self.collector.context.fail(error);
             told
@@ -412,7 +412,7 @@ impl<R: Record> Checkpointer<R> for Part {
         let bytes = start.remove(self.name).ok_or_else(|| {
             CheckpointerError::Unknown(format!("epoch {epoch} has no {} record", self.name))
         })?;
-        R::checkpoint_from_bytes(Bytes::from_bytes_vec(bytes)).map_err(CheckpointerError::Record)
+        R::checkpoint_from_bytes(bytes).map_err(CheckpointerError::Record)
     }
 }
 
@@ -475,7 +475,10 @@ mod tests {
 
     fn parts() -> Parts {
         [(MODEL, 300), (OPTIMIZER, 0), (SCHEDULER, 5)]
-            .map(|(name, n)| (name.to_owned(), (0..n).map(|i| i as u8).collect()))
+            .map(|(name, n)| {
+                let bytes = (0..n).map(|i| i as u8).collect();
+                (name.to_owned(), Bytes::from_bytes_vec(bytes))
+            })
             .into()
     }
 

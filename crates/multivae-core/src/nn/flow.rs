@@ -6,8 +6,9 @@ use std::ops::Range;
 use burn::{
     module::{Flag, Module, Param, RunningState},
     nn::{Initializer, Linear, LinearConfig},
-    tensor::{Device, Int, Tensor, TensorData, activation::relu, module::linear},
+    tensor::{Device, Int, Tensor, TensorData, activation::relu},
 };
+use multivae_kernels::{Activation, FlowFactor, activate, linear};
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
@@ -251,6 +252,28 @@ impl FlowNet {
     }
 }
 
+impl FlowNet {
+    /// The density of rows that it maps to a normal distribution with a mean and a deviation, both
+    /// `[batch, features]`, to a power a row: for evaluations that want no gradients in weights.
+    /// `None` if it is not one pass of affine layers from data to base.
+    pub(crate) fn factor(
+        &self,
+        mean: Tensor<2>,
+        scale: Tensor<2>,
+        power: Vec<f32>,
+    ) -> Option<FlowFactor> {
+        if self.fast != Way::Base || !self.norms.is_empty() {
+            return None;
+        }
+        let layers = |block: &Made| {
+            let layers = block.by_degree().into_iter();
+            layers.map(|Sorted { weight, bias }| (weight, bias.squeeze_dim(0))).collect()
+        };
+        let blocks = self.blocks.iter().map(layers).collect();
+        Some(FlowFactor { blocks, limit: LIMIT, mean, scale, power })
+    }
+}
+
 impl Transformed {
     fn start(value: Tensor<2>) -> Self {
         let log_det = Tensor::zeros([value.dims()[0]], &value.device());
@@ -309,8 +332,8 @@ impl Masked {
         Self { weight, bias, mask: Tensor::from_data(TensorData::new(mask, shape), device) }
     }
 
-    fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self.weight.val() * self.mask.clone(), Some(self.bias.val()))
+    fn forward(&self, x: Tensor<2>, activation: Activation) -> Tensor<2> {
+        linear(x, self.weight.val() * self.mask.clone(), Some(self.bias.val()), activation)
     }
 }
 
@@ -367,8 +390,8 @@ impl Made {
     fn shift_and_log_scale(&self, x: Tensor<2>) -> (Tensor<2>, Tensor<2>) {
         let features = x.dims()[1];
         let (last, hidden) = self.layers.split_last().expect("there is a layer of outputs");
-        let x = hidden.iter().fold(x, |x, layer| relu(layer.forward(x)));
-        let outputs = last.forward(x);
+        let x = hidden.iter().fold(x, |x, layer| layer.forward(x, Activation::Relu));
+        let outputs = last.forward(x, Activation::Identity);
         (outputs.clone().narrow(1, 0, features), bounded(outputs.narrow(1, features, features)))
     }
 
@@ -411,30 +434,33 @@ impl Made {
         }
     }
 
-    /// The hidden layers with their units by degree, and the layer of outputs with the two of a
-    /// feature side by side.
-    fn sorted(&self, features: usize) -> (Vec<Sorted>, Sorted) {
-        let by_degree = |weight: Tensor<2>, axis: usize| weight.select(axis, self.order.clone());
+    /// The layers with hidden units by degree and without the weights that a mask hides.
+    fn by_degree(&self) -> Vec<Sorted> {
+        let sort = |weight: Tensor<2>, axis: usize| weight.select(axis, self.order.clone());
         let last = self.layers.len() - 1;
-        let mut sorted = self.layers.iter().enumerate().map(|(l, layer)| {
-            let mut weight = layer.weight.val();
+        let sorted = self.layers.iter().enumerate().map(|(l, layer)| {
+            let mut weight = layer.weight.val() * layer.mask.clone();
             let mut bias = layer.bias.val().unsqueeze_dim::<2>(0);
             if l > 0 {
-                weight = by_degree(weight, 0);
+                weight = sort(weight, 0);
             }
             if l < last {
-                return Sorted { weight: by_degree(weight, 1), bias: by_degree(bias, 1) };
+                (weight, bias) = (sort(weight, 1), sort(bias, 1));
             }
-            let pairs = |x: Tensor<2>| -> Tensor<2> {
-                let rows = x.dims()[0];
-                x.reshape([rows, 2, features]).swap_dims(1, 2).reshape([rows, 2 * features])
-            };
-            weight = pairs(weight);
-            bias = pairs(bias);
             Sorted { weight, bias }
         });
-        let hidden = sorted.by_ref().take(last).collect();
-        (hidden, sorted.next().expect("there is a layer of outputs"))
+        sorted.collect()
+    }
+
+    /// The hidden layers, and the layer of outputs with the two of a feature side by side.
+    fn sorted(&self, features: usize) -> (Vec<Sorted>, Sorted) {
+        let mut hidden = self.by_degree();
+        let Sorted { weight, bias } = hidden.pop().expect("there is a layer of outputs");
+        let pairs = |x: Tensor<2>| -> Tensor<2> {
+            let rows = x.dims()[0];
+            x.reshape([rows, 2, features]).swap_dims(1, 2).reshape([rows, 2 * features])
+        };
+        (hidden, Sorted { weight: pairs(weight), bias: pairs(bias) })
     }
 }
 
@@ -519,9 +545,11 @@ impl FlowNorm {
     }
 }
 
-/// Log-scales as far as those of posteriors reach, so that extreme values stay finite.
+/// Log-scales are held within as far as those of posteriors reach, so that extreme values stay finite.
+const LIMIT: f32 = LOG_VAR_LIMIT as f32 / 2.0;
+
 fn bounded(log_scale: Tensor<2>) -> Tensor<2> {
-    log_scale.clamp(-LOG_VAR_LIMIT / 2.0, LOG_VAR_LIMIT / 2.0)
+    activate(log_scale, Activation::Clamp(LIMIT))
 }
 
 #[cfg(test)]

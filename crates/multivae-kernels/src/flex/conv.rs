@@ -11,7 +11,6 @@
 //! parallel. Each writes its own images; weight gradients are summed over parts in a fixed order.
 //! So results do not depend on the number or the timing of threads.
 
-mod direct;
 pub(crate) mod operation;
 mod slide;
 
@@ -19,11 +18,9 @@ use std::{iter, ops::Range};
 
 use rayon::prelude::*;
 
-use self::{
-    direct::{Panels, Windows},
-    slide::{Cells, Frame, SCRATCH, Scratch, Slide, take},
-};
+use self::slide::{Cells, Frame, SCRATCH, Scratch, Slide, take};
 use super::{
+    direct::{self, Panels, Windows},
     gemm, room,
     transpose::{transpose, transposed},
 };

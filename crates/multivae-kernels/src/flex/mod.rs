@@ -8,6 +8,8 @@ pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod conv;
 pub(crate) mod density;
+mod direct;
+pub(crate) mod flow;
 mod gemm;
 pub(crate) mod linear;
 mod math;

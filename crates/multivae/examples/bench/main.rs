@@ -13,7 +13,7 @@
 //! | `encode N` | N times 1024 rows to posterior means, in batches of the workload |
 //! | `generate N` | N times 1024 rows of the first modality to all others |
 //! | `sample N` | N times a draw from the posterior of a batch given the first two modalities |
-//! | `joint_nll N` | N times the joint likelihood of some rows, K = 1000; `rows` says of how many |
+//! | `joint_nll N` | N times the joint likelihood of 256 rows, K = 1000 |
 //!
 //! `peak_mb` is the largest memory of the program so far. `skipped` says why there is no answer.
 //! `cargo xtask bench` is what asks.

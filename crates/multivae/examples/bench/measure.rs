@@ -31,6 +31,8 @@ use crate::{Result, workloads::Workload};
 const EPOCH: usize = 4096;
 /// Rows that are encoded, and generated from.
 const ROWS: usize = 1024;
+/// Rows whose likelihood is estimated, and of a first estimate to warm up.
+const ESTIMATED: [usize; 2] = [256, 4];
 /// Importance samples of a likelihood.
 const SAMPLES: usize = 1000;
 /// Latent rows that are decoded at once in a likelihood.
@@ -276,28 +278,26 @@ impl Subject {
 
     fn likelihoods(&mut self, count: usize) -> Result<Value> {
         let model = self.model()?;
-        let rows = if self.workload.name == "polymnist" { 4 } else { 16 };
+        let [rows, few] = ESTIMATED;
         let batch = self.batch(&model, rows, &self.device)?;
         let query = LikelihoodQuery {
             targets: model.generated(),
             given: model.conditions().map_or(Given::Nothing, Given::Values),
             budget: Budget { samples: SAMPLES, max_rows: DECODED },
         };
-        let mut ms = Vec::new();
-        // The first is for warming up.
-        for repetition in 0..=count {
+        let estimate = |batch: &Batch| -> Result<f64> {
             let start = Instant::now();
             let value = on_workers(&self.device, || {
-                let estimate = model.log_likelihood(&batch, &query, &mut Noise::of(&batch));
+                let estimate = model.log_likelihood(batch, &query, &mut Noise::of(batch));
                 estimate.log_likelihood.sum().into_scalar::<f32>()
             });
-            if !value.is_finite() {
-                return Err(format!("the likelihood is {value}").into());
+            match value.is_finite() {
+                true => Ok(start.elapsed().as_secs_f64() * 1e3),
+                false => Err(format!("the likelihood is {value}").into()),
             }
-            if repetition > 0 {
-                ms.push(start.elapsed().as_secs_f64() * 1e3);
-            }
-        }
+        };
+        estimate(&self.batch(&model, few, &self.device)?)?;
+        let ms = (0..count).map(|_| estimate(&batch)).collect::<Result<Vec<_>>>()?;
         Ok(json!({ "ms": ms, "rows": rows }))
     }
 }

@@ -4,13 +4,15 @@ use std::{cell::RefCell, iter, mem::MaybeUninit, ops::Range};
 
 use rayon::prelude::*;
 
-use super::{
-    Images,
-    direct::{self, Panels, Windows},
-};
+use super::Images;
 use crate::{
     Activation, Order,
-    flex::{activation::apply, fill, room, transpose::transpose},
+    flex::{
+        activation::apply,
+        direct::{self, Panels, Windows},
+        fill, room,
+        transpose::transpose,
+    },
 };
 
 /// Buffers of a thread, kept from call to call.

@@ -11,20 +11,20 @@ use crate::flex::room;
 
 /// Windows of one shape over some images.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// Rows of a window.
-    pub(super) taps: usize,
+    pub(crate) taps: usize,
     /// Values from one row of a window to the next.
-    pub(super) line: usize,
+    pub(crate) line: usize,
     /// Values that a window sees in a row.
-    pub(super) run: usize,
+    pub(crate) run: usize,
     /// Where each window begins, and where what belongs to it begins on the other side.
-    pub(super) places: Vec<[usize; 2]>,
+    pub(crate) places: Vec<[usize; 2]>,
 }
 
 impl Windows {
     /// Values that a window sees.
-    pub(super) fn depth(&self) -> usize {
+    pub(crate) fn depth(&self) -> usize {
         self.taps * self.run
     }
 
@@ -67,7 +67,7 @@ fn store<V: Copy>(values: &mut [MaybeUninit<f32>], vector: V) {
 }
 
 /// Values of a vector on this processor.
-pub(super) fn lanes() -> usize {
+pub(crate) fn lanes() -> usize {
     struct Lanes;
 
     impl WithSimd for Lanes {
@@ -85,7 +85,7 @@ pub(super) fn lanes() -> usize {
 /// A matrix `[depth, columns]` cut into panels of some columns, each row after row. The last one
 /// is filled up with zeros to whole vectors.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Panels {
+pub(crate) struct Panels {
     values: Vec<f32>,
     depth: usize,
     columns: usize,
@@ -93,7 +93,7 @@ pub(super) struct Panels {
 }
 
 impl Panels {
-    pub(super) fn new([depth, columns]: [usize; 2]) -> Self {
+    pub(crate) fn new([depth, columns]: [usize; 2]) -> Self {
         let lanes = lanes();
         let values = vec![0.0; depth * columns.next_multiple_of(lanes)];
         Self { values, depth, columns, lanes }
@@ -101,7 +101,7 @@ impl Panels {
 
     /// For each panel its first column, how many it has, the values from a row on, and how far
     /// rows lie apart.
-    pub(super) fn each_from(&mut self, row: usize) -> impl Iterator<Item = Panel<'_>> {
+    pub(crate) fn each_from(&mut self, row: usize) -> impl Iterator<Item = Panel<'_>> {
         let Self { depth, columns, lanes, .. } = *self;
         let most = most(lanes) * lanes;
         self.values.chunks_mut((depth * most).max(1)).enumerate().map(move |(number, values)| {
@@ -114,12 +114,12 @@ impl Panels {
 }
 
 /// Some columns of a matrix.
-pub(super) struct Panel<'a> {
-    pub(super) first: usize,
-    pub(super) columns: usize,
+pub(crate) struct Panel<'a> {
+    pub(crate) first: usize,
+    pub(crate) columns: usize,
     /// From one row to the next.
-    pub(super) stride: usize,
-    pub(super) values: &'a mut [f32],
+    pub(crate) stride: usize,
+    pub(crate) values: &'a mut [f32],
 }
 
 /// Writes for each window what it sees, times a matrix, plus a bias: as many values as the matrix
@@ -128,7 +128,7 @@ pub(super) struct Panel<'a> {
 /// # Panics
 ///
 /// If windows or results do not fit into their slices, or the matrix to the windows.
-pub(super) fn multiply(
+pub(crate) fn multiply(
     windows: &Windows,
     places: &[[usize; 2]],
     source: &[f32],
@@ -165,7 +165,8 @@ impl WithSimd for Multiply<'_> {
             let vectors = (columns - column).div_ceil(lanes).min(most(lanes));
             match vectors {
                 1 => self.panel::<S, 12, 1>(simd, column),
-                2 => self.panel::<S, 6, 2>(simd, column),
+                2 if lanes == 8 => self.panel::<S, 6, 2>(simd, column),
+                2 => self.panel::<S, 8, 2>(simd, column),
                 3 => self.panel::<S, 6, 3>(simd, column),
                 _ => self.panel::<S, 6, 4>(simd, column),
             }
@@ -251,7 +252,7 @@ impl Multiply<'_> {
 /// # Panics
 ///
 /// If anything does not fit into its slice.
-pub(super) fn add_outer(
+pub(crate) fn add_outer(
     windows: &Windows,
     places: &[[usize; 2]],
     source: &[f32],
