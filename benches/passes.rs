@@ -1,6 +1,6 @@
 //! What is done in one pass, against the operations of Burn that do the same: an affine map with
-//! its activation, activations alone, samples and divergences, log-densities, and a step of Adam.
-//! Forward and backward.
+//! its activation, activations alone, samples and divergences, log-densities, products of experts,
+//! densities seen through flows, and a step of Adam. Forward and backward.
 
 use std::hint::black_box;
 
@@ -9,8 +9,10 @@ use burn::{
     tensor::{Device, Tensor, activation, module},
 };
 use criterion::{Criterion, criterion_group, criterion_main};
+use multivae_core::{distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig};
 use multivae_kernels::{
-    Activation, AdamSettings, Decay, Density, activate, linear, log_density, normal_kl, rsample,
+    Activation, AdamSettings, Decay, Density, NormalExperts, activate, linear, log_density,
+    normal_kl, product_of_experts, rsample,
 };
 
 fn maps(c: &mut Criterion) {
@@ -135,6 +137,61 @@ fn densities(c: &mut Criterion) {
     }
 }
 
+fn experts(c: &mut Criterion) {
+    let device = Device::flex().autodiff();
+    for [modalities, subsets, batch, latent] in [[3, 7, 64, 10], [5, 31, 128, 64]] {
+        let stack =
+            |value| Tensor::<3>::full([modalities, batch, latent], value, &device).require_grad();
+        let (mean, log_var) = (stack(0.3), stack(-0.4));
+        let presence = Tensor::<2>::ones([modalities, batch], &device);
+        let weights = Tensor::<2>::ones([subsets, modalities], &device);
+        let prior = Tensor::<2>::ones([subsets, batch], &device);
+        compare(
+            c,
+            &format!("product_of_experts/{modalities}, {subsets} subsets"),
+            || {
+                let (mean, log_var) = (mean.clone(), log_var.clone());
+                let experts =
+                    NormalExperts { mean, log_var, presence: presence.clone(), floor: 1e-8 };
+                let [mean, log_var] = product_of_experts(experts, weights.clone(), prior.clone());
+                mean + log_var
+            },
+            || {
+                let precision = (log_var.clone().exp() + 1e-8).recip();
+                let precision = precision * presence.clone().unsqueeze_dim(2);
+                let sum = |x: Tensor<3>| -> Tensor<3> {
+                    let x = x.reshape([modalities, batch * latent]);
+                    weights.clone().matmul(x).reshape([subsets, batch, latent])
+                };
+                let total = sum(precision.clone()) + prior.clone().unsqueeze_dim(2);
+                sum(precision * mean.clone()) / total.clone() + total.log().neg()
+            },
+        );
+    }
+}
+
+/// A posterior of two of JNF's flows, as its chains ask for it.
+fn flows(c: &mut Criterion) {
+    let device = Device::flex();
+    let (rows, latent) = (64, 10);
+    let flow = || FlowConfig::maf().init("flow", latent, &device).expect("valid");
+    let prior = Family::Normal.standard([1, 1, latent], &device);
+    let components = Family::Normal.standard([2, rows, latent], &device);
+    let product = Mixture::new(components, vec![vec![0, 1]; rows], &prior)
+        .through(vec![Some(flow()), Some(flow())])
+        .product();
+    let z = Tensor::full([rows, latent], 0.3, &device.clone().autodiff());
+    let mut group = c.benchmark_group("flows/64 x 10");
+    group.bench_function("one pass", |b| {
+        b.iter(|| black_box(product.with_gradient(z.clone().require_grad())));
+    });
+    group.bench_function("burn", |b| {
+        let composed = |z| product.log_density(z);
+        b.iter(|| black_box(composed.with_gradient(z.clone().require_grad())));
+    });
+    group.finish();
+}
+
 fn adam(c: &mut Criterion) {
     let device = Device::flex();
     let gradient = Tensor::<2>::full([1000, 1000], 0.01, &device);
@@ -154,5 +211,5 @@ fn adam(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, maps, values, normals, densities, adam);
+criterion_group!(benches, maps, values, normals, densities, experts, flows, adam);
 criterion_main!(benches);

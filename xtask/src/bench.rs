@@ -46,6 +46,7 @@ const WORKLOADS: &[&str] = &["tabular", "mnist_svhn", "polymnist"];
 enum Bench {
     TrainStep,
     Epoch,
+    Run,
     Encode,
     Generate,
     Sample,
@@ -65,6 +66,7 @@ impl Bench {
                 vec![("train_step", steps), ("second_stage", steps)]
             }
             Self::Epoch => vec![("epoch", 1)],
+            Self::Run => vec![("run", 1)],
             Self::Encode => vec![("encode", 1)],
             Self::Generate => vec![("generate", 1)],
             Self::Sample => vec![("sample", 1)],

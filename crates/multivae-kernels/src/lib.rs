@@ -7,6 +7,7 @@
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
+//! | [`product_of_experts`] | precisions, their sums over each subset, means and log-variances | some fifteen operations |
 //! | [`FlowProduct`] | densities seen through flows, all blocks forth and back, with their gradient | some fifty operations a block |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
@@ -79,13 +80,14 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `normal`, `flow` and `adam` are the functions with Burn's
+//! `conv`, `linear`, `activation`, `density`, `normal`, `experts`, `flow` and `adam` are the functions with Burn's
 //! composition, but for `flow`, which is composed by who calls it; `flex` has a file for each with the kernel on slices and its place in the backend.
 
 mod activation;
 mod adam;
 mod conv;
 mod density;
+mod experts;
 #[cfg(feature = "flex")]
 mod flex;
 mod flow;
@@ -97,6 +99,7 @@ pub use activation::{Activation, activate};
 pub use adam::{Adam, AdamSettings, Decay};
 pub use conv::{Order, conv_transpose2d, conv2d};
 pub use density::{Density, log_density};
+pub use experts::{NormalExperts, product_of_experts};
 #[cfg(feature = "flex")]
 pub use flex::operations;
 pub use flow::{FlowFactor, FlowProduct};

@@ -1,6 +1,9 @@
 //! What is measured.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, Mutex},
+    time::Instant,
+};
 
 use burn::{
     module::Module,
@@ -20,7 +23,7 @@ use multivae::{
     data::{MemoryDataset, Storage},
     device::{self, on_workers},
     models::{Model, ModelConfig},
-    train::{Adam, OptimizerConfig, TrainConfig, Trainer},
+    train::{Adam, Display, OptimizerConfig, Report, Summary, TrainConfig, Trainer},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -48,6 +51,7 @@ pub(crate) enum Measure {
     TrainStep,
     SecondStage,
     Epoch,
+    Run,
     Encode,
     Generate,
     Sample,
@@ -59,6 +63,17 @@ struct Learner {
     model: Model,
     optimizer: ModuleOptimizer,
     batch: Batch,
+}
+
+/// Seconds of the last epoch.
+struct EpochTime(Arc<Mutex<f64>>);
+
+impl Report for EpochTime {
+    fn epoch_finished(&mut self, summary: &Summary) {
+        if let Ok(mut seconds) = self.0.lock() {
+            *seconds = summary.seconds;
+        }
+    }
 }
 
 /// A model and its data, made when they are first needed.
@@ -81,7 +96,8 @@ impl Subject {
             Measure::Peak => Ok(self.peak(count)),
             Measure::TrainStep => self.steps(0, count),
             Measure::SecondStage => self.steps(1, count),
-            Measure::Epoch => self.epochs(count),
+            Measure::Epoch => self.runs(count, false),
+            Measure::Run => self.runs(count, true),
             Measure::Encode => self.passes(count, Self::encode),
             Measure::Generate => self.passes(count, Self::generate),
             Measure::Sample => self.samples(count),
@@ -184,8 +200,9 @@ impl Subject {
         Ok(MemoryDataset::new(values.collect::<Result<_>>()?)?)
     }
 
-    /// Whole runs of one epoch: rows in random order, steps, the checkpoint.
-    fn epochs(&self, count: usize) -> Result<Value> {
+    /// Runs of one epoch. What is timed is the epoch, rows in random order and steps, or the run
+    /// with all that it makes and writes.
+    fn runs(&self, count: usize, whole: bool) -> Result<Value> {
         let mut ms = Vec::new();
         for _ in 0..count {
             let model = self.fresh(&self.device)?;
@@ -200,10 +217,17 @@ impl Subject {
             if config.epochs > 1 {
                 return Err("a model of two stages has no run of one epoch".into());
             }
-            let trainer = Trainer::new(config, run.path()).device(self.device.clone());
+            let epoch = Arc::new(Mutex::new(0.0));
+            let trainer = Trainer::new(config, run.path())
+                .device(self.device.clone())
+                .display(Display::Report(Box::new(EpochTime(epoch.clone()))));
             let start = Instant::now();
             trainer.fit(model, train, valid)?;
-            ms.push(start.elapsed().as_secs_f64() * 1e3);
+            let seconds = match whole {
+                true => start.elapsed().as_secs_f64(),
+                false => *epoch.lock().map_err(|_| "the run has panicked")?,
+            };
+            ms.push(seconds * 1e3);
         }
         Ok(json!({ "ms": ms, "rows": EPOCH }))
     }
