@@ -204,7 +204,7 @@ fn build(root: &Path, backends: &[String]) -> Result<PathBuf> {
     let backends = backends.iter().map(String::as_str);
     let features: Vec<_> =
         backends.chain(["mimalloc"]).map(|name| format!("multivae/{name}")).collect();
-    let output = Command::new("cargo")
+    let output = crate::cargo()
         .args(["build", "--release", "--example", "bench", "--message-format=json", "--features"])
         .arg(features.join(","))
         .current_dir(root)

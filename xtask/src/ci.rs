@@ -53,7 +53,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Result<ExitCode> {
     for step in steps {
         println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
         let start = Instant::now();
-        let status = Command::new("cargo")
+        let status = crate::cargo()
             .args(&step.arguments)
             .envs(step.environment.iter().map(|(name, value)| (name, value)))
             .current_dir(root)

@@ -106,9 +106,22 @@ fn run(task: Task) -> Result<ExitCode> {
 /// No `--package`: with the whole workspace selected, Burn has the features that `cargo test` has
 /// already built.
 fn example(name: &str, backend: &str) -> Command {
-    let mut cargo = Command::new("cargo");
+    let mut cargo = cargo();
     cargo.args(["run", "--quiet", "--release", "--example", name]);
     cargo.args(["--features", &format!("multivae/{backend}"), "--"]);
+    cargo
+}
+
+/// Cargo, without what the cargo that started this program says of its package: some build scripts
+/// look at that, and Burn would be built anew whenever it changes.
+fn cargo() -> Command {
+    let mut cargo = Command::new("cargo");
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(&name);
+        }
+    }
     cargo
 }
 

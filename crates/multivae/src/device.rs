@@ -156,7 +156,15 @@ fn make(backend: &str, place: Option<&str>, name: &str) -> Result<Device> {
         #[cfg(feature = "tch")]
         "tch" => match index()? {
             DeviceIndex::Default => Device::libtorch(),
-            index => Device::libtorch_cuda(index),
+            DeviceIndex::Specified(index) => {
+                // Burn would panic with the first tensor.
+                let count = Device::enumerate(burn::tensor::DeviceType::LibTorch).into_vec().len();
+                if index >= count {
+                    let reason = format!("LibTorch finds {count} CUDA GPUs");
+                    return Err(DeviceError::Unreachable { name: name.to_owned(), reason });
+                }
+                Device::libtorch_cuda(index)
+            }
         },
         #[cfg(feature = "remote")]
         "remote" => {
