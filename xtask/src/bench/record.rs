@@ -29,7 +29,11 @@ pub(super) fn machine(threads: usize, python: Option<&Path>) -> Result<Value> {
         "system": std::env::consts::OS,
         "rustc": said(Command::new("rustc").arg("--version")),
         "commit": said(Command::new("git").args(["rev-parse", "--short", "HEAD"])),
-        "date": said(Command::new("git").args(["log", "-1", "--format=%cs"])),
+        "date": said(
+            Command::new("git")
+                .args(["log", "-1", "--format=%cd", "--date=format-local:%Y-%m-%dT%H%M"])
+                .env("TZ", "UTC"),
+        ),
     });
     if let Some(python) = python {
         let ask = "import platform, torch; from importlib.metadata import version as v; \
@@ -93,7 +97,8 @@ fn page(folder: &Path) -> Result<String> {
         "# Benchmarks\n\n\
          Written by `cargo xtask bench --record`; the lines behind it are in `benches/results`.\n\
          Both sides took turns in one run, with the same models, settings, networks, batches and threads; \
-         figures are medians in milliseconds, and the ratio is that of the Python library's to ours.\n",
+         figures are medians in milliseconds, and the ratio is that of the Python library's to ours. \
+         The newest state of the code comes first; an older one holds for what no newer one shows.\n",
     );
     for path in files.iter().rev() {
         let text = fs::read_to_string(path)?;
