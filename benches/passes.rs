@@ -1,6 +1,6 @@
 //! What is done in one pass, against the operations of Burn that do the same: an affine map with
-//! its activation, activations alone, samples and divergences, log-densities, products of experts,
-//! densities seen through flows, and a step of Adam. Forward and backward.
+//! its activation, activations alone, samples and divergences, log-densities, densities seen through
+//! flows, and a step of Adam. Forward and backward.
 
 use std::hint::black_box;
 
@@ -8,11 +8,11 @@ use burn::{
     optim::{AdamConfig, Optimizer},
     tensor::{Device, Tensor, activation, module},
 };
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::Criterion;
 use multivae_core::{distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig};
 use multivae_kernels::{
-    Activation, AdamSettings, Decay, Density, NormalExperts, activate, linear, log_density,
-    normal_kl, product_of_experts, rsample,
+    Activation, AdamSettings, Decay, Density, activate, linear, log_density, normal_kl, on_workers,
+    rsample,
 };
 
 fn maps(c: &mut Criterion) {
@@ -137,39 +137,6 @@ fn densities(c: &mut Criterion) {
     }
 }
 
-fn experts(c: &mut Criterion) {
-    let device = Device::flex().autodiff();
-    for [modalities, subsets, batch, latent] in [[3, 7, 64, 10], [5, 31, 128, 64]] {
-        let stack =
-            |value| Tensor::<3>::full([modalities, batch, latent], value, &device).require_grad();
-        let (mean, log_var) = (stack(0.3), stack(-0.4));
-        let presence = Tensor::<2>::ones([modalities, batch], &device);
-        let weights = Tensor::<2>::ones([subsets, modalities], &device);
-        let prior = Tensor::<2>::ones([subsets, batch], &device);
-        compare(
-            c,
-            &format!("product_of_experts/{modalities}, {subsets} subsets"),
-            || {
-                let (mean, log_var) = (mean.clone(), log_var.clone());
-                let experts =
-                    NormalExperts { mean, log_var, presence: presence.clone(), floor: 1e-8 };
-                let [mean, log_var] = product_of_experts(experts, weights.clone(), prior.clone());
-                mean + log_var
-            },
-            || {
-                let precision = (log_var.clone().exp() + 1e-8).recip();
-                let precision = precision * presence.clone().unsqueeze_dim(2);
-                let sum = |x: Tensor<3>| -> Tensor<3> {
-                    let x = x.reshape([modalities, batch * latent]);
-                    weights.clone().matmul(x).reshape([subsets, batch, latent])
-                };
-                let total = sum(precision.clone()) + prior.clone().unsqueeze_dim(2);
-                sum(precision * mean.clone()) / total.clone() + total.log().neg()
-            },
-        );
-    }
-}
-
 /// A posterior of two of JNF's flows, as its chains ask for it.
 fn flows(c: &mut Criterion) {
     let device = Device::flex();
@@ -211,5 +178,13 @@ fn adam(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, maps, values, normals, densities, experts, flows, adam);
-criterion_main!(benches);
+/// On the threads that kernels share, as training is.
+fn main() {
+    on_workers(&Device::flex(), || {
+        let mut criterion = Criterion::default().configure_from_args();
+        for measure in [maps, values, normals, densities, flows, adam] {
+            measure(&mut criterion);
+        }
+        criterion.final_summary();
+    });
+}

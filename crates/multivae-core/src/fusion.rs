@@ -1,7 +1,7 @@
 //! Rules that join the posteriors of modalities, over all subsets at once, under masks.
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
-use multivae_kernels::{Activation, NormalExperts, activate, product_of_experts};
+use multivae_kernels::{Activation, activate};
 
 use crate::{
     distribution::Normal,
@@ -78,10 +78,21 @@ impl Product {
     /// The same with powers `w_m` of the experts, `[subset, modality]`, which should be 0 outside
     /// of the subset: the generalised product.
     pub fn weighted(&self, experts: &Experts, subsets: &Subsets, weights: Tensor<2>) -> Normal<3> {
-        let [modalities, ..] = experts.mean.dims();
+        let [modalities, batch, latent] = experts.mean.dims();
+        let device = experts.mean.device();
         let presence = experts.presence.clone();
+        let precision = precision(&experts.log_var, self.floor) * presence.clone().unsqueeze_dim(2);
+        let weighted_mean = precision.clone() * experts.mean.clone();
+        // One matrix product over all subsets: [subset, modality] x [modality, batch * latent].
+        let flat = |x: Tensor<3>| x.reshape([modalities, batch * latent]);
+        let n = subsets.len();
+        let sums =
+            weights.clone().matmul(Tensor::cat(vec![flat(precision), flat(weighted_mean)], 1));
+        let halves = sums.reshape([n, 2, batch * latent]);
+        let half = |i| halves.clone().narrow(1, i, 1).reshape([n, batch, latent]);
+        let (precision, weighted_mean) = (half(0), half(1));
         // The prior's precision, [subset, batch].
-        let observed = subsets.membership(&presence.device()).matmul(presence.clone());
+        let observed = subsets.membership(&device).matmul(presence);
         let prior = match self.prior {
             PriorExpert::Always => observed.ones_like(),
             PriorExpert::Never => observed.clone().equal_scalar(0.0).float(),
@@ -91,14 +102,8 @@ impl Product {
             }
             PriorExpert::Several => observed.not_equal_scalar(1.0).float(),
         };
-        let experts = NormalExperts {
-            mean: experts.mean.clone(),
-            log_var: experts.log_var.clone(),
-            presence,
-            floor: self.floor as f32,
-        };
-        let [mean, log_var] = product_of_experts(experts, weights, prior / (1.0 + self.floor));
-        Normal::new(mean, log_var)
+        let precision = precision + (prior / (1.0 + self.floor)).unsqueeze_dim(2);
+        normalised(precision, weighted_mean)
     }
 }
 

@@ -9,7 +9,6 @@ pub(crate) mod adam;
 pub(crate) mod conv;
 pub(crate) mod density;
 mod direct;
-pub(crate) mod experts;
 pub(crate) mod flow;
 mod gemm;
 pub(crate) mod linear;
