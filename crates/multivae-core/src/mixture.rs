@@ -2,7 +2,7 @@
 
 mod product;
 
-pub use product::Product;
+pub use product::ComponentProduct;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
@@ -93,9 +93,9 @@ impl Mixture {
         self.log_density(value, (0..count).map(|c| self.by_row(|row| log_weight(row, c))))
     }
 
-    /// The product of the components that a row can use; see [`Product`].
-    pub fn product(&self) -> Product {
-        Product::new(self.clone())
+    /// The product of the components that a row can use; see [`ComponentProduct`].
+    pub fn product(&self) -> ComponentProduct {
+        ComponentProduct::new(self.clone())
     }
 
     /// `samples` values a row, each from a component of the row at random,

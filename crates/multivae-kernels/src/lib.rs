@@ -7,7 +7,7 @@
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
-//! | [`FlowProduct`] | densities seen through flows, all blocks forth and back, with their gradient | some fifty operations a block |
+//! | [`FlowProduct`] | densities seen through flows, with their gradient: all blocks forth and back | several operations for each layer of each block, and a graph of them |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
 //! Matrix products of affine maps are those of the `gemm` crate; they, and the loops here by the

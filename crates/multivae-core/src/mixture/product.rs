@@ -15,7 +15,7 @@ use crate::{
 /// It is the posterior of all modalities where the components are those of single ones, which are
 /// independent given `z`. Mixture and flows count as constants: gradients are in `z` alone.
 #[derive(Clone, Debug)]
-pub struct Product {
+pub struct ComponentProduct {
     mixture: Mixture,
     /// 1 for the components that a row can use, else 0, `[component, 1, batch]`.
     held: Tensor<3>,
@@ -24,7 +24,7 @@ pub struct Product {
     fused: Option<FlowProduct>,
 }
 
-impl Product {
+impl ComponentProduct {
     pub(super) fn new(mixture: Mixture) -> Self {
         let [count, ..] = mixture.components.location.dims();
         let held = |row: &Vec<usize>, c: usize| f32::from(u8::from(row.contains(&c)));
@@ -75,7 +75,7 @@ fn plain(mean: Tensor<2>, scale: Tensor<2>, power: Vec<f32>) -> FlowFactor {
     FlowFactor { blocks: Vec::new(), limit: 0.0, mean, scale, power }
 }
 
-impl LogDensity for Product {
+impl LogDensity for ComponentProduct {
     fn with_gradient(&self, at: Tensor<2>) -> (Tensor<1>, Tensor<2>) {
         match &self.fused {
             Some(fused) => fused.log_density(at.inner()),

@@ -545,9 +545,10 @@ impl FlowNorm {
     }
 }
 
-/// Log-scales are held within as far as those of posteriors reach, so that extreme values stay finite.
+/// Log-scales reach as far as those of posteriors, so that extreme values stay finite.
 const LIMIT: f32 = LOG_VAR_LIMIT as f32 / 2.0;
 
+/// Log-scales within ±[`LIMIT`].
 fn bounded(log_scale: Tensor<2>) -> Tensor<2> {
     activate(log_scale, Activation::Clamp(LIMIT))
 }

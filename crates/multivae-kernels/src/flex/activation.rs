@@ -71,10 +71,7 @@ impl NullaryFnOnce for Apply<'_> {
             Activation::Sigmoid => each!(|x| math::sigmoid(x)),
             Activation::Silu => each!(|x| x * math::sigmoid(x)),
             Activation::SoftClamp(limit) => each!(|x| limit * math::tanh(x / limit)),
-            Activation::Clamp(limit) => each!(|x| {
-                let x = if x < -limit { -limit } else { x };
-                if x > limit { limit } else { x }
-            }),
+            Activation::Clamp(limit) => each!(|x| math::clamp(x, limit)),
             Activation::Precision(floor) => each!(|x| 1.0 / (math::exp(x) + floor)),
             Activation::NegLog => each!(|x| -math::ln(x)),
         }

@@ -137,13 +137,14 @@ impl Block {
     /// Adds the log-determinants of rows.
     fn forward(&self, rows: usize, x: &[f32], log_det: &mut [f32]) -> Pass {
         let mut hidden: Vec<Vec<f32>> = Vec::new();
-        for layer in &self.layers[..self.layers.len() - 1] {
+        for (number, layer) in (1..).zip(&self.layers) {
             let mut y = layer.forward.apply(rows, hidden.last().map_or(x, Vec::as_slice));
-            apply(&mut y, Activation::Relu);
+            if number < self.layers.len() {
+                apply(&mut y, Activation::Relu);
+            }
             hidden.push(y);
         }
-        let last = &self.layers[self.layers.len() - 1];
-        let outputs = last.forward.apply(rows, hidden.last().map_or(x, Vec::as_slice));
+        let outputs = hidden.pop().expect("a block has layers");
         let mut y = vec![0.0; x.len()];
         Arch::new().dispatch(Shift { x, outputs: &outputs, limit: self.limit, y: &mut y, log_det });
         Pass { hidden, outputs, y }
@@ -181,13 +182,6 @@ struct Shift<'a> {
     log_det: &'a mut [f32],
 }
 
-#[inline(always)]
-fn bounded(log_scale: f32, limit: f32) -> f32 {
-    // What is not a number stays so.
-    let low = if log_scale < -limit { -limit } else { log_scale };
-    if low > limit { limit } else { low }
-}
-
 impl NullaryFnOnce for Shift<'_> {
     type Output = ();
 
@@ -201,10 +195,10 @@ impl NullaryFnOnce for Shift<'_> {
                 outputs[row * 2 * features..][..2 * features].split_at(features);
             let y = &mut y[row * features..][..features];
             for (((y, x), shift), log_scale) in y.iter_mut().zip(x).zip(shift).zip(log_scale) {
-                *y = (x - shift) * math::exp(-bounded(*log_scale, limit));
+                *y = (x - shift) * math::exp(-math::clamp(*log_scale, limit));
             }
             for log_scale in log_scale {
-                *log_det -= bounded(*log_scale, limit);
+                *log_det -= math::clamp(*log_scale, limit);
             }
         }
     }
@@ -239,7 +233,7 @@ impl NullaryFnOnce for ShiftGradient<'_> {
             {
                 let inside = *log_scale >= -limit && *log_scale <= limit;
                 *of_scale = if inside { -*gradient * y - weight } else { 0.0 };
-                *gradient *= math::exp(-bounded(*log_scale, limit));
+                *gradient *= math::exp(-math::clamp(*log_scale, limit));
                 *of_shift = -*gradient;
             }
         }
@@ -253,7 +247,8 @@ fn reverse_rows(values: &mut [f32], features: usize) {
 impl Factor {
     fn new(factor: &FlowFactor, [batch, features]: [usize; 2]) -> Self {
         let FlowFactor { blocks, limit, mean, scale, power } = factor;
-        assert_eq!((mean.dims(), scale.dims()), ([batch, features], [batch, features]));
+        let shape = [batch, features];
+        assert_eq!([mean.dims(), scale.dims()], [shape; 2], "all factors are of one shape");
         assert_eq!(power.len(), batch, "a power for each row");
         let list = |tensor| values(&dense(&primitive(tensor))).to_vec();
         let (mean, scale): (Vec<f32>, Vec<f32>) = (list(mean), list(scale));

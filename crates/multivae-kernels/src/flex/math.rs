@@ -59,6 +59,13 @@ pub(crate) fn ln(x: f32) -> f32 {
     if x < f32::INFINITY { value } else { x }
 }
 
+/// `x` within ± a limit; what is not a number stays so.
+#[inline(always)]
+pub(crate) fn clamp(x: f32, limit: f32) -> f32 {
+    let x = if x < -limit { -limit } else { x };
+    if x > limit { limit } else { x }
+}
+
 /// `ln(1 + exp(x))`.
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
