@@ -1,6 +1,6 @@
 //! What is done in one pass, against the operations of Burn that do the same: an affine map with
 //! its activation, activations alone, samples and divergences, log-densities, densities seen through
-//! flows, and a step of Adam. Forward and backward.
+//! flows, sums of squares, and a step of Adam. Forward and backward.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ use criterion::Criterion;
 use multivae_core::{distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig};
 use multivae_kernels::{
     Activation, AdamSettings, Decay, Density, activate, linear, log_density, normal_kl, on_workers,
-    rsample,
+    rsample, sum_of_squares,
 };
 
 fn maps(c: &mut Criterion) {
@@ -178,11 +178,21 @@ fn adam(c: &mut Criterion) {
     group.finish();
 }
 
+fn squares(c: &mut Criterion) {
+    let gradient = Tensor::<2>::full([1000, 1000], 0.01, &Device::flex());
+    let mut group = c.benchmark_group("sum of squares/1M weights");
+    group.bench_function("one pass", |b| b.iter(|| black_box(sum_of_squares(gradient.clone()))));
+    group.bench_function("burn", |b| {
+        b.iter(|| black_box((gradient.clone() * gradient.clone()).sum()));
+    });
+    group.finish();
+}
+
 /// On the threads that kernels share, as training is.
 fn main() {
     on_workers(&Device::flex(), || {
         let mut criterion = Criterion::default().configure_from_args();
-        for measure in [maps, values, normals, densities, flows, adam] {
+        for measure in [maps, values, normals, densities, flows, squares, adam] {
             measure(&mut criterion);
         }
         criterion.final_summary();

@@ -253,6 +253,7 @@ impl Report for Lines {
             "valid": terms(&summary.valid),
             "rate": summary.rate,
             "best": summary.best,
+            "train_seconds": summary.train_seconds,
             "seconds": summary.seconds,
         });
         // The run is worth more than its echo: it goes on if nobody reads.

@@ -5,7 +5,7 @@ use std::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use burn::{
@@ -80,6 +80,7 @@ impl Live {
             made: 0,
             skipped: None,
             started: Instant::now(),
+            trained: Duration::ZERO,
         };
         Self { state: Mutex::new(state), completed: AtomicUsize::new(done) }
     }
@@ -95,6 +96,8 @@ struct State {
     /// What was wrong with the last step that was left out.
     skipped: Option<Bad>,
     started: Instant,
+    /// How long the steps of the epoch took.
+    trained: Duration,
 }
 
 /// A value that is not finite.
@@ -139,10 +142,17 @@ impl Context {
         self.report.with(|report| report.epoch_started(epoch, self.epochs));
     }
 
-    /// An epoch has ended; how many seconds it took.
-    pub(crate) fn end_epoch(&self, epoch: usize) -> f64 {
+    /// The steps of an epoch are made, and validation begins.
+    pub(crate) fn end_training(&self) {
+        let mut state = self.state();
+        state.trained = state.started.elapsed();
+    }
+
+    /// An epoch has ended; how long its steps and all of it took.
+    pub(crate) fn end_epoch(&self, epoch: usize) -> [Duration; 2] {
         self.live.completed.store(epoch, Ordering::SeqCst);
-        self.state().started.elapsed().as_secs_f64()
+        let state = self.state();
+        [state.trained, state.started.elapsed()]
     }
 
     /// The epoch at work, or the last one.

@@ -147,7 +147,7 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
             return true;
         }
         let history = &self.judge.history;
-        let seconds = context.end_epoch(epoch);
+        let [trained, whole] = context.end_epoch(epoch);
         context.report.with(|report| {
             report.epoch_finished(&Summary {
                 epoch,
@@ -156,7 +156,8 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
                 valid: history.terms(epoch, Split::Valid),
                 rate: history.rate(epoch),
                 best: self.judge.best(epoch) == Some(epoch),
-                seconds,
+                train_seconds: trained.as_secs_f64(),
+                seconds: whole.as_secs_f64(),
             });
         });
         self.call(epoch);

@@ -19,7 +19,7 @@ use multivae_core::{
     model::{Loss, MultimodalVae},
     noise::Noise,
 };
-use multivae_kernels::on_workers;
+use multivae_kernels::{on_workers, sum_of_squares};
 
 use crate::{
     TrainError,
@@ -119,13 +119,14 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
+        let device = self.model.devices().first().cloned().unwrap_or_default();
         match &self.context.clip {
             ClipConfig::None(_) => {}
             ClipConfig::Value(clip) => {
                 self.model.visit(&mut Bound { gradients: &mut gradients, max: clip.max });
             }
             ClipConfig::Norm(clip) => {
-                let norm = match norm(&self.model, &gradients) {
+                let norm = match norm(&self.model, &mut gradients, &device) {
                     Ok(norm) => norm,
                     Err(message) => {
                         self.context.fail(TrainError::Device(message));
@@ -152,7 +153,6 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         }
         self.context.step_made();
         let Self { model, context, kept } = self;
-        let device = model.devices().first().cloned().unwrap_or_default();
         let model = on_workers(&device, || optimizer.step(rate, model, gradients));
         Self { model, context, kept }
     }
@@ -236,21 +236,25 @@ impl<M: ModuleDisplay> ModuleDisplayDefault for Fit<M> {
 impl<M: ModuleDisplay> ModuleDisplay for Fit<M> {}
 
 /// The norm of the gradient over all parameters, read from the device.
-fn norm<M: Module>(model: &M, gradients: &GradientsParams) -> Result<f64, String> {
+fn norm<M: MultimodalVae>(
+    model: &M,
+    gradients: &mut GradientsParams,
+    device: &Device,
+) -> Result<f64, String> {
     struct Squares<'a> {
-        gradients: &'a GradientsParams,
+        // Mutable, since only so may they go to another thread.
+        gradients: &'a mut GradientsParams,
         sums: Vec<Tensor<1>>,
     }
     impl ModuleVisitor for Squares<'_> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             if let Some(gradient) = self.gradients.get::<D>(param.id) {
-                // Faster than a square on the CPU.
-                self.sums.push((gradient.clone() * gradient).sum());
+                self.sums.push(sum_of_squares(gradient));
             }
         }
     }
     let mut squares = Squares { gradients, sums: Vec::new() };
-    model.visit(&mut squares);
+    on_workers(device, || model.visit(&mut squares));
     let data = Tensor::cat(squares.sums, 0).try_into_data().map_err(|error| error.to_string())?;
     Ok(data.iter::<f64>().sum::<f64>().sqrt())
 }

@@ -68,7 +68,9 @@ pub struct Summary {
     pub rate: Option<f64>,
     /// Whether it is the best epoch of its stage so far.
     pub best: bool,
-    /// How long it took.
+    /// How long its steps took, the reading of rows included.
+    pub train_seconds: f64,
+    /// How long all of it took: steps, validation, checkpoint.
     pub seconds: f64,
 }
 

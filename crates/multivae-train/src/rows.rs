@@ -328,6 +328,7 @@ pub(crate) struct ValidRows {
 
 impl DataLoader<Check> for ValidRows {
     fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Check> + 'a> {
+        self.source.context.end_training();
         let epoch = self.source.context.epoch();
         let wanted = epoch.is_multiple_of(self.every) || epoch == self.last;
         let order: Vec<usize> = if wanted { (0..self.source.data.len()).collect() } else { vec![] };

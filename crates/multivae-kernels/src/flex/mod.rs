@@ -14,6 +14,7 @@ mod gemm;
 pub(crate) mod linear;
 mod math;
 pub(crate) mod normal;
+pub(crate) mod squares;
 mod transpose;
 
 pub use gemm::operations;

@@ -27,8 +27,8 @@ impl Report for Diary {
     }
 
     fn epoch_finished(&mut self, summary: &Summary) {
-        let Summary { epoch, train, valid, rate, seconds, .. } = summary;
-        assert!(*seconds >= 0.0 && rate.is_some());
+        let Summary { epoch, train, valid, rate, train_seconds, seconds, .. } = summary;
+        assert!(0.0 < *train_seconds && train_seconds < seconds && rate.is_some());
         self.write(format!("end {epoch}: {} and {} terms", train.len(), valid.len()));
     }
 }

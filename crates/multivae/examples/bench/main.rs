@@ -9,7 +9,7 @@
 //! | `peak N` | N products of large matrices; `gflops` is the speed of the fastest |
 //! | `train_step N` | N steps: gradients, optimiser, and the loss read back; `parts` are its first two, `gflop` the arithmetic of matrix products in a step |
 //! | `second_stage N` | the same in the second stage of a model that has one |
-//! | `epoch N` | N times an epoch of 4096 rows through the trainer: rows in random order, and steps |
+//! | `epoch N` | N times the training of an epoch of 4096 rows through the trainer: rows in random order, and steps |
 //! | `run N` | the same with all of the run: what it makes first, and the checkpoint that it writes |
 //! | `encode N` | N times 1024 rows to posterior means, in batches of the workload |
 //! | `generate N` | N times 1024 rows of the first modality to all others |

@@ -65,13 +65,13 @@ struct Learner {
     batch: Batch,
 }
 
-/// Seconds of the last epoch.
+/// Seconds of the last epoch's steps.
 struct EpochTime(Arc<Mutex<f64>>);
 
 impl Report for EpochTime {
     fn epoch_finished(&mut self, summary: &Summary) {
         if let Ok(mut seconds) = self.0.lock() {
-            *seconds = summary.seconds;
+            *seconds = summary.train_seconds;
         }
     }
 }
