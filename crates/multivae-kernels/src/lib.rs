@@ -108,4 +108,4 @@ pub use flow::{FlowFactor, FlowProduct};
 pub use linear::linear;
 pub use normal::{normal_kl, rsample};
 pub use squares::sum_of_squares;
-pub use workers::on_workers;
+pub use workers::{is_eager, on_workers};

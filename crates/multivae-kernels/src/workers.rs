@@ -1,4 +1,4 @@
-//! The threads that kernels share their work with.
+//! Where and when the work of a device is done.
 
 use burn::tensor::Device;
 
@@ -9,11 +9,22 @@ use burn::tensor::Device;
 /// The function must not wait for another thread that needs the same ones.
 pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "flex")]
-    if crate::flex::is_flex(device.as_dispatch()) {
+    if is_eager(device) {
         return rayon::scope(|_| f());
     }
     let _ = device;
     f()
+}
+
+/// Whether operations are done when their call returns, so that nothing waits where a value is
+/// read. Elsewhere they stand in a queue.
+pub fn is_eager(device: &Device) -> bool {
+    #[cfg(feature = "flex")]
+    if crate::flex::is_flex(device.as_dispatch()) {
+        return true;
+    }
+    let _ = device;
+    false
 }
 
 #[cfg(all(test, feature = "flex"))]

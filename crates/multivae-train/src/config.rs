@@ -242,8 +242,8 @@ section! {
 section! {
     /// A gradient whose norm over all parameters is too large is scaled down.
     ///
-    /// The norm is read in every step, so a gradient that is not finite is noticed before it
-    /// reaches the weights.
+    /// The norm is looked at in every step, so a gradient that is not finite is noticed before a
+    /// checkpoint is made of what it did to the weights.
     pub struct ClipNorm {
         /// The largest norm; above 0. Losses are sums over all features, and the gradients of
         /// healthy runs on images reach norms of some thousands in their first steps: the default
@@ -276,10 +276,11 @@ pub enum ClipConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NonFinite {
-    /// The run ends with [`TrainError::NotFinite`]; the weights stay as before the step.
+    /// The run ends with [`TrainError::NotFinite`]; no checkpoint is made after the step.
     #[default]
     Stop,
-    /// The step is left out. An epoch of nothing but such steps ends the run.
+    /// The step is left out, for which every step waits for its values: on a GPU that costs time.
+    /// An epoch of nothing but such steps ends the run.
     Skip,
     /// The epoch is given up, and the next one starts from the weights and the optimiser of the
     /// best epoch of the stage. Without such an epoch the run ends.

@@ -10,8 +10,10 @@ use std::{
 
 use burn::{
     data::dataset::DatasetError,
+    tensor::{Device, Tensor},
     train::{Interrupter, TrainingError},
 };
+use multivae_kernels::is_eager;
 
 use crate::{
     TrainError,
@@ -19,6 +21,9 @@ use crate::{
     history::Split,
     report::SharedReport,
 };
+
+/// Name of the gradient's norm among the terms.
+const GRADIENT: &str = "gradient";
 
 /// A handle that ends a run from outside: another thread, a signal handler.
 ///
@@ -79,6 +84,7 @@ impl Live {
             step: 0,
             made: 0,
             skipped: None,
+            norm: None,
             started: Instant::now(),
             trained: Duration::ZERO,
         };
@@ -95,18 +101,26 @@ struct State {
     made: usize,
     /// What was wrong with the last step that was left out.
     skipped: Option<Bad>,
+    /// The norm of the last gradient, `[1]`, still on its device.
+    norm: Option<(Tensor<1>, Place)>,
     started: Instant,
     /// How long the steps of the epoch took.
     trained: Duration,
+}
+
+/// A step of the run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) split: Split,
+    pub(crate) epoch: usize,
+    pub(crate) step: usize,
 }
 
 /// A value that is not finite.
 #[derive(Clone, Debug)]
 pub(crate) struct Bad {
     pub(crate) term: String,
-    pub(crate) split: Split,
-    pub(crate) epoch: usize,
-    pub(crate) step: usize,
+    pub(crate) place: Place,
     pub(crate) value: f64,
 }
 
@@ -171,9 +185,47 @@ impl Context {
     }
 
     /// The step of training at work.
-    pub(crate) fn step(&self) -> (usize, usize) {
+    pub(crate) fn step(&self) -> Place {
         let state = self.state();
-        (state.epoch, state.step)
+        Place { split: Split::Train, epoch: state.epoch, step: state.step }
+    }
+
+    /// Whether values of a device are read while the next steps are on their way to it. Where a
+    /// step that is not finite is to be left out, it has to be known before the weights change.
+    pub(crate) fn reads_later(&self, device: &Device) -> bool {
+        self.policy != NonFinite::Skip && !is_eager(device)
+    }
+
+    /// Waits for values; none if the device has failed.
+    pub(crate) fn read(&self, values: Tensor<1>) -> Option<Vec<f64>> {
+        match values.try_into_data() {
+            Ok(data) => Some(data.iter().collect()),
+            Err(error) => {
+                self.fail(TrainError::Device(error.to_string()));
+                None
+            }
+        }
+    }
+
+    /// Waits for the norm of a gradient; none if it is not finite.
+    pub(crate) fn read_norm(&self, norm: Tensor<1>, place: Place) -> Option<f64> {
+        let value = *self.read(norm)?.first()?;
+        if !value.is_finite() {
+            self.not_finite(Bad { term: GRADIENT.to_owned(), place, value });
+            return None;
+        }
+        Some(value)
+    }
+
+    /// Keeps the norm of the gradient at work, to be read with the values of the next step.
+    pub(crate) fn keep_norm(&self, norm: Tensor<1>) {
+        let place = self.step();
+        self.state().norm = Some((norm, place));
+    }
+
+    /// The norm that was kept.
+    pub(crate) fn take_norm(&self) -> Option<(Tensor<1>, Place)> {
+        self.state().norm.take()
     }
 
     /// Whether the launch is to end, after passing a request from outside on to burn-train.
@@ -188,7 +240,7 @@ impl Context {
     pub(crate) fn leaves_out(&self) -> bool {
         let state = self.state();
         let now = (state.epoch, state.step);
-        state.skipped.as_ref().is_some_and(|bad| (bad.epoch, bad.step) == now)
+        state.skipped.as_ref().is_some_and(|Bad { place, .. }| (place.epoch, place.step) == now)
     }
 
     /// A step of training was made.
@@ -205,13 +257,17 @@ impl Context {
         let message = self.error_of(bad.clone()).to_string();
         tracing::warn!("{message}: left out");
         self.report.with(|report| report.event(&format!("{message}: left out")));
-        if bad.split == Split::Train {
+        if bad.place.split == Split::Train {
             self.state().skipped = Some(bad);
         }
     }
 
-    /// Ends the launch if the epoch had no step that was made: the weights are past saving.
+    /// Ends the launch if the weights are past saving: the gradient of the last step was not
+    /// finite, or the epoch had no step that was made.
     pub(crate) fn check_epoch(&self) {
+        if let Some((norm, place)) = self.take_norm() {
+            self.read_norm(norm, place);
+        }
         let state = self.state();
         let bad = state.skipped.clone().filter(|_| state.made == 0);
         drop(state);
@@ -223,7 +279,7 @@ impl Context {
     fn error_of(&self, bad: Bad) -> TrainError {
         let last = bad.term.rsplit('/').next().unwrap_or_default();
         let modality = self.modalities.iter().find(|name| *name == last).cloned();
-        let Bad { term, split, epoch, step, value } = bad;
+        let Bad { term, place: Place { split, epoch, step }, value } = bad;
         TrainError::NotFinite { term, modality, split, epoch, step, value }
     }
 

@@ -23,15 +23,12 @@ use multivae_kernels::{on_workers, sum_of_squares};
 
 use crate::{
     TrainError,
-    config::{ClipConfig, NonFinite},
-    context::{Bad, Context},
+    config::ClipConfig,
+    context::{Context, Place},
     history::Split,
     rows::{Check, Step},
-    terms::{self, LOSS, Terms},
+    terms::{LOSS, Terms, Unread},
 };
-
-/// Name of the gradient's norm among the terms.
-const GRADIENT: &str = "gradient";
 
 /// Where the model of the last validation is kept.
 pub(crate) type Kept<M> = Arc<Mutex<Option<M>>>;
@@ -50,39 +47,22 @@ impl<M: MultimodalVae> Fit<M> {
         Self { model, context, kept }
     }
 
-    /// The values of an objective, if all of them are finite.
-    fn values(&self, loss: &Loss, step: usize, split: Split, epoch: usize) -> Option<Vec<f64>> {
+    /// The terms of an objective; none if the step is not to be made.
+    fn terms(&self, loss: &Loss, place: Place, rows: usize) -> Option<Terms> {
+        let context = &self.context;
         let found = || std::iter::once(LOSS).chain(loss.terms.iter().map(|(name, _)| &**name));
-        if !found().eq(self.context.terms.iter().map(String::as_str)) {
-            self.context.fail(TrainError::Terms {
-                expected: self.context.terms[1..].to_vec(),
+        if !found().eq(context.terms.iter().map(String::as_str)) {
+            context.fail(TrainError::Terms {
+                expected: context.terms[1..].to_vec(),
                 found: loss.terms.iter().map(|(name, _)| name.clone()).collect(),
             });
             return None;
         }
-        let values = match terms::read(loss) {
-            Ok(values) => values,
-            Err(message) => {
-                self.context.fail(TrainError::Device(message));
-                return None;
-            }
-        };
-        // The total is not finite whenever a term is not: the term says more.
-        let bad = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
-        if let Some(place) = bad {
-            let place = (place + 1) % values.len();
-            self.context.not_finite(Bad {
-                term: self.context.terms[place].clone(),
-                split,
-                epoch,
-                step,
-                value: values[place],
-            });
-            // Under other policies than to end the run, validation reports what it found.
-            let report = split == Split::Valid && self.context.policy == NonFinite::Skip;
-            return report.then_some(values);
-        }
-        Some(values)
+        let values = Unread::values(loss);
+        let later = context.reads_later(&values.device());
+        let unread =
+            Unread { values, place, rows, norm: context.take_norm(), context: context.clone() };
+        if later { Some(Terms::Unread(Box::new(unread))) } else { unread.read() }
     }
 }
 
@@ -96,18 +76,18 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
             // Dropout draws from the device; its state is in no checkpoint.
             step.batch.device().seed(step.device_seed);
         }
-        let epoch = self.context.epoch();
         let (loss, mut grads) = on_workers(&step.batch.device(), || {
             self.model.gradients(&step.batch, &mut Noise::of(&step.batch))
         });
-        let Some(values) = self.values(&loss, step.step, Split::Train, epoch) else {
+        let place = Place { split: Split::Train, epoch: self.context.epoch(), step: step.step };
+        let Some(item) = self.terms(&loss, place, step.rows) else {
             // Without gradients the weights stay as they are.
             return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
         };
         if step.weight != 1.0 {
             self.model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
         }
-        TrainOutput { grads, item: Terms { values: Arc::new(values), rows: step.rows } }
+        TrainOutput { grads, item }
     }
 
     fn optimize(
@@ -126,28 +106,19 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
                 self.model.visit(&mut Bound { gradients: &mut gradients, max: clip.max });
             }
             ClipConfig::Norm(clip) => {
-                let norm = match norm(&self.model, &mut gradients, &device) {
-                    Ok(norm) => norm,
-                    Err(message) => {
-                        self.context.fail(TrainError::Device(message));
+                let norm = norm(&self.model, &mut gradients, &device);
+                if self.context.reads_later(&device) {
+                    let factor = norm.clone().div_scalar(clip.max).clamp_min(1.0).recip();
+                    self.model.visit(&mut Shrink { gradients: &mut gradients, factor });
+                    self.context.keep_norm(norm);
+                } else {
+                    let Some(norm) = self.context.read_norm(norm, self.context.step()) else {
                         return self;
+                    };
+                    if norm > clip.max {
+                        let factor = clip.max / norm;
+                        self.model.visit(&mut Scale { gradients: &mut gradients, factor });
                     }
-                };
-                if !norm.is_finite() {
-                    let (epoch, step) = self.context.step();
-                    let term = GRADIENT.to_owned();
-                    self.context.not_finite(Bad {
-                        term,
-                        split: Split::Train,
-                        epoch,
-                        step,
-                        value: norm,
-                    });
-                    return self;
-                }
-                if norm > clip.max {
-                    let factor = clip.max / norm;
-                    self.model.visit(&mut Scale { gradients: &mut gradients, factor });
                 }
             }
         }
@@ -174,10 +145,8 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
         let loss = on_workers(&step.batch.device(), || {
             self.model.loss(&step.batch, &mut Noise::of(&step.batch))
         });
-        match self.values(&loss, step.step, Split::Valid, self.context.epoch()) {
-            Some(values) => Terms { values: Arc::new(values), rows: step.rows },
-            None => Terms::none(),
-        }
+        let place = Place { split: Split::Valid, epoch: self.context.epoch(), step: step.step };
+        self.terms(&loss, place, step.rows).unwrap_or_else(Terms::none)
     }
 }
 
@@ -235,12 +204,12 @@ impl<M: ModuleDisplay> ModuleDisplayDefault for Fit<M> {
 
 impl<M: ModuleDisplay> ModuleDisplay for Fit<M> {}
 
-/// The norm of the gradient over all parameters, read from the device.
+/// The norm of the gradient over all parameters, `[1]`.
 fn norm<M: MultimodalVae>(
     model: &M,
     gradients: &mut GradientsParams,
     device: &Device,
-) -> Result<f64, String> {
+) -> Tensor<1> {
     struct Squares<'a> {
         // Mutable, since only so may they go to another thread.
         gradients: &'a mut GradientsParams,
@@ -255,8 +224,7 @@ fn norm<M: MultimodalVae>(
     }
     let mut squares = Squares { gradients, sums: Vec::new() };
     on_workers(device, || model.visit(&mut squares));
-    let data = Tensor::cat(squares.sums, 0).try_into_data().map_err(|error| error.to_string())?;
-    Ok(data.iter::<f64>().sum::<f64>().sqrt())
+    Tensor::cat(squares.sums, 0).sum().sqrt()
 }
 
 /// Multiplies all gradients.
@@ -269,6 +237,21 @@ impl ModuleVisitor for Scale<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(gradient) = self.gradients.remove::<D>(param.id) {
             self.gradients.register(param.id, gradient * self.factor);
+        }
+    }
+}
+
+/// Multiplies all gradients by a factor that lies on the device, `[1]`.
+struct Shrink<'a> {
+    gradients: &'a mut GradientsParams,
+    factor: Tensor<1>,
+}
+
+impl ModuleVisitor for Shrink<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(gradient) = self.gradients.remove::<D>(param.id) {
+            let factor = self.factor.clone().reshape([1; D]);
+            self.gradients.register(param.id, gradient * factor);
         }
     }
 }

@@ -16,31 +16,86 @@ use burn::{
 use burn_std::ExecutionError;
 use multivae_core::model::Loss;
 
+use crate::{
+    config::NonFinite,
+    context::{Bad, Context, Place},
+    history::Split,
+};
+
 /// Name of the total among the terms.
 pub const LOSS: &str = "loss";
 
 /// Name of the learning rate among the metrics.
 pub(crate) const RATE: &str = "rate";
 
-/// Values of all terms in one step, already read.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    /// In the order of the names; empty if nothing was measured.
-    pub(crate) values: Arc<Vec<f64>>,
-    /// How many rows they are means of.
+/// Values of all terms in one step.
+#[derive(Clone)]
+pub(crate) enum Terms {
+    Read {
+        /// In the order of the names; empty if nothing was measured.
+        values: Arc<Vec<f64>>,
+        /// How many rows they are means of.
+        rows: usize,
+    },
+    /// They are read where metrics are, while the next steps are on their way to the device.
+    Unread(Box<Unread>),
+}
+
+/// Values that are still on their device.
+#[derive(Clone)]
+pub(crate) struct Unread {
+    /// The total and all terms, `[1 + terms]`.
+    pub(crate) values: Tensor<1>,
+    pub(crate) place: Place,
     pub(crate) rows: usize,
+    /// The norm of the gradient of the step before, `[1]`.
+    pub(crate) norm: Option<(Tensor<1>, Place)>,
+    pub(crate) context: Arc<Context>,
 }
 
 impl Terms {
     /// Nothing was measured.
     pub(crate) fn none() -> Self {
-        Self { values: Arc::default(), rows: 0 }
+        Self::Read { values: Arc::default(), rows: 0 }
+    }
+}
+
+impl Unread {
+    /// The total and the terms of an objective, the total first.
+    pub(crate) fn values(loss: &Loss) -> Tensor<1> {
+        let total = std::iter::once(&loss.total);
+        let all = total.chain(loss.terms.iter().map(|(_, term)| term));
+        Tensor::cat(all.map(|term| term.clone().without_autodiff()).collect(), 0)
+    }
+
+    /// Waits for the values. None if the step is not to be made, of which the context is told.
+    pub(crate) fn read(self) -> Option<Terms> {
+        let Self { values, place, rows, norm, context } = self;
+        if let Some((norm, place)) = norm {
+            context.read_norm(norm, place)?;
+        }
+        let values = context.read(values)?;
+        // The total is not finite whenever a term is not: the term says more.
+        let bad = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
+        if let Some(bad) = bad {
+            let bad = (bad + 1) % values.len();
+            let term = context.terms[bad].clone();
+            context.not_finite(Bad { term, place, value: values[bad] });
+            // Under other policies than to end the run, validation reports what it found.
+            if place.split == Split::Train || context.policy != NonFinite::Skip {
+                return None;
+            }
+        }
+        Some(Terms::Read { values: Arc::new(values), rows })
     }
 }
 
 impl ItemLazy for Terms {
     fn sync(self) -> Result<Self, ExecutionError> {
-        Ok(self)
+        Ok(match self {
+            Self::Unread(unread) => unread.read().unwrap_or_else(Self::none),
+            read => read,
+        })
     }
 }
 
@@ -48,17 +103,6 @@ impl Adaptor<Terms> for Terms {
     fn adapt(&self) -> Terms {
         self.clone()
     }
-}
-
-/// Reads the total and all terms from the device at once, the total first.
-pub(crate) fn read(loss: &Loss) -> Result<Vec<f64>, String> {
-    let total = std::iter::once(&loss.total);
-    let all: Vec<Tensor<1>> = total
-        .chain(loss.terms.iter().map(|(_, term)| term))
-        .map(|term| term.clone().without_autodiff())
-        .collect();
-    let data = Tensor::cat(all, 0).try_into_data().map_err(|error| error.to_string())?;
-    Ok(data.iter::<f64>().collect())
 }
 
 /// The mean of one term over the rows of an epoch.
@@ -98,10 +142,13 @@ impl Metric for Term {
         terms: &Terms,
         _: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
-        let value = terms.values.get(self.place).filter(|_| terms.rows > 0);
+        let (value, rows) = match terms {
+            Terms::Read { values, rows } if *rows > 0 => (values.get(self.place), *rows),
+            _ => (None, 0),
+        };
         self.seen = value.is_some();
         let Some(value) = value else { return Ok(SerializedEntry::not_available(None)) };
-        self.state.update(*value, terms.rows);
+        self.state.update(*value, rows);
         Ok(self.state.compute_update(FormatOptions::new(self.name())))
     }
 

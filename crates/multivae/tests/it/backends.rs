@@ -18,7 +18,9 @@ use multivae::{
     data::{MemoryDataset, Storage},
     device::{self, BACKENDS},
     prelude::*,
-    train::{Split, TrainConfig},
+    train::{
+        ClipConfig, ClipNorm, OptimizerConfig, Sgd, Split, TrainConfig, TrainError, latest_intact,
+    },
 };
 
 /// One of each family: product of experts with images, mixture, stratified mixture with private
@@ -59,12 +61,23 @@ fn model(name: &str) -> Model {
     settle(config.init(&Networks::default(), &device).expect("a model"))
 }
 
+fn config() -> TrainConfig {
+    TrainConfig { epochs: 2, batch_size: 8, seed: 5, ..TrainConfig::default() }
+}
+
+fn fit(
+    config: TrainConfig,
+    model: Model,
+    devices: Vec<Device>,
+    folder: &Path,
+) -> Result<Fitted<Model>, TrainError> {
+    let (train, valid) = (Arc::new(rows(20, 0)), Arc::new(rows(6, 1)));
+    Trainer::new(config, folder).devices(devices).fit(model, train, valid)
+}
+
 /// Loss by epoch, and weights, after a run on these devices.
 fn train(model: Model, devices: Vec<Device>, folder: &Path) -> (Vec<f64>, Vec<f32>) {
-    let config = TrainConfig { epochs: 2, batch_size: 8, seed: 5, ..TrainConfig::default() };
-    let (train, valid) = (Arc::new(rows(20, 0)), Arc::new(rows(6, 1)));
-    let fitted = Trainer::new(config, folder).devices(devices).fit(model, train, valid);
-    let fitted = fitted.expect("trains");
+    let fitted = fit(config(), model, devices, folder).expect("trains");
     let losses = (1..=2).map(|epoch| {
         [Split::Train, Split::Valid]
             .map(|split| fitted.history.get(epoch, split, "loss").expect("every epoch is measured"))
@@ -91,13 +104,62 @@ fn distance(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
 
-#[test]
-fn every_backend_makes_the_steps_of_the_default_one() {
-    let _alone = GENERATOR.lock();
+/// Backends other than the default one that can run here.
+fn others() -> Vec<&'static str> {
     let here = |name: &str| name != "wgpu" || std::env::var_os(DRIVERS).is_some();
     let built = BACKENDS.iter().filter(|b| b.built && b.name != "flex" && b.name != "remote");
     let names: Vec<&str> = built.map(|b| b.name).filter(|name| here(name)).collect();
     assert!(!names.is_empty(), "no other backend to compare with");
+    names
+}
+
+/// Values that are read while the next step is on its way still end the run before a checkpoint.
+#[test]
+fn a_run_that_diverges_ends_on_every_backend() {
+    let _alone = GENERATOR.lock();
+    let sgd = Sgd { learning_rate: 1e30, ..Sgd::default() };
+    for name in others() {
+        let device = device::open(Some(name)).expect("a device");
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = TrainConfig { optimizer: OptimizerConfig::Sgd(sgd.clone()), ..config() };
+        let error = fit(config, model("mopoe"), vec![device], folder.path());
+        let error = error.err().expect("weights of 1e30 give no loss");
+        let TrainError::NotFinite { epoch: 1, step: 2, .. } = error else {
+            panic!("{name}: {error}");
+        };
+        let checkpoint = latest_intact(folder.path()).expect("a folder");
+        assert_eq!(checkpoint, None, "{name}");
+    }
+}
+
+/// The norm stays on a device whose values are read later.
+#[test]
+fn gradients_are_clipped_alike_on_every_backend() {
+    let _alone = GENERATOR.lock();
+    let folder = tempfile::tempdir().expect("a folder");
+    let steps = |max: f64, device: Device, name: &str| {
+        let config = TrainConfig {
+            optimizer: OptimizerConfig::Sgd(Sgd { learning_rate: 0.01, ..Sgd::default() }),
+            clip: ClipConfig::Norm(ClipNorm { max }),
+            ..config()
+        };
+        let fitted = fit(config, model("mopoe"), vec![device], &folder.path().join(name));
+        weights(&fitted.expect("trains").last)
+    };
+    let clipped = steps(1.0, Device::flex(), "flex");
+    let free = steps(1e6, Device::flex(), "free");
+    assert!(distance(&clipped, &free) > 1e-3, "nothing to clip");
+    for name in others() {
+        let found = steps(1.0, device::open(Some(name)).expect("a device"), name);
+        let off = distance(&found, &clipped);
+        assert!(off < 1e-5, "{name}: weights differ by {off}");
+    }
+}
+
+#[test]
+fn every_backend_makes_the_steps_of_the_default_one() {
+    let _alone = GENERATOR.lock();
+    let names = others();
     let folder = tempfile::tempdir().expect("a folder");
     let mut expected = BTreeMap::new();
     for family in FAMILIES {
