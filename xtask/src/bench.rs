@@ -168,6 +168,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
                 command.arg(root.join(PEER)).args([&model, &workload]);
                 sides.push(Side::start("multivae", command, threads)?);
             }
+            // None measures while another still starts.
+            for side in &mut sides {
+                side.ask("ready", 0)?;
+            }
             let mut peaks = BTreeMap::new();
             if options.benches.contains(&Bench::TrainStep) {
                 for (backend, side) in options.backends.iter().zip(&mut sides) {

@@ -6,6 +6,7 @@
 //!
 //! | line | answer, `ms` one entry a repetition |
 //! |---|---|
+//! | `ready 0` | nothing, once the program is there |
 //! | `peak N` | N products of large matrices; `gflops` is the speed of the fastest |
 //! | `train_step N` | N steps: gradients, optimiser, and the loss read back; `parts` are its first two, `gflop` the arithmetic of matrix products in a step |
 //! | `second_stage N` | the same in the second stage of a model that has one |

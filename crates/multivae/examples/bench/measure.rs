@@ -47,6 +47,7 @@ const WARM_UP: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
+    Ready,
     Peak,
     TrainStep,
     SecondStage,
@@ -93,6 +94,7 @@ impl Subject {
 
     pub(crate) fn measure(&mut self, measure: Measure, count: usize) -> Result<Value> {
         match measure {
+            Measure::Ready => Ok(json!({})),
             Measure::Peak => Ok(self.peak(count)),
             Measure::TrainStep => self.steps(0, count),
             Measure::SecondStage => self.steps(1, count),
