@@ -150,55 +150,66 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     if !options.json {
         println!("{}", record::sentence(&machine));
     }
-    let mut lines = Vec::new();
+    let compare = |model: &str, workload: &str, lines: &mut Vec<Value>| -> Result<()> {
+        let mut sides = Vec::new();
+        for backend in &options.backends {
+            let mut command = Command::new(&program);
+            command.args([model, workload, backend]).args(&options.set);
+            sides.push(Side::start(backend, command, threads)?);
+        }
+        if let Some(python) = &python {
+            let mut command = Command::new(python);
+            command.arg(root.join(PEER)).args([model, workload]);
+            sides.push(Side::start("multivae", command, threads)?);
+        }
+        // None measures while another still starts.
+        for side in &mut sides {
+            side.ask("ready", 0)?;
+        }
+        let mut peaks = BTreeMap::new();
+        if options.benches.contains(&Bench::TrainStep) {
+            for (backend, side) in options.backends.iter().zip(&mut sides) {
+                peaks.extend(side.ask("peak", 3)?["gflops"].as_f64().map(|p| (backend, p)));
+            }
+        }
+        for bench in &options.benches {
+            for found in measure(*bench, &mut sides, options)? {
+                let mut line = found.line(*bench, model, workload, threads);
+                if let (Some(speed), Some(peak)) =
+                    (line["gflops"].as_f64(), peaks.get(&found.backend))
+                {
+                    line["peak_gflops"] = json!(peak.round());
+                    line["peak_share"] = json!(rounded(speed / peak));
+                }
+                if options.json {
+                    println!("{line}");
+                } else {
+                    println!("{}", shown(&line));
+                }
+                lines.push(line);
+            }
+        }
+        Ok(())
+    };
+    let (mut lines, mut failed) = (Vec::new(), Vec::new());
     for workload in chosen(&options.workloads, WORKLOADS)? {
         for model in chosen(&options.models, MODELS)? {
             // The library has no networks for it on the other workloads.
             if model == "mhvae" && python.is_some() && workload != "polymnist" {
                 continue;
             }
-            let mut sides = Vec::new();
-            for backend in &options.backends {
-                let mut command = Command::new(&program);
-                command.args([&model, &workload, backend]).args(&options.set);
-                sides.push(Side::start(backend, command, threads)?);
-            }
-            if let Some(python) = &python {
-                let mut command = Command::new(python);
-                command.arg(root.join(PEER)).args([&model, &workload]);
-                sides.push(Side::start("multivae", command, threads)?);
-            }
-            // None measures while another still starts.
-            for side in &mut sides {
-                side.ask("ready", 0)?;
-            }
-            let mut peaks = BTreeMap::new();
-            if options.benches.contains(&Bench::TrainStep) {
-                for (backend, side) in options.backends.iter().zip(&mut sides) {
-                    peaks.extend(side.ask("peak", 3)?["gflops"].as_f64().map(|p| (backend, p)));
-                }
-            }
-            for bench in &options.benches {
-                for found in measure(*bench, &mut sides, options)? {
-                    let mut line = found.line(*bench, &model, &workload, threads);
-                    if let (Some(speed), Some(peak)) =
-                        (line["gflops"].as_f64(), peaks.get(&found.backend))
-                    {
-                        line["peak_gflops"] = json!(peak.round());
-                        line["peak_share"] = json!(rounded(speed / peak));
-                    }
-                    if options.json {
-                        println!("{line}");
-                    } else {
-                        println!("{}", shown(&line));
-                    }
-                    lines.push(line);
-                }
+            // What one runs into, such as the end of the memory, does not cost the others.
+            if let Err(error) = compare(&model, &workload, &mut lines) {
+                eprintln!("{model} on {workload}: {error:#}");
+                failed.push(format!("{model} on {workload}"));
             }
         }
     }
     if options.record {
         record::keep(root, &machine, &lines)?;
+    }
+    if !failed.is_empty() {
+        bail!("could not be measured: {}", failed.join(", "));
     }
     Ok(())
 }
