@@ -109,7 +109,7 @@ struct State {
 }
 
 /// A step of the run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) split: Split,
     pub(crate) epoch: usize,
@@ -238,9 +238,8 @@ impl Context {
 
     /// Whether a part of the step at work is not finite, so that all of it is left out.
     pub(crate) fn leaves_out(&self) -> bool {
-        let state = self.state();
-        let now = (state.epoch, state.step);
-        state.skipped.as_ref().is_some_and(|Bad { place, .. }| (place.epoch, place.step) == now)
+        let now = self.step();
+        self.state().skipped.as_ref().is_some_and(|bad| bad.place == now)
     }
 
     /// A step of training was made.

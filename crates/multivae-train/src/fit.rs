@@ -79,8 +79,7 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
         let (loss, mut grads) = on_workers(&step.batch.device(), || {
             self.model.gradients(&step.batch, &mut Noise::of(&step.batch))
         });
-        let place = Place { split: Split::Train, epoch: self.context.epoch(), step: step.step };
-        let Some(item) = self.terms(&loss, place, step.rows) else {
+        let Some(item) = self.terms(&loss, self.context.step(), step.rows) else {
             // Without gradients the weights stay as they are.
             return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
         };

@@ -142,5 +142,10 @@ mod tests {
         assert!(ln(-1.0).is_nan() && ln(f32::NAN).is_nan() && ln(-1e-40).is_nan());
         assert!(softplus(f32::NAN).is_nan() && sigmoid(f32::NAN).is_nan());
         assert_eq!((softplus(f32::INFINITY), sigmoid(f32::INFINITY)), (f32::INFINITY, 1.0));
+        assert_eq!(
+            [-11.0, -3.0, 10.5, f32::INFINITY].map(|x| clamp(x, 10.0)),
+            [-10.0, -3.0, 10.0, 10.0]
+        );
+        assert!(clamp(f32::NAN, 10.0).is_nan());
     }
 }
