@@ -350,6 +350,22 @@ fn what_is_exported_is_imported_as_a_folder_and_as_an_archive() {
 }
 
 #[test]
+fn a_bundle_says_nothing_of_where_it_was_trained() {
+    let place = crate::place::with_run();
+    place.succeeds("export run --out out");
+    let config = fs::read_to_string(place.path("run/run.toml")).expect("a configuration");
+    let source = config.lines().find_map(|line| line.strip_prefix("source = "));
+    let source = source.expect("its data has a path").trim_matches('"').as_bytes();
+    assert!(Path::new(std::str::from_utf8(source).expect("text")).is_absolute());
+    for entry in fs::read_dir(place.path("out")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let bytes = fs::read(&path).expect("a file");
+        let found = bytes.windows(source.len()).any(|window| window == source);
+        assert!(!found, "{}", path.display());
+    }
+}
+
+#[test]
 fn a_bundle_stands_for_a_run() {
     let place = crate::place::with_run();
     place.succeeds("export run --out out");

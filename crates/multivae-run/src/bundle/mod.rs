@@ -309,7 +309,7 @@ impl Bundle {
             return Err(RunError::bundle(shown(&self.origin, CONFIG), reason));
         }
         let file = || shown(&self.origin, WEIGHTS);
-        let complaints = unlike(&exchange::entries(&model, &self.config)?, &self.weights);
+        let complaints = unlike(exchange::layout(&model, &self.config), &self.weights);
         if !complaints.is_empty() {
             let source = ExchangeError::Weights(complaints);
             return Err(RunError::Weights { file: file(), source });
@@ -403,19 +403,17 @@ impl Bundle {
 
 /// Where names and shapes differ. What other libraries may leave out or add, such as counters, is
 /// not left out or added here.
-fn unlike(expected: &[Entry], found: &[Entry]) -> Vec<String> {
-    let by_name = |entries: &[Entry]| -> BTreeMap<String, Vec<usize>> {
-        entries.iter().map(|entry| (entry.name.clone(), entry.shape.clone())).collect()
-    };
-    let (expected, found) = (by_name(expected), by_name(found));
+fn unlike(expected: Vec<(String, Vec<usize>)>, found: &[Entry]) -> Vec<String> {
+    let expected: BTreeMap<_, _> = expected.into_iter().collect();
+    let found: BTreeMap<_, _> = found.iter().map(|entry| (&entry.name, &entry.shape)).collect();
     let compared = expected.iter().filter_map(|(name, shape)| match found.get(name) {
         None => Some(format!("`{name}` of shape {shape:?} is missing")),
-        Some(other) if other != shape => {
+        Some(other) if *other != shape => {
             Some(format!("`{name}`: expected the shape {shape:?}, found {other:?}"))
         }
         Some(_) => None,
     });
-    let besides = found.iter().filter(|(name, _)| !expected.contains_key(*name));
+    let besides = found.iter().filter(|(name, _)| !expected.contains_key(**name));
     let besides = besides
         .map(|(name, shape)| format!("`{name}` of shape {shape:?} has no place in the model"));
     compared.chain(besides).collect()
