@@ -20,6 +20,23 @@ use crate::{
 
 /// What the folder of a run holds, before any weights; or the folder of a bundle, which is a run
 /// without data of its own.
+///
+/// ```
+/// use multivae_data::DataConfig;
+/// use multivae_run::{RunConfig, RunFolder};
+///
+/// let place = tempfile::tempdir()?;
+/// let data = DataConfig { rows: Some(50), ..DataConfig::new("mfeat") };
+/// let splits = data.open()?;
+/// let config = RunConfig { data: Some(data), ..RunConfig::named("mvae")? };
+/// RunFolder::write(place.path(), &config, &splits.standardisation)?;
+///
+/// let folder = RunFolder::open(place.path())?;
+/// assert_eq!(folder.config.model.name(), "mvae");
+/// // The data is what it was: it gives the same means and standard deviations.
+/// assert_eq!(folder.splits()?.test.len(), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     /// Where it is.

@@ -321,6 +321,13 @@ fn weights_of_another_model_are_refused_by_name() {
 }
 
 #[test]
+fn a_size_that_is_not_true_is_refused_before_anything_of_it_is_made() {
+    let place = Place::new();
+    place.config(|config| config["model"]["latent"] = json!(1_000_000_000_000_u64));
+    place.refuses(&["model.safetensors", "expected the shape [1000000000000, 4], found [2, 4]"]);
+}
+
+#[test]
 fn parts_that_contradict_each_other_are_refused() {
     let place = Place::new();
     place.config(|config| config["modalities"][1]["shape"] = json!([5]));
