@@ -242,7 +242,7 @@ pub(crate) fn original(
     spec: &ModalitySpec,
     modality: usize,
 ) -> Option<Tensor<2>> {
-    let values = batch.values[modality].dense()?.clone();
+    let values = batch.values()[modality].dense()?.clone();
     Some(standardisation.invert(spec.name.as_str(), values))
 }
 

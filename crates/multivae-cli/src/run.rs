@@ -301,7 +301,7 @@ impl Dataset for Aligned {
         let own: Vec<_> = rows.iter().map(|&row| self.rows[row]).collect();
         let batch = self.data.batch(&own, device)?;
         let values = self.specs.iter().zip(&self.places).map(|(spec, place)| match place {
-            Some(place) => batch.values[*place].clone(),
+            Some(place) => batch.values()[*place].clone(),
             // Any filler will do where a modality is missing.
             None => Values::Dense(Tensor::from_data(
                 TensorData::zeros::<f32, _>([rows.len(), spec.features()]),
@@ -311,7 +311,7 @@ impl Dataset for Aligned {
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
         let presence = Presence::new(observed, self.specs.len(), device);
         let mut aligned = Batch::new(values.collect(), presence)?;
-        aligned.labels = batch.labels;
+        aligned.labels = batch.labels();
         Ok(aligned)
     }
 

@@ -1,6 +1,6 @@
 //! Samplers of latent spaces of multimodal variational autoencoders.
 //!
-//! They see a model only through [`MultimodalVae`](multivae_core::model::MultimodalVae). All yield
+//! They see a model only through [`Generate`](multivae_core::model::Generate). All yield
 //! latent values chunk by chunk, and row `i` depends on the seed and on `i` alone.
 //!
 //! | sampler | draws from |

@@ -94,7 +94,7 @@ fn every_row_and_sample_draws_its_own_expert() {
     // Without noise around the experts, values are the means of those that were drawn.
     let z = model.encode(&batch, Subset::full(2), Draws::Samples(8), &mut Noise::seeded(1));
     let distance = |to: &Tensor<3>| {
-        let squares: Tensor<3> = (z.levels[0].clone() - to.clone()).square().sum_dim(2);
+        let squares: Tensor<3> = (z.z() - to.clone()).square().sum_dim(2);
         squares.squeeze_dim::<2>(2)
     };
     let nearer: Vec<f32> =
@@ -111,7 +111,7 @@ fn samples_of_the_prior_have_a_private_code_for_each_modality() {
         let model = model(name, &json!({ "private": 2 }));
         let latent = model.prior(4, &Device::flex().autodiff(), &mut Noise::seeded(1));
         let code = |m: usize| latent.private[m].1.clone().into_data();
-        assert_eq!(latent.levels[0].dims(), [1, 4, 2], "{name}");
+        assert_eq!(latent.z().dims(), [1, 4, 2], "{name}");
         assert_ne!(code(0), code(1), "{name}");
     }
 }
@@ -176,8 +176,8 @@ fn pruned_clusters_stay_pruned_and_everything_stays_finite() {
     let labels = again.predict_clusters(&batch(), &mut Noise::seeded(3)).labels;
     assert_eq!(labels, vec![2; ROWS], "the cluster that was kept, not the first");
     let drawn = again.prior(50, &Device::flex().autodiff(), &mut Noise::zero());
-    let location = drawn.levels[0].clone().narrow(1, 0, 1).into_data();
-    let last = drawn.levels[0].clone().narrow(1, 49, 1).into_data();
+    let location = drawn.z().narrow(1, 0, 1).into_data();
+    let last = drawn.z().narrow(1, 49, 1).into_data();
     assert_eq!(location, last, "all samples are around one location");
 }
 

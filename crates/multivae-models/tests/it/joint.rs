@@ -16,7 +16,7 @@ const JOINT: &[&str] = &["jmvae", "telbo", "jnf"];
 /// The mean code of a row.
 fn code(model: &Model, batch: &Batch, given: Subset, row: usize) -> Vec<f32> {
     let latent = model.encode(batch, given, Draws::Mean, &mut Noise::zero());
-    floats(latent.levels[0].clone().narrow(1, row, 1))
+    floats(latent.z().narrow(1, row, 1))
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
@@ -49,7 +49,7 @@ fn the_joint_encoder_serves_all_modalities_only() {
         let batch = complete(&specs);
         let changed = |m: usize| {
             let mut changed = batch.clone();
-            let x = batch.values[m].dense().expect("dense").clone();
+            let x = batch.values()[m].dense().expect("dense").clone();
             changed.values[m] = Values::Dense(Tensor::ones_like(&x) - x);
             changed
         };

@@ -13,7 +13,8 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     distribution::{Family, Likelihood, Normal},
     modality::{ModalityName, ModalitySpec},
-    model::{Budget, Given, LikelihoodQuery, MultimodalVae},
+    model::{Given, LikelihoodQuery, MultimodalVae},
+    objective::Budget,
     module::settle,
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,

@@ -33,7 +33,7 @@ use serde_json::json;
 
 const ROWS: usize = 4;
 const WIDTH: usize = 3;
-const FIRST: Progress = Progress { epoch: 1, fraction: 0.0 };
+const FIRST: Progress = Progress::new(1, 0.0);
 
 /// Calls and rows by kind of network.
 #[derive(Clone, Debug, Default)]

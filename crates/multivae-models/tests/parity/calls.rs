@@ -10,7 +10,8 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Presence, Progress, Purpose, Values},
     modality::ModalityName,
-    model::{Budget, Draws, Given, Latent, LikelihoodQuery, MultimodalVae},
+    model::{Draws, Given, Latent, LikelihoodQuery, MultimodalVae},
+    objective::Budget,
     module::freeze,
     noise::{Draw, Noise},
     subset::Subset,
@@ -580,7 +581,7 @@ fn prior_given(recorded: &Recorded<'_>, call: &Call, conditions: Subset) -> Resu
 
 /// All latent values under their names.
 fn spaces(latent: &Latent) -> Found {
-    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
+    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.z()))]);
     for (i, z) in latent.levels.iter().enumerate() {
         tensors.insert(format!("all_z.z_{}", i + 1), values(z.clone()));
     }
@@ -659,7 +660,7 @@ fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Pr
     let rows = count(&call.kwargs, "n_samples", 1)?;
     let mut noise = Noise::recorded(recorded.adapter.prior_draws(recorded, call, rows)?);
     let latent = recorded.model.prior(rows, &recorded.device, &mut noise);
-    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.levels[0].clone()))]);
+    let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.z()))]);
     for (name, z) in &latent.private {
         tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
     }

@@ -14,7 +14,8 @@ use multivae::{
     core::{
         batch::{Batch, Progress, Purpose},
         dataset::Dataset,
-        model::{Budget, Draws, Given, LikelihoodQuery, MultimodalVae},
+        model::{Draws, Given, LikelihoodQuery, MultimodalVae},
+        objective::Budget,
         module::{freeze, settle},
         nn::Networks,
         noise::Noise,
@@ -179,7 +180,7 @@ impl Subject {
         let before: usize = stages[..stage].iter().filter_map(|stage| stage.epochs).sum();
         let mut batch = self.batch(&model, self.workload.batch, &device)?;
         batch.purpose = Purpose::Train;
-        batch.progress = Progress { epoch: before + 1, fraction: 0.0 };
+        batch.progress = Progress::new(before + 1, 0.0);
         let model = freeze(model, &chosen.frozen);
         let optimizer = OptimizerConfig::Adam(Adam::default()).init();
         Ok(Learner { model, optimizer, batch })
@@ -195,7 +196,7 @@ impl Subject {
 
     fn data(&self, model: &Model, rows: usize) -> Result<MemoryDataset> {
         let batch = self.batch(model, rows, &self.device)?;
-        let values = batch.values.iter().zip(model.modalities()).map(|(values, spec)| {
+        let values = batch.values().iter().zip(model.modalities()).map(|(values, spec)| {
             let values = values.dense().ok_or("values are numbers")?.clone().into_data();
             Ok((spec.clone(), Storage::Floats(values.iter::<f32>().collect())))
         });

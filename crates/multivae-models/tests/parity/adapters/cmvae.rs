@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::Batch,
     modality::ModalitySpec,
-    model::{Budget, Loss},
+    model::Loss,
+    objective::Budget,
     noise::{Draw, Noise},
 };
 use multivae_models::{Model, ModelConfig, cmvae::CmvaeConfig, experts::PrivatePrior};

@@ -24,7 +24,8 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::{Batch, Progress, Purpose},
     modality::ModalitySpec,
-    model::{Budget, Given, LikelihoodQuery, Loss, MultimodalVae},
+    model::{Given, LikelihoodQuery, Loss, MultimodalVae},
+    objective::Budget,
     noise::{Draw, Noise},
     subset::Subset,
 };
