@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use anyhow::Result;
 use multivae::{
-    core::dataset::Dataset,
+    core::{dataset::Dataset, model::MultimodalModel},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
     report::{Comparison, Report},
     run::{
@@ -60,8 +60,12 @@ fn bound(
 ) -> Result<()> {
     let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let bar = Bar::new("evaluation");
-    let evaluation =
-        evaluate(&run.trained.model, &Watched::new(data, &bar), &config, &run.trained.device)?;
+    let evaluation = evaluate(
+        run.trained.model.density()?,
+        &Watched::new(data, &bar),
+        &config,
+        &run.trained.device,
+    )?;
     drop(bar);
     say(text(&evaluation))?;
     if let Some(out) = out {

@@ -4,8 +4,14 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 use multivae::{
-    core::pass::PassError, data::DataError, device::DeviceError, metrics::MetricsError,
-    models::exchange::ExchangeError, report::ReportError, run::RunError, samplers::SamplerError,
+    core::{model::Lacks, pass::PassError},
+    data::DataError,
+    device::DeviceError,
+    metrics::MetricsError,
+    models::exchange::ExchangeError,
+    report::ReportError,
+    run::RunError,
+    samplers::SamplerError,
     train::TrainError,
 };
 
@@ -95,6 +101,7 @@ fn is_bad_run(error: &RunError) -> bool {
 pub(crate) fn is_about_input(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<BadInput>()
+            || cause.is::<Lacks>()
             || cause.is::<SamplerError>()
             || cause.downcast_ref().is_some_and(is_bad_run)
             || cause
@@ -110,6 +117,7 @@ fn is_closed_pipe(error: &Error) -> bool {
 fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
+            || cause.is::<Lacks>()
             || cause.is::<multivae::core::Error>()
             || cause.downcast_ref().is_some_and(is_bad_run)
             || matches!(cause.downcast_ref(), Some(DeviceError::Name(_)))

@@ -9,12 +9,11 @@ use multivae::{
         batch::Batch,
         dataset::Dataset,
         modality::ModalitySpec,
-        model::{Draws, Latent, MultimodalVae},
+        model::{Draws, Generate, Latent, MultimodalModel},
         noise::Noise,
         subset::Subset,
     },
     data::Standardisation,
-    models::Model,
     run::{self as runs, Run},
     samplers::PriorSampler,
 };
@@ -78,7 +77,7 @@ pub(crate) fn targets(
     kind: Kind,
 ) -> Result<Subset> {
     let specs = run.trained.model.modalities();
-    let generated = run.trained.model.generated();
+    let generated = run.trained.model.generator()?.generated();
     let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     match (names, kind) {
         (Some(names), Kind::Arrays) => given::targets(run, Some(names)),
@@ -120,8 +119,10 @@ fn from_rows(
         let batch = data
             .batch(part, &run.trained.device)
             .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
-        let latent = run.trained.model.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let means = means(&run.trained.model, &run.folder.standardisation, &latent, targets);
+        let latent =
+            run.trained.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
+        let means =
+            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
         for (m, mean) in targets.iter().zip(means) {
             generated[m].push(mean);
         }
@@ -181,7 +182,7 @@ fn from_rows(
 fn from_prior(run: &Run, arguments: &GenerateArguments, kind: Kind, targets: Subset) -> Result<()> {
     let (rows, chunk) = (arguments.n, arguments.run.batch_size);
     let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
-    let chunks = sampler.chunks(&run.trained.model, &run.trained.device);
+    let chunks = sampler.chunks(run.trained.model.generator()?, &run.trained.device);
     let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
     from_latents(run, chunks, &arguments.out, kind, targets)
 }
@@ -197,7 +198,8 @@ pub(crate) fn from_latents(
     let specs = run.trained.model.modalities();
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
     for latent in chunks {
-        let means = means(&run.trained.model, &run.folder.standardisation, &latent, targets);
+        let means =
+            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
             place.push(mean);
         }
@@ -220,7 +222,7 @@ pub(crate) fn from_latents(
 /// Means of the targets' distributions at latent values of one sample, in the units of the data,
 /// `[batch, features]` each.
 pub(crate) fn means(
-    model: &Model,
+    model: &dyn Generate,
     standardisation: &Standardisation,
     latent: &Latent,
     targets: Subset,
@@ -236,7 +238,7 @@ pub(crate) fn original(
     spec: &ModalitySpec,
     modality: usize,
 ) -> Option<Tensor<2>> {
-    let values = batch.values[modality].dense()?.clone();
+    let values = batch.values()[modality].dense()?.clone();
     Some(standardisation.invert(spec.name.as_str(), values))
 }
 

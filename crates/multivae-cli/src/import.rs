@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use multivae::{
-    core::{model::MultimodalVae, nn::Networks},
+    core::nn::Networks,
     data::Standardisation,
     device,
     models::exchange::{self, Part, Reference},

@@ -7,7 +7,7 @@ use multivae::{
     core::{
         dataset::Dataset,
         modality::ModalityName,
-        model::{Latent, MultimodalVae},
+        model::{Latent, MultimodalModel},
     },
     metrics::{
         Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
@@ -138,7 +138,7 @@ impl<'a> Bench<'a> {
             Metric::Evaluation => {
                 let config = EvaluateConfig { batch_size, seed };
                 let watched = Watched::new(data, bar);
-                let report = evaluate(model, &watched, &config, device)?;
+                let report = evaluate(model.density()?, &watched, &config, device)?;
                 Found::default().report("evaluation", &report)
             }
             Metric::Likelihood => {
@@ -149,7 +149,7 @@ impl<'a> Bench<'a> {
                     rows,
                     ..Default::default()
                 };
-                let report = likelihood(model, data, &config, device, &show)?;
+                let report = likelihood(model.density()?, data, &config, device, &show)?;
                 Found::default().report("likelihood", &report)
             }
             Metric::Coherence => self.coherence(bar),
@@ -157,12 +157,13 @@ impl<'a> Bench<'a> {
             Metric::Reconstruction => {
                 let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
                 let watched = Watched::new(data, bar);
-                let report = reconstruction(model, &watched, &config, device)?;
+                let report = reconstruction(model.density()?, &watched, &config, device)?;
                 Found::default().report("reconstruction", &report)
             }
             Metric::Representation => {
                 let config = RepresentationConfig { batch_size, seed, ..Default::default() };
-                let report = representation(model, self.train()?, data, &config, device, &show)?;
+                let report =
+                    representation(model.density()?, self.train()?, data, &config, device, &show)?;
                 let mut found = Found::default().report("representation", &report)?;
                 found.findings = findings(&report).into_iter().map(Finding::from).collect();
                 if found.findings.is_empty() {
@@ -177,7 +178,7 @@ impl<'a> Bench<'a> {
             }
             Metric::Clustering => {
                 let config = ClusteringConfig { batch_size, seed, ..Default::default() };
-                let report = clustering(model, self.train()?, data, &config, device)?;
+                let report = clustering(model.encoder()?, self.train()?, data, &config, device)?;
                 Found::default().report("clustering", &report)
             }
             Metric::Figures => {
@@ -207,12 +208,18 @@ impl<'a> Bench<'a> {
         let config =
             CoherenceConfig { batch_size, seed, reconstructions: true, ..Default::default() };
         let show = |share| bar.set(0.9 * share);
-        let report =
-            coherence(&run.trained.model, data, &classifiers, &config, &run.trained.device, &show)?;
+        let report = coherence(
+            run.trained.model.generator()?,
+            data,
+            &classifiers,
+            &config,
+            &run.trained.device,
+            &show,
+        )?;
         let mut found = Found::default().report("coherence", &report)?;
         found.findings.extend(about_coherence(&report));
         // A joint class takes two modalities that are generated and told.
-        let generated = run.trained.model.generated();
+        let generated = run.trained.model.generator()?.generated();
         let told = |m: usize| {
             let name = run.trained.model.modalities()[m].name.as_str();
             trained.iter().any(|classifier| classifier.report().modality == name)
@@ -220,7 +227,8 @@ impl<'a> Bench<'a> {
         if generated.iter().filter(|&m| told(m)).count() > 1
             && let Some(samples) = self.samples(SAMPLES)?
         {
-            let report = joint_coherence(&run.trained.model, samples.into_iter(), &classifiers)?;
+            let report =
+                joint_coherence(run.trained.model.generator()?, samples.into_iter(), &classifiers)?;
             found = found.report("joint_coherence", &report)?;
         } else {
             let reason = "it takes a model with joint samples, and classifiers of two modalities \
@@ -243,14 +251,15 @@ impl<'a> Bench<'a> {
         let mut extractors: Vec<(ModalityName, &dyn Features)> = Vec::new();
         if let Some(path) = &arguments.inception {
             inception = Inception::load(path, INCEPTION_FEATURES, &run.trained.device)?;
-            let images = run.trained.model.generated().iter().filter(|&m| specs[m].is_image());
+            let images =
+                run.trained.model.generator()?.generated().iter().filter(|&m| specs[m].is_image());
             extractors.extend(images.map(|m| (specs[m].name.clone(), &inception as &dyn Features)));
             if extractors.is_empty() {
                 return Err(bad_input("the model generates no images"));
             }
         } else {
             classifiers = self.classifiers(bar).context("no features to compare by")?;
-            for spec in run.trained.model.generated().iter().map(|m| &specs[m]) {
+            for spec in run.trained.model.generator()?.generated().iter().map(|m| &specs[m]) {
                 let own =
                     classifiers.iter().find(|one| one.report().modality == spec.name.as_str());
                 extractors.extend(own.map(|own| (spec.name.clone(), own as &dyn Features)));
@@ -260,7 +269,7 @@ impl<'a> Bench<'a> {
         let samples = self.samples(data.len())?.unwrap_or_default().into_iter();
         let show = |share| bar.set(share);
         let report = fid(
-            &run.trained.model,
+            run.trained.model.generator()?,
             data,
             samples,
             &extractors,
@@ -281,15 +290,17 @@ impl<'a> Bench<'a> {
     fn samples(&self, rows: usize) -> Result<Option<Vec<Latent>>> {
         let Trained { model, device, .. } = &self.run.trained;
         let (chunk, seed) = (self.arguments.run.batch_size, self.arguments.run.seed);
-        if model.conditions().is_some() {
+        if model.encoder()?.conditions().is_some() {
             return Ok(None);
         }
         if let Some(folder) = &self.arguments.sampler {
-            let sampler = Sampler::load(folder, model, device)?;
-            return Ok(Some(sampler.chunks(model, rows, chunk, seed, device)?.collect()));
+            let sampler = Sampler::load(folder, model.generator()?, device)?;
+            return Ok(Some(
+                sampler.chunks(model.generator()?, rows, chunk, seed, device)?.collect(),
+            ));
         }
         let sampler = PriorSampler { rows, chunk, seed };
-        Ok(Some(sampler.chunks(model, device)?.collect()))
+        Ok(Some(sampler.chunks(model.generator()?, device)?.collect()))
     }
 
     /// The given classifiers, or those of the run.

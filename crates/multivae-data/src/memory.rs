@@ -291,11 +291,9 @@ impl Dataset for MemoryDataset {
             .collect();
         let presence = rows.iter().map(|&row| self.presence[row]).collect();
         let presence = Presence::new(presence, self.specs.len(), device);
-        let mut batch = Batch::new(values, presence)?;
-        if let Some(labels) = self.labels.as_deref() {
-            batch.labels = Some(rows.iter().map(|&row| labels[self.rows[row]]).collect());
-        }
-        Ok(batch)
+        let labels = self.labels.as_deref();
+        let labels = labels.map(|labels| rows.iter().map(|&row| labels[self.rows[row]]).collect());
+        Ok(Batch::new(values, presence)?.with_labels(labels)?)
     }
 
     fn presence(&self, row: usize) -> Subset {
@@ -327,7 +325,7 @@ mod tests {
     }
 
     fn floats(batch: &Batch, modality: usize) -> Vec<f32> {
-        let values = batch.values[modality].dense().expect("dense").clone();
+        let values = batch.values()[modality].dense().expect("dense").clone();
         values.into_data().try_into_vec().expect("floats")
     }
 
@@ -336,7 +334,7 @@ mod tests {
         let batch = data().batch(&[2, 0, 2], &Device::flex()).expect("rows exist");
         assert_eq!(floats(&batch, 0), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
         assert_eq!(floats(&batch, 1), [1.0, 0.0, 1.0]);
-        assert_eq!(batch.labels, Some(vec![9, 7, 9]));
+        assert_eq!(batch.labels(), Some([9, 7, 9].as_slice()));
     }
 
     #[test]
@@ -362,7 +360,7 @@ mod tests {
         let batch = data.batch(&[0, 1, 2], &Device::flex()).expect("rows exist");
         assert_eq!(floats(&batch, 0), [0.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
         assert_eq!(floats(&batch, 1), [0.0, 0.0, 1.0]);
-        assert_eq!(batch.presence.rows(), presence);
+        assert_eq!(batch.presence().rows(), presence);
         assert_eq!(data.incomplete_rows(), 2);
         assert_eq!(data.complete_cases().stored_rows(), [0]);
     }

@@ -1,23 +1,67 @@
-//! Every model, in one list. A model is added by its own file and one line at the end of this one.
+//! Every model, in one list. A model is added by its own file and one line at the end of this one;
+//! a model of the user by [`crate::custom::register`].
 
 use burn::{
     module::{
         Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     },
-    optim::GradientsParams,
-    tensor::{Device, Tensor},
+    tensor::Device,
 };
 use multivae_core::{
     Result,
-    batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
+    model::{CustomModel, Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
     nn::Networks,
-    noise::Noise,
-    objective::Estimate,
-    subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::custom;
+
+impl Serialize for ModelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Custom(settings) => settings.serialize(serializer),
+            listed => Self::serialize(listed, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let table = Map::<String, Value>::deserialize(deserializer)?;
+        match table.get("name").and_then(Value::as_str).map(str::to_owned) {
+            Some(name) if custom::is_registered(&name) => {
+                custom::Settings::read(&name, table).map(Self::Custom).map_err(D::Error::custom)
+            }
+            _ => Self::deserialize(Value::Object(table)).map_err(D::Error::custom),
+        }
+    }
+}
+
+impl Multimodal for Model {
+    fn modalities(&self) -> &[ModalitySpec] {
+        self.inner().modalities()
+    }
+}
+
+impl MultimodalModel for Model {
+    fn learner(&self) -> &dyn Learn {
+        self.inner().learner()
+    }
+
+    fn encoder(&self) -> std::result::Result<&dyn Encode, Lacks> {
+        self.inner().encoder()
+    }
+
+    fn generator(&self) -> std::result::Result<&dyn Generate, Lacks> {
+        self.inner().generator()
+    }
+
+    fn density(&self) -> std::result::Result<&dyn Density, Lacks> {
+        self.inner().density()
+    }
+}
 
 /// Declares [`ModelConfig`], which names a model and holds its configuration, and [`Model`], which
 /// holds the model. `Model` forwards without a path segment of its own, unlike a derived enum, so
@@ -26,11 +70,15 @@ macro_rules! models {
     ($($name:ident, $key:literal, $about:literal: $config:ty => $model:ty;)*) => {
         /// Configuration of any model; its field `name` tells which.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "name")]
+        // Derived as functions, to which the implementations below add models of the user.
+        #[serde(tag = "name", remote = "Self")]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum ModelConfig {
             $(#[doc = $about] #[serde(rename = $key)] $name($config),)*
+            /// A model of the user; see [`crate::custom`].
+            #[serde(skip)]
+            Custom(custom::Settings),
         }
 
         /// Any model.
@@ -39,28 +87,39 @@ macro_rules! models {
         #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum Model {
             $(#[doc = $about] $name($model),)*
+            /// A model of the user; see [`crate::custom`].
+            Custom(CustomModel),
         }
 
+        /// The names of the models of the library.
+        pub(crate) const LISTED: &[&str] = &[$($key),*];
+
         impl ModelConfig {
-            /// The names of all models.
-            pub const NAMES: &[&str] = &[$($key),*];
+            /// The names of the models of the library, in the order in which they are listed.
+            pub const NAMES: &[&str] = LISTED;
 
             /// A model's configuration with all defaults.
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($key => Some(Self::$name(<$config>::default())),)*
-                    _ => None,
+                    _ => custom::Settings::named(name).map(Self::Custom),
                 }
             }
 
             /// The model's name.
-            pub fn name(&self) -> &'static str {
-                match self { $(Self::$name(_) => $key,)* }
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$name(_) => $key,)*
+                    Self::Custom(settings) => settings.name(),
+                }
             }
 
-            /// What a model is, in a line.
-            pub fn about(name: &str) -> Option<&'static str> {
-                match name { $($key => Some($about),)* _ => None }
+            /// The models of the library, then those that were [registered](custom::register), each
+            /// with what it is in a line.
+            pub fn list() -> Vec<(String, String)> {
+                let listed = [$(($key, $about)),*];
+                let listed = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
+                listed.into_iter().chain(custom::registered()).collect()
             }
 
             /// Fills in what the data says. The result is complete: it and a record rebuild the
@@ -72,6 +131,7 @@ macro_rules! models {
             pub fn with_modalities(self, specs: &[ModalitySpec]) -> Result<Self> {
                 Ok(match self {
                     $(Self::$name(config) => Self::$name(config.with_modalities(specs)?),)*
+                    Self::Custom(settings) => Self::Custom(settings.with_modalities(specs)?),
                 })
             }
 
@@ -83,6 +143,7 @@ macro_rules! models {
             pub fn init(&self, networks: &Networks, device: &Device) -> Result<Model> {
                 Ok(match self {
                     $(Self::$name(config) => Model::$name(config.init(networks, device)?),)*
+                    Self::Custom(settings) => Model::Custom(settings.init(networks, device)?),
                 })
             }
         }
@@ -99,89 +160,66 @@ macro_rules! models {
             }
         })*
 
-        impl MultimodalVae for Model {
-            fn modalities(&self) -> &[ModalitySpec] {
-                match self { $(Self::$name(model) => model.modalities(),)* }
+        impl Model {
+            /// The modalities, in the order of a batch's values.
+            pub fn modalities(&self) -> &[ModalitySpec] {
+                self.inner().modalities()
             }
-            fn terms(&self, progress: Progress) -> Vec<String> {
-                match self { $(Self::$name(model) => model.terms(progress),)* }
-            }
-            fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-                match self { $(Self::$name(model) => model.loss(batch, noise),)* }
-            }
-            fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
-                match self { $(Self::$name(model) => model.gradients(batch, noise),)* }
-            }
-            fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.encode(batch, given, draws, noise),)* }
-            }
-            fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.prior(rows, device, noise),)* }
-            }
-            fn descend(&self, top: Tensor<3>, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.descend(top, noise),)* }
-            }
-            fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-                match self { $(Self::$name(model) => model.decode(latent, targets),)* }
-            }
-            fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-                match self { $(Self::$name(model) => model.log_prob(batch, latent, modality),)* }
-            }
-            fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-                match self { $(Self::$name(model) => model.bound(batch, given, noise),)* }
-            }
-            fn joint_likelihood(
-                &self,
-                batch: &Batch,
-                targets: Subset,
-                budget: Budget,
-                noise: &mut Noise,
-            ) -> Estimate {
-                match self {
-                    $(Self::$name(model) => model.joint_likelihood(batch, targets, budget, noise),)*
-                }
-            }
-            fn conditions(&self) -> Option<Subset> {
-                match self { $(Self::$name(model) => model.conditions(),)* }
-            }
-            fn needs_complete_rows(&self) -> bool {
-                match self { $(Self::$name(model) => model.needs_complete_rows(),)* }
-            }
-            fn stages(&self) -> Vec<Stage> {
-                match self { $(Self::$name(model) => model.stages(),)* }
+
+            /// The model inside: the one place that knows them all.
+            fn inner(&self) -> &dyn MultimodalModel {
+                match self { $(Self::$name(model) => model,)* Self::Custom(model) => model }
             }
         }
 
         impl Module for Model {
             fn collect_devices(&self, devices: Devices) -> Devices {
-                match self { $(Self::$name(model) => model.collect_devices(devices),)* }
+                match self { $(Self::$name(model) => model.collect_devices(devices),)* Self::Custom(model) => model.collect_devices(devices) }
             }
             fn fork(self, device: &Device) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.fork(device)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.fork(device)),)*
+                    Self::Custom(model) => Self::Custom(model.fork(device)),
+                }
             }
             fn to_device(self, device: &Device) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.to_device(device)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.to_device(device)),)*
+                    Self::Custom(model) => Self::Custom(model.to_device(device)),
+                }
             }
             fn train(self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.train()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.train()),)*
+                    Self::Custom(model) => Self::Custom(model.train()),
+                }
             }
             fn valid(&self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.valid()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.valid()),)*
+                    Self::Custom(model) => Self::Custom(model.valid()),
+                }
             }
             fn materialize(self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.materialize()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.materialize()),)*
+                    Self::Custom(model) => Self::Custom(model.materialize()),
+                }
             }
             fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-                match self { $(Self::$name(model) => model.visit(visitor),)* }
+                match self { $(Self::$name(model) => model.visit(visitor),)* Self::Custom(model) => model.visit(visitor) }
             }
             fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.map(mapper)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.map(mapper)),)*
+                    Self::Custom(model) => Self::Custom(model.map(mapper)),
+                }
             }
         }
 
         impl ModuleDisplayDefault for Model {
             fn content(&self, content: Content) -> Option<Content> {
-                match self { $(Self::$name(model) => model.content(content),)* }
+                match self { $(Self::$name(model) => model.content(content),)* Self::Custom(model) => model.content(content) }
             }
         }
 
@@ -189,7 +227,7 @@ macro_rules! models {
 
         impl std::fmt::Display for Model {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self { $(Self::$name(model) => model.fmt(f),)* }
+                match self { $(Self::$name(model) => model.fmt(f),)* Self::Custom(model) => model.fmt(f) }
             }
         }
     };

@@ -121,13 +121,19 @@ impl Dataset for AlignedDataset {
         let own: Vec<_> = rows.iter().map(|&row| self.rows[row]).collect();
         let batch = self.data.batch(&own, device)?;
         let values = self.specs.iter().zip(&self.places).map(|(spec, place)| match place {
-            Some(place) => batch.values[*place].clone(),
+            Some(place) => batch.values()[*place].clone(),
             None => filler(spec, rows.len(), device),
         });
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
         let presence = Presence::new(observed, self.specs.len(), device);
-        let mut aligned = Batch::new(values.collect(), presence)?;
-        aligned.labels = batch.labels;
+        let places = || self.places.iter();
+        let cells = places().map(|place| batch.cells((*place)?).cloned()).collect();
+        let offsets = places().map(|place| batch.offset((*place)?).cloned()).collect();
+        let aligned = Batch::new(values.collect(), presence)?
+            .with_cells(cells)?
+            .with_offsets(offsets)?
+            .with_covariates(batch.covariates().to_vec())?
+            .with_labels(batch.labels().map(<[i64]>::to_vec))?;
         Ok(aligned)
     }
 
@@ -152,4 +158,58 @@ impl Dataset for AlignedDataset {
 pub(crate) fn filler(spec: &ModalitySpec, rows: usize, device: &Device) -> Values {
     let zeros = TensorData::zeros::<f32, _>([rows, spec.features()]);
     Values::Dense(Tensor::from_data(zeros, device))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two modalities, of the first of which a cell is missing, with all that a batch may carry.
+    struct Rows(Vec<ModalitySpec>);
+
+    impl Dataset for Rows {
+        fn modalities(&self) -> &[ModalitySpec] {
+            &self.0
+        }
+
+        fn len(&self) -> usize {
+            2
+        }
+
+        fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+            let n = rows.len();
+            let values = vec![
+                Values::Dense(Tensor::ones([n, 2], device)),
+                Values::Dense(Tensor::ones([n, 1], device)),
+            ];
+            let first: Tensor<2> = Tensor::from_floats([[1.0, 0.0]], device);
+            let batch = Batch::new(values, Presence::complete(n, 2, device))?
+                .with_cells(vec![Some(first.repeat_dim(0, n)), None])?
+                .with_offsets(vec![None, Some(Tensor::ones([n], device))])?
+                .with_covariates(vec![("age".into(), Tensor::ones([n, 1], device))])?
+                .with_labels(Some(rows.iter().map(|&row| row as i64).collect()))?;
+            Ok(batch)
+        }
+
+        fn presence(&self, _: usize) -> Subset {
+            Subset::full(2)
+        }
+    }
+
+    #[test]
+    fn all_that_a_batch_carries_stays_with_its_modality() {
+        let spec = |name: &str, features: usize| ModalitySpec::new(name, &[features]).expect("ok");
+        let data = Arc::new(Rows(vec![spec("a", 2), spec("b", 1)]));
+        let model = [spec("b", 1), spec("c", 3), spec("a", 2)];
+        let aligned = AlignedDataset::new(data, &model).expect("its shapes");
+        let batch = aligned.batch(&[1, 0], &Device::flex()).expect("two rows");
+        batch.check(&model).expect("as the model has it");
+        assert!(batch.cells(0).is_none() && batch.cells(1).is_none());
+        let cells: Vec<f32> = batch.cells(2).expect("a mask").clone().into_data().iter().collect();
+        assert_eq!(cells, [1.0, 0.0, 1.0, 0.0]);
+        assert!(batch.offset(0).is_some() && batch.offset(2).is_none());
+        assert_eq!(batch.covariates().len(), 1);
+        assert_eq!(batch.labels(), Some([1, 0].as_slice()));
+        assert_eq!(batch.presence().rows(), [Subset::new([0, 2]).expect("two"); 2]);
+    }
 }

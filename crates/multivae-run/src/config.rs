@@ -90,7 +90,8 @@ impl RunConfig {
     /// [`RunError::UnknownModel`].
     pub fn named(model: &str) -> Result<Self> {
         let Some(config) = ModelConfig::named(model) else {
-            let known: Vec<_> = ModelConfig::NAMES.iter().map(|name| format!("`{name}`")).collect();
+            let known = ModelConfig::list().into_iter().map(|(name, _)| format!("`{name}`"));
+            let known: Vec<_> = known.collect();
             return Err(RunError::UnknownModel { name: model.into(), known: known.join(", ") });
         };
         let data = Some(DataConfig::default());

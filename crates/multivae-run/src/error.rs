@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use multivae_core::dataset::DatasetError;
+use multivae_core::{dataset::DatasetError, model::Lacks};
 use multivae_data::DataError;
 use multivae_models::exchange::ExchangeError;
 
@@ -87,7 +87,7 @@ pub enum RunError {
     #[error("`{model}` generates from `{needed}`, which has to be given; found `{given}`")]
     Given {
         /// The model.
-        model: &'static str,
+        model: String,
         /// The modalities given.
         given: String,
         /// Those that have to be.
@@ -97,7 +97,7 @@ pub enum RunError {
     #[error("`{model}` generates `{generated}` only; found `{targets}`")]
     Targets {
         /// The model.
-        model: &'static str,
+        model: String,
         /// The modalities asked for.
         targets: String,
         /// Those that can be generated.
@@ -154,6 +154,9 @@ pub enum RunError {
     /// A model, a network or a batch cannot be built.
     #[error(transparent)]
     Core(#[from] multivae_core::Error),
+    /// The model cannot do what is asked for.
+    #[error(transparent)]
+    Lacks(#[from] Lacks),
     /// Data or its standardisation cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),

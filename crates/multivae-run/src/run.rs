@@ -191,8 +191,8 @@ impl RunFolder {
 /// let run = Run::open(Path::new("runs/mopoe-polydigits"), &device)?;
 /// let batch = run.test_split()?.batch(&[0, 1, 2], &device)?;
 /// let given = run.trained.given(&["m0"])?;
-/// let latent = run.trained.encode(&batch, given, Draws::Mean, &mut Noise::zero());
-/// let images = run.trained.generate(&latent, run.trained.targets(&["m1"])?);
+/// let latent = run.trained.encode(&batch, given, Draws::Mean, &mut Noise::zero())?;
+/// let images = run.trained.generate(&latent, run.trained.targets(&["m1"])?)?;
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, Latent, MultimodalVae},
+    model::{Draws, Generate, Latent, MultimodalModel},
     module::settle,
     nn::Networks,
     noise::Noise,
@@ -62,13 +62,13 @@ impl Trained {
     ///
     /// # Errors
     ///
-    /// [`RunError::Given`] if a conditional model would lack something, and as
+    /// [`RunError::Given`] if a conditional model would lack something, [`RunError::Lacks`], and as
     /// [`Trained::subset`].
     pub fn given(&self, names: &[&str]) -> Result<Subset> {
         let (given, specs) = (self.subset(names)?, self.modalities());
-        match self.model.conditions() {
+        match self.model.encoder()?.conditions() {
             Some(needed) if needed.union(given) != given => Err(RunError::Given {
-                model: self.config.name(),
+                model: self.config.name().to_owned(),
                 given: given.label(specs),
                 needed: needed.label(specs),
             }),
@@ -80,16 +80,17 @@ impl Trained {
     ///
     /// # Errors
     ///
-    /// [`RunError::Targets`] for one that the model does not generate, and as [`Trained::subset`].
+    /// [`RunError::Targets`] for one that the model does not generate, [`RunError::Lacks`], and as
+    /// [`Trained::subset`].
     pub fn targets(&self, names: &[&str]) -> Result<Subset> {
-        let (generated, specs) = (self.model.generated(), self.modalities());
+        let (generated, specs) = (self.model.generator()?.generated(), self.modalities());
         if names.is_empty() {
             return Ok(generated);
         }
         let targets = self.subset(names)?;
         if targets.union(generated) != generated {
             return Err(RunError::Targets {
-                model: self.config.name(),
+                model: self.config.name().to_owned(),
                 targets: targets.label(specs),
                 generated: generated.label(specs),
             });
@@ -138,14 +139,28 @@ impl Trained {
 
     /// Latent values of the rows of a batch from `q(z | x_S)`, `[samples, batch, features]` in each
     /// space.
-    pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        self.model.encode(batch, given, draws, noise)
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Lacks`] if the model does not encode.
+    pub fn encode(
+        &self,
+        batch: &Batch,
+        given: Subset,
+        draws: Draws,
+        noise: &mut Noise,
+    ) -> Result<Latent> {
+        Ok(self.model.encoder()?.encode(batch, given, draws, noise))
     }
 
     /// Means of the targets' distributions at latent values, in the units of the data,
     /// `[samples, batch, features]` each, in the order of the targets.
-    pub fn generate(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        generate(&self.model, &self.standardisation, latent, targets)
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Lacks`] if the model does not generate.
+    pub fn generate(&self, latent: &Latent, targets: Subset) -> Result<Vec<Tensor<3>>> {
+        Ok(generate(self.model.generator()?, &self.standardisation, latent, targets))
     }
 
     /// Data in the order of the model's modalities. Its values are taken as they are: standardise
@@ -162,7 +177,7 @@ impl Trained {
 /// Means of the targets' distributions at latent values, in the units of the data,
 /// `[samples, batch, features]` each, in the order of the targets.
 pub fn generate(
-    model: &Model,
+    model: &dyn Generate,
     standardisation: &Standardisation,
     latent: &Latent,
     targets: Subset,
@@ -171,9 +186,8 @@ pub fn generate(
     let outputs = targets.iter().zip(model.decode(latent, targets));
     outputs
         .map(|(m, output)| {
-            let spec = &specs[m];
-            let mean = spec.likelihood.mean(output, &spec.shape);
-            standardisation.invert(spec.name.as_str(), mean)
+            let mean = model.mean(output, m);
+            standardisation.invert(specs[m].name.as_str(), mean)
         })
         .collect()
 }

@@ -13,7 +13,8 @@ pub(super) fn write(
     weights: &[Entry],
 ) -> String {
     let name = config.name();
-    let about = ModelConfig::about(name).unwrap_or("A model of the user");
+    let about = ModelConfig::list().into_iter().find(|(other, _)| other == name);
+    let about = about.map_or("A model of the user".to_owned(), |(_, about)| about);
     let names: Vec<_> = specs.iter().map(|spec| spec.name.to_string()).collect();
     let numbers: usize = weights.iter().map(|entry| entry.values.len()).sum();
     let row = |spec: &ModalitySpec| {
@@ -47,8 +48,8 @@ pub(super) fn write(
          let trained = Bundle::open(folder)?.load(&device)?;\n\
          let rows = trained.batch(&[(\"{first}\", values)])?;\n\
          let given = trained.given(&[\"{first}\"])?;\n\
-         let latent = trained.encode(&rows, given, Draws::Mean, &mut Noise::zero());\n\
-         let generated = trained.generate(&latent, trained.targets(&[\"{last}\"])?);\n\
+         let latent = trained.encode(&rows, given, Draws::Mean, &mut Noise::zero())?;\n\
+         let generated = trained.generate(&latent, trained.targets(&[\"{last}\"])?)?;\n\
          ```\n\
          \n\
          `multivae encode`, `generate` and `evaluate` take the folder in place of the folder of a run, \

@@ -25,7 +25,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::{modality::ModalitySpec, model::MultimodalVae, nn::Networks};
+use multivae_core::{modality::ModalitySpec, nn::Networks};
 use multivae_data::Standardisation;
 use multivae_models::{
     Model, ModelConfig,
@@ -71,8 +71,8 @@ const FORMAT: &str = "multivae-bundle";
 /// // `Bundle::open` takes a folder or an archive by its path.
 /// let trained = Bundle::from_bytes(&bytes)?.load(&device)?;
 /// let rows = trained.batch(&[("blood", blood)])?;
-/// let latent = trained.encode(&rows, trained.given(&["blood"])?, Draws::Mean, &mut Noise::zero());
-/// let gait = trained.generate(&latent, trained.targets(&["gait"])?);
+/// let latent = trained.encode(&rows, trained.given(&["blood"])?, Draws::Mean, &mut Noise::zero())?;
+/// let gait = trained.generate(&latent, trained.targets(&["gait"])?)?;
 /// assert_eq!(gait[0].dims(), [1, 4, 2]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

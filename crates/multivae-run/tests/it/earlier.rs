@@ -6,7 +6,11 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use multivae_core::{dataset::Dataset, model::Draws, pass::Pass};
+use multivae_core::{
+    dataset::Dataset,
+    model::{Draws, MultimodalModel},
+    pass::Pass,
+};
 use multivae_run::{Bundle, Run, RunFolder};
 
 use crate::models::bits;
@@ -25,7 +29,7 @@ fn a_run_of_the_first_format_opens_and_encodes_as_it_did() {
     let rows = run.all_rows(None).expect("embedded data");
     assert_eq!(rows.len(), 100);
     let (given, pass) = (run.trained.given(&[]).expect("all"), Pass { batch_size: 64, seed: 0 });
-    let model = &run.trained.model;
+    let model = run.trained.model.encoder().expect("it encodes");
     let tables = pass.encode(model, &rows, given, Draws::Mean, &device).expect("embedded data");
     // What the program printed that has trained it.
     let expected = [

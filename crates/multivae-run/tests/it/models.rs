@@ -4,7 +4,7 @@ use burn::{
     module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Device, Tensor, TensorData},
 };
-use multivae_core::{modality::ModalitySpec, model::MultimodalVae, nn::Networks};
+use multivae_core::{modality::ModalitySpec, nn::Networks};
 use multivae_data::{Standardisation, standardise::Moments};
 use multivae_models::{Model, ModelConfig};
 use multivae_run::{Bundle, init};
