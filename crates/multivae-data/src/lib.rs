@@ -71,24 +71,33 @@
 //! | [`DataError`] | what can be wrong, and where |
 
 mod assemble;
+pub mod cells;
 pub mod config;
+mod conform;
 pub mod embedded;
 pub mod error;
+mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod folder;
+mod join;
 pub mod manifest;
 pub mod memory;
 pub mod missing;
 mod read;
+pub mod record;
+pub mod report;
 pub mod split;
 pub mod standardise;
 
-pub use assemble::{LoadReport, ModalityReport};
-pub use config::{DataConfig, Splits};
+pub use cells::MissingCells;
+pub use config::{DataConfig, Opened, Splits};
+pub use conform::MissingColumns;
 pub use embedded::{Info, embedded};
 pub use error::DataError;
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};
+pub use record::{DataRecord, RowKey, SplitAssignment};
+pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use split::{Parts, SplitConfig};
 pub use standardise::{Standardisation, Standardise};

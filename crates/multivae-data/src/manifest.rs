@@ -11,6 +11,8 @@
 //! name = "genes"
 //! file = "genes.csv"
 //! id = "sample"                            # optional: the column of identifiers
+//! header = true                            # optional: whether the first line names the columns
+//! missing = [-999]                         # optional: numbers that mean that nothing was measured
 //!
 //! [[modality]]
 //! name = "proteins"
@@ -38,7 +40,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::{
-    assemble::{Files, Fixed, Part, RowName, Source},
+    assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
     read::{self, Block, Kind, Said, csv},
 };
@@ -58,6 +60,9 @@ struct ModalityEntry {
     file: PathBuf,
     array: Option<String>,
     id: Option<String>,
+    header: Option<bool>,
+    #[serde(default)]
+    missing: Vec<f64>,
     shape: Option<Vec<usize>>,
     likelihood: Option<Likelihood>,
 }
@@ -84,7 +89,7 @@ struct SplitsEntry {
 
 /// Reads a manifest and the files that it names.
 pub(crate) fn open(path: &Path) -> Result<Files> {
-    let bytes = read::bytes(path)?;
+    let (bytes, _) = read::bytes(path)?;
     let bad = |line: Option<usize>, reason: String| DataError::Manifest {
         path: path.into(),
         line: line.map(|line| format!(", line {line}")).unwrap_or_default(),
@@ -110,31 +115,31 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<Block>> = modality
         .par_iter()
-        .map(|ModalityEntry { name, file, array, id, .. }| {
+        .map(|ModalityEntry { name, file, array, id, header, .. }| {
             let field = format!("modality `{name}`");
             let file = existing(folder, file)?;
             check_said(&file, &field, array, id, &None, &bad)?;
-            read::block(&file, Said { array: array.as_deref(), column: None, id: id.as_deref() })
+            let (array, id) = (array.as_deref(), id.as_deref());
+            read::block(&file, Said { array, column: None, id, header: *header })
         })
         .collect();
     let sources = modality
         .into_iter()
         .zip(blocks)
-        .map(|(ModalityEntry { name, shape, likelihood, .. }, block)| {
-            Ok(Source { name, block: block?, shape, likelihood })
+        .map(|(ModalityEntry { name, shape, likelihood, missing, .. }, block)| {
+            Ok(Source { name, block: block?, shape, likelihood, missing })
         })
         .collect::<Result<_>>()?;
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
             let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
-            let said =
-                Said { array: array.as_deref(), column: column.as_deref(), id: id.as_deref() };
-            read::labels(&file, said)
+            let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
+            read::labels(&file, Said { array, column, id, header: None })
         })
         .transpose()?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
-    Ok(Files { sources, labels, splits })
+    Ok(Files { sources, labels, splits, notes: Vec::new() })
 }
 
 /// The path of a file beside the manifest.
@@ -184,22 +189,9 @@ fn fixed(
                 let expected = "a table of splits, `.csv` or `.csv.gz`";
                 return Err(DataError::UnsupportedFile { path: file, expected });
             }
-            let said = Said { array: None, column: column.as_deref(), id: id.as_deref() };
-            let csv::Column { name, ids, cells } = csv::column(&file, said)?;
-            let part = |(line, cell): (u64, String)| match cell.as_str() {
-                "train" => Ok(Part::Train),
-                "valid" => Ok(Part::Valid),
-                "test" => Ok(Part::Test),
-                _ => Err(DataError::Cell {
-                    path: file.clone(),
-                    line,
-                    column: name.clone(),
-                    expected: "`train`, `valid` or `test`",
-                    found: cell,
-                }),
-            };
-            let parts = cells.into_iter().map(part).collect::<Result<_>>()?;
-            Ok(Fixed::Column { path: file, ids, parts })
+            let (column, id) = (column.as_deref(), id.as_deref());
+            let said = Said { array: None, column, id, header: None };
+            Ok(Fixed::Table(csv::text(&file, said)?))
         }
         SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
             Ok(Fixed::Lists {
@@ -240,7 +232,7 @@ mod tests {
 
     fn opened(folder: &Folder) -> Result<Assembled, String> {
         open(&folder.path("manifest.toml"))
-            .and_then(Files::join)
+            .and_then(|files| files.join(None))
             .map_err(|error| folder.message(error))
     }
 
@@ -276,7 +268,7 @@ mod tests {
         let ids: Vec<_> = (0..3).map(|row| data.id(row)).collect();
         assert_eq!(ids, ["p1", "p2", "p3"]);
         assert_eq!(data.values(1), [0.5, 0.0, 1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(data.labels(), Some(vec![0, 1, 0]));
+        assert_eq!(data.labels(), Some([0, 1, 0].map(Some).to_vec()));
         assert_eq!(parts, Some(Parts { train: vec![0], valid: vec![2], test: vec![1] }));
     }
 
@@ -306,7 +298,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `shape`, `likelihood`",
+                 `name`, `file`, `array`, `id`, `header`, `missing`, `shape`, `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),

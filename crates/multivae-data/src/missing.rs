@@ -129,11 +129,17 @@ pub fn class_dependent(
             found: format!("{:?}", rates.iter().map(Vec::len).collect::<Vec<_>>()),
         });
     }
-    let labels = data.labels().expect("classes come from labels");
-    let class = |label| classes.binary_search(label).expect("every label is a class");
-    let of_rows: Vec<usize> = labels.iter().map(class).collect();
-    let rates: Vec<Vec<f64>> =
-        rates.iter().map(|rates| of_rows.iter().map(|&class| rates[class]).collect()).collect();
+    let class = |row| classes.binary_search(&data.label(row)?).ok();
+    let of_rows: Vec<Option<usize>> = (0..data.len()).map(class).collect();
+    // A row without a label goes by the mean of the classes.
+    let of_row = |rates: &Vec<f64>, class: Option<usize>| match class {
+        Some(class) => rates[class],
+        None => rates.iter().sum::<f64>() / rates.len() as f64,
+    };
+    let rates: Vec<Vec<f64>> = rates
+        .iter()
+        .map(|rates| of_rows.iter().map(|&class| of_row(rates, class)).collect())
+        .collect();
     // The kept one is drawn for every row, so that it is no matter which rows need it.
     let mut keep = stream(seed, modalities);
     let keep: Vec<f64> = (0..data.len()).map(|_| keep.random()).collect();
@@ -146,7 +152,8 @@ pub fn class_dependent(
 
 /// The different labels, ascending.
 fn classes(data: &MemoryDataset) -> Result<Vec<i64>> {
-    let mut classes = data.labels().ok_or(DataError::NoLabels)?;
+    let labels = data.labels().ok_or(DataError::NoLabels)?;
+    let mut classes: Vec<i64> = labels.into_iter().flatten().collect();
     classes.sort_unstable();
     classes.dedup();
     Ok(classes)
