@@ -1,12 +1,14 @@
 //! A batch: values of several modalities, and which of them are observed.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::{Error, Result, modality::ModalitySpec, subset::Subset};
 
 /// Values of one modality, one row a sample. Rows whose modality is missing hold any filler.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "a batch has one a modality, not one a row")]
+#[expect(clippy::large_enum_variant, reason = "a batch has one per modality, not one per row")]
 pub enum Values {
     /// Flattened values, `[batch, features]`; a network that needs an image reshapes.
     Dense(Tensor<2>),
@@ -151,11 +153,23 @@ pub struct Progress {
     pub epoch: usize,
     /// The share of the epoch's batches that were seen before this one, 0 to 1.
     pub fraction: f64,
+    /// The phase of the stage, from 0: which of its objectives is meant.
+    pub phase: usize,
 }
 
 impl Progress {
     /// After all schedules have ended: evaluation of the objective itself.
-    pub const DONE: Self = Self { epoch: usize::MAX, fraction: 0.0 };
+    pub const DONE: Self = Self { epoch: usize::MAX, fraction: 0.0, phase: 0 };
+
+    /// The first phase, after a share of an epoch.
+    pub const fn new(epoch: usize, fraction: f64) -> Self {
+        Self { epoch, fraction, phase: 0 }
+    }
+
+    /// The same in another phase.
+    pub const fn in_phase(self, phase: usize) -> Self {
+        Self { phase, ..self }
+    }
 }
 
 /// Whether an objective is evaluated to learn from it or to report it.
@@ -180,16 +194,58 @@ pub struct NoiseKey {
     pub first_row: usize,
 }
 
+/// What a likelihood is evaluated on: observed values of a modality, with what belongs to them.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The values, 0 where they are missing.
+    pub values: Values,
+    /// 1 where a cell is observed, `[batch, features]`; `None` if every cell of the rows that
+    /// observe the modality is.
+    pub cells: Option<Tensor<2>>,
+    /// What is added to the logarithm of a mean of counts, `[batch]`, such as the logarithm of the
+    /// library size.
+    pub offset: Option<Tensor<1>>,
+}
+
+impl From<Values> for Target {
+    fn from(values: Values) -> Self {
+        Self { values, cells: None, offset: None }
+    }
+}
+
 /// Values of all modalities for some rows, which of them are observed, and the batch's place in a
 /// run.
+///
+/// ```
+/// use burn::tensor::{Device, Tensor};
+/// use multivae_core::{batch::{Batch, Presence, Values}, subset::Subset};
+///
+/// let device = Device::flex();
+/// let scan = Values::Dense(Tensor::ones([2, 3], &device));
+/// let blood = Values::Dense(Tensor::from_floats([[7.0, f32::NAN], [1.0, 2.0]], &device));
+/// // The second row lacks the scan; one cell of the first row's blood values was not measured.
+/// let rows = vec![Subset::full(2), Subset::single(1)];
+/// let cells = Tensor::from_floats([[1.0, 0.0], [1.0, 1.0]], &device);
+/// let batch = Batch::new(vec![scan, blood], Presence::new(rows, 2, &device))?
+///     .with_cells(vec![None, Some(cells)])?;
+/// // Whatever stands where nothing was observed is never seen.
+/// let observed = batch.observed(1).dense().expect("numbers").clone();
+/// assert_eq!(observed.into_data().try_into_vec::<f32>().expect("floats"), [7.0, 0.0, 1.0, 2.0]);
+/// # Ok::<(), multivae_core::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Batch {
-    /// One entry a modality, in the model's order.
-    pub values: Vec<Values>,
-    /// Which are observed.
-    pub presence: Presence,
-    /// Class labels, one a row, where the data has any. No model reads them.
-    pub labels: Option<Vec<i64>>,
+    values: Vec<Values>,
+    presence: Presence,
+    /// Masks of cells per modality; `None` where all are observed.
+    cells: Vec<Option<Tensor<2>>>,
+    /// Offsets per modality, `[batch]`.
+    offsets: Vec<Option<Tensor<1>>>,
+    /// Observed values beside the modalities, by name, `[batch, features]`.
+    covariates: Vec<(String, Tensor<2>)>,
+    labels: Option<Vec<i64>>,
+    /// The observed modalities of all rows of the step, where this batch is a share of it.
+    step: Option<Arc<[Subset]>>,
     /// Where the run stands.
     pub progress: Progress,
     /// What the objective is evaluated for.
@@ -206,23 +262,23 @@ impl Batch {
     /// [`Error::Shape`] if the number of modalities or of rows differs between values and
     /// presence.
     pub fn new(values: Vec<Values>, presence: Presence) -> Result<Self> {
-        let shape = |modality: String, expected: usize, found: usize, what: &str| Error::Shape {
-            modality,
-            expected: format!("{expected} {what}"),
-            found: found.to_string(),
-        };
         if values.len() != presence.modalities() {
-            return Err(shape("all".into(), presence.modalities(), values.len(), "modalities"));
+            return Err(shape("all", presence.modalities(), values.len(), "modalities"));
         }
         for (m, v) in values.iter().enumerate() {
             if v.rows() != presence.rows().len() {
-                return Err(shape(m.to_string(), presence.rows().len(), v.rows(), "rows"));
+                return Err(shape(m, presence.rows().len(), v.rows(), "rows"));
             }
         }
+        let modalities = values.len();
         Ok(Self {
             values,
             presence,
+            cells: vec![None; modalities],
+            offsets: vec![None; modalities],
+            covariates: Vec::new(),
             labels: None,
+            step: None,
             progress: Progress::DONE,
             purpose: Purpose::Evaluate,
             key: NoiseKey { seed: 0, epoch: 0, step: 0, first_row: 0 },
@@ -244,6 +300,157 @@ impl Batch {
         Self::new(values.into_iter().map(Values::Dense).collect(), presence)
     }
 
+    /// The same with masks of single cells per modality, `[batch, features]`: 1 where a cell is
+    /// observed, 0 where it is missing; `None` for a modality whose cells all are. In rows that
+    /// lack the modality the mask says nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if there is not one entry per modality, a mask has not the shape of its
+    /// values, or is given for tokens, which have a mask of their own.
+    pub fn with_cells(mut self, cells: Vec<Option<Tensor<2>>>) -> Result<Self> {
+        if cells.len() != self.values.len() {
+            return Err(shape("all", self.values.len(), cells.len(), "masks of cells"));
+        }
+        for (m, (mask, values)) in cells.iter().zip(&self.values).enumerate() {
+            let Some(mask) = mask else { continue };
+            let expected = values.dense().map(|values| values.dims());
+            if expected != Some(mask.dims()) {
+                return Err(Error::Shape {
+                    modality: m.to_string(),
+                    expected: match expected {
+                        Some(expected) => format!("a mask of cells {expected:?}"),
+                        None => "no mask of cells, since tokens have their own".into(),
+                    },
+                    found: format!("{:?}", mask.dims()),
+                });
+            }
+        }
+        self.cells = cells;
+        Ok(self)
+    }
+
+    /// The same with offsets per modality, `[batch]`: what is added to the logarithm of a mean of
+    /// counts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if there is not one entry per modality, or one per row in each.
+    pub fn with_offsets(mut self, offsets: Vec<Option<Tensor<1>>>) -> Result<Self> {
+        if offsets.len() != self.values.len() {
+            return Err(shape("all", self.values.len(), offsets.len(), "offsets"));
+        }
+        for (m, offset) in offsets.iter().enumerate() {
+            if let Some(found) = offset.as_ref().map(|x| x.dims()[0]).filter(|n| *n != self.rows())
+            {
+                return Err(shape(m, self.rows(), found, "offsets"));
+            }
+        }
+        self.offsets = offsets;
+        Ok(self)
+    }
+
+    /// The same with covariates by name, `[batch, features]` each: what is known of every row and
+    /// is no modality, such as a site or an age.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] if one has another number of rows; [`Error::Config`] for a name given
+    /// twice.
+    pub fn with_covariates(mut self, covariates: Vec<(String, Tensor<2>)>) -> Result<Self> {
+        for (i, (name, values)) in covariates.iter().enumerate() {
+            if values.dims()[0] != self.rows() {
+                return Err(shape(name, self.rows(), values.dims()[0], "rows"));
+            }
+            if covariates[..i].iter().any(|(other, _)| other == name) {
+                return Err(Error::Config {
+                    field: "covariates".into(),
+                    expected: "each name once".into(),
+                    found: format!("`{name}` twice"),
+                });
+            }
+        }
+        self.covariates = covariates;
+        Ok(self)
+    }
+
+    /// The same with class labels, one per row.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] for another number of labels than of rows.
+    pub fn with_labels(mut self, labels: Option<Vec<i64>>) -> Result<Self> {
+        if let Some(found) = labels.as_ref().map(Vec::len).filter(|n| *n != self.rows()) {
+            return Err(shape("labels", self.rows(), found, "labels"));
+        }
+        self.labels = labels;
+        Ok(self)
+    }
+
+    /// The same as a share of a step whose rows observe `rows`: see [`Batch::share_of`].
+    pub fn with_step(self, rows: Arc<[Subset]>) -> Self {
+        Self { step: Some(rows), ..self }
+    }
+
+    /// The same at another place in a run.
+    pub fn at(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
+    /// The same with another value of one modality.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] for another number of rows.
+    pub fn with_values(mut self, modality: usize, values: Values) -> Result<Self> {
+        if values.rows() != self.rows() {
+            return Err(shape(modality, self.rows(), values.rows(), "rows"));
+        }
+        self.values[modality] = values;
+        Ok(self)
+    }
+
+    /// The same rows with fewer observed modalities.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shape`] for another number of modalities or rows.
+    pub fn with_presence(mut self, presence: Presence) -> Result<Self> {
+        if presence.modalities() != self.values.len() {
+            return Err(shape("all", self.values.len(), presence.modalities(), "modalities"));
+        }
+        if presence.rows().len() != self.rows() {
+            return Err(shape("all", self.rows(), presence.rows().len(), "rows"));
+        }
+        self.presence = presence;
+        Ok(self)
+    }
+
+    /// The values of all modalities in the model's order, with any filler where they are missing.
+    pub fn values(&self) -> &[Values] {
+        &self.values
+    }
+
+    /// Which modalities are observed.
+    pub fn presence(&self) -> &Presence {
+        &self.presence
+    }
+
+    /// Class labels, one per row, where the data has any.
+    pub fn labels(&self) -> Option<&[i64]> {
+        self.labels.as_deref()
+    }
+
+    /// 1 where a cell of a modality is observed, `[batch, features]`; `None` if all of them are.
+    pub fn cells(&self, modality: usize) -> Option<&Tensor<2>> {
+        self.cells[modality].as_ref()
+    }
+
+    /// A covariate, `[batch, features]`, if the batch has it.
+    pub fn covariate(&self, name: &str) -> Option<&Tensor<2>> {
+        self.covariates.iter().find(|(n, _)| n == name).map(|(_, values)| values)
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.presence.rows().len()
@@ -254,26 +461,60 @@ impl Batch {
         self.presence.mask.device()
     }
 
-    /// The values of a modality with zeros where it is missing, so that no filler, be it infinite
-    /// or no number, reaches a network or a gradient.
+    /// How many rows of the step count, by `counts`, for each row of this batch.
+    ///
+    /// A mean over some rows only, such as those that observe a modality, is a sum divided by their
+    /// number. Where a batch is a share of a step, that number is the step's: the shares of all
+    /// devices, each weighted by its part of the step's rows, then add up to the mean of the step.
+    /// The result is the number to divide by here: of a whole step it is the number of counting
+    /// rows itself; at least 1 then, so that a mean of no rows is 0.
+    pub fn share_of(&self, counts: impl Fn(Subset) -> bool) -> f64 {
+        let all = self.step.as_deref().unwrap_or(self.presence.rows());
+        let counted = all.iter().filter(|row| counts(**row)).count().max(1) as f64;
+        match &self.step {
+            Some(step) => counted * self.rows() as f64 / step.len().max(1) as f64,
+            None => counted,
+        }
+    }
+
+    /// The values of a modality with zeros where it or a cell of it is missing, so that no filler,
+    /// be it infinite or no number, reaches a network or a gradient.
     pub fn observed(&self, modality: usize) -> Values {
         let values = &self.values[modality];
-        if self.presence.rows().iter().all(|row| row.contains(modality)) {
+        let everywhere = self.presence.rows().iter().all(|row| row.contains(modality));
+        if everywhere && self.cells[modality].is_none() {
             return values.clone();
         }
-        let missing = self.presence.of(modality).equal_scalar(0.0).unsqueeze_dim::<2>(1);
+        let missing = || self.presence.of(modality).equal_scalar(0.0).unsqueeze_dim::<2>(1);
         match values {
             Values::Dense(values) => {
-                let missing = missing.expand(values.dims());
-                Values::Dense(values.clone().mask_fill(missing, 0.0))
+                let mut values = values.clone();
+                if let Some(cells) = &self.cells[modality] {
+                    values = values.mask_fill(cells.clone().equal_scalar(0.0), 0.0);
+                }
+                if !everywhere {
+                    let missing = missing().expand(values.dims());
+                    values = values.mask_fill(missing, 0.0);
+                }
+                Values::Dense(values)
             }
             Values::Tokens { ids, mask } => {
-                let missing = missing.expand(ids.dims());
+                let missing = missing().expand(ids.dims());
                 Values::Tokens {
                     ids: ids.clone().mask_fill(missing.clone(), 0),
                     mask: mask.clone().mask_fill(missing, 0.0),
                 }
             }
+        }
+    }
+
+    /// What the likelihood of a modality is evaluated on: [`observed`](Self::observed) values with
+    /// the mask of their cells and their offset.
+    pub fn target(&self, modality: usize) -> Target {
+        Target {
+            values: self.observed(modality),
+            cells: self.cells[modality].clone(),
+            offset: self.offsets[modality].clone(),
         }
     }
 
@@ -304,6 +545,15 @@ impl Batch {
             }
         }
         Ok(())
+    }
+}
+
+/// The error about a number of things that is not the expected one.
+fn shape(modality: impl ToString, expected: usize, found: usize, what: &str) -> Error {
+    Error::Shape {
+        modality: modality.to_string(),
+        expected: format!("{expected} {what}"),
+        found: found.to_string(),
     }
 }
 
@@ -343,5 +593,44 @@ mod tests {
         let spec = ModalitySpec::new("scan", &[4]).expect("valid");
         let error = batch.check(&[spec]).expect_err("4 is not 2");
         assert!(error.to_string().contains("`scan`"), "{error}");
+    }
+
+    fn two_rows() -> Batch {
+        let device = Device::flex();
+        let values = Tensor::from_floats([[1.0, f32::NAN], [f32::INFINITY, 4.0]], &device);
+        Batch::complete(vec![values]).expect("valid")
+    }
+
+    #[test]
+    fn missing_cells_are_zero_whatever_stands_there() {
+        let cells = Tensor::from_floats([[1.0, 0.0], [0.0, 1.0]], &Device::flex());
+        let batch = two_rows().with_cells(vec![Some(cells)]).expect("the same shape");
+        let observed = batch.observed(0).dense().expect("numbers").clone();
+        let found: Vec<f32> = observed.into_data().try_into_vec().expect("floats");
+        assert_eq!(found, [1.0, 0.0, 0.0, 4.0]);
+        assert!(batch.target(0).cells.is_some());
+    }
+
+    #[test]
+    fn what_does_not_fit_the_rows_is_refused() {
+        let device = Device::flex();
+        let error = two_rows().with_cells(vec![Some(Tensor::ones([2, 3], &device))]);
+        assert!(matches!(error, Err(Error::Shape { .. })));
+        assert!(two_rows().with_labels(Some(vec![1])).is_err());
+        assert!(two_rows().with_offsets(vec![Some(Tensor::ones([3], &device))]).is_err());
+        let age = || ("age".to_owned(), Tensor::ones([2, 1], &device));
+        assert!(two_rows().with_covariates(vec![age(), age()]).is_err());
+        let batch = two_rows().with_covariates(vec![age()]).expect("two rows");
+        assert!(batch.covariate("age").is_some() && batch.covariate("site").is_none());
+    }
+
+    #[test]
+    fn shares_divide_by_the_rows_of_the_whole_step() {
+        let step: Arc<[Subset]> = vec![Subset::single(0); 6].into();
+        let share = two_rows().with_step(step);
+        // Each of three shares of two rows divides its sum by 2, and weighs a third.
+        assert_eq!(share.share_of(|row| row.contains(0)), 2.0);
+        assert_eq!(two_rows().share_of(|row| row.contains(0)), 2.0);
+        assert_eq!(two_rows().share_of(|row| row.contains(1)), 1.0);
     }
 }

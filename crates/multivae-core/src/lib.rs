@@ -17,7 +17,7 @@
 //! | [`noise`] | randomness as an argument, the same on every backend |
 //! | [`nn`] | networks as data, presets, networks of the user, normalizing flows |
 //! | [`module`] | the containers Burn lacks: modules by name, modules behind a trait |
-//! | [`model`] | the trait every model implements |
+//! | [`model`] | what a model can do, as traits: learn, encode, generate, have a density |
 //! | [`dataset`] | the trait every data set implements |
 //! | [`schema`] | what is known of data as it was read: columns, types, scales, classes |
 //! | [`pass`] | all rows of a data set in batches, and encoded |

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Error, Result, batch::Progress, distribution::Normal, mixture::log_sum_exp,
-    modality::ModalitySpec, model::Budget,
+    modality::ModalitySpec,
 };
 
 /// How the log-likelihoods of modalities of different size are weighed against each other.
@@ -78,12 +78,13 @@ impl Warmup {
     }
 }
 
-/// The mean over the batch, `[1]`, of values `[batch]` under weights `[batch]`; 0 if all weights
-/// are 0.
-pub fn weighted_mean(values: Tensor<1>, weights: Tensor<1>) -> Tensor<1> {
-    let total = weights.clone().sum();
-    // The total is a count of rows: at least one, or zero.
-    (values * weights).sum() / total.clamp_min(1.0)
+/// How much work an estimate is worth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Budget {
+    /// Importance samples per row.
+    pub samples: usize,
+    /// How many latent rows are decoded at once: memory against speed.
+    pub max_rows: usize,
 }
 
 /// A log-likelihood a row, estimated by importance sampling.
@@ -243,12 +244,12 @@ mod tests {
     #[test]
     fn warmup_is_zero_at_the_start_and_one_from_the_last_epoch() {
         let warmup = Warmup { epochs: 4 };
-        let at = |epoch, fraction| warmup.weight(Progress { epoch, fraction });
+        let at = |epoch, fraction| warmup.weight(Progress::new(epoch, fraction));
         assert_eq!(at(1, 0.0), 0.0);
         assert_eq!(at(2, 0.5), 0.375);
         assert_eq!(at(4, 0.0), 1.0);
         assert_eq!(warmup.weight(Progress::DONE), 1.0);
-        assert_eq!(Warmup { epochs: 0 }.weight(Progress { epoch: 1, fraction: 0.0 }), 1.0);
+        assert_eq!(Warmup { epochs: 0 }.weight(Progress::new(1, 0.0)), 1.0);
     }
 
     #[test]
@@ -283,12 +284,5 @@ mod tests {
                 assert!((f64::from(*value) - expected).abs() < 1e-3, "{name}: {values:?}");
             }
         }
-    }
-
-    #[test]
-    fn the_mean_of_no_rows_is_zero() {
-        let device = Device::flex();
-        let mean = weighted_mean(Tensor::ones([3], &device), Tensor::zeros([3], &device));
-        assert_eq!(mean.into_scalar::<f32>(), 0.0);
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use crate::{
     batch::{Batch, NoiseKey},
     dataset::{Dataset, DatasetError},
-    model::{Draws, MultimodalVae},
+    model::{Draws, Encode},
     noise::Noise,
     subset::Subset,
 };
@@ -74,8 +74,8 @@ impl Pass {
         })
     }
 
-    /// Latent values of all rows from `q(z | x_S)`, a table a space, named and ordered as by
-    /// [`Latent::spaces`](crate::model::Latent::spaces).
+    /// Latent values of all rows from `q(z | x_S)`, one table per space, named and ordered as
+    /// by [`Latent::spaces`](crate::model::Latent::spaces).
     ///
     /// # Errors
     ///
@@ -84,9 +84,9 @@ impl Pass {
     /// # Panics
     ///
     /// If the batch size is 0.
-    pub fn encode<M: MultimodalVae>(
+    pub fn encode(
         self,
-        model: &M,
+        model: &dyn Encode,
         data: &dyn Dataset,
         given: Subset,
         draws: Draws,
@@ -97,14 +97,14 @@ impl Pass {
         for batch in self.batches(data, device) {
             let (range, batch) = batch?;
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
-            for (i, (name, values)) in latent.spaces().into_iter().enumerate() {
+            for (i, (space, values)) in latent.spaces().enumerate() {
                 let [_, size, features] = values.dims();
                 if tables.len() == i {
                     let values = vec![0.0; samples * rows * features];
-                    tables.push(Table { name, samples, rows, features, values });
+                    tables.push(Table { name: space.name(), samples, rows, features, values });
                 }
                 let table = &mut tables[i];
-                let values = read(values, &format!("latent values `{}`", table.name))?;
+                let values = read(values.clone(), &format!("latent values `{}`", table.name))?;
                 for (sample, part) in values.chunks(size * features).enumerate() {
                     let from = (sample * rows + range.start) * features;
                     table.values[from..from + part.len()].copy_from_slice(part);

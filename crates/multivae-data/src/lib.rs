@@ -20,9 +20,9 @@
 //! assert!(splits.train.incomplete_rows() > 1200 && splits.test.incomplete_rows() == 0);
 //!
 //! let batch = splits.train.batch(&[0, 1, 2], &Device::flex())?;
-//! assert_eq!(batch.values[0].dense().map(|values| values.dims()), Some([3, 216]));
+//! assert_eq!(batch.values()[0].dense().map(|values| values.dims()), Some([3, 216]));
 //! // Back to the units of the files.
-//! let values = batch.values[0].dense().expect("a table").clone();
+//! let values = batch.values()[0].dense().expect("a table").clone();
 //! let original = splits.standardisation.invert("fac", values);
 //! # assert_eq!(original.dims(), [3, 216]);
 //! # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())

@@ -424,6 +424,26 @@ impl MemoryDataset {
         out
     }
 
+    /// 1 where a value of the given rows is observed, `[rows, features]`; `None` if all values of
+    /// the rows that observe the modality are.
+    fn cell_tensor(&self, modality: usize, rows: &[usize], device: &Device) -> Option<Tensor<2>> {
+        let missing = self.missing[modality].as_deref()?;
+        let lacks = |&row: &usize| {
+            self.presence[row].contains(modality) && missing.missing_in(self.rows[row]) > 0
+        };
+        if !rows.iter().any(lacks) {
+            return None;
+        }
+        let features = self.specs[modality].features();
+        let mut mask = vec![1.0f32; rows.len() * features];
+        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(row)) {
+            for (feature, out) in out.iter_mut().enumerate() {
+                *out = f32::from(u8::from(!missing.is_missing(self.rows[*row], feature)));
+            }
+        }
+        Some(Tensor::from_data(TensorData::new(mask, [rows.len(), features]), device))
+    }
+
     /// Values given in the order of this data set's rows, put where their rows are stored.
     fn scatter<T: Clone>(&self, values: Vec<T>, filler: T) -> Arc<[T]> {
         let mut out = vec![filler; self.stored()];
@@ -475,12 +495,14 @@ impl Dataset for MemoryDataset {
             .collect();
         let presence = rows.iter().map(|&row| self.presence[row]).collect();
         let presence = Presence::new(presence, self.specs.len(), device);
-        let mut batch = Batch::new(values, presence)?;
-        if let Some(labels) = self.labels.as_deref() {
-            // A batch has labels if all its rows have one.
-            batch.labels = rows.iter().map(|&row| labels[self.rows[row]]).collect();
-        }
-        Ok(batch)
+        // A batch has labels if all its rows have one.
+        let labels = self.labels.as_deref().and_then(|labels| {
+            rows.iter().map(|&row| labels[self.rows[row]]).collect::<Option<Vec<i64>>>()
+        });
+        let batch = Batch::new(values, presence)?.with_labels(labels)?;
+        let cells: Vec<_> =
+            (0..self.specs.len()).map(|m| self.cell_tensor(m, rows, device)).collect();
+        if cells.iter().all(Option::is_none) { Ok(batch) } else { Ok(batch.with_cells(cells)?) }
     }
 
     fn presence(&self, row: usize) -> Subset {
@@ -541,7 +563,7 @@ mod tests {
     }
 
     fn floats(batch: &Batch, modality: usize) -> Vec<f32> {
-        let values = batch.values[modality].dense().expect("dense").clone();
+        let values = batch.values()[modality].dense().expect("dense").clone();
         values.into_data().try_into_vec().expect("floats")
     }
 
@@ -550,10 +572,13 @@ mod tests {
         let batch = data().batch(&[2, 0, 2], &Device::flex()).expect("rows exist");
         assert_eq!(floats(&batch, 0), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
         assert_eq!(floats(&batch, 1), [1.0, 0.0, 1.0]);
-        assert_eq!(batch.labels, Some(vec![9, 7, 9]));
+        assert_eq!(batch.labels(), Some([9, 7, 9].as_slice()));
         let some = data().with_some_labels(vec![Some(1), None, Some(2)]).expect("three rows");
         assert_eq!((some.label(0), some.label(1)), (Some(1), None));
-        let labels = |rows: &[usize]| some.batch(rows, &Device::flex()).expect("rows exist").labels;
+        let labels = |rows: &[usize]| {
+            let batch = some.batch(rows, &Device::flex()).expect("rows exist");
+            batch.labels().map(<[i64]>::to_vec)
+        };
         assert_eq!((labels(&[2, 0]), labels(&[0, 1])), (Some(vec![2, 1]), None));
     }
 
@@ -580,7 +605,7 @@ mod tests {
         let batch = data.batch(&[0, 1, 2], &Device::flex()).expect("rows exist");
         assert_eq!(floats(&batch, 0), [0.0, 1.0, 2.0, 3.0, 0.0, 0.0]);
         assert_eq!(floats(&batch, 1), [0.0, 0.0, 1.0]);
-        assert_eq!(batch.presence.rows(), presence);
+        assert_eq!(batch.presence().rows(), presence);
         assert_eq!(data.incomplete_rows(), 2);
         assert_eq!(data.complete_cases().stored_rows(), [0]);
     }
@@ -594,6 +619,12 @@ mod tests {
         assert_eq!((data.presence(1), data.missing_cells(0)), (Subset::single(1), (1, 1)));
         assert_eq!(data.cells(0, 0), Some(vec![true, false]));
         assert_eq!((data.cells(1, 0), data.cells(2, 0), data.cells(0, 1)), (None, None, None));
+        let batch = data.batch(&[2, 0], &Device::flex()).expect("rows exist");
+        let mask = batch.cells(0).expect("a cell is missing").clone().into_data();
+        assert_eq!(mask.try_into_vec::<f32>().expect("floats"), [1.0, 1.0, 1.0, 0.0]);
+        assert!(batch.cells(1).is_none());
+        let batch = data.batch(&[2, 1], &Device::flex()).expect("rows exist");
+        assert!(batch.cells(0).is_none(), "a row that lacks the modality needs no cells");
         // More can go missing, of a selection too.
         let selected = data.select(&[2, 0]);
         let more = of(&[true, false, false, false]);

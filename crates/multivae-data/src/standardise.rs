@@ -406,7 +406,7 @@ fn batch_rows(data: &dyn Dataset, rows: &[usize], modality: usize) -> Result<Vec
     let batch = data
         .batch(rows, &Device::default())
         .map_err(|error| unreadable(error.to_string()))?;
-    let values = batch.values[modality].dense().ok_or_else(|| {
+    let values = batch.values()[modality].dense().ok_or_else(|| {
         unreadable(format!("modality `{}` holds tokens, which have no mean", spec.name))
     })?;
     let values: Vec<f32> = values

@@ -16,7 +16,7 @@ use multivae_core::{
     batch::{NoiseKey, Values},
     dataset::Dataset,
     modality::ModalitySpec,
-    model::MultimodalVae,
+    model::Generate,
     nn::{LayerConfig, Network, Sequential, SequentialConfig},
     noise::Noise,
     pass::{self, Pass, PassError},
@@ -95,7 +95,7 @@ impl<'a> Classifiers<'a> {
     }
 
     /// The modalities that a model generates and that have a classifier.
-    pub(crate) fn targets<M: MultimodalVae>(&self, model: &M) -> Result<Subset, MetricsError> {
+    pub(crate) fn targets(&self, model: &dyn Generate) -> Result<Subset, MetricsError> {
         let specs = model.modalities();
         for (name, _) in &self.list {
             if specs.iter().all(|spec| spec.name.as_str() != *name) {

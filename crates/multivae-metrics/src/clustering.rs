@@ -10,7 +10,7 @@ use linfa::{
 use linfa_clustering::KMeans;
 use multivae_core::{
     dataset::Dataset,
-    model::MultimodalVae,
+    model::Encode,
     pass::{Pass, Table},
     subset::Subset,
 };
@@ -290,8 +290,8 @@ impl Contingency {
 /// [`MetricsError::NoLabels`] if no row of a set counts and has a label,
 /// [`MetricsError::NoRows`], [`MetricsError::Modalities`], [`MetricsError::Pass`],
 /// [`MetricsError::NotFinite`] for a latent value that is infinite or undefined.
-pub fn clustering<M: MultimodalVae>(
-    model: &M,
+pub fn clustering(
+    model: &dyn Encode,
     train: &dyn Dataset,
     test: &dyn Dataset,
     config: &ClusteringConfig,
@@ -371,8 +371,8 @@ struct Points {
 }
 
 impl Points {
-    fn new<M: MultimodalVae>(
-        model: &M,
+    fn new(
+        model: &dyn Encode,
         data: &dyn Dataset,
         config: &ClusteringConfig,
         device: &Device,

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, Latent, MultimodalVae},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::Pass,
     subset::Subset,
@@ -249,8 +249,8 @@ impl Entries for JointCoherence {
 /// [`evaluate`](crate::evaluate); [`MetricsError::Classifiers`] if one is for a modality that the
 /// model does not have, or there is none for what it generates; [`MetricsError::NoLabels`] if no
 /// row has one of the classes; [`MetricsError::Pass`].
-pub fn coherence<M: MultimodalVae>(
-    model: &M,
+pub fn coherence(
+    model: &dyn Generate,
     data: &dyn Dataset,
     classifiers: &Classifiers,
     config: &CoherenceConfig,
@@ -288,7 +288,7 @@ pub fn coherence<M: MultimodalVae>(
             let outputs = model.decode(&latent, wanted);
             for (i, (target, output)) in wanted.iter().zip(outputs).enumerate() {
                 let found = classifiers.classify(&specs[target], output)?;
-                let observed = batch.presence.rows().iter();
+                let observed = batch.presence().rows().iter();
                 for (place, (row, observed)) in range.clone().zip(observed).enumerate() {
                     let Some(class) = labels[row].filter(|_| within(given, *observed)) else {
                         continue;
@@ -495,8 +495,8 @@ fn deviation(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
 ///
 /// [`MetricsError::Classifiers`] as in [`coherence`], or if fewer than two modalities have one;
 /// [`MetricsError::NoRows`] if there are no latent values; [`MetricsError::Pass`].
-pub fn joint_coherence<M: MultimodalVae>(
-    model: &M,
+pub fn joint_coherence(
+    model: &dyn Generate,
     latents: impl Iterator<Item = Latent>,
     classifiers: &Classifiers,
 ) -> Result<JointCoherence, MetricsError> {

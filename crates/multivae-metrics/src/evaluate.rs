@@ -7,7 +7,7 @@ use multivae_core::{
     batch::{Batch, Values},
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, MultimodalVae},
+    model::{Density, Draws},
     noise::Noise,
     pass::{self, Pass},
     subset::{Subset, Subsets},
@@ -159,8 +159,8 @@ pub(crate) fn given_with(modalities: usize, conditions: Option<Subset>) -> Vec<S
 /// [`MetricsError::NoRows`], [`MetricsError::NoConditions`] if no row counts,
 /// [`MetricsError::Modalities`] if model and data differ, [`MetricsError::Pass`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
 /// that has an infinite or undefined value.
-pub fn evaluate<M: MultimodalVae>(
-    model: &M,
+pub fn evaluate(
+    model: &dyn Density,
     data: &dyn Dataset,
     config: &EvaluateConfig,
     device: &Device,
@@ -193,7 +193,7 @@ pub fn evaluate<M: MultimodalVae>(
             let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
             let mut errors = vec![None; specs.len()];
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
-                errors[m] = squared_error(output, &specs[m], &batch.values[m])?;
+                errors[m] = squared_error(output, &specs[m], &batch.values()[m])?;
             }
             sums.cross(number, &batch, &likelihood, &errors);
         }
@@ -288,7 +288,7 @@ impl Sums {
             self.kl.push((space, Running::default()));
         }
         self.total_kl.resize(values.len(), 0.0);
-        for (row, observed) in batch.presence.rows().iter().enumerate() {
+        for (row, observed) in batch.presence().rows().iter().enumerate() {
             self.total_kl[row] += values[row][0];
             if self.counts(*observed) {
                 self.kl[i].1.push(values[row][0]);
@@ -298,7 +298,7 @@ impl Sums {
 
     fn bound(&mut self, batch: &Batch, likelihood: &[Vec<f64>]) {
         let kl = std::mem::take(&mut self.total_kl);
-        for (row, observed) in batch.presence.rows().iter().enumerate() {
+        for (row, observed) in batch.presence().rows().iter().enumerate() {
             if !self.counts(*observed) {
                 continue;
             }
@@ -320,7 +320,7 @@ impl Sums {
         errors: &[Option<Vec<Vec<f64>>>],
     ) {
         let given = self.given[number];
-        for (row, observed) in batch.presence.rows().iter().enumerate() {
+        for (row, observed) in batch.presence().rows().iter().enumerate() {
             if !within(given, *observed) {
                 continue;
             }

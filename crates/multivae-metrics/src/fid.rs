@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use multivae_core::{
     dataset::Dataset,
     modality::{ModalityName, ModalitySpec},
-    model::{Draws, Latent, MultimodalVae},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::{self, Pass},
     subset::Subset,
@@ -153,8 +153,8 @@ impl SetDistance {
 /// # Panics
 ///
 /// If features do not fit their modality.
-pub fn fid<M: MultimodalVae>(
-    model: &M,
+pub fn fid(
+    model: &dyn Generate,
     data: &dyn Dataset,
     joint: impl Iterator<Item = Latent>,
     extractors: &[(ModalityName, &dyn Features)],
@@ -193,8 +193,8 @@ pub fn fid<M: MultimodalVae>(
 /// # Panics
 ///
 /// As [`fid`].
-pub fn joint_fid<M: MultimodalVae>(
-    model: &M,
+pub fn joint_fid(
+    model: &dyn Generate,
     data: &dyn Dataset,
     joint: impl Iterator<Item = Latent>,
     extractors: &[(ModalityName, &dyn Features)],
@@ -211,8 +211,8 @@ pub fn joint_fid<M: MultimodalVae>(
 
 /// Distances of what is generated from given modalities.
 #[expect(clippy::too_many_arguments, reason = "it is a part of one function")]
-fn from_given<M: MultimodalVae>(
-    model: &M,
+fn from_given(
+    model: &dyn Generate,
     data: &Chosen<'_>,
     given: Subset,
     step: u64,
@@ -252,8 +252,8 @@ fn from_given<M: MultimodalVae>(
 }
 
 /// Distances of what is decoded from joint samples.
-fn from_joint<M: MultimodalVae>(
-    model: &M,
+fn from_joint(
+    model: &dyn Generate,
     joint: impl Iterator<Item = Latent>,
     targets: &[&Observed<'_>],
     config: &FidConfig,
@@ -344,8 +344,8 @@ struct Observed<'a> {
 
 impl<'a> Observed<'a> {
     /// Of every modality that the model generates, that has features, and of which there are rows.
-    fn all<M: MultimodalVae>(
-        model: &M,
+    fn all(
+        model: &dyn Generate,
         data: &Chosen<'_>,
         extractors: &[(ModalityName, &'a dyn Features)],
         config: &FidConfig,
@@ -370,7 +370,7 @@ impl<'a> Observed<'a> {
                 }
                 let spec = &specs[*modality];
                 let classes = spec.shape[spec.shape.len() - 1];
-                let values = choose(batch.values[*modality].flat(classes), &rows);
+                let values = choose(batch.values()[*modality].flat(classes), &rows);
                 set.push(*features, values, spec, |i| data.number(range.start + rows[i]))?;
             }
         }

@@ -1,6 +1,6 @@
 //! Measures of multimodal variational autoencoders.
 //!
-//! They see a model only through [`MultimodalVae`](multivae_core::model::MultimodalVae) and data
+//! They see a model only through its capabilities ([`multivae_core::model`]) and data
 //! only through [`Dataset`](multivae_core::dataset::Dataset), and go through the rows in batches
 //! with memory that does not grow. Every mean comes with its standard error.
 //!
@@ -26,7 +26,7 @@
 //!
 //! ```
 //! # use burn::tensor::Device;
-//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, noise::Noise};
+//! # use multivae_core::{dataset::Dataset, model::Generate, noise::Noise};
 //! # use multivae_testkit::{LinearGaussian, Rows};
 //! # let device = Device::flex();
 //! # let rows = (0..8).map(|row| vec![Some(row as f32), Some(1.0)]).collect();

@@ -6,9 +6,9 @@ use burn::tensor::Device;
 use multivae_core::{
     batch::Batch,
     dataset::Dataset,
-    model::{Budget, Given, LikelihoodQuery, MultimodalVae},
+    model::{Density, Given, LikelihoodQuery},
     noise::Noise,
-    objective::Estimate,
+    objective::{Budget, Estimate},
     pass::{self, Pass},
     subset::Subset,
 };
@@ -138,8 +138,8 @@ impl Entries for Likelihoods {
 /// [`MetricsError::Config`]; [`MetricsError::NoRows`], [`MetricsError::NoConditions`],
 /// [`MetricsError::Modalities`] as in [`evaluate`](crate::evaluate); [`MetricsError::Pass`];
 /// [`MetricsError::NotFinite`] with the first row, among those used, that has such a value.
-pub fn likelihood<M: MultimodalVae>(
-    model: &M,
+pub fn likelihood(
+    model: &dyn Density,
     data: &dyn Dataset,
     config: &LikelihoodConfig,
     device: &Device,
@@ -243,8 +243,8 @@ impl Sum {
 }
 
 /// A batch and what was estimated of it.
-struct Work<'a, M> {
-    model: &'a M,
+struct Work<'a> {
+    model: &'a dyn Density,
     config: &'a LikelihoodConfig,
     start: usize,
     batch: Batch,
@@ -252,9 +252,9 @@ struct Work<'a, M> {
     known: HashMap<Subset, Estimate>,
 }
 
-impl<M: MultimodalVae> Work<'_, M> {
+impl Work<'_> {
     fn observed(&self) -> impl Iterator<Item = Subset> + '_ {
-        self.batch.presence.rows().iter().copied()
+        self.batch.presence().rows().iter().copied()
     }
 
     /// Samples of a row at once are as many in every batch, so that rows see the same noise.

@@ -7,7 +7,7 @@ use multivae_core::{
     batch::Values,
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, MultimodalVae},
+    model::{Density, Draws},
     noise::Noise,
     pass::{self, Pass},
     subset::Subset,
@@ -35,7 +35,7 @@ pub enum PosteriorValue {
 }
 
 impl PosteriorValue {
-    /// The same for [`MultimodalVae::encode`].
+    /// The same for [`Encode::encode`](multivae_core::model::Encode::encode).
     pub fn draws(self) -> Draws {
         match self {
             Self::Mean => Draws::Mean,
@@ -144,8 +144,8 @@ impl Entries for ReconstructionReport {
 /// [`MetricsError::Config`], [`MetricsError::Range`] if the data range is not positive,
 /// [`MetricsError::Pass`] if rows cannot be read, [`MetricsError::NotFinite`] with the first row
 /// that has an infinite or undefined value.
-pub fn reconstruction<M: MultimodalVae>(
-    model: &M,
+pub fn reconstruction(
+    model: &dyn Density,
     data: &dyn Dataset,
     config: &ReconstructionConfig,
     device: &Device,
@@ -177,7 +177,7 @@ pub fn reconstruction<M: MultimodalVae>(
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
                 let log_prob = model.log_prob(&batch, &latent, m);
-                let values = measure(&specs[m], &batch.values[m], output, log_prob, config)?;
+                let values = measure(&specs[m], &batch.values()[m], output, log_prob, config)?;
                 for ((values, sum), what) in values.iter().zip(&mut sums[number][m]).zip(MEASURES) {
                     let Some(values) = values else { continue };
                     for &row in &rows[m] {

@@ -12,7 +12,7 @@ use multivae_core::{
     dataset::Dataset,
     distribution::{Laplace, Normal},
     modality::ModalitySpec,
-    model::{Draws, Latent, MultimodalVae},
+    model::{Density, Draws, Latent},
     noise::Noise,
     pass::{self, Pass, Table},
     subset::Subset,
@@ -274,8 +274,8 @@ impl RepresentationConfig {
 /// [`MetricsError::NoConditions`], [`MetricsError::Modalities`] as in
 /// [`evaluate`](crate::evaluate); [`MetricsError::Probe`] if a probe cannot be fitted;
 /// [`MetricsError::NotFinite`]; [`MetricsError::Pass`].
-pub fn representation<M: MultimodalVae>(
-    model: &M,
+pub fn representation(
+    model: &dyn Density,
     train: &dyn Dataset,
     test: &dyn Dataset,
     config: &RepresentationConfig,
@@ -312,8 +312,8 @@ pub fn representation<M: MultimodalVae>(
 }
 
 /// The rows that observe what a conditional model needs.
-fn with_conditions<'a, M: MultimodalVae>(
-    model: &M,
+fn with_conditions<'a>(
+    model: &dyn Density,
     data: &'a dyn Dataset,
 ) -> Result<Chosen<'a>, MetricsError> {
     let counts =
@@ -336,8 +336,8 @@ struct Place {
 }
 
 /// What everything is measured with.
-struct Study<'a, M> {
-    model: &'a M,
+struct Study<'a> {
+    model: &'a dyn Density,
     specs: &'a [ModalitySpec],
     config: &'a RepresentationConfig,
     device: &'a Device,
@@ -359,7 +359,7 @@ const PRIOR_ROWS: usize = 4096;
 /// a normal (3) distribution.
 const LAPLACE: f64 = 4.5;
 
-impl<M: MultimodalVae> Study<'_, M> {
+impl Study<'_> {
     fn full(&self) -> Subset {
         Subset::full(self.specs.len())
     }
@@ -378,11 +378,11 @@ impl<M: MultimodalVae> Study<'_, M> {
         let batch = self.pass().batches(&first, self.device).next();
         let (_, batch) = batch.expect("the data has a row")?;
         let latent = self.model.encode(&batch, self.full(), Draws::Mean, &mut Noise::of(&batch));
-        let private = latent.private.iter().map(|(name, _)| {
+        let private = latent.private().map(|(name, _)| {
             Some(self.specs.iter().position(|spec| spec.name == *name).expect("a modality"))
         });
-        let modalities = latent.levels.iter().map(|_| None).chain(private);
-        let places = latent.spaces().into_iter().zip(modalities);
+        let modalities = latent.levels().map(|_| None).chain(private);
+        let places = latent.named().into_iter().zip(modalities);
         Ok(places.map(|((name, _), modality)| Place { name, modality }).collect())
     }
 
@@ -470,7 +470,7 @@ impl<M: MultimodalVae> Study<'_, M> {
         };
         let prior = prior.map(|latent| {
             // Rows of the prior are samples of one row.
-            let spaces = latent.spaces().into_iter();
+            let spaces = latent.named().into_iter();
             spaces.map(|(_, z)| Moments::of_one(z.swap_dims(0, 1))).collect::<Vec<_>>()
         });
         let mut sums: Vec<Vec<DimensionSums>> = places.iter().map(|_| Vec::new()).collect();
@@ -479,8 +479,8 @@ impl<M: MultimodalVae> Study<'_, M> {
             let (range, batch) = batch?;
             let mut noise = self.noise(&batch, Part::Spaces);
             let mut moments = |given: Subset| {
-                let mean = self.model.encode(&batch, given, Draws::Mean, &mut noise).spaces();
-                let samples = self.model.encode(&batch, given, draws, &mut noise).spaces();
+                let mean = self.model.encode(&batch, given, Draws::Mean, &mut noise).named();
+                let samples = self.model.encode(&batch, given, draws, &mut noise).named();
                 let spaces = mean.into_iter().zip(samples);
                 spaces.map(|((_, mean), (_, z))| Moments::of(mean, z)).collect::<Vec<_>>()
             };
@@ -490,7 +490,7 @@ impl<M: MultimodalVae> Study<'_, M> {
             for (i, (posterior, prior)) in posterior.into_iter().zip(prior).enumerate() {
                 let name = &places[i].name;
                 let counts = |row: usize| {
-                    let observed = batch.presence.rows()[row];
+                    let observed = batch.presence().rows()[row];
                     places[i].modality.is_none_or(|m| observed.contains(m))
                 };
                 let what = format!("divergence of `{name}`");
@@ -567,7 +567,7 @@ impl<M: MultimodalVae> Study<'_, M> {
                 let [own, other] =
                     [&latent, &prior].map(|z| model.log_prob(&batch, z, m).squeeze_dim::<1>(0));
                 let decoding = read(own - other, "log-likelihood")?;
-                for (i, observed) in batch.presence.rows().iter().enumerate() {
+                for (i, observed) in batch.presence().rows().iter().enumerate() {
                     if !observed.contains(m) {
                         continue;
                     }
@@ -610,16 +610,15 @@ impl<M: MultimodalVae> Study<'_, M> {
             let uniform = pass::read(uniform, "uniform values")?;
             for (&rate, sums) in self.config.missing_rates.iter().zip(&mut sums) {
                 let kept: Vec<Subset> = batch
-                    .presence
+                    .presence()
                     .rows()
                     .iter()
                     .zip(uniform.chunks(modalities))
                     .map(|(&observed, uniform)| keep(observed, uniform, rate, model.conditions()))
                     .collect();
-                let masked = Batch {
-                    presence: Presence::new(kept.clone(), modalities, self.device),
-                    ..batch.clone()
-                };
+                let presence = Presence::new(kept.clone(), modalities, self.device);
+                let masked =
+                    batch.clone().with_presence(presence).map_err(pass::PassError::from)?;
                 let noise = || self.noise(&batch, Part::Robustness);
                 let divergences = model.bound(&masked, full, &mut noise()).divergences;
                 let kl = divergences.into_iter().map(|(_, kl)| kl).reduce(|sum, kl| sum + kl);
@@ -642,7 +641,7 @@ impl<M: MultimodalVae> Study<'_, M> {
                         Some(probe.predict(Matrix::read(joined(mean))?))
                     }
                 };
-                for (i, (observed, kept)) in batch.presence.rows().iter().zip(&kept).enumerate() {
+                for (i, (observed, kept)) in batch.presence().rows().iter().zip(&kept).enumerate() {
                     let (mut bound, mut hidden) = (-kl[i], Running::default());
                     for (m, likelihood) in &likelihoods {
                         if observed.contains(*m) {
@@ -692,7 +691,7 @@ fn keep(observed: Subset, uniform: &[f32], rate: f64, needed: Option<Subset>) ->
 
 /// The levels of the shared space side by side, `[batch, features]`, of one draw.
 fn joined(latent: Latent) -> Tensor<2> {
-    Tensor::cat(latent.levels, 2).squeeze_dim(0)
+    Tensor::cat(latent.levels().cloned().collect(), 2).squeeze_dim(0)
 }
 
 /// The values of rows, of which those that count are finite.
@@ -704,7 +703,7 @@ fn finite(
     counts: impl Fn(Subset) -> bool,
 ) -> Result<Vec<f64>, MetricsError> {
     let values: Vec<f64> = pass::read(tensor, &what)?.into_iter().map(f64::from).collect();
-    let mut rows = values.iter().zip(batch.presence.rows());
+    let mut rows = values.iter().zip(batch.presence().rows());
     match rows.position(|(value, observed)| counts(*observed) && !value.is_finite()) {
         Some(i) => Err(MetricsError::NotFinite { what, row: start + i, value: values[i] }),
         None => Ok(values),

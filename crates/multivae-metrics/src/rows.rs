@@ -63,7 +63,7 @@ impl Dataset for Chosen<'_> {
 
 /// The rows of a batch that observe all of a set.
 pub(crate) fn rows_that_observe(batch: &Batch, needed: Subset) -> Vec<usize> {
-    let rows = batch.presence.rows().iter().enumerate();
+    let rows = batch.presence().rows().iter().enumerate();
     rows.filter(|(_, observed)| within(needed, **observed)).map(|(row, _)| row).collect()
 }
 

@@ -34,7 +34,6 @@
 
 use burn::{
     module::{Initializer, Module, Param},
-    optim::GradientsParams,
     tensor::{Device, Int, Tensor, TensorData, activation},
 };
 use multivae_core::{
@@ -43,19 +42,19 @@ use multivae_core::{
     distribution::{Family, LocationScale},
     mixture::log_sum_exp,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     experts::{
-        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior,
-        Weighing, ZeroPrior,
+        self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
+        PrivatePrior, ZeroPrior,
     },
     parts::{self, ModalityConfig},
 };
@@ -224,9 +223,9 @@ impl CmvaeConfig {
 }
 
 impl Cmvae {
-    fn weighing(&self) -> Weighing<'_> {
+    fn objective(&self) -> IwaeObjective<'_> {
         let CmvaeConfig { estimator, beta, .. } = self.config;
-        Weighing { estimator, beta, rescale: &self.rescale }
+        IwaeObjective { estimator, beta, rescale: &self.rescale }
     }
 
     fn experts(&self) -> PrivateExperts<'_> {
@@ -281,7 +280,7 @@ impl Cmvae {
 
     /// The clusters of a batch's rows.
     pub fn predict_clusters(&self, batch: &Batch, noise: &mut Noise) -> Clusters {
-        let presence = batch.presence.mask().transpose();
+        let presence = batch.presence().mask().transpose();
         let logits = self.cluster_logits.val();
         let densities = self.cluster_densities(batch, noise);
         let (labels, probabilities, log_density) =
@@ -306,7 +305,7 @@ impl Cmvae {
         let (mut densities, mut presence) = (Vec::new(), Vec::new());
         for batch in batches {
             densities.push(self.cluster_densities(&batch, noise).detach());
-            presence.push(batch.presence.mask().transpose());
+            presence.push(batch.presence().mask().transpose());
         }
         let (densities, presence) = (Tensor::cat(densities, 2), Tensor::cat(presence, 1));
         let count = self.config.clusters;
@@ -426,29 +425,35 @@ impl GenerativePrior for Cmvae {
     }
 }
 
-impl MultimodalVae for Cmvae {
+impl Multimodal for Cmvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Cmvae {
     fn terms(&self, _: Progress) -> Vec<String> {
         experts::terms(self)
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let (weights, sources) = self.importance_weights(batch, self.config.samples, noise);
-        self.weighing().loss(self.terms(batch.progress), &weights, &sources)
+        self.objective().loss(self.terms(batch.progress), &weights, &sources)
     }
 
-    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+    fn step(&self, batch: &Batch, noise: &mut Noise) -> Step {
         let samples = self.config.samples;
-        self.experts().gradients(self, &self.weighing(), batch, samples, noise)
+        self.experts().step(self, &self.objective(), batch, samples, noise)
     }
+}
 
+impl Encode for Cmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         self.experts().encode(batch, given, draws, noise)
     }
+}
 
+impl Generate for Cmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         self.experts().generate(rows, device, noise)
     }
@@ -456,7 +461,9 @@ impl MultimodalVae for Cmvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Cmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         self.experts().log_prob(batch, latent, modality)
     }

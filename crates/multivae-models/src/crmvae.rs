@@ -38,11 +38,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -131,11 +131,13 @@ impl Crmvae {
     }
 }
 
-impl MultimodalVae for Crmvae {
+impl Multimodal for Crmvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Crmvae {
     /// `reconstruction/NAME` is that from the joint posterior, `self_reconstruction/NAME` that from
     /// the modality's own; `kl` is the divergence from the prior, `kl_expert/NAME` that from the
     /// posterior of a modality.
@@ -171,11 +173,15 @@ impl MultimodalVae for Crmvae {
         let total = (reconstruction * 0.5 + divergence * self.config.beta) / (m as f64 + 1.0);
         parts::loss(total, self.terms(batch.progress), terms)
     }
+}
 
+impl Encode for Crmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
+}
 
+impl Generate for Crmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -183,9 +189,11 @@ impl MultimodalVae for Crmvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Crmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {

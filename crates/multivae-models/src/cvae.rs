@@ -40,10 +40,10 @@ use multivae_core::{
     batch::{Batch, Progress, Values},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     nn::{Decoder, EncoderConfig, JointEncoder, JointEncoderConfig, NetworkConfig, Networks},
     noise::Noise,
-    objective::{Estimate, importance_estimate},
+    objective::{Budget, Estimate, importance_estimate},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -233,7 +233,7 @@ impl Cvae {
     fn conditions_of(&self, batch: &Batch, given: Subset) -> Vec<Values> {
         let of = |&m: &usize| match given.contains(m) {
             true => batch.observed(m),
-            false => batch.values[m].zeros_like(),
+            false => batch.values()[m].zeros_like(),
         };
         self.conditioning.iter().map(of).collect()
     }
@@ -272,28 +272,30 @@ impl Cvae {
             (spec.name.clone(), values.unsqueeze_dim::<3>(0).repeat(&[samples, 1, 1]))
         };
         let conditions = self.conditioning.iter().zip(conditions).map(named).collect();
-        Latent { conditions, ..Latent::shared(z) }
+        Latent::shared(z).with_conditions(conditions)
     }
 
     /// What the decoder reads: `z`, then the conditions in their order.
     fn input(latent: &Latent) -> Tensor<3> {
-        let conditions = latent.conditions.iter().map(|(_, values)| values.clone());
-        Tensor::cat(std::iter::once(latent.levels[0].clone()).chain(conditions).collect(), 2)
+        let conditions = latent.conditions().map(|(_, values)| values.clone());
+        Tensor::cat(std::iter::once(latent.z()).chain(conditions).collect(), 2)
     }
 
     /// `log p(y | z, c)`, `[samples, batch]`, 0 where `y` is missing.
     fn log_likelihood(&self, batch: &Batch, latent: &Latent) -> Tensor<2> {
         let output = self.decoder.decode(Self::input(latent));
-        self.decoder.log_prob(output, &batch.observed(self.main))
-            * batch.presence.of(self.main).unsqueeze_dim(0)
+        self.decoder.log_prob(output, &batch.target(self.main))
+            * batch.presence().of(self.main).unsqueeze_dim(0)
     }
 }
 
-impl MultimodalVae for Cvae {
+impl Multimodal for Cvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Cvae {
     fn terms(&self, _: Progress) -> Vec<String> {
         vec![format!("reconstruction/{}", self.modalities[self.main].name), "kl".into()]
     }
@@ -313,6 +315,12 @@ impl MultimodalVae for Cvae {
         parts::loss(total, self.terms(batch.progress), vec![reconstruction, kl])
     }
 
+    fn needs_complete_rows(&self) -> bool {
+        true
+    }
+}
+
+impl Encode for Cvae {
     /// Values of the posterior where all is given and observed, else of `p(z | c)`.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let conditions = self.conditions_of(batch, given);
@@ -320,6 +328,13 @@ impl MultimodalVae for Cvae {
         self.latent(parts::draw(&posterior, draws, noise), &conditions)
     }
 
+    fn conditions(&self) -> Option<Subset> {
+        let conditions = Subset::new(self.conditioning.iter().copied());
+        Some(conditions.expect("there is a condition"))
+    }
+}
+
+impl Generate for Cvae {
     /// One sample of `p(z | c)` a row, with conditions 0.
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let zeros = |&m: &usize| {
@@ -332,7 +347,7 @@ impl MultimodalVae for Cvae {
 
     /// # Panics
     ///
-    /// If a target is not [`generated`](MultimodalVae::generated).
+    /// If a target is not [`generated`](Generate::generated).
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         assert!(
             targets == self.generated(),
@@ -342,13 +357,15 @@ impl MultimodalVae for Cvae {
         );
         vec![self.decoder.decode(Self::input(latent))]
     }
+}
 
+impl Density for Cvae {
     /// `log p(y | z, c)` for the main modality; 0 for the others, which have no density.
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         if modality == self.main {
             return self.log_likelihood(batch, latent);
         }
-        let [samples, rows, _] = latent.levels[0].dims();
+        let [samples, rows, _] = latent.z().dims();
         Tensor::zeros([samples, rows], &batch.device())
     }
 
@@ -389,15 +406,6 @@ impl MultimodalVae for Cvae {
             let ratio: Tensor<2> = prior.log_prob(z.clone()) - posterior.log_prob(z.clone());
             ratio + self.log_likelihood(batch, &self.latent(z, &conditions))
         })
-    }
-
-    fn conditions(&self) -> Option<Subset> {
-        let conditions = Subset::new(self.conditioning.iter().copied());
-        Some(conditions.expect("there is a condition"))
-    }
-
-    fn needs_complete_rows(&self) -> bool {
-        true
     }
 }
 
@@ -484,7 +492,7 @@ mod tests {
         let mean = |given: &[usize]| {
             let given = Subset::new(given.iter().copied()).expect("not empty");
             let latent = model.encode(&batch(), given, Draws::Mean, &mut Noise::zero());
-            latent.levels[0].clone().into_data()
+            latent.z().into_data()
         };
         // The main modality is not read with fewer than all.
         assert_eq!(mean(&[0, 1]), model.prior_of(&[0, 1]));

@@ -44,11 +44,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -172,11 +172,13 @@ impl Dmvae {
     }
 }
 
-impl MultimodalVae for Dmvae {
+impl Multimodal for Dmvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Dmvae {
     /// `joint` and `single/NAME` are the parts of the sum, one a posterior of the shared space;
     /// the others are those of `joint`.
     fn terms(&self, _: Progress) -> Vec<String> {
@@ -228,14 +230,18 @@ impl MultimodalVae for Dmvae {
         terms.extend(bounds);
         parts::loss(total, self.terms(batch.progress), terms)
     }
+}
 
+impl Encode for Dmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let (shared, spaces) = self.posterior(batch, given);
         let z = parts::draw(&shared, draws, noise);
         let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
         Latent::shared(z).with_private(private)
     }
+}
 
+impl Generate for Dmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.config.latent;
         parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
@@ -244,7 +250,9 @@ impl MultimodalVae for Dmvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Dmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         let input = parts::input(latent, &self.modalities[modality]);
         parts::log_likelihood(&self.decoders, batch, modality, input)

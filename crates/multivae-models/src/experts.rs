@@ -3,7 +3,6 @@
 
 use burn::{
     module::{Initializer, Module, Param},
-    optim::GradientsParams,
     tensor::{Device, Tensor, TensorData},
 };
 use multivae_core::{
@@ -11,11 +10,11 @@ use multivae_core::{
     distribution::{Family, LocationScale, Normal},
     mixture::Mixture,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Draws, Latent, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet},
     noise::Noise,
-    objective::{Estimate, dreg, importance_estimate, iwae, mean_over_sources},
+    objective::{Budget, Estimate, dreg, importance_estimate, iwae, mean_over_sources},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -67,21 +66,21 @@ impl ImportanceWeights {
     }
 }
 
-/// The names of the terms of [`Weighing`].
-pub(crate) fn terms(model: &impl MultimodalVae) -> Vec<String> {
+/// The names of the terms of [`IwaeObjective`].
+pub(crate) fn terms(model: &impl Multimodal) -> Vec<String> {
     let mut names = parts::reconstruction_terms(model.modalities());
     names.push("kl".into());
     names
 }
 
 /// What the two estimators of a bound need of a model.
-pub(crate) struct Weighing<'a> {
+pub(crate) struct IwaeObjective<'a> {
     pub(crate) estimator: Estimator,
     pub(crate) beta: f64,
     pub(crate) rescale: &'a [f64],
 }
 
-impl Weighing<'_> {
+impl IwaeObjective<'_> {
     /// The bound, negated.
     pub(crate) fn loss(
         &self,
@@ -96,18 +95,16 @@ impl Weighing<'_> {
     /// The bound with its gradients. `samples` are reparameterised, `[source, samples, batch, ..]`;
     /// `weigh` gives the log-weights of values in their place, and is told whether to keep
     /// gradients from the parameters of posterior densities.
-    pub(crate) fn gradients<M: Module>(
+    pub(crate) fn step<M: Module>(
         &self,
         model: &M,
         names: Vec<String>,
         samples: Vec<Tensor<4>>,
         sources: &Tensor<2>,
         weigh: impl FnOnce(&[Tensor<4>], bool) -> ImportanceWeights,
-    ) -> (Loss, GradientsParams) {
+    ) -> Step {
         if self.estimator == Estimator::Iwae {
-            let loss = self.loss(names, &weigh(&samples, false), sources);
-            let gradients = loss.backward(model);
-            return (loss, gradients);
+            return self.loss(names, &weigh(&samples, false), sources).into();
         }
         let mut found = None;
         let gradients = dreg(model, samples, sources, |leaves| {
@@ -117,7 +114,8 @@ impl Weighing<'_> {
             log_weights
         });
         let (terms, log_weights) = found.expect("the estimator weighs once");
-        (parts::loss(iwae(log_weights, sources), names, terms), gradients)
+        let loss = parts::loss(iwae(log_weights, sources), names, terms);
+        Step { loss, gradients: Some(gradients) }
     }
 }
 
@@ -150,14 +148,14 @@ impl Sources {
 
     /// The modalities that some row of a batch observes.
     pub(crate) fn observed(batch: &Batch) -> Subset {
-        let all = batch.presence.rows().iter().copied();
+        let all = batch.presence().rows().iter().copied();
         all.reduce(Subset::union).expect("a batch has rows")
     }
 
     /// The mixture of the shared posteriors; rows without any source have the prior,
     /// `[1, 1, latent]`.
     pub(crate) fn mixture(&self, batch: &Batch, prior: &LocationScale<3>) -> Mixture {
-        Mixture::of_experts(self.shared.clone(), batch.presence.rows(), self.members, prior)
+        Mixture::of_experts(self.shared.clone(), batch.presence().rows(), self.members, prior)
     }
 
     /// The posteriors of the private spaces.
@@ -168,7 +166,7 @@ impl Sources {
     /// 1 where a row observes no source, `[batch]`; `None` if every row observes one.
     fn lacking(&self, batch: &Batch) -> Option<Tensor<1>> {
         let lacks = |row: &Subset| row.intersection(self.members).is_none();
-        let rows = batch.presence.rows();
+        let rows = batch.presence().rows();
         let values: Vec<f32> = rows.iter().map(|row| f32::from(u8::from(lacks(row)))).collect();
         let count = values.len();
         rows.iter()
@@ -319,14 +317,14 @@ impl PrivateExperts<'_> {
     }
 
     /// The bound of `samples` samples of every source, with its gradients.
-    pub(crate) fn gradients(
+    pub(crate) fn step(
         &self,
-        model: &impl MultimodalVae,
-        weighing: &Weighing<'_>,
+        model: &(impl Learn + Module),
+        objective: &IwaeObjective<'_>,
         batch: &Batch,
         samples: usize,
         noise: &mut Noise,
-    ) -> (Loss, GradientsParams) {
+    ) -> Step {
         let sources = self.sources(batch, Sources::observed(batch));
         let codes = self.samples(&sources, samples, noise);
         let auxiliary = self.auxiliary(&sources, samples, noise);
@@ -334,7 +332,7 @@ impl PrivateExperts<'_> {
             self.weigh(batch, &sources, codes, &auxiliary, detach)
         };
         let names = model.terms(batch.progress);
-        weighing.gradients(model, names, codes, &sources.presence, weigh)
+        objective.step(model, names, codes, &sources.presence, weigh)
     }
 
     /// Reparameterised samples of shared and private codes of every source, to be weighed.
@@ -456,7 +454,7 @@ impl PrivateExperts<'_> {
                 return prior;
             };
             let own = sources.private().clone().map(|x| x.narrow(0, place, 1));
-            let observed = batch.presence.of(m).unsqueeze_dims::<3>(&[0, 2]);
+            let observed = batch.presence().of(m).unsqueeze_dims::<3>(&[0, 2]);
             let lacking = observed.clone().neg() + 1.0;
             LocationScale {
                 family: own.family,
@@ -548,10 +546,11 @@ impl PrivateExperts<'_> {
         let prior = self.prior.private(&batch.device());
         let mut divergences = vec![("kl".to_owned(), kl)];
         for m in given.iter() {
-            let (name, code) = &latent.private[m];
+            let name = &self.modalities[m].name;
+            let code = latent.of(name).expect("every modality has a private space");
             let log_q: Tensor<2> = private[m].log_prob(code.clone());
             let log_p: Tensor<2> = prior.log_prob(code.clone());
-            let observed = batch.presence.of(m);
+            let observed = batch.presence().of(m);
             let kl = (log_q - log_p).mean_dim(0).squeeze_dim::<1>(0) * observed;
             divergences.push((format!("kl_private/{name}"), kl));
         }
@@ -579,7 +578,7 @@ impl PrivateExperts<'_> {
                 let w = draw_prior(&private[m], draws, batch.rows(), noise);
                 let log_p: Tensor<2> = prior.log_prob(w.clone());
                 let log_q: Tensor<2> = private[m].log_prob(w.clone());
-                let observed = batch.presence.of(m).unsqueeze_dim::<2>(0);
+                let observed = batch.presence().of(m).unsqueeze_dim::<2>(0);
                 let input = parts::decoder_input(&u, Some(&w));
                 let likelihood = parts::log_likelihood(self.decoders, batch, m, input);
                 weights + (log_p - log_q) * observed + likelihood

@@ -41,11 +41,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::{PriorExpert, Product},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale, Warmup},
+    objective::{Budget, Estimate, Rescale, Warmup},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -160,11 +160,13 @@ impl Jmvae {
     }
 }
 
-impl MultimodalVae for Jmvae {
+impl Multimodal for Jmvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Jmvae {
     /// `kl` is the divergence from the prior, `kl_unimodal/NAME` those from the unimodal
     /// posteriors; none is weighted.
     fn terms(&self, _: Progress) -> Vec<String> {
@@ -194,10 +196,18 @@ impl MultimodalVae for Jmvae {
         parts::loss(total, self.terms(batch.progress), terms)
     }
 
+    fn needs_complete_rows(&self) -> bool {
+        true
+    }
+}
+
+impl Encode for Jmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
+}
 
+impl Generate for Jmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -205,13 +215,15 @@ impl MultimodalVae for Jmvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Jmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        joint::bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     /// The proposal is the joint posterior for rows that observe all modalities, all being
@@ -226,9 +238,5 @@ impl MultimodalVae for Jmvae {
         let proposal = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
         parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
-    }
-
-    fn needs_complete_rows(&self) -> bool {
-        true
     }
 }

@@ -66,11 +66,11 @@ use multivae_core::{
     hmc::{self, HmcConfig},
     mixture::Mixture,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Stage},
     module::Named,
     nn::{Decoder, EncoderNet, FlowConfig, FlowNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -256,11 +256,13 @@ fn several(mixture: &Mixture) -> Vec<bool> {
     mixture.usable().iter().map(|row| row.len() > 1).collect()
 }
 
-impl MultimodalVae for Jnf {
+impl Multimodal for Jnf {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Jnf {
     /// In the first stage `reconstruction/NAME` and `kl`, which is not weighted; in the second
     /// `cross_entropy/NAME` of the joint posterior and that of the modality.
     fn terms(&self, progress: Progress) -> Vec<String> {
@@ -284,6 +286,16 @@ impl MultimodalVae for Jnf {
         parts::loss(sum(&terms), names, terms)
     }
 
+    fn needs_complete_rows(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        joint::stages(self.config.joint_epochs, &["encoders", "flows"])
+    }
+}
+
+impl Encode for Jnf {
     /// Of several modalities but not all, samples are the ends of chains and the mean is a mode;
     /// see the [module](self).
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
@@ -307,7 +319,9 @@ impl MultimodalVae for Jnf {
         };
         Latent::shared(joint::choose(&several, end.reshape([n, rows, latent]), start))
     }
+}
 
+impl Generate for Jnf {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -315,9 +329,11 @@ impl MultimodalVae for Jnf {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Jnf {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     /// Given several modalities but not all, the posterior is the mixture of theirs.
@@ -354,14 +370,6 @@ impl MultimodalVae for Jnf {
         let proposal = self.proposal(batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
         parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
-    }
-
-    fn needs_complete_rows(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        joint::stages(self.config.joint_epochs, &["encoders", "flows"])
     }
 }
 
@@ -445,7 +453,7 @@ mod tests {
     }
 
     fn codes(model: &Jnf, batch: &Batch, given: Subset, draws: Draws) -> Vec<f64> {
-        let z = model.encode(batch, given, draws, &mut Noise::seeded(3)).levels[0].clone();
+        let z = model.encode(batch, given, draws, &mut Noise::seeded(3)).z();
         z.into_data().iter::<f64>().collect()
     }
 
@@ -498,7 +506,7 @@ mod tests {
         let (batch, given) = (row(Subset::full(4)), Subset::full(2));
         let code = |seed| {
             let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::seeded(seed));
-            latent.levels[0].clone().into_scalar::<f32>()
+            latent.z().into_scalar::<f32>()
         };
         assert_eq!(code(1), code(2));
     }

@@ -8,10 +8,9 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     mixture::Mixture,
-    model::{Bound, Draws, Stage},
+    model::Stage,
     module::Named,
-    nn::{Decoder, EncoderConfig, EncoderNet, JointEncoder, JointEncoderConfig},
-    noise::Noise,
+    nn::{EncoderConfig, EncoderNet, JointEncoder, JointEncoderConfig},
     subset::Subset,
 };
 
@@ -38,14 +37,9 @@ pub(crate) fn complete(
 
 /// Two stages: the joint encoder and the decoders for so many epochs, then what was frozen before.
 pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
-    let owned = |paths: &[&str]| paths.iter().map(ToString::to_string).collect();
     vec![
-        Stage { name: "joint".into(), frozen: owned(unimodal), epochs: Some(joint_epochs) },
-        Stage {
-            name: "unimodal".into(),
-            frozen: owned(&["joint_encoder", "decoders"]),
-            epochs: None,
-        },
+        Stage::new("joint").frozen(unimodal).epochs(joint_epochs),
+        Stage::new("unimodal").frozen(&["joint_encoder", "decoders"]),
     ]
 }
 
@@ -56,14 +50,14 @@ pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
 /// If a row lacks a modality: objectives of joint models are defined for complete rows only.
 pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
     check_complete(batch);
-    joint.encode(batch, 0..batch.presence.modalities())
+    joint.encode(batch, 0..batch.presence().modalities())
 }
 
 /// # Panics
 ///
 /// If a row lacks a modality.
 pub(crate) fn check_complete(batch: &Batch) {
-    assert!(batch.presence.is_complete(), "a joint model learns from complete rows only");
+    assert!(batch.presence().is_complete(), "a joint model learns from complete rows only");
 }
 
 /// Which rows the joint encoder serves: those that observe all modalities, if all are given.
@@ -72,8 +66,8 @@ pub(crate) struct Served(Vec<bool>);
 
 impl Served {
     pub(crate) fn new(batch: &Batch, given: Subset) -> Self {
-        let all = Subset::full(batch.presence.modalities());
-        Self(batch.presence.rows().iter().map(|&row| given == all && row == all).collect())
+        let all = Subset::full(batch.presence().modalities());
+        Self(batch.presence().rows().iter().map(|&row| given == all && row == all).collect())
     }
 
     /// Whether it serves any row.
@@ -173,24 +167,11 @@ pub(crate) fn proposal(
             observed.map(|(place, _)| single + place).collect()
         }
     };
-    let usable = batch.presence.rows().iter().zip(&served.0).map(usable).collect();
+    let usable = batch.presence().rows().iter().zip(&served.0).map(usable).collect();
     let stack =
         |part: fn(&Normal<3>) -> Tensor<3>| Tensor::cat(components.iter().map(part).collect(), 0);
     let stack = Normal::new(stack(|q| q.mean.clone()), stack(|q| q.log_var.clone()));
     let prior = Normal::standard_like(&stack.mean.clone().narrow(0, 0, 1).narrow(1, 0, 1));
     let mixture = Mixture::new(stack.into(), usable, &prior.into());
     Proposal { mixture, served, of_all }
-}
-
-/// The bound of one sample of a normal posterior, `[batch, latent]`.
-pub(crate) fn bound(
-    decoders: &Named<Decoder>,
-    batch: &Batch,
-    posterior: &Normal<2>,
-    noise: &mut Noise,
-) -> Bound {
-    let z = parts::draw(posterior, Draws::Samples(1), noise);
-    let likelihoods =
-        (0..decoders.len()).map(|m| parts::log_likelihood(decoders, batch, m, z.clone())).collect();
-    parts::bound(likelihoods, vec![("kl".into(), posterior.kl_standard())])
 }

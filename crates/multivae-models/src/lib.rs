@@ -23,7 +23,7 @@
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};
-//! use multivae_core::{batch::Batch, modality::ModalitySpec, model::MultimodalVae, nn::Networks, noise::Noise};
+//! use multivae_core::{batch::Batch, modality::ModalitySpec, model::MultimodalModel, nn::Networks, noise::Noise};
 //! use multivae_models::ModelConfig;
 //!
 //! let device = Device::flex();
@@ -33,7 +33,7 @@
 //!
 //! let scan = Tensor::random([4, 64], Distribution::Default, &device);
 //! let batch = Batch::complete(vec![scan, Tensor::zeros([4, 5], &device)])?;
-//! let loss = model.loss(&batch, &mut Noise::seeded(0));
+//! let loss = model.learner().loss(&batch, &mut Noise::seeded(0));
 //! assert!(loss.total.into_scalar::<f32>().is_finite());
 //! # Ok::<(), multivae_core::Error>(())
 //! ```

@@ -54,10 +54,10 @@ use multivae_core::{
     distribution::Normal,
     fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
     nn::{Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, PosteriorConfig},
     noise::Noise,
-    objective::{Estimate, Rescale, importance_estimate},
+    objective::{Budget, Estimate, Rescale, importance_estimate},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -285,7 +285,7 @@ impl Mhvae {
             let top = top.shared.bounded();
             mean.push(top.mean);
             log_var.push(top.log_var);
-            presence.push(batch.presence.of(m));
+            presence.push(batch.presence().of(m));
             skips.push(levels);
         }
         let experts = Experts::new(
@@ -470,7 +470,7 @@ impl Mhvae {
             let bounds = self.bounds(batch, pass, &subsets.part(range), &mut noise);
             each(self.objective(bounds, share, batch.progress))
         });
-        parts.reduce(|sum, part| sum + part).expect("there is a subset")
+        parts.reduce(Loss::plus).expect("there is a subset")
     }
 
     fn subsets(&self) -> Subsets {
@@ -573,11 +573,13 @@ fn stacked(x: Tensor<2>, stack: usize, rows: usize) -> Tensor<3> {
     x.reshape([stack, rows, features])
 }
 
-impl MultimodalVae for Mhvae {
+impl Multimodal for Mhvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Mhvae {
     fn terms(&self, _: Progress) -> Vec<String> {
         let levels = (1..=self.config.levels).map(|i| format!("kl_{i}"));
         parts::reconstruction_terms(&self.modalities).into_iter().chain(levels).collect()
@@ -588,11 +590,9 @@ impl MultimodalVae for Mhvae {
         self.walk(batch, &pass, noise, |part| part)
     }
 
-    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+    fn step(&self, batch: &Batch, noise: &mut Noise) -> Step {
         if self.at_once(batch.rows()) == self.subsets().len() {
-            let loss = self.loss(batch, noise);
-            let gradients = loss.backward(self);
-            return (loss, gradients);
+            return self.loss(batch, noise).into();
         }
         let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));
         let leaves = pass.cut();
@@ -606,9 +606,11 @@ impl MultimodalVae for Mhvae {
         });
         let found = pullback.product(&pass).backward();
         gradients.accumulate(self, GradientsParams::from_grads(found, self));
-        (loss, gradients.grads())
+        Step { loss, gradients: Some(gradients.grads()) }
     }
+}
 
+impl Encode for Mhvae {
     /// With [`Draws::Mean`], the mean of each level given the mean of the one above.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let pass = self.bottom_up(batch, given);
@@ -618,7 +620,9 @@ impl MultimodalVae for Mhvae {
         };
         Latent::hierarchy(levels.into_iter().map(|level| level.z).collect())
     }
+}
 
+impl Generate for Mhvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.hierarchy.shapes()[self.config.levels - 1].iter().product();
         let standard = Normal::standard_like(&Tensor::zeros([1, rows, latent], device));
@@ -634,14 +638,13 @@ impl MultimodalVae for Mhvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets
-            .iter()
-            .map(|m| self.hierarchy.decoders.at(m).decode(latent.levels[0].clone()))
-            .collect()
+        targets.iter().map(|m| self.hierarchy.decoders.at(m).decode(latent.z())).collect()
     }
+}
 
+impl Density for Mhvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let z = latent.levels[0].clone();
+        let z = latent.z();
         parts::log_likelihood(&self.hierarchy.decoders, batch, modality, z)
     }
 

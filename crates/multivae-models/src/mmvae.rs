@@ -33,7 +33,6 @@
 
 use burn::{
     module::Module,
-    optim::GradientsParams,
     tensor::{Device, Tensor},
 };
 use multivae_core::{
@@ -42,17 +41,19 @@ use multivae_core::{
     distribution::Family,
     mixture::Mixture,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale, importance_estimate},
+    objective::{Budget, Estimate, Rescale, importance_estimate},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    experts::{self, Estimator, ImportanceWeights, Sources, Weighing, ZeroPrior, folded, unfolded},
+    experts::{
+        self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
+    },
     parts::{self, ModalityConfig},
 };
 
@@ -156,9 +157,9 @@ impl MmvaeConfig {
 }
 
 impl Mmvae {
-    fn weighing(&self) -> Weighing<'_> {
+    fn objective(&self) -> IwaeObjective<'_> {
         let MmvaeConfig { estimator, beta, .. } = self.config;
-        Weighing { estimator, beta, rescale: &self.rescale }
+        IwaeObjective { estimator, beta, rescale: &self.rescale }
     }
 
     /// The posteriors of the modalities in `which`.
@@ -210,28 +211,32 @@ impl Mmvae {
     }
 }
 
-impl MultimodalVae for Mmvae {
+impl Multimodal for Mmvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Mmvae {
     fn terms(&self, _: Progress) -> Vec<String> {
         experts::terms(self)
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let (weights, sources) = self.importance_weights(batch, self.config.samples, noise);
-        self.weighing().loss(self.terms(batch.progress), &weights, &sources)
+        self.objective().loss(self.terms(batch.progress), &weights, &sources)
     }
 
-    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+    fn step(&self, batch: &Batch, noise: &mut Noise) -> Step {
         let sources = self.sources(batch, Sources::observed(batch));
         let z = experts::draw(&sources.shared, self.config.samples, noise);
         let weigh = |z: &[Tensor<4>], detach: bool| self.weigh(batch, &sources, &z[0], detach);
         let names = self.terms(batch.progress);
-        self.weighing().gradients(self, names, vec![z], &sources.presence, weigh)
+        self.objective().step(self, names, vec![z], &sources.presence, weigh)
     }
+}
 
+impl Encode for Mmvae {
     /// Samples of the mixture of the given modalities.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let mixture = self.mixture(batch, given);
@@ -240,7 +245,9 @@ impl MultimodalVae for Mmvae {
             Draws::Samples(n) => mixture.sample(n, noise),
         })
     }
+}
 
+impl Generate for Mmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let prior = self.prior.distribution(device);
         Latent::shared(experts::draw_prior(&prior, Draws::Samples(1), rows, noise))
@@ -249,9 +256,11 @@ impl MultimodalVae for Mmvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Mmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     /// One sample a given modality.

@@ -38,7 +38,6 @@
 
 use burn::{
     module::Module,
-    optim::GradientsParams,
     tensor::{Device, Tensor},
 };
 use multivae_core::{
@@ -46,19 +45,19 @@ use multivae_core::{
     batch::{Batch, Progress},
     distribution::{Family, LocationScale},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     experts::{
-        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior,
-        Weighing, ZeroPrior,
+        self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
+        PrivatePrior, ZeroPrior,
     },
     parts::{self, ModalityConfig},
 };
@@ -188,9 +187,9 @@ impl MmvaePlusConfig {
 }
 
 impl MmvaePlus {
-    fn weighing(&self) -> Weighing<'_> {
+    fn objective(&self) -> IwaeObjective<'_> {
         let MmvaePlusConfig { estimator, beta, .. } = self.config;
-        Weighing { estimator, beta, rescale: &self.rescale }
+        IwaeObjective { estimator, beta, rescale: &self.rescale }
     }
 
     fn experts(&self) -> PrivateExperts<'_> {
@@ -237,29 +236,35 @@ impl GenerativePrior for MmvaePlus {
     }
 }
 
-impl MultimodalVae for MmvaePlus {
+impl Multimodal for MmvaePlus {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for MmvaePlus {
     fn terms(&self, _: Progress) -> Vec<String> {
         experts::terms(self)
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let (weights, sources) = self.importance_weights(batch, self.config.samples, noise);
-        self.weighing().loss(self.terms(batch.progress), &weights, &sources)
+        self.objective().loss(self.terms(batch.progress), &weights, &sources)
     }
 
-    fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
+    fn step(&self, batch: &Batch, noise: &mut Noise) -> Step {
         let samples = self.config.samples;
-        self.experts().gradients(self, &self.weighing(), batch, samples, noise)
+        self.experts().step(self, &self.objective(), batch, samples, noise)
     }
+}
 
+impl Encode for MmvaePlus {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         self.experts().encode(batch, given, draws, noise)
     }
+}
 
+impl Generate for MmvaePlus {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         self.experts().generate(rows, device, noise)
     }
@@ -267,7 +272,9 @@ impl MultimodalVae for MmvaePlus {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for MmvaePlus {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         self.experts().log_prob(batch, latent, modality)
     }

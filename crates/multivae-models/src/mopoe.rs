@@ -44,11 +44,11 @@ use multivae_core::{
     fusion::{PriorExpert, Product, mixture_weights, select_rows},
     mixture::Mixture,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -220,7 +220,7 @@ impl Mopoe {
             // The product of the targets leaves out what the row lacks.
             if found.is_empty() { vec![list.len() - 1] } else { found }
         };
-        let usable = batch.presence.rows().iter().map(usable).collect();
+        let usable = batch.presence().rows().iter().map(usable).collect();
         let standard = Normal::standard_like(&products.mean.clone().narrow(0, 0, 1));
         let mixture = Mixture::new(products.into(), usable, &standard.into());
         (mixture, PrivateSpace::of(&unimodal, batch, &self.private))
@@ -250,18 +250,20 @@ impl Mopoe {
 
     /// Weights of the components, `[batch][subset]` and as `[subset, batch]`.
     fn weights(&self, batch: &Batch) -> (Vec<Vec<f64>>, Tensor<2>) {
-        let weights = mixture_weights(batch.presence.rows(), &self.subsets);
+        let weights = mixture_weights(batch.presence().rows(), &self.subsets);
         let flat: Vec<f32> = weights.iter().flatten().map(|&w| w as f32).collect();
         let data = TensorData::new(flat, [weights.len(), self.subsets.len()]);
         (weights, Tensor::from_data(data, &batch.device()).transpose())
     }
 }
 
-impl MultimodalVae for Mopoe {
+impl Multimodal for Mopoe {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Mopoe {
     fn terms(&self, _: Progress) -> Vec<String> {
         let mut names = parts::reconstruction_terms(&self.modalities);
         names.push("kl".into());
@@ -294,7 +296,9 @@ impl MultimodalVae for Mopoe {
         }
         parts::loss(total, self.terms(batch.progress), terms)
     }
+}
 
+impl Encode for Mopoe {
     /// Samples of the product of the given modalities; the mean of all is that of the mixture.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let all = Subset::full(self.modalities.len());
@@ -308,7 +312,9 @@ impl MultimodalVae for Mopoe {
         let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
         Latent::shared(z).with_private(private)
     }
+}
 
+impl Generate for Mopoe {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.config.latent;
         parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
@@ -317,7 +323,9 @@ impl MultimodalVae for Mopoe {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Mopoe {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         let input = parts::input(latent, &self.modalities[modality]);
         parts::log_likelihood(&self.decoders, batch, modality, input)

@@ -38,11 +38,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale, Warmup, weighted_mean},
+    objective::{Budget, Estimate, Rescale, Warmup},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -114,6 +114,8 @@ pub struct SubsetBounds {
     pub subsets: Subsets,
     /// 1 where a row observes a modality of the subset, `[subset, batch]`.
     pub kept: Tensor<2>,
+    /// How many rows those are, per subset; see [`Batch::share_of`].
+    pub counts: Vec<f64>,
     /// `λ_m log p(x_m | z_S)`, `[subset, batch]` a modality; 0 where `S` lacks `m` or the row does.
     pub log_likelihood: Vec<Tensor<2>>,
     /// `KL(q(z | x_S) ‖ p(z))`, `[subset, batch]`.
@@ -123,8 +125,8 @@ pub struct SubsetBounds {
 impl SubsetBounds {
     /// The mean over the rows that observe the subset, `[1]`, of values `[subset, batch]`.
     pub fn mean(&self, values: &Tensor<2>, subset: usize) -> Tensor<1> {
-        let row = |x: &Tensor<2>| x.clone().narrow(0, subset, 1).squeeze_dim(0);
-        weighted_mean(row(values), row(&self.kept))
+        let row = |x: &Tensor<2>| x.clone().narrow(0, subset, 1);
+        (row(values) * row(&self.kept)).sum() / self.counts[subset]
     }
 
     /// `beta KL - Σ_m λ_m log p`, `[subset, batch]`.
@@ -211,7 +213,9 @@ impl Mvae {
                 parts::place(likelihood * self.rescale[m], &holding, t)
             })
             .collect();
+        let observes = |set: Subset| batch.share_of(|row| row.intersection(set).is_some());
         SubsetBounds {
+            counts: subsets.iter().map(observes).collect(),
             subsets,
             kept: kept.greater_scalar(0.0).float(),
             log_likelihood,
@@ -225,11 +229,13 @@ impl Mvae {
     }
 }
 
-impl MultimodalVae for Mvae {
+impl Multimodal for Mvae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Mvae {
     /// `joint`, `single/NAME` and `random` are the parts of the sum; `reconstruction/NAME` and
     /// `kl` are those of the joint bound.
     fn terms(&self, _: Progress) -> Vec<String> {
@@ -264,11 +270,15 @@ impl MultimodalVae for Mvae {
             terms: self.terms(batch.progress).into_iter().zip(values).collect(),
         }
     }
+}
 
+impl Encode for Mvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
+}
 
+impl Generate for Mvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -276,9 +286,11 @@ impl MultimodalVae for Mvae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Mvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {

@@ -39,11 +39,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -138,11 +138,13 @@ impl Mvtcae {
     }
 }
 
-impl MultimodalVae for Mvtcae {
+impl Multimodal for Mvtcae {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Mvtcae {
     /// `kl` is the divergence from the prior, `kl_expert/NAME` that from the posterior of a
     /// modality.
     fn terms(&self, _: Progress) -> Vec<String> {
@@ -169,11 +171,15 @@ impl MultimodalVae for Mvtcae {
         terms.extend(from_experts);
         parts::loss(total, self.terms(batch.progress), terms)
     }
+}
 
+impl Encode for Mvtcae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
+}
 
+impl Generate for Mvtcae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -181,9 +187,11 @@ impl MultimodalVae for Mvtcae {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Mvtcae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {

@@ -59,14 +59,14 @@ use multivae_core::{
     batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
     nn::{
         Activation, Decoder, Encoder, EncoderConfig, EncoderNet, Network, NetworkConfig,
         NetworkNet, Networks,
     },
     noise::Noise,
-    objective::{Estimate, Rescale, Warmup, importance_estimate, log_prior_ratio},
+    objective::{Budget, Estimate, Rescale, Warmup, importance_estimate, log_prior_ratio},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -315,7 +315,7 @@ impl Nexus {
     /// 1 where a row sends the message of a modality, `[batch, modality]`: what it observes, but
     /// for what it drops in training.
     fn sent(&self, batch: &Batch, noise: &mut Noise) -> Tensor<2> {
-        let (presence, modalities) = (batch.presence.mask(), self.modalities.len());
+        let (presence, modalities) = (batch.presence().mask(), self.modalities.len());
         if batch.purpose == Purpose::Evaluate || self.config.dropout == 0.0 || modalities < 2 {
             return presence;
         }
@@ -377,9 +377,9 @@ impl Nexus {
 
     /// What the decoder of a modality reads: its code, or the mean code where there is none.
     fn input(&self, latent: &Latent, modality: usize) -> Tensor<3> {
-        match latent.private_of(&self.modalities[modality].name) {
+        match latent.of(&self.modalities[modality].name) {
             Some(code) => code.clone(),
-            None => self.mean_code(&latent.levels[0], modality),
+            None => self.mean_code(&latent.z(), modality),
         }
     }
 
@@ -409,7 +409,7 @@ impl Nexus {
         code: &Tensor<3>,
         z: &Tensor<3>,
     ) -> Tensor<1> {
-        let presence = batch.presence.of(modality);
+        let presence = batch.presence().of(modality);
         let of = |p: Normal<3>| {
             let log_prob = p.log_prob::<2>(code.clone()).squeeze_dim::<1>(0);
             (log_prob * presence.clone()).mean().neg()
@@ -444,15 +444,17 @@ fn apply(net: &NetworkNet, input: &Tensor<3>) -> Tensor<3> {
 
 /// Values `[samples, batch, features]` of a modality in rows that observe it, others elsewhere.
 fn own_or(batch: &Batch, modality: usize, own: Tensor<3>, other: Tensor<3>) -> Tensor<3> {
-    let missing = batch.presence.of(modality).equal_scalar(0.0).unsqueeze_dims::<3>(&[0, 2]);
+    let missing = batch.presence().of(modality).equal_scalar(0.0).unsqueeze_dims::<3>(&[0, 2]);
     own.mask_where(missing.expand(other.dims()), other)
 }
 
-impl MultimodalVae for Nexus {
+impl Multimodal for Nexus {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Nexus {
     /// `reconstruction/NAME` and `kl_private/NAME` are those of the codes, `code/NAME` is the
     /// negative log-likelihood of the code given the shared space, with its weight, and `kl` the
     /// divergence of the shared space.
@@ -476,7 +478,7 @@ impl MultimodalVae for Nexus {
         let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
         let mut total = parts::sum(&terms);
         for ((m, posterior), beta) in posteriors.iter().zip(&self.bottom_betas) {
-            let kl = (posterior.kl_standard::<1>() * batch.presence.of(*m)).mean();
+            let kl = (posterior.kl_standard::<1>() * batch.presence().of(*m)).mean();
             total = total + kl.clone() * (weight * beta);
             terms.push(kl);
         }
@@ -495,11 +497,13 @@ impl MultimodalVae for Nexus {
         terms.push(kl);
         parts::loss(total, self.terms(batch.progress), terms)
     }
+}
 
+impl Encode for Nexus {
     /// Codes of what is given and observed are drawn, or their means; all others are mean codes.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let codes = Self::codes(&self.posteriors(batch, given), draws, noise);
-        let posterior = self.shared(&codes, &batch.presence.mask());
+        let posterior = self.shared(&codes, &batch.presence().mask());
         let z = match draws {
             Draws::Mean => posterior.mean,
             Draws::Samples(_) => {
@@ -508,7 +512,9 @@ impl MultimodalVae for Nexus {
         };
         self.latent(batch, z, &codes)
     }
+}
 
+impl Generate for Nexus {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let z = noise.normal([1, rows, self.config.latent], 1, device);
         let specs = self.modalities.iter().enumerate();
@@ -519,7 +525,9 @@ impl MultimodalVae for Nexus {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         targets.iter().map(|m| self.decoders.at(m).decode(self.input(latent, m))).collect()
     }
+}
 
+impl Density for Nexus {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         parts::log_likelihood(&self.decoders, batch, modality, self.input(latent, modality))
     }
@@ -529,7 +537,7 @@ impl MultimodalVae for Nexus {
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let posteriors = self.posteriors(batch, given);
         let codes = Self::codes(&posteriors, Draws::Samples(1), noise);
-        let shared = self.shared(&codes, &batch.presence.mask());
+        let shared = self.shared(&codes, &batch.presence().mask());
         let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
         let kl = shared.kl_standard::<2>().squeeze_dim(0);
         let mut divergences = vec![("kl".to_owned(), kl)];
@@ -564,7 +572,7 @@ impl MultimodalVae for Nexus {
         let posteriors = self.posteriors(batch, targets);
         importance_estimate(batch.rows(), budget, &batch.device(), |samples| {
             let codes = Self::codes(&posteriors, Draws::Samples(samples.len()), noise);
-            let shared = self.shared(&codes, &batch.presence.mask());
+            let shared = self.shared(&codes, &batch.presence().mask());
             let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
             let ratio = log_prior_ratio(&z, &shared);
             posteriors.iter().zip(codes).fold(ratio, |weights, (posterior, (m, code))| {
@@ -585,7 +593,7 @@ fn code_ratio(
 ) -> Tensor<2> {
     let posterior = posterior.clone().map(|x| x.unsqueeze_dim::<3>(0));
     let ratio: Tensor<2> = p.log_prob(code.clone()) - posterior.log_prob(code.clone());
-    ratio * batch.presence.of(*modality).unsqueeze_dim(0)
+    ratio * batch.presence().of(*modality).unsqueeze_dim(0)
 }
 
 #[cfg(test)]
@@ -641,7 +649,7 @@ mod tests {
         let sent = model.sent(&batch, &mut Noise::seeded(0));
         let sent: Vec<f32> = sent.into_data().try_into_vec().expect("floats");
         let mut counts = [0; 4];
-        for (row, observed) in sent.chunks(modalities).zip(batch.presence.rows()) {
+        for (row, observed) in sent.chunks(modalities).zip(batch.presence().rows()) {
             let count = row.iter().filter(|&&s| s == 1.0).count();
             assert!(row.iter().enumerate().all(|(m, &s)| s == 0.0 || observed.contains(m)));
             assert!((1..observed.len().max(2)).contains(&count), "{count} of {observed}");
@@ -651,7 +659,7 @@ mod tests {
         assert!(counts[..3].iter().all(|&count| count > 0) && counts[3] == 0, "{counts:?}");
         batch.purpose = Purpose::Evaluate;
         let sent = model.sent(&batch, &mut Noise::seeded(0)).into_data();
-        assert_eq!(sent, batch.presence.mask().into_data());
+        assert_eq!(sent, batch.presence().mask().into_data());
     }
 
     #[test]
@@ -696,7 +704,7 @@ mod tests {
         let fixed =
             Nexus { log_scales: std::iter::empty::<(String, _)>().collect(), ..adaptive.clone() };
         let features = PRIVATE as f64;
-        let observed = batch(2).presence.rows().iter().filter(|row| row.contains(0)).count();
+        let observed = batch(2).presence().rows().iter().filter(|row| row.contains(0)).count();
         let share = observed as f64 / ROWS as f64;
         // With scale 1: share D/2 ln 2π + squares / 2.
         let squares = 2.0 * term(&fixed, "code/m0") - share * features * TAU.ln();
@@ -724,7 +732,7 @@ mod tests {
     fn codes_that_are_not_given_are_not_confined() {
         let model = model(2, NexusConfig::default());
         let latent = model.prior(ROWS, &Device::flex().autodiff(), &mut Noise::seeded(0));
-        let code = latent.private[0].1.clone();
+        let code = latent.private().next().expect("every modality has a code").1.clone();
         assert!(code.min().into_scalar::<f32>() < 0.0);
     }
 }

@@ -11,11 +11,11 @@ use multivae_core::{
     fusion::{Experts, Product},
     mixture::Mixture,
     modality::{ModalityName, ModalitySpec, check_all},
-    model::{Bound, Budget, Draws, Latent, Loss},
+    model::{Bound, Draws, Latent, Loss},
     module::Named,
     nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
     noise::Noise,
-    objective::{Estimate, importance_estimate, log_prior_ratio},
+    objective::{Budget, Estimate, importance_estimate, log_prior_ratio},
     subset::{Subset, Subsets},
 };
 use serde::{Deserialize, Serialize};
@@ -221,7 +221,7 @@ pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset)
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);
-        presence.push(batch.presence.of(m));
+        presence.push(batch.presence().of(m));
         private[m] = encoding.private.map(Normal::bounded);
     }
     Unimodal {
@@ -285,8 +285,8 @@ pub(crate) fn log_likelihood(
 ) -> Tensor<2> {
     let decoder = decoders.at(modality);
     let output = decoder.decode(input);
-    decoder.log_prob(output, &batch.observed(modality))
-        * batch.presence.of(modality).unsqueeze_dim(0)
+    decoder.log_prob(output, &batch.target(modality))
+        * batch.presence().of(modality).unsqueeze_dim(0)
 }
 
 /// `log p(x_m | z)` of every modality, `[samples, batch]` each; see [`log_likelihood`].
@@ -442,7 +442,7 @@ impl PrivateSpace {
             .map(|(m, (&size, posterior))| match posterior {
                 // A standard normal has mean and log-variance zero.
                 Some(posterior) => {
-                    let presence = batch.presence.of(m).unsqueeze_dim::<2>(1);
+                    let presence = batch.presence().of(m).unsqueeze_dim::<2>(1);
                     Self::Posterior(posterior.clone().map(|x| x * presence.clone()))
                 }
                 None => Self::Prior(size),
@@ -529,7 +529,7 @@ pub(crate) fn prior(
 
 /// What the decoder of a modality reads of latent values: the shared ones, and its private ones.
 pub(crate) fn input(latent: &Latent, spec: &ModalitySpec) -> Tensor<3> {
-    decoder_input(&latent.levels[0], latent.private_of(&spec.name))
+    decoder_input(&latent.z(), latent.of(&spec.name))
 }
 
 /// Features of the private space of each modality, from a map by name; 0 for one that is not

@@ -4,20 +4,39 @@ use burn::{
     module::{
         Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
     },
-    optim::GradientsParams,
-    tensor::{Device, Tensor},
+    tensor::Device,
 };
 use multivae_core::{
     Result,
-    batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
+    model::{Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
     nn::Networks,
-    noise::Noise,
-    objective::Estimate,
-    subset::Subset,
 };
 use serde::{Deserialize, Serialize};
+
+impl Multimodal for Model {
+    fn modalities(&self) -> &[ModalitySpec] {
+        self.inner().modalities()
+    }
+}
+
+impl MultimodalModel for Model {
+    fn learner(&self) -> &dyn Learn {
+        self.inner().learner()
+    }
+
+    fn encoder(&self) -> std::result::Result<&dyn Encode, Lacks> {
+        self.inner().encoder()
+    }
+
+    fn generator(&self) -> std::result::Result<&dyn Generate, Lacks> {
+        self.inner().generator()
+    }
+
+    fn density(&self) -> std::result::Result<&dyn Density, Lacks> {
+        self.inner().density()
+    }
+}
 
 /// Declares [`ModelConfig`], which names a model and holds its configuration, and [`Model`], which
 /// holds the model. `Model` forwards without a path segment of its own, unlike a derived enum, so
@@ -99,56 +118,15 @@ macro_rules! models {
             }
         })*
 
-        impl MultimodalVae for Model {
-            fn modalities(&self) -> &[ModalitySpec] {
-                match self { $(Self::$name(model) => model.modalities(),)* }
+        impl Model {
+            /// The modalities, in the order of a batch's values.
+            pub fn modalities(&self) -> &[ModalitySpec] {
+                self.inner().modalities()
             }
-            fn terms(&self, progress: Progress) -> Vec<String> {
-                match self { $(Self::$name(model) => model.terms(progress),)* }
-            }
-            fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-                match self { $(Self::$name(model) => model.loss(batch, noise),)* }
-            }
-            fn gradients(&self, batch: &Batch, noise: &mut Noise) -> (Loss, GradientsParams) {
-                match self { $(Self::$name(model) => model.gradients(batch, noise),)* }
-            }
-            fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.encode(batch, given, draws, noise),)* }
-            }
-            fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.prior(rows, device, noise),)* }
-            }
-            fn descend(&self, top: Tensor<3>, noise: &mut Noise) -> Latent {
-                match self { $(Self::$name(model) => model.descend(top, noise),)* }
-            }
-            fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-                match self { $(Self::$name(model) => model.decode(latent, targets),)* }
-            }
-            fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-                match self { $(Self::$name(model) => model.log_prob(batch, latent, modality),)* }
-            }
-            fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-                match self { $(Self::$name(model) => model.bound(batch, given, noise),)* }
-            }
-            fn joint_likelihood(
-                &self,
-                batch: &Batch,
-                targets: Subset,
-                budget: Budget,
-                noise: &mut Noise,
-            ) -> Estimate {
-                match self {
-                    $(Self::$name(model) => model.joint_likelihood(batch, targets, budget, noise),)*
-                }
-            }
-            fn conditions(&self) -> Option<Subset> {
-                match self { $(Self::$name(model) => model.conditions(),)* }
-            }
-            fn needs_complete_rows(&self) -> bool {
-                match self { $(Self::$name(model) => model.needs_complete_rows(),)* }
-            }
-            fn stages(&self) -> Vec<Stage> {
-                match self { $(Self::$name(model) => model.stages(),)* }
+
+            /// The model inside: the one place that knows them all.
+            fn inner(&self) -> &dyn MultimodalModel {
+                match self { $(Self::$name(model) => model,)* }
             }
         }
 

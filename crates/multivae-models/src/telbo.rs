@@ -52,11 +52,11 @@ use multivae_core::{
     distribution::Normal,
     fusion::{PriorExpert, Product},
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Stage},
     module::Named,
     nn::{Decoder, EncoderNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
-    objective::{Estimate, Rescale},
+    objective::{Budget, Estimate, Rescale},
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -222,11 +222,13 @@ impl Telbo {
     }
 }
 
-impl MultimodalVae for Telbo {
+impl Multimodal for Telbo {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for Telbo {
     /// In the first stage `reconstruction/NAME` and `kl`, in the second
     /// `unimodal_reconstruction/NAME` and `unimodal_kl/NAME`.
     fn terms(&self, progress: Progress) -> Vec<String> {
@@ -249,10 +251,22 @@ impl MultimodalVae for Telbo {
         parts::loss(total, self.terms(batch.progress), terms)
     }
 
+    fn needs_complete_rows(&self) -> bool {
+        true
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        joint::stages(self.config.joint_epochs, &["encoders"])
+    }
+}
+
+impl Encode for Telbo {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
     }
+}
 
+impl Generate for Telbo {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, self.config.latent], 1, device))
     }
@@ -260,13 +274,15 @@ impl MultimodalVae for Telbo {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         parts::decode(&self.decoders, &self.modalities, latent, targets)
     }
+}
 
+impl Density for Telbo {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.levels[0].clone())
+        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        joint::bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     /// The proposal is the joint posterior for rows that observe all modalities, all being
@@ -281,13 +297,5 @@ impl MultimodalVae for Telbo {
         let proposal = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
         parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
-    }
-
-    fn needs_complete_rows(&self) -> bool {
-        true
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        joint::stages(self.config.joint_epochs, &["encoders"])
     }
 }

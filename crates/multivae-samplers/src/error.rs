@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use multivae_core::{model::MultimodalVae, pass::PassError};
+use multivae_core::{model::Generate, pass::PassError};
 
 /// A result whose error is [`SamplerError`].
 pub type Result<T, E = SamplerError> = std::result::Result<T, E>;
@@ -67,7 +67,7 @@ pub enum SamplerError {
 
 impl SamplerError {
     /// Refuses conditional models.
-    pub(crate) fn of_conditions(model: &impl MultimodalVae) -> Result<()> {
+    pub(crate) fn of_conditions(model: &dyn Generate) -> Result<()> {
         let Some(conditions) = model.conditions() else { return Ok(()) };
         let names: Vec<String> =
             conditions.iter().map(|m| format!("`{}`", model.modalities()[m].name)).collect();

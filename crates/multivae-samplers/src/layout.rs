@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
     dataset::Dataset,
-    model::{Draws, Latent, MultimodalVae},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::Pass,
     subset::Subset,
@@ -31,10 +31,10 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    pub(crate) fn of<M: MultimodalVae>(model: &M, device: &Device) -> Self {
+    pub(crate) fn of(model: &dyn Generate, device: &Device) -> Self {
         let latent = model.prior(1, device, &mut Noise::zero());
-        let below = latent.levels.len() - 1;
-        let spaces = latent.spaces().into_iter().skip(below);
+        let below = latent.levels().count() - 1;
+        let spaces = latent.named().into_iter().skip(below);
         Self {
             modalities: model.modalities().iter().map(|spec| spec.name.to_string()).collect(),
             spaces: spaces.map(|(name, z)| Space { name, features: z.dims()[2] }).collect(),
@@ -55,9 +55,9 @@ impl Layout {
     }
 
     /// Posterior samples of all rows, `[draws * rows, features]`, row-major.
-    pub(crate) fn posterior<M: MultimodalVae>(
+    pub(crate) fn posterior(
         &self,
-        model: &M,
+        model: &dyn Generate,
         data: &dyn Dataset,
         draws: usize,
         pass: Pass,
@@ -82,15 +82,15 @@ impl Layout {
 
     /// The values of a latent side by side, `[samples * batch, features]`.
     pub(crate) fn join(&self, latent: &Latent) -> Tensor<2> {
-        let spaces = latent.spaces().into_iter().skip(latent.levels.len() - 1);
+        let spaces = latent.named().into_iter().skip(latent.levels().count() - 1);
         Tensor::cat(spaces.map(|(_, z)| z.flatten(0, 1)).collect(), 1)
     }
 
     /// A latent of one sample from values side by side, `[rows, features]`; levels below the
     /// highest are drawn from their priors.
-    pub(crate) fn split<M: MultimodalVae>(
+    pub(crate) fn split(
         &self,
-        model: &M,
+        model: &dyn Generate,
         values: Tensor<2>,
         noise: &mut Noise,
     ) -> Latent {

@@ -1,6 +1,6 @@
 //! Samplers of latent spaces of multimodal variational autoencoders.
 //!
-//! They see a model only through [`MultimodalVae`](multivae_core::model::MultimodalVae). All yield
+//! They see a model only through [`Generate`](multivae_core::model::Generate). All yield
 //! latent values chunk by chunk, and row `i` depends on the seed and on `i` alone.
 //!
 //! | sampler | draws from |
@@ -12,7 +12,7 @@
 //!
 //! ```
 //! # use burn::tensor::Device;
-//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, pass::Pass, subset::Subset};
+//! # use multivae_core::{dataset::Dataset, model::Generate, pass::Pass, subset::Subset};
 //! # use multivae_testkit::{LinearGaussian, Rows};
 //! # let device = Device::flex();
 //! # let data = Rows::new(2, (0..20).map(|i| vec![Some(i as f32), None]).collect());

@@ -1,10 +1,9 @@
 //! The prior.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use multivae_core::{
     batch::NoiseKey,
-    modality::ModalityName,
-    model::{Latent, MultimodalVae},
+    model::{Generate, Latent},
     noise::Noise,
 };
 
@@ -35,9 +34,9 @@ impl PriorSampler {
     /// # Panics
     ///
     /// If `chunk` is 0.
-    pub fn chunks<'a, M: MultimodalVae>(
+    pub fn chunks<'a>(
         self,
-        model: &'a M,
+        model: &'a dyn Generate,
         device: &'a Device,
     ) -> Result<impl Iterator<Item = Latent> + 'a> {
         assert!(self.chunk > 0, "a chunk has at least one row");
@@ -58,7 +57,7 @@ impl PriorSampler {
     /// # Panics
     ///
     /// If `chunk` is 0.
-    pub fn all<M: MultimodalVae>(self, model: &M, device: &Device) -> Result<Option<Latent>> {
+    pub fn all(self, model: &dyn Generate, device: &Device) -> Result<Option<Latent>> {
         Ok(join(self.chunks(model, device)?.collect()))
     }
 }
@@ -69,19 +68,7 @@ impl PriorSampler {
 ///
 /// If the parts differ in their spaces, features or samples.
 pub fn join(parts: Vec<Latent>) -> Option<Latent> {
-    let first = parts.first()?;
-    let along = |of: &dyn Fn(&Latent) -> Tensor<3>| Tensor::cat(parts.iter().map(of).collect(), 1);
-    let levels = (0..first.levels.len()).map(|i| along(&|part| part.levels[i].clone()));
-    let named = |of: fn(&Latent) -> &Vec<(ModalityName, Tensor<3>)>| {
-        let spaces = of(first).iter().enumerate();
-        let join = |(i, (name, _)): (usize, &(ModalityName, _))| {
-            (name.clone(), along(&|part| of(part)[i].1.clone()))
-        };
-        spaces.map(join).collect()
-    };
-    let private = named(|part| &part.private);
-    let conditions = named(|part| &part.conditions);
-    Some(Latent { levels: levels.collect(), private, conditions })
+    Latent::join(&parts, 1)
 }
 
 #[cfg(test)]
@@ -97,7 +84,7 @@ mod tests {
         let model = LinearGaussian::new(1.0, data.modalities(), &device);
         let sampler = PriorSampler { rows, chunk, seed };
         let latent = sampler.all(&model, &device).expect("no condition").expect("there are rows");
-        latent.levels[0].clone().into_data().try_into_vec().expect("floats")
+        latent.z().into_data().try_into_vec().expect("floats")
     }
 
     #[test]

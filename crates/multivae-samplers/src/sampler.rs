@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use multivae_core::{
     batch::NoiseKey,
     dataset::Dataset,
-    model::{Latent, MultimodalVae},
+    model::{Generate, Latent},
     noise::Noise,
     pass::{self, Pass},
 };
@@ -46,8 +46,8 @@ impl Sampler {
     /// # Panics
     ///
     /// If the batch size of `pass` is 0.
-    pub fn fit<M: MultimodalVae>(
-        model: &M,
+    pub fn fit(
+        model: &dyn Generate,
         data: &dyn Dataset,
         config: &SamplerConfig,
         pass: Pass,
@@ -98,9 +98,9 @@ impl Sampler {
     /// # Panics
     ///
     /// If `chunk` is 0.
-    pub fn chunks<'a, M: MultimodalVae>(
+    pub fn chunks<'a>(
         &'a self,
-        model: &'a M,
+        model: &'a dyn Generate,
         rows: usize,
         chunk: usize,
         seed: u64,

@@ -12,7 +12,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::model::MultimodalVae;
+use multivae_core::model::Generate;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
@@ -109,7 +109,7 @@ impl Sampler {
     /// # Errors
     ///
     /// [`SamplerError::File`], [`SamplerError::Model`], [`SamplerError::Conditional`].
-    pub fn load<M: MultimodalVae>(folder: &Path, model: &M, device: &Device) -> Result<Self> {
+    pub fn load(folder: &Path, model: &dyn Generate, device: &Device) -> Result<Self> {
         SamplerError::of_conditions(model)?;
         let path = folder.join(FILE);
         let bytes = fs::read(&path).map_err(|error| SamplerError::file(&path, error))?;

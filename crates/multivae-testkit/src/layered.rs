@@ -7,9 +7,9 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     noise::Noise,
-    objective::Estimate,
+    objective::{Budget, Estimate},
     subset::Subset,
 };
 
@@ -38,15 +38,17 @@ impl Layered {
 
     /// The latent value of [`LinearGaussian`].
     fn inner(latent: &Latent) -> Latent {
-        Latent::shared(latent.levels[0].clone() * 0.5)
+        Latent::shared(latent.z() * 0.5)
     }
 }
 
-impl MultimodalVae for Layered {
+impl Multimodal for Layered {
     fn modalities(&self) -> &[ModalitySpec] {
         self.model.modalities()
     }
+}
 
+impl Learn for Layered {
     fn terms(&self, progress: Progress) -> Vec<String> {
         self.model.terms(progress)
     }
@@ -54,14 +56,18 @@ impl MultimodalVae for Layered {
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         self.model.loss(batch, noise)
     }
+}
 
+impl Encode for Layered {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        let top = self.model.encode(batch, given, draws, noise).levels.remove(0);
+        let top = self.model.encode(batch, given, draws, noise).z();
         self.with_private(self.descend(top.clone(), noise), top.neg())
     }
+}
 
+impl Generate for Layered {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let top = self.model.prior(rows, device, noise).levels.remove(0);
+        let top = self.model.prior(rows, device, noise).z();
         let private = noise.normal([1, rows, 1], 1, device);
         self.with_private(self.descend(top, noise), private)
     }
@@ -73,7 +79,9 @@ impl MultimodalVae for Layered {
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         self.model.decode(&Self::inner(latent), targets)
     }
+}
 
+impl Density for Layered {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         self.model.log_prob(batch, &Self::inner(latent), modality)
     }

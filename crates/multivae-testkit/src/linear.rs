@@ -9,9 +9,9 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Progress},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae},
+    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     noise::Noise,
-    objective::Estimate,
+    objective::{Budget, Estimate},
     subset::Subset,
 };
 
@@ -51,8 +51,8 @@ impl LinearGaussian {
 
     /// Values `[batch, modality]`, 0 where missing, and the mask of `given` and observed.
     fn observed(&self, batch: &Batch, given: Subset) -> (Tensor<2>, Tensor<2>) {
-        let columns = batch.values.iter().map(|v| v.dense().expect("dense values").clone());
-        let mask = batch.presence.mask();
+        let columns = batch.values().iter().map(|v| v.dense().expect("dense values").clone());
+        let mask = batch.presence().mask();
         let chosen: Vec<f32> =
             (0..self.modalities.len()).map(|m| f32::from(u8::from(given.contains(m)))).collect();
         let chosen: Tensor<1> = Tensor::from_floats(chosen.as_slice(), &mask.device());
@@ -71,11 +71,13 @@ impl LinearGaussian {
     }
 }
 
-impl MultimodalVae for LinearGaussian {
+impl Multimodal for LinearGaussian {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.modalities
     }
+}
 
+impl Learn for LinearGaussian {
     fn terms(&self, _: Progress) -> Vec<String> {
         vec!["log_likelihood".into(), "kl".into()]
     }
@@ -87,7 +89,9 @@ impl MultimodalVae for LinearGaussian {
         let total = kl.clone() - likelihood.clone();
         Loss { total, terms: vec![("log_likelihood".into(), likelihood), ("kl".into(), kl)] }
     }
+}
 
+impl Encode for LinearGaussian {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let (mean, variance) = self.posterior(batch, given);
         let rows = mean.dims()[0];
@@ -101,23 +105,27 @@ impl MultimodalVae for LinearGaussian {
         };
         Latent::shared(z)
     }
+}
 
+impl Generate for LinearGaussian {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         Latent::shared(noise.normal([1, rows, 1], 1, device))
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        let mean = latent.levels[0].clone() * self.slope.val().reshape([1, 1, 1]);
+        let mean = latent.z() * self.slope.val().reshape([1, 1, 1]);
         targets.iter().map(|_| mean.clone()).collect()
     }
+}
 
+impl Density for LinearGaussian {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         let (values, _) = self.observed(batch, Subset::single(modality));
         let values = values.narrow(1, modality, 1).transpose();
-        let [samples, rows, _] = latent.levels[0].dims();
-        let mean = latent.levels[0].clone() * self.slope.val().reshape([1, 1, 1]);
+        let [samples, rows, _] = latent.z().dims();
+        let mean = latent.z() * self.slope.val().reshape([1, 1, 1]);
         let distance = (values - mean.reshape([samples, rows])).square();
-        (distance + TAU.ln()) * -0.5 * batch.presence.of(modality).unsqueeze_dim(0)
+        (distance + TAU.ln()) * -0.5 * batch.presence().of(modality).unsqueeze_dim(0)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, _noise: &mut Noise) -> Bound {
@@ -129,7 +137,7 @@ impl MultimodalVae for LinearGaussian {
         let distance = (values - location).square() + spread;
         let kl = (mean.square() + variance.clone() - variance.log() - 1.0) * 0.5;
         Bound {
-            log_likelihood: (distance + TAU.ln()) * -0.5 * batch.presence.mask(),
+            log_likelihood: (distance + TAU.ln()) * -0.5 * batch.presence().mask(),
             divergences: vec![("z".into(), kl)],
         }
     }
@@ -147,7 +155,7 @@ impl MultimodalVae for LinearGaussian {
         let values: Vec<f32> = values.into_data().try_into_vec().expect("floats");
         let m = self.modalities.len();
         let exact: Vec<f32> = batch
-            .presence
+            .presence()
             .rows()
             .iter()
             .enumerate()
@@ -180,17 +188,19 @@ impl Conditional {
     }
 
     fn with_condition(&self, latent: Latent, values: Tensor<2>) -> Latent {
-        let samples = latent.levels[0].dims()[0];
+        let samples = latent.z().dims()[0];
         let values = values.unsqueeze_dim::<3>(0).repeat(&[samples, 1, 1]);
-        Latent { conditions: vec![(self.modalities()[0].name.clone(), values)], ..latent }
+        latent.with_conditions(vec![(self.modalities()[0].name.clone(), values)])
     }
 }
 
-impl MultimodalVae for Conditional {
+impl Multimodal for Conditional {
     fn modalities(&self) -> &[ModalitySpec] {
         self.model.modalities()
     }
+}
 
+impl Learn for Conditional {
     fn terms(&self, progress: Progress) -> Vec<String> {
         self.model.terms(progress)
     }
@@ -198,13 +208,21 @@ impl MultimodalVae for Conditional {
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         self.model.loss(batch, noise)
     }
+}
 
+impl Encode for Conditional {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let latent = self.model.encode(batch, given, draws, noise);
         let (values, _) = self.model.observed(batch, given);
         self.with_condition(latent, values.narrow(1, 0, 1))
     }
 
+    fn conditions(&self) -> Option<Subset> {
+        Some(Subset::single(0))
+    }
+}
+
+impl Generate for Conditional {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.model.prior(rows, device, noise);
         self.with_condition(latent, Tensor::zeros([rows, 1], device))
@@ -214,7 +232,9 @@ impl MultimodalVae for Conditional {
         assert!(!targets.contains(0), "the first modality is not generated");
         self.model.decode(latent, targets)
     }
+}
 
+impl Density for Conditional {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         let log_prob = self.model.log_prob(batch, latent, modality);
         if modality == 0 { log_prob.zeros_like() } else { log_prob }
@@ -246,10 +266,6 @@ impl MultimodalVae for Conditional {
         let given = Subset::single(0);
         let both = self.model.joint_likelihood(batch, targets.union(given), budget, noise);
         both.minus(self.model.joint_likelihood(batch, given, budget, noise))
-    }
-
-    fn conditions(&self) -> Option<Subset> {
-        Some(Subset::single(0))
     }
 }
 

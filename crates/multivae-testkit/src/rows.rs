@@ -72,10 +72,10 @@ impl Dataset for Rows {
             })
             .collect();
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
-        let mut batch = Batch::new(values, Presence::new(observed, self.specs.len(), device))?;
         let labels = self.labels.as_ref();
-        batch.labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
-        Ok(batch)
+        let labels = labels.map(|labels| rows.iter().map(|&row| labels[row]).collect());
+        let presence = Presence::new(observed, self.specs.len(), device);
+        Ok(Batch::new(values, presence)?.with_labels(labels)?)
     }
 
     fn presence(&self, row: usize) -> Subset {

@@ -18,7 +18,7 @@ pub enum TrainError {
     /// A loss term, or the norm of the gradient, is not a finite number.
     #[error("`{term}` is {value} in epoch {epoch}, {split} step {step}")]
     NotFinite {
-        /// Name of the term, as [`terms`](multivae_core::model::MultimodalVae::terms) has it;
+        /// Name of the term, as [`terms`](multivae_core::model::Learn::terms) has it;
         /// `loss` for the total and `gradient` for the norm of the gradient.
         term: String,
         /// The modality that the term's name ends with, if any.
@@ -75,9 +75,9 @@ pub enum TrainError {
     /// A model reports other terms than it declares.
     #[error("the model declares the terms {expected:?} and reports {found:?}")]
     Terms {
-        /// Names from [`terms`](multivae_core::model::MultimodalVae::terms).
+        /// Names from [`terms`](multivae_core::model::Learn::terms).
         expected: Vec<String>,
-        /// Names from [`loss`](multivae_core::model::MultimodalVae::loss).
+        /// Names from [`loss`](multivae_core::model::Learn::loss).
         found: Vec<String>,
     },
     /// The device failed.

@@ -16,7 +16,7 @@ use burn::{
     train::{InferenceStep, TrainOutput, TrainStep},
 };
 use multivae_core::{
-    model::{Loss, MultimodalVae},
+    model::{Loss, TrainableModel},
     noise::Noise,
 };
 use multivae_kernels::{on_workers, sum_of_squares};
@@ -42,7 +42,7 @@ pub(crate) struct Fit<M> {
     kept: Kept<M>,
 }
 
-impl<M: MultimodalVae> Fit<M> {
+impl<M: TrainableModel> Fit<M> {
     pub(crate) fn new(model: M, context: Arc<Context>, kept: Kept<M>) -> Self {
         Self { model, context, kept }
     }
@@ -66,7 +66,7 @@ impl<M: MultimodalVae> Fit<M> {
     }
 }
 
-impl<M: MultimodalVae> TrainStep for Fit<M> {
+impl<M: TrainableModel> TrainStep for Fit<M> {
     type Input = Step;
     type Output = Terms;
 
@@ -77,7 +77,8 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
             step.batch.device().seed(step.device_seed);
         }
         let (loss, mut grads) = on_workers(&step.batch.device(), || {
-            self.model.gradients(&step.batch, &mut Noise::of(&step.batch))
+            let learner = self.model.learner();
+            learner.step(&step.batch, &mut Noise::of(&step.batch)).into_gradients(&self.model)
         });
         let Some(item) = self.terms(&loss, self.context.step(), step.rows) else {
             // Without gradients the weights stay as they are.
@@ -128,7 +129,7 @@ impl<M: MultimodalVae> TrainStep for Fit<M> {
     }
 }
 
-impl<M: MultimodalVae> InferenceStep for Fit<M> {
+impl<M: TrainableModel> InferenceStep for Fit<M> {
     type Input = Check;
     type Output = Terms;
 
@@ -142,7 +143,7 @@ impl<M: MultimodalVae> InferenceStep for Fit<M> {
             Check::Rows(step) => step,
         };
         let loss = on_workers(&step.batch.device(), || {
-            self.model.loss(&step.batch, &mut Noise::of(&step.batch))
+            self.model.learner().loss(&step.batch, &mut Noise::of(&step.batch))
         });
         let place = Place { split: Split::Valid, epoch: self.context.epoch(), step: step.step };
         self.terms(&loss, place, step.rows).unwrap_or_else(Terms::none)
@@ -204,7 +205,7 @@ impl<M: ModuleDisplay> ModuleDisplayDefault for Fit<M> {
 impl<M: ModuleDisplay> ModuleDisplay for Fit<M> {}
 
 /// The norm of the gradient over all parameters, `[1]`.
-fn norm<M: MultimodalVae>(
+fn norm<M: TrainableModel>(
     model: &M,
     gradients: &mut GradientsParams,
     device: &Device,

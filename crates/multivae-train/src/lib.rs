@@ -7,10 +7,10 @@
 //!
 //! ```no_run
 //! use std::{path::Path, sync::Arc};
-//! use multivae_core::{dataset::Dataset, model::MultimodalVae};
+//! use multivae_core::{dataset::Dataset, model::TrainableModel};
 //! use multivae_train::{TrainConfig, TrainError, Trainer};
 //!
-//! fn train<M: MultimodalVae>(
+//! fn train<M: TrainableModel>(
 //!     model: M,
 //!     train: Arc<dyn Dataset>,
 //!     valid: Arc<dyn Dataset>,

@@ -196,7 +196,7 @@ impl Source {
         batch.check(self.data.modalities()).map_err(|error| TrainError::Data(Box::new(error)))?;
         batch.purpose = purpose;
         batch.progress =
-            progress.unwrap_or(Progress { epoch, fraction: cut.step as f64 / cut.steps as f64 });
+            progress.unwrap_or(Progress::new(epoch, cut.step as f64 / cut.steps as f64));
         batch.key = NoiseKey {
             seed: self.seed,
             epoch: epoch as u64,

@@ -20,7 +20,7 @@ use burn::{
 use multivae_core::{
     batch::Progress,
     dataset::Dataset,
-    model::MultimodalVae,
+    model::TrainableModel,
     module::{self, parameters, settle},
 };
 
@@ -138,7 +138,7 @@ struct Launched<M> {
     completed: usize,
 }
 
-impl<M: MultimodalVae> Trainer<M> {
+impl<M: TrainableModel> Trainer<M> {
     /// A run in a directory, which is made if there is none.
     pub fn new(config: TrainConfig, dir: &Path) -> Self {
         Self {
@@ -442,9 +442,10 @@ impl<M: MultimodalVae> Trainer<M> {
         // Objectives tell stages by the epoch: an earlier stage is judged as at its end.
         let end = match run.spans.last() == Some(span) {
             true => Progress::DONE,
-            false => Progress { epoch: span.to, fraction: 0.0 },
+            false => Progress::new(span.to, 0.0),
         };
-        let names = std::iter::once(LOSS.to_owned()).chain(model.terms(end)).collect::<Vec<_>>();
+        let names =
+            std::iter::once(LOSS.to_owned()).chain(model.learner().terms(end)).collect::<Vec<_>>();
         let context = Arc::new(Context {
             interrupt: self.interrupt.clone(),
             stop: Interrupter::new(),
@@ -581,7 +582,7 @@ impl<M: MultimodalVae> Trainer<M> {
                     found.join(", "),
                 ));
             }
-            let incomplete = match model.needs_complete_rows() {
+            let incomplete = match model.learner().needs_complete_rows() {
                 true => data.incomplete_rows(),
                 false => 0,
             };
@@ -595,7 +596,7 @@ impl<M: MultimodalVae> Trainer<M> {
             }
         }
         for span in spans(model, self.config.epochs)? {
-            let terms = model.terms(Progress { epoch: span.to, fraction: 0.0 });
+            let terms = model.learner().terms(Progress::new(span.to, 0.0));
             for (i, name) in terms.iter().enumerate() {
                 if name == LOSS || name == RATE || terms[..i].contains(name) {
                     let expected = format!("names other than `{LOSS}` and `{RATE}`, each once");
@@ -613,7 +614,7 @@ impl<M: MultimodalVae> Trainer<M> {
 ///
 /// [`TrainError::Checkpoint`] if there is no checkpoint, or one is not intact, or is of another
 /// model.
-pub fn load_best<M: MultimodalVae>(dir: &Path, model: M) -> Result<M> {
+pub fn load_best<M: TrainableModel>(dir: &Path, model: M) -> Result<M> {
     let folder = dir.join(CHECKPOINTS);
     let newest = Checkpoint::newest(dir)?.ok_or_else(|| TrainError::Checkpoint {
         path: folder.clone(),
@@ -629,8 +630,8 @@ pub fn load_best<M: MultimodalVae>(dir: &Path, model: M) -> Result<M> {
 }
 
 /// The epochs of the stages of a run of `epochs` epochs.
-fn spans<M: MultimodalVae>(model: &M, epochs: usize) -> Result<Vec<Span>> {
-    let stages = model.stages();
+fn spans<M: TrainableModel>(model: &M, epochs: usize) -> Result<Vec<Span>> {
+    let stages = model.learner().stages();
     let fixed: usize = stages.iter().filter_map(|stage| stage.epochs).sum();
     let open = stages.iter().any(|stage| stage.epochs.is_none());
     if fixed + usize::from(open) > epochs {

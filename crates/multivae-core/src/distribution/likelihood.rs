@@ -5,7 +5,11 @@ use multivae_kernels::{Density, log_density};
 use serde::{Deserialize, Serialize};
 
 use super::{Bernoulli, Categorical, LN_2PI};
-use crate::{Error, Result, batch::Values, modality::ModalityName};
+use crate::{
+    Error, Result,
+    batch::{Target, Values},
+    modality::ModalityName,
+};
 
 /// The scale of a normal or Laplace likelihood.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -105,10 +109,11 @@ impl Likelihood {
         }
     }
 
-    /// `log p(x | output)` summed over features, `[samples, batch]`.
+    /// `log p(x | output)` summed over observed features, `[samples, batch]`.
     ///
-    /// `output` is `[samples, batch, features]`, the values are those of the batch, of a modality
-    /// of `shape`; `log_scale` `[1]` is the learned scale's logarithm where the scale is learned.
+    /// `output` is `[samples, batch, features]`, the target is of a modality of `shape`;
+    /// `log_scale` `[1]` is the learned scale's logarithm where the scale is learned. A missing cell
+    /// contributes nothing to value or gradient.
     ///
     /// # Panics
     ///
@@ -116,13 +121,13 @@ impl Likelihood {
     pub fn log_prob(
         &self,
         output: Tensor<3>,
-        values: &Values,
+        target: &Target,
         shape: &[usize],
         log_scale: Option<Tensor<1>>,
     ) -> Tensor<2> {
         let [samples, batch, features] = output.dims();
         let classes = shape[shape.len() - 1];
-        let dense = match values {
+        let dense = match &target.values {
             Values::Dense(values) => values.clone(),
             Values::Tokens { ids, mask } => {
                 assert_eq!(self.kind(), "categorical", "tokens have a categorical likelihood");
@@ -131,26 +136,47 @@ impl Likelihood {
                 return Categorical::new(output, classes).log_prob_tokens(ids, mask);
             }
         };
+        // Where a cell is missing its value is 0, and its output is made one under which 0 has a
+        // density of 1, but for constants: it adds nothing, and no gradient passes.
+        let (output, count) = match &target.cells {
+            None => (output, None),
+            Some(cells) => {
+                let missing = cells.clone().equal_scalar(0.0).unsqueeze_dim::<3>(0);
+                let neutral = if matches!(self, Self::Bernoulli {}) { IMPOSSIBLE } else { 0.0 };
+                let output = output.mask_fill(missing.expand([samples, batch, features]), neutral);
+                let count = cells.clone().sum_dim(1).transpose().expand([samples, batch]);
+                (output, Some(count))
+            }
+        };
+        let times_features = |value: f64| match &count {
+            Some(count) => count.clone() * value,
+            None => Tensor::full([samples, batch], features as f64 * value, &dense.device()),
+        };
         // The constant and the scale leave the sum over features.
-        let located = |sum: Tensor<2>, scale: Scale, power: i32, constant: f64| {
-            let n = features as f64;
-            match (scale, &log_scale) {
+        let located =
+            |sum: Tensor<2>, scale: Scale, power: i32, constant: f64| match (scale, &log_scale) {
                 (Scale::Learned(_), Some(log_scale)) => {
                     let log_scale = log_scale.clone().expand([samples, batch]);
                     sum * (log_scale.clone() * f64::from(-power)).exp()
-                        - log_scale * n
-                        - constant * n
+                        - log_scale * times_features(1.0)
+                        - times_features(constant)
                 }
-                (Scale::Fixed(scale), _) => sum / scale.powi(power) - (scale.ln() + constant) * n,
-                (Scale::Learned(_), None) => sum - constant * n,
-            }
-        };
+                (Scale::Fixed(scale), _) => {
+                    let sum = sum / scale.powi(power);
+                    match &count {
+                        Some(_) => sum - times_features(scale.ln() + constant),
+                        None => sum - (scale.ln() + constant) * features as f64,
+                    }
+                }
+                (Scale::Learned(_), None) => sum - times_features(constant),
+            };
         match self {
             Self::Normal { scale } => {
-                located(log_density(Density::Normal, output, dense), *scale, 2, LN_2PI / 2.0)
+                let sum = log_density(Density::Normal, output, dense.clone());
+                located(sum, *scale, 2, LN_2PI / 2.0)
             }
             Self::Laplace { scale } => {
-                let sum = log_density(Density::Laplace, output, dense);
+                let sum = log_density(Density::Laplace, output, dense.clone());
                 located(sum, *scale, 1, std::f64::consts::LN_2)
             }
             Self::Bernoulli {} => Bernoulli::new(output).log_prob(dense),
@@ -169,6 +195,9 @@ impl Likelihood {
         }
     }
 }
+
+/// Log-odds under which 0 is certain in single precision.
+const IMPOSSIBLE: f64 = -1e4;
 
 /// `ln(1 + exp(x)) + 1e-6`, a positive scale from any number.
 pub fn softplus_scale<const D: usize>(value: Tensor<D>) -> Tensor<D> {
@@ -190,7 +219,38 @@ mod tests {
         let output = Tensor::from_floats([[[0.3, -0.8]]], &device);
         let values = Values::Dense(Tensor::from_floats([[0.5, 0.9]], &device));
         let log_scale = log_scale.map(|s| Tensor::from_floats([s], &device));
-        scalar(likelihood.log_prob(output, &values, &[2], log_scale))
+        scalar(likelihood.log_prob(output, &values.into(), &[2], log_scale))
+    }
+
+    #[test]
+    fn a_missing_cell_adds_nothing_to_density_or_gradient() {
+        let device = Device::flex().autodiff();
+        let learned = Scale::Learned(LearnedScale::Learned);
+        for likelihood in [
+            Likelihood::normal(0.4),
+            Likelihood::laplace(0.4),
+            Likelihood::Normal { scale: learned },
+            Likelihood::Bernoulli {},
+            Likelihood::Categorical {},
+        ] {
+            let log_scale = likelihood.scale().filter(|s| *s == learned);
+            let log_scale = || log_scale.map(|_| Tensor::from_floats([-0.3], &device));
+            let output =
+                Tensor::<3>::from_floats([[[0.3, -0.8, 0.1, 1.3]]], &device).require_grad();
+            // Two pairs of classes, the second of which is missing.
+            let values = Values::Dense(Tensor::from_floats([[0.0, 1.0, 0.0, 0.0]], &device));
+            let cells = Some(Tensor::from_floats([[1.0, 1.0, 0.0, 0.0]], &device));
+            let target = Target { cells, ..values.into() };
+            let masked = likelihood.log_prob(output.clone(), &target, &[2, 2], log_scale());
+            let gradients = masked.clone().sum().backward();
+            let gradient = output.grad(&gradients).expect("it learns").narrow(2, 2, 2);
+            let gradient: Vec<f32> = gradient.into_data().try_into_vec().expect("floats");
+            assert_eq!(gradient, [0.0, 0.0], "{likelihood:?}");
+            let seen = Values::Dense(Tensor::from_floats([[0.0, 1.0]], &device));
+            let expected =
+                likelihood.log_prob(output.narrow(2, 0, 2), &seen.into(), &[1, 2], log_scale());
+            close(scalar(masked), scalar(expected), 1e-6, likelihood.kind());
+        }
     }
 
     fn tensors() -> (Tensor<2>, Tensor<2>) {

@@ -12,7 +12,7 @@ use super::{
     networks::Networks,
     sequential::check_output,
 };
-use crate::{Result, batch::Values, distribution::Scale, modality::ModalitySpec};
+use crate::{Result, batch::Target, distribution::Scale, modality::ModalitySpec};
 
 /// A network with the likelihood that its output parametrises.
 #[derive(Module, Debug)]
@@ -86,10 +86,11 @@ impl Decoder {
         output.reshape([samples, batch, expected[1]])
     }
 
-    /// `log p(x | output)` of the batch's values, `[samples, batch]`, summed over features, nats.
-    pub fn log_prob(&self, output: Tensor<3>, values: &Values) -> Tensor<2> {
+    /// `log p(x | output)` of what the batch observes, `[samples, batch]`, summed over observed
+    /// features, nats.
+    pub fn log_prob(&self, output: Tensor<3>, target: &Target) -> Tensor<2> {
         let log_scale = self.log_scale.as_ref().map(Param::val);
-        self.spec.likelihood.log_prob(output, values, &self.spec.shape, log_scale)
+        self.spec.likelihood.log_prob(output, target, &self.spec.shape, log_scale)
     }
 
     /// The mean of the likelihood, `[.., features]`: what to show of an output.
@@ -108,6 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         Error,
+        batch::Values,
         distribution::{LearnedScale, Likelihood},
         module::{parameters, settle, tests::without_gradient},
     };
@@ -140,11 +142,11 @@ mod tests {
         let scale = learned.learned_scale().expect("it is learned");
         assert_eq!(scale.into_scalar::<f32>(), 1.0);
         let output = learned.decode(Tensor::ones([3, 2, 4], &device));
-        let log_prob =
-            learned.log_prob(output.clone(), &Values::Dense(Tensor::ones([2, 6], &device)));
+        let ones = Target::from(Values::Dense(Tensor::ones([2, 6], &device)));
+        let log_prob = learned.log_prob(output.clone(), &ones);
         assert_eq!(log_prob.dims(), [3, 2]);
         let fixed = decoder(Likelihood::default(), &device);
-        let same = fixed.log_prob(output, &Values::Dense(Tensor::ones([2, 6], &device)));
+        let same = fixed.log_prob(output, &ones);
         assert!(log_prob.clone().all_close(same, None, Some(1e-5)));
         assert!(without_gradient(&learned, &log_prob.sum().backward()).is_empty());
         assert!(fixed.learned_scale().is_none());

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
     dataset::Dataset,
-    model::{Latent, MultimodalVae},
+    model::{Generate, Latent, Space},
     pass::Pass,
     subset::Subset,
 };
@@ -48,18 +48,12 @@ fn kinds() -> [SamplerConfig; 4] {
     ]
 }
 
-fn fit<M: MultimodalVae>(model: &M, data: &Rows, config: &SamplerConfig, seed: u64) -> Sampler {
+fn fit(model: &dyn Generate, data: &Rows, config: &SamplerConfig, seed: u64) -> Sampler {
     let pass = Pass { batch_size: 64, seed };
     Sampler::fit(model, data, config, pass, &Device::flex(), &|_| ()).expect("finite values")
 }
 
-fn draw<M: MultimodalVae>(
-    sampler: &Sampler,
-    model: &M,
-    rows: usize,
-    chunk: usize,
-    seed: u64,
-) -> Latent {
+fn draw(sampler: &Sampler, model: &dyn Generate, rows: usize, chunk: usize, seed: u64) -> Latent {
     let device = Device::flex();
     let chunks = sampler.chunks(model, rows, chunk, seed, &device).expect("the same model");
     join(chunks.collect()).expect("there are rows")
@@ -70,7 +64,7 @@ fn host<const D: usize>(values: Tensor<D>) -> Vec<f32> {
 }
 
 fn all(latent: &Latent) -> Vec<f32> {
-    latent.spaces().into_iter().flat_map(|(_, z)| host(z)).collect()
+    latent.named().into_iter().flat_map(|(_, z)| host(z)).collect()
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
@@ -88,7 +82,7 @@ fn samples_are_those_of_the_aggregate_posterior_and_not_of_the_prior() {
     for config in kinds() {
         let sampler = fit(&model, &data, &config, 0);
         let latent = draw(&sampler, &model, 4000, 1000, 0);
-        let z = host(latent.levels[1].clone());
+        let z = host(latent.get(&Space::Level(2)).expect("two levels").clone());
         let n = z.len() as f64;
         let mean = z.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
         let square = z.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
@@ -112,11 +106,12 @@ fn spaces_of_a_row_belong_together_and_lower_levels_follow() {
         let names: Vec<_> = sampler.spaces().iter().map(|space| space.name.as_str()).collect();
         assert_eq!(names, ["z_2", "z_m0"]);
         let latent = draw(&sampler, &model, 500, 500, 0);
-        assert_eq!(latent.levels.len(), 2);
-        let (below, top) = (host(latent.levels[0].clone()), host(latent.levels[1].clone()));
+        assert_eq!(latent.levels().count(), 2);
+        let (below, top) =
+            (host(latent.z()), host(latent.get(&Space::Level(2)).expect("two levels").clone()));
         assert!(below.iter().zip(&top).all(|(b, t)| *b == 2.0 * t), "{}", config.name());
         // The private value is minus the shared one, in posteriors.
-        let private = host(latent.private[0].1.clone());
+        let private = host(latent.private().next().expect("a private space").1.clone());
         let far = private.iter().zip(&top).map(|(p, t)| (p + t).abs()).sum::<f32>() / 500.0;
         assert!(far < 0.6, "{}: {far}", config.name());
         for x in model.decode(&latent, Subset::full(2)) {
@@ -135,7 +130,7 @@ fn rows_depend_on_the_seed_and_their_number_alone() {
         let whole = all(&draw(&sampler, &model, 20, 20, 3));
         assert!(close(&all(&draw(&sampler, &model, 20, 7, 3)), &whole), "{name}");
         let first = draw(&sampler, &model, 4, 1, 3);
-        assert!(close(&host(first.levels[0].clone()), &whole[..4]), "{name}");
+        assert!(close(&host(first.z()), &whole[..4]), "{name}");
         assert!(!close(&all(&draw(&sampler, &model, 20, 20, 4)), &whole), "{name}");
         // The fit too has a seed.
         let again = fit(&model, &data, &config, 0);

@@ -18,9 +18,8 @@ use multivae_core::{
     batch::{Batch, Presence, Progress, Values},
     dataset::{Dataset, DatasetError},
     modality::ModalitySpec,
-    model::{Bound, Budget, Draws, Latent, Loss, MultimodalVae, Stage},
+    model::{Learn, Loss, Multimodal, MultimodalModel, Stage},
     noise::Noise,
-    objective::Estimate,
     subset::Subset,
 };
 use multivae_train::{Adam, Cosine, Interrupt, OptimizerConfig, ScheduleConfig, TrainConfig};
@@ -126,11 +125,13 @@ impl Tiny {
     }
 }
 
-impl MultimodalVae for Tiny {
+impl Multimodal for Tiny {
     fn modalities(&self) -> &[ModalitySpec] {
         &self.specs
     }
+}
 
+impl Learn for Tiny {
     fn terms(&self, _: Progress) -> Vec<String> {
         self.declared.clone()
     }
@@ -143,7 +144,7 @@ impl MultimodalVae for Tiny {
             _ => {}
         }
         let x: Vec<Tensor<2>> =
-            batch.values.iter().map(|v| v.dense().expect("dense").clone()).collect();
+            batch.values().iter().map(|v| v.dense().expect("dense").clone()).collect();
         let mean = self
             .encoders
             .iter()
@@ -180,32 +181,14 @@ impl MultimodalVae for Tiny {
         Loss { total, terms }
     }
 
-    fn encode(&self, _: &Batch, _: Subset, _: Draws, _: &mut Noise) -> Latent {
-        unreachable!("not a part of training")
-    }
-
-    fn prior(&self, _: usize, _: &Device, _: &mut Noise) -> Latent {
-        unreachable!("not a part of training")
-    }
-
-    fn decode(&self, _: &Latent, _: Subset) -> Vec<Tensor<3>> {
-        unreachable!("not a part of training")
-    }
-
-    fn bound(&self, _: &Batch, _: Subset, _: &mut Noise) -> Bound {
-        unreachable!("not a part of training")
-    }
-
-    fn log_prob(&self, _: &Batch, _: &Latent, _: usize) -> Tensor<2> {
-        unreachable!("not a part of training")
-    }
-
-    fn joint_likelihood(&self, _: &Batch, _: Subset, _: Budget, _: &mut Noise) -> Estimate {
-        unreachable!("not a part of training")
-    }
-
     fn stages(&self) -> Vec<Stage> {
         self.stages.clone()
+    }
+}
+
+impl MultimodalModel for Tiny {
+    fn learner(&self) -> &dyn Learn {
+        self
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use burn::tensor::Device;
-use multivae_core::{dataset::Dataset, model::MultimodalVae, noise::Noise};
+use multivae_core::{dataset::Dataset, model::Learn, noise::Noise};
 use multivae_train::{Display, Report, Split, Summary, TrainConfig, Trainer};
 
 use crate::kit::{Tiny, VALID, checkpoints, config, data, tiny};

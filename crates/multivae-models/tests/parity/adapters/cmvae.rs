@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::Batch,
     modality::ModalitySpec,
-    model::{Budget, Loss},
+    model::Loss,
     noise::{Draw, Noise},
+    objective::Budget,
 };
 use multivae_models::{Model, ModelConfig, cmvae::CmvaeConfig, experts::PrivatePrior};
 

@@ -8,8 +8,8 @@ use multivae_core::{
     batch::Batch,
     distribution::Family,
     mixture::log_sum_exp,
-    model::Budget,
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{
@@ -100,7 +100,7 @@ pub(super) fn value(
 
 /// How many modalities the batch observes.
 pub(super) fn observed(batch: &Batch) -> usize {
-    let rows = batch.presence.rows().iter().copied();
+    let rows = batch.presence().rows().iter().copied();
     rows.reduce(Subset::union).expect("a batch has rows").len()
 }
 

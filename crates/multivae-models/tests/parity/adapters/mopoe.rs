@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::Batch,
     modality::{ModalityName, ModalitySpec},
-    model::{Budget, Loss},
+    model::Loss,
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{Model, ModelConfig, mopoe::MopoeConfig};

@@ -62,7 +62,7 @@ impl super::Adapter for Adapter {
         let reconstruction = bounds.negative(0.0);
         for (t, subset) in bounds.subsets.iter().enumerate() {
             let observes = |row: &Subset| subset.intersection(*row).is_some();
-            if !batch.presence.rows().iter().any(observes) {
+            if !batch.presence().rows().iter().any(observes) {
                 continue;
             }
             let mut names: Vec<&str> =
@@ -120,7 +120,7 @@ impl super::Adapter for Adapter {
         let mut values = Vec::new();
         for subset in &subsets {
             // The reference draws for the rows that observe the subset only.
-            let observes = |row: usize| subset.intersection(batch.presence.rows()[row]).is_some();
+            let observes = |row: usize| subset.intersection(batch.presence().rows()[row]).is_some();
             let mut dense = vec![0.0; rows * latent];
             let kept: Vec<usize> = (0..rows).filter(|&row| observes(row)).collect();
             if !kept.is_empty() {
