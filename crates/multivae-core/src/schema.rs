@@ -327,11 +327,10 @@ mod tests {
     fn names_are_those_of_the_file_and_places_where_it_has_none() {
         let schema = schema();
         let rna = schema.modality("rna").expect("there");
-        assert_eq!((rna.column(1), schema.class(0), schema.class(-1)), (
-            "MYC".into(),
-            "glia".into(),
-            "-1".into()
-        ));
+        assert_eq!(
+            (rna.column(1), schema.class(0), schema.class(-1)),
+            ("MYC".into(), "glia".into(), "-1".into())
+        );
         assert_eq!(rna.scale.invert(rna.scale.apply(13.0)), 13.0);
         let plain = Schema::of_specs(&schema.specs());
         assert_eq!((plain.modalities[0].column(1), plain.class(3)), ("1".into(), "3".into()));
@@ -368,12 +367,15 @@ mod tests {
             modalities: vec![("x".into(), "9".into()), ("z".into(), "2".into())],
             ..then.clone()
         };
-        assert_eq!(then.changes(&now), [
-            "the number of rows (3 then, 4 now)",
-            "labels, which are gone",
-            "values of modality `x`",
-            "modality `y`, which is gone",
-            "modality `z`, which is new",
-        ]);
+        assert_eq!(
+            then.changes(&now),
+            [
+                "the number of rows (3 then, 4 now)",
+                "labels, which are gone",
+                "values of modality `x`",
+                "modality `y`, which is gone",
+                "modality `z`, which is new",
+            ]
+        );
     }
 }

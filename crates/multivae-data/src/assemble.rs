@@ -113,7 +113,8 @@ impl Files {
             }
         }
         let chosen = identify(&mut sources, labels, splits, known)?;
-        let Identified { labels, label_ids, splits } = chosen;
+        let Identified { labels, label_ids, splits, mut notes } = chosen;
+        warnings.append(&mut notes);
         for source in &mut sources {
             warnings.append(&mut source.block.notes);
             source.block.take_codes(&source.missing);
@@ -202,9 +203,8 @@ impl Files {
             .collect::<Result<_, _>>()?;
         report.join.with_several = presence.iter().filter(|row| row.len() > 1).count();
         report.join.complete = presence.iter().filter(|row| row.len() == modalities.len()).count();
-        let mut data = MemoryDataset::new(modalities)?
-            .with_presence(presence)?
-            .with_missing_cells(missing)?;
+        let mut data =
+            MemoryDataset::new(modalities)?.with_presence(presence)?.with_missing_cells(missing)?;
         if let Some((labels, column)) = labels {
             let ids = label_ids.as_ref().map(|ids| &ids.ids[..]);
             let (values, unused) = join.labels(&labels, ids);
@@ -263,6 +263,8 @@ struct Identified {
     labels: Option<(Labels, Option<String>)>,
     label_ids: Option<Ids>,
     splits: Option<Assigned>,
+    /// What is unusual about these files.
+    notes: Vec<Warning>,
 }
 
 /// Finds the identifiers of all files and takes them out of the values.
@@ -310,10 +312,12 @@ fn identify(
     }
     let names = known.and_then(|known| known.class_names());
     let mut label_ids = None;
+    let mut notes = Vec::new();
     let labels = match labels {
         None => None,
         Some(LabelFile::Values(labels)) => Some((known_classes(labels, names)?, None)),
-        Some(LabelFile::Table(table)) => {
+        Some(LabelFile::Table(mut table)) => {
+            notes.append(&mut table.notes);
             let ids = table.chosen(choices.next().flatten(), of_labels);
             let column = table.wanted(ids.as_ref())?;
             let (title, cells) = &table.columns[column];
@@ -331,14 +335,15 @@ fn identify(
         Some(Fixed::Lists { path, train, valid, test }) => {
             Some(Assigned::Lists { path, train, valid, test })
         }
-        Some(Fixed::Table(table)) => {
+        Some(Fixed::Table(mut table)) => {
+            notes.append(&mut table.notes);
             let ids = table.chosen(choices.next().flatten(), of_splits);
             let column = table.wanted(ids.as_ref())?;
             let parts = table.parts(column)?;
             Some(Assigned::Column { path: table.path, ids: ids.map(|ids| ids.ids), parts })
         }
     };
-    Ok(Identified { labels, label_ids, splits })
+    Ok(Identified { labels, label_ids, splits, notes })
 }
 
 /// Labels of an array by the names of known classes.
@@ -503,7 +508,10 @@ impl Block {
         self.values = Storage::precise(values);
         self.shape = vec![places.len()];
         self.columns = self.columns.take().map(|columns| {
-            places.iter().map(|place| place.map_or_else(String::new, |f| columns[f].clone())).collect()
+            places
+                .iter()
+                .map(|place| place.map_or_else(String::new, |f| columns[f].clone()))
+                .collect()
         });
     }
 
@@ -546,7 +554,13 @@ impl Block {
                 })
             }
         };
-        (low <= high).then(|| [self.scale.invert(low), self.scale.invert(high)])
+        let end = |value| {
+            let value = self.scale.invert(value);
+            // Single precision does not give back every quotient.
+            let whole = self.dtype.is_integer() && !self.scale.is_identity();
+            crate::standardise::as_written(if whole { value.round() } else { value })
+        };
+        (low <= high).then(|| [end(low), end(high)])
     }
 }
 
@@ -628,7 +642,10 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &Block, known: bool) -> Ve
         if spec.shape[0] > 4 {
             warnings.push(Warning::new(
                 format!("modality `{name}`"),
-                format!("rows of shape {:?} are taken for images of {} channels", spec.shape, spec.shape[0]),
+                format!(
+                    "rows of shape {:?} are taken for images of {} channels",
+                    spec.shape, spec.shape[0]
+                ),
                 "if they are volumes, give them as [rows, 1, depth, height, width]",
             ));
         }
@@ -649,9 +666,9 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &Block, known: bool) -> Ve
         let there = |&row: &usize| {
             !block.missing.as_ref().is_some_and(|cells| cells.is_missing(row, feature))
         };
-        let values = (0..block.rows).filter(there).map(|row| {
-            block.scale.invert(block.values.value(row * features + feature))
-        });
+        let values = (0..block.rows)
+            .filter(there)
+            .map(|row| block.scale.invert(block.values.value(row * features + feature)));
         let column = || match &block.columns {
             Some(columns) => columns[feature].clone(),
             None => feature.to_string(),
@@ -915,7 +932,11 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
                 continue;
             }
             if let Some(cells) = cells {
-                buffer.iter_mut().zip(cells).filter(|(_, there)| !there).for_each(|(v, _)| *v = 0.0);
+                buffer
+                    .iter_mut()
+                    .zip(cells)
+                    .filter(|(_, there)| !there)
+                    .for_each(|(v, _)| *v = 0.0);
             }
             if let Some(found) = bad(&buffer) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
@@ -1043,7 +1064,10 @@ mod tests {
         assert_eq!(part.data.labels(), Some(vec![None, Some(0)]));
         assert_eq!((part.report.unlabelled, part.report.unused_labels), (1, 1));
         let none = message(sources(), Some(labels(Some(&["y-1", "x-1"]), vec![0, 1])));
-        assert!(none.ends_with("`y-1` of `labels` is `y` of `a` with a suffix; remove it"), "{none}");
+        assert!(
+            none.ends_with("`y-1` of `labels` is `y` of `a` with a suffix; remove it"),
+            "{none}"
+        );
         assert_eq!(
             message(vec![block("a", None, vec![1.0, 2.0])], Some(labels(None, vec![0]))),
             "`a` has 2 rows and `labels` has 1; files without an `id` column must have the same rows"

@@ -55,6 +55,12 @@ impl MissingCells {
         self.bits[place / 64] |= 1 << (place % 64);
     }
 
+    /// Makes a value observed.
+    pub(crate) fn give_back(&mut self, row: usize, feature: usize) {
+        let place = row * self.features + feature;
+        self.bits[place / 64] &= !(1 << (place % 64));
+    }
+
     /// How many values of a row are missing.
     pub fn missing_in(&self, row: usize) -> usize {
         let (from, to) = (row * self.features, (row + 1) * self.features);
@@ -91,8 +97,8 @@ impl MissingCells {
     /// The features at `places`, in their order; a feature without a place is missing throughout.
     pub(crate) fn columns(&self, places: &[Option<usize>]) -> Option<Self> {
         let flag = |row, place: Option<usize>| place.is_none_or(|f| self.is_missing(row, f));
-        let flags = (0..self.rows)
-            .flat_map(|row| places.iter().map(move |&place| flag(row, place)));
+        let flags =
+            (0..self.rows).flat_map(|row| places.iter().map(move |&place| flag(row, place)));
         Self::from_flags(places.len(), flags)
     }
 }

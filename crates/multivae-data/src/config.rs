@@ -150,8 +150,10 @@ impl DataConfig {
         missing_columns: MissingColumns,
     ) -> Result<Opened> {
         schema.check()?;
-        let Read { data, report, .. } = self.load(Some(&Known { schema, missing_columns }))?;
-        Ok(Opened { data: standardisation.apply_to(&data)?, report })
+        let Read { data, mut report, .. } = self.load(Some(&Known { schema, missing_columns }))?;
+        let (data, mut outside) = standardisation.apply_to_new(&data)?;
+        report.warnings.append(&mut outside);
+        Ok(Opened { data, report })
     }
 
     /// The rows as they are in the files, neither split nor standardised, and what was found.

@@ -123,7 +123,9 @@ impl Known<'_> {
                 });
             }
             if known.columns.is_some() {
-                said("its columns have no names: they are taken in the order of the training".into());
+                said(
+                    "its columns have no names: they are taken in the order of the training".into(),
+                );
                 block.columns.clone_from(&known.columns);
             }
             return Ok(());
@@ -178,11 +180,7 @@ fn short_list(names: &[&String]) -> String {
 }
 
 /// Values on the scale of the training data.
-fn scale(
-    known: &ModalitySchema,
-    source: &mut Source,
-    said: &mut impl FnMut(String),
-) -> Result<()> {
+fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(String)) -> Result<()> {
     let block = &mut source.block;
     let refuse = |expected: String, found: String| DataError::Scale {
         modality: source.name.clone(),
@@ -217,7 +215,10 @@ fn scale(
         block.scale = known.scale;
         return Ok(());
     } else if block.dtype == Dtype::U8 && top > 255.0 {
-        return Err(refuse(format!("values of {} from 0 to {top}, as in training", known.dtype), found));
+        return Err(refuse(
+            format!("values of {} from 0 to {top}, as in training", known.dtype),
+            found,
+        ));
     } else {
         if block.dtype != known.dtype {
             said(format!("{found} are divided by {top}, as {} in training", known.dtype));
@@ -245,11 +246,8 @@ fn range(known: &ModalitySchema, source: &Source) -> Option<Warning> {
     let (least, most, _) = block.values.extent();
     let (least, most) = (block.scale.invert(least), block.scale.invert(most));
     // A missing value is stored as 0.
-    let (least, most) = if block.missing.is_some() {
-        (least.min(high), most.max(low))
-    } else {
-        (least, most)
-    };
+    let (least, most) =
+        if block.missing.is_some() { (least.min(high), most.max(low)) } else { (least, most) };
     let beyond = (low - least).max(most - high);
     (beyond > width && block.scale == known.scale).then(|| {
         Warning::new(

@@ -246,7 +246,9 @@ pub enum DataError {
         count: usize,
     },
     /// No row observes two modalities, although there are several: the files do not fit together.
-    #[error("no row has two modalities: `{first}` and `{second}` have no identifier in common{hint}")]
+    #[error(
+        "no row has two modalities: `{first}` and `{second}` have no identifier in common{hint}"
+    )]
     NoCommonRows {
         /// A file.
         first: PathBuf,

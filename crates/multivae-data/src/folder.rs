@@ -91,7 +91,8 @@ fn arrays(path: &Path) -> Result<Files> {
             let reason = format!("the array `{name}` is named so");
             ids = Some(Ids { column: Some(name), reason, ids: array.ids(path)? });
         } else if name == OBSERVED && array.dtype == Dtype::Bool && has_ids {
-            let found = "the array `observed` is passed over: it says which modalities rows observe";
+            let found =
+                "the array `observed` is passed over: it says which modalities rows observe";
             notes.push(Warning::new(read::name(path), found, "nothing has to be done"));
         } else {
             let block = array.block(&path.join(&name))?;
@@ -129,7 +130,9 @@ mod tests {
     };
 
     fn opened(folder: &Folder, name: &str) -> Result<Assembled, String> {
-        open(&folder.path(name)).and_then(|files| files.join(None)).map_err(|error| folder.message(error))
+        open(&folder.path(name))
+            .and_then(|files| files.join(None))
+            .map_err(|error| folder.message(error))
     }
 
     fn refused(folder: &Folder) -> String {

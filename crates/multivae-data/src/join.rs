@@ -1,9 +1,6 @@
 //! Which rows of which files belong together: finding identifiers, and saying why they do not fit.
 
-use std::{
-    collections::HashSet,
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 use crate::{
     error::{DataError, Result},
@@ -45,10 +42,8 @@ pub(crate) fn choose(files: &[Unmatched]) -> Result<Vec<Option<Choice>>> {
         .iter()
         .map(|file| file.candidates.iter().map(|candidate| set(&candidate.ids)).collect())
         .collect();
-    let fixed: Vec<Option<HashSet<&str>>> = files
-        .iter()
-        .map(|file| file.fixed.map(|ids| set(&ids.ids)))
-        .collect();
+    let fixed: Vec<Option<HashSet<&str>>> =
+        files.iter().map(|file| file.fixed.map(|ids| set(&ids.ids))).collect();
     let mut choices: Vec<Option<Choice>> = Vec::new();
     for (i, file) in files.iter().enumerate() {
         choices.push(choice(files, &sets, &fixed, i, file));
@@ -113,15 +108,11 @@ fn choice(
         .candidates
         .iter()
         .enumerate()
-        .filter(|(_, candidate)| {
-            candidate.bad.is_some() || (file.spare && numbers <= MOST_NUMBERS)
-        })
+        .filter(|(_, candidate)| candidate.bad.is_some() || (file.spare && numbers <= MOST_NUMBERS))
         .map(|(c, candidate)| (c, candidate, best(c)))
         .collect();
     let rank = |candidate: &Candidate| candidate.usual.unwrap_or(usize::MAX);
-    found.sort_by(|a, b| {
-        b.2.0.total_cmp(&a.2.0).then_with(|| rank(a.1).cmp(&rank(b.1)))
-    });
+    found.sort_by(|a, b| b.2.0.total_cmp(&a.2.0).then_with(|| rank(a.1).cmp(&rank(b.1))));
     let joins = |&(c, candidate, (share, _, j)): &(usize, &Candidate, (f64, bool, usize))| Choice {
         candidate: c,
         reason: format!(
@@ -151,8 +142,7 @@ fn choice(
     if let Some(found) = usual.min_by_key(|(_, candidate, _)| rank(candidate)) {
         return Some(alone(found));
     }
-    let words: Vec<_> =
-        found.iter().filter(|(_, candidate, _)| candidate.bad.is_some()).collect();
+    let words: Vec<_> = found.iter().filter(|(_, candidate, _)| candidate.bad.is_some()).collect();
     match words[..] {
         [found] if file.words => Some(alone(found)),
         _ => None,
@@ -273,9 +263,10 @@ pub(crate) fn hint(a: &Named, b: &Named) -> Option<String> {
             starts.map(|start| &id[start..]).find(|part| known.contains(*part)).map(str::to_owned)
         };
         let sample = &long.ids[..long.ids.len().min(500)];
-        for (part, what) in [(&head as &dyn Fn(&str) -> Option<String>, "suffix"), (&tail, "prefix")] {
-            let found: Vec<_> =
-                sample.iter().filter_map(|id| Some((id, part(id)?))).collect();
+        for (part, what) in
+            [(&head as &dyn Fn(&str) -> Option<String>, "suffix"), (&tail, "prefix")]
+        {
+            let found: Vec<_> = sample.iter().filter_map(|id| Some((id, part(id)?))).collect();
             if let Some((id, part)) = found.first()
                 && found.len() as f64 >= 0.5 * sample.len().min(known.len()) as f64
                 && found.len() as f64 > plain * sample.len() as f64
@@ -299,12 +290,9 @@ fn pair<'a>(
 ) -> Option<(&'a String, &'a String)> {
     let changed: std::collections::HashMap<String, &String> =
         b.iter().filter_map(|id| Some((change(id)?, id))).collect();
-    let found: Vec<_> =
-        a.iter().filter_map(|id| Some((id, *changed.get(&change(id)?)?))).collect();
+    let found: Vec<_> = a.iter().filter_map(|id| Some((id, *changed.get(&change(id)?)?))).collect();
     let share = found.len() as f64 / a.len().min(b.len()).max(1) as f64;
-    (share >= 0.5 && share > plain + 0.1)
-        .then(|| found.into_iter().find(|(x, y)| x != y))
-        .flatten()
+    (share >= 0.5 && share > plain + 0.1).then(|| found.into_iter().find(|(x, y)| x != y)).flatten()
 }
 
 /// The number that an identifier is or ends in, without leading zeros or decimals of zero.
@@ -356,10 +344,8 @@ mod tests {
         let (genes, sites, patients) =
             (ids(&["g1", "g2"]), ids(&["cg1", "cg2"]), ids(&["P1", "P2", "P3"]));
         let named = |file: &str, ids, columns| Named { file: file.into(), ids, columns };
-        let found = hint(
-            &named("rna", &genes, Some(&patients)),
-            &named("meth", &sites, Some(&patients)),
-        );
+        let found =
+            hint(&named("rna", &genes, Some(&patients)), &named("meth", &sites, Some(&patients)));
         assert!(found.expect("a hint").ends_with("transpose them"));
         let found = hint(&named("rna", &genes, Some(&patients)), &named("b", &patients, None));
         let found = found.expect("a hint");

@@ -114,7 +114,8 @@ impl Storage {
     /// Least and greatest value, and whether all are whole numbers.
     pub(crate) fn extent(&self) -> (f64, f64, bool) {
         let none = (f64::INFINITY, f64::NEG_INFINITY, true);
-        let join = |a: (f64, f64, bool), b: (f64, f64, bool)| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
+        let join =
+            |a: (f64, f64, bool), b: (f64, f64, bool)| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
         (0..self.len())
             .into_par_iter()
             .with_min_len(1 << 14)
@@ -375,11 +376,6 @@ impl MemoryDataset {
         self.gather(modality, &rows)
     }
 
-    /// The missing values of one modality by stored row.
-    pub(crate) fn cell_mask(&self, modality: usize) -> Option<&MissingCells> {
-        self.missing[modality].as_deref()
-    }
-
     /// Values of one modality by stored row, shared between selections.
     pub(crate) fn storage(&self, modality: usize) -> &Arc<Storage> {
         &self.values[modality]
@@ -436,7 +432,7 @@ impl MemoryDataset {
         }
         let features = self.specs[modality].features();
         let mut mask = vec![1.0f32; rows.len() * features];
-        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(row)) {
+        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(*row)) {
             for (feature, out) in out.iter_mut().enumerate() {
                 *out = f32::from(u8::from(!missing.is_missing(self.rows[*row], feature)));
             }

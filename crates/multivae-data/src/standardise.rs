@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     error::{DataError, Result},
     memory::{MemoryDataset, Storage},
+    report::Warning,
 };
 
 /// Rows that are read at once from data that does not give them one by one.
@@ -53,7 +54,15 @@ pub struct Moments {
     /// Standard deviation of each feature (divisor: the number of observed values); 1 for a
     /// constant feature. As many values as means.
     pub std: Vec<f64>,
+    /// Least and greatest observed value of each feature, as many as means; empty in files of
+    /// version 1, which do not say it.
+    #[serde(default)]
+    pub range: Vec<[f64; 2]>,
 }
+
+/// How many standard deviations new values can lie outside of the range of the training values
+/// before they are drawn in, so that a single value cannot move a result without limit.
+pub const LEEWAY: f64 = 10.0;
 
 impl Moments {
     /// Mean and standard deviation of a feature.
@@ -146,7 +155,7 @@ impl Standardisation {
     /// If the last axis has another length than the modality has features.
     pub fn apply<const D: usize>(&self, modality: &str, values: Tensor<D>) -> Tensor<D> {
         match self.moments(modality) {
-            Some(Moments { mean, std }) => {
+            Some(Moments { mean, std, .. }) => {
                 let [mean, std] = rows(&values, [mean, std]);
                 (values - mean) / std
             }
@@ -162,7 +171,7 @@ impl Standardisation {
     /// If the last axis has another length than the modality has features.
     pub fn invert<const D: usize>(&self, modality: &str, values: Tensor<D>) -> Tensor<D> {
         match self.moments(modality) {
-            Some(Moments { mean, std }) => {
+            Some(Moments { mean, std, .. }) => {
                 let [mean, std] = rows(&values, [mean, std]);
                 values * std + mean
             }
@@ -221,9 +230,9 @@ impl Standardisation {
             let Some(moments) = self.moments(spec.name.as_str()) else {
                 return match &**storage {
                     // Batches are of single precision.
-                    Storage::Doubles(values) => {
-                        Arc::new(Storage::Floats(values.iter().map(|&value| value as f32).collect()))
-                    }
+                    Storage::Doubles(values) => Arc::new(Storage::Floats(
+                        values.iter().map(|&value| value as f32).collect(),
+                    )),
                     Storage::Floats(_) | Storage::Bytes(_) => storage.clone(),
                 };
             };
@@ -244,6 +253,60 @@ impl Standardisation {
         Ok(data.clone().with_storage(values))
     }
 
+    /// New data with standardised values, and what lies far outside of the training's range, by row
+    /// and column: such values of tables are drawn in to [`LEEWAY`] deviations beyond it. A column
+    /// that was constant in training has deviation 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`Standardisation::check`].
+    pub fn apply_to_new(&self, data: &MemoryDataset) -> Result<(MemoryDataset, Vec<Warning>)> {
+        let applied = self.apply_to(data)?;
+        let mut warnings = Vec::new();
+        let mut storages = Vec::new();
+        for (m, spec) in data.modalities().iter().enumerate() {
+            let storage = applied.storage(m);
+            let moments = self.moments(spec.name.as_str()).filter(|m| !m.range.is_empty());
+            let (Some(moments), Storage::Floats(values)) = (moments, &**storage) else {
+                storages.push(storage.clone());
+                continue;
+            };
+            let features = spec.features();
+            let limits: Vec<(f32, f32)> = (0..features)
+                .map(|feature| {
+                    let (mean, std) = moments.of(feature);
+                    let [low, high] = moments.range[feature.min(moments.range.len() - 1)];
+                    let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
+                    (end(low, -LEEWAY), end(high, LEEWAY))
+                })
+                .collect();
+            let mut changed: Option<Vec<f32>> = None;
+            let mut outside: Vec<(usize, usize)> = Vec::new();
+            for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
+                let place = data.stored_rows()[row] * features;
+                let mut cells = None;
+                for (feature, &(low, high)) in limits.iter().enumerate() {
+                    let value = values[place + feature];
+                    if (low..=high).contains(&value) {
+                        continue;
+                    }
+                    let cells = cells.get_or_insert_with(|| data.cells(row, m));
+                    if cells.as_ref().is_none_or(|cells| cells[feature]) {
+                        let changed = changed.get_or_insert_with(|| values.clone());
+                        changed[place + feature] = value.clamp(low, high);
+                        outside.push((row, feature));
+                    }
+                }
+            }
+            warnings.extend(outside_of_training(data, m, moments, &outside));
+            storages.push(match changed {
+                Some(values) => Arc::new(Storage::Floats(values)),
+                None => storage.clone(),
+            });
+        }
+        Ok((applied.with_storage(storages), warnings))
+    }
+
     /// Checks that it belongs to these modalities.
     ///
     /// # Errors
@@ -261,9 +324,14 @@ impl Standardisation {
             let Some(entry) = self.modalities.iter().find(|e| e.modality == name) else {
                 return Err(DataError::UnknownModality { modality: name.into(), known: names() });
             };
-            if let Some(Moments { mean, std }) = &entry.moments {
+            if let Some(Moments { mean, std, range }) = &entry.moments {
+                if !range.is_empty() && range.len() != mean.len() {
+                    let expected = format!("{} ranges", mean.len());
+                    return Err(bad(expected, range.len().to_string()));
+                }
                 for (what, values) in [("means", mean), ("standard deviations", std)] {
-                    let fits = values.len() == spec.features() || values.len() == 1;
+                    let shared = values.len() == 1 && spec.is_image();
+                    let fits = values.len() == spec.features() || shared;
                     if !fits || values.len() != mean.len() {
                         let expected = format!("{} {what}", spec.features());
                         return Err(bad(expected, values.len().to_string()));
@@ -298,14 +366,15 @@ impl Standardisation {
             |reason| DataError::Malformed { path: path.into(), format: "standardisation", reason };
         let found: Self = serde_json::from_slice(&json).map_err(|e| malformed(e.to_string()))?;
         if !(1..=Self::VERSION).contains(&found.version) {
-            let reason = format!("expected version 1 or {}, found {}", Self::VERSION, found.version);
+            let reason =
+                format!("expected version 1 or {}, found {}", Self::VERSION, found.version);
             return Err(malformed(reason));
         }
         Ok(found)
     }
 
     fn each(&self, modality: &str, values: &mut [f32], change: impl Fn(&mut f32, f64, f64)) {
-        let Some(Moments { mean, std }) = self.moments(modality) else { return };
+        let Some(Moments { mean, std, .. }) = self.moments(modality) else { return };
         for row in values.chunks_mut(mean.len()) {
             for ((value, &mean), &std) in row.iter_mut().zip(mean).zip(std) {
                 change(value, mean, std);
@@ -325,13 +394,8 @@ struct Running {
 }
 
 impl Running {
-    const NONE: Self = Self {
-        count: 0.0,
-        mean: 0.0,
-        squares: 0.0,
-        low: f64::INFINITY,
-        high: f64::NEG_INFINITY,
-    };
+    const NONE: Self =
+        Self { count: 0.0, mean: 0.0, squares: 0.0, low: f64::INFINITY, high: f64::NEG_INFINITY };
 
     fn add(&mut self, value: f64) {
         self.count += 1.0;
@@ -391,9 +455,74 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
         return Ok(None);
     }
     Ok(Some(Moments {
-        mean: running.iter().map(|feature| feature.mean).collect(),
-        std: running.iter().map(Running::std).collect(),
+        range: running
+            .iter()
+            .map(|feature| if feature.count > 0.0 { [feature.low, feature.high] } else { [0.0; 2] })
+            .map(|ends| ends.map(as_written))
+            .collect(),
+        mean: running.iter().map(|feature| as_written(feature.mean)).collect(),
+        std: running.iter().map(|feature| as_written(feature.std())).collect(),
     }))
+}
+
+/// Says which values lie far outside of the training's range: the first of each column, of at most
+/// five columns.
+fn outside_of_training(
+    data: &MemoryDataset,
+    modality: usize,
+    moments: &Moments,
+    outside: &[(usize, usize)],
+) -> Vec<Warning> {
+    let spec = &data.modalities()[modality];
+    let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
+    let mut columns: Vec<usize> = outside.iter().map(|&(_, feature)| feature).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut values = vec![0.0; spec.features()];
+    let mut warnings = Vec::new();
+    for &feature in columns.iter().take(5) {
+        let rows: Vec<_> = outside.iter().filter(|place| place.1 == feature).map(|p| p.0).collect();
+        let column = known.map_or_else(|| feature.to_string(), |known| known.column(feature));
+        data.precise(rows[0], modality, &mut values);
+        let [low, high] = moments.range[feature.min(moments.range.len() - 1)];
+        let before = if low == high {
+            format!("was {low} in all training rows")
+        } else {
+            format!("went from {low} to {high} in training")
+        };
+        warnings.push(Warning::new(
+            format!("modality `{}`, column `{column}`", spec.name),
+            format!(
+                "it {before} and is {} in row `{}`; {} rows are that far outside",
+                values[feature],
+                data.id(rows[0]),
+                rows.len()
+            ),
+            format!(
+                "they are drawn in to {LEEWAY} deviations beyond the training; check the column"
+            ),
+        ));
+    }
+    if columns.len() > 5 {
+        warnings.push(Warning::new(
+            format!("modality `{}`", spec.name),
+            format!("{} more columns have values far outside of training", columns.len() - 5),
+            "check units and scale of the file",
+        ));
+    }
+    warnings
+}
+
+/// The next number that JSON gives back as it was written, so that a run's moments are the same
+/// before and after they are saved: the reader is exact but for the last digit.
+pub(crate) fn as_written(value: f64) -> f64 {
+    let read = |value: f64| {
+        let text = serde_json::to_string(&value).ok()?;
+        serde_json::from_str(&text).ok()
+    };
+    let steps = std::iter::successors(Some(value), |&value| read(value));
+    let mut pairs = steps.clone().zip(steps.skip(1)).take(16);
+    pairs.find(|(before, after)| before == after).map_or(value, |(_, fixed)| fixed)
 }
 
 /// Rows of one modality as a batch has them.
@@ -403,9 +532,8 @@ fn batch_rows(data: &dyn Dataset, rows: &[usize], modality: usize) -> Result<Vec
     }
     let spec = &data.modalities()[modality];
     let unreadable = |reason: String| DataError::Rows { reason };
-    let batch = data
-        .batch(rows, &Device::default())
-        .map_err(|error| unreadable(error.to_string()))?;
+    let batch =
+        data.batch(rows, &Device::default()).map_err(|error| unreadable(error.to_string()))?;
     let values = batch.values()[modality].dense().ok_or_else(|| {
         unreadable(format!("modality `{}` holds tokens, which have no mean", spec.name))
     })?;
@@ -471,7 +599,7 @@ mod tests {
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
         let data = fitted.apply_to(&data).expect("its own");
         let again = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        let Moments { mean, std } = again.moments("a").expect("a table");
+        let Moments { mean, std, .. } = again.moments("a").expect("a table");
         assert!(mean.iter().all(|m| m.abs() < 1e-6), "{mean:?}");
         assert!(std.iter().all(|s| (s - 1.0).abs() < 1e-6), "{std:?}");
     }
@@ -482,7 +610,10 @@ mod tests {
         let presence = vec![Subset::full(2), Subset::full(2), Subset::single(1)];
         let data = data.with_presence(presence).expect("a part");
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        assert_eq!(fitted.moments("a"), Some(&Moments { mean: vec![2.0], std: vec![1.0] }));
+        assert_eq!(
+            fitted.moments("a"),
+            Some(&Moments { mean: vec![2.0], std: vec![1.0], range: vec![[1.0, 3.0]] })
+        );
     }
 
     #[test]
@@ -491,7 +622,8 @@ mod tests {
         let cells = MissingCells::from_flags(2, [false, false, false, true, true, false]);
         let data = data.with_missing_cells(vec![cells, None]).expect("rows keep a cell");
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        let expected = Moments { mean: vec![2.0, 8.0], std: vec![1.0, 1.0] };
+        let range = vec![[1.0, 3.0], [7.0, 9.0]];
+        let expected = Moments { mean: vec![2.0, 8.0], std: vec![1.0, 1.0], range };
         assert_eq!(fitted.moments("a"), Some(&expected));
         let changed = fitted.apply_to(&data).expect("its own").values(0);
         assert_eq!(changed, [-1.0, -1.0, 1.0, 0.0, 0.0, 1.0]);
@@ -521,7 +653,8 @@ mod tests {
         let values = vec![100.0f32, 300.0, 100.0, 300.0];
         let data = MemoryDataset::new(vec![(image, values.into())]).expect("two rows");
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        let moments = Moments { mean: vec![200.0], std: vec![100.0] };
+        let range = vec![[100.0, 300.0]];
+        let moments = Moments { mean: vec![200.0], std: vec![100.0], range };
         assert_eq!(fitted.moments("curve"), Some(&moments));
         let changed = fitted.apply_to(&data).expect("its own");
         assert_eq!(changed.values(0), [-1.0, 1.0, -1.0, 1.0]);

@@ -183,7 +183,8 @@ mod tests {
             assert_eq!(parts, split.parts(info.rows).expect("valid"));
             let names: Vec<_> = data.modalities().iter().map(|spec| spec.name.as_str()).collect();
             assert_eq!(names, info.modalities);
-            let mut labels: Vec<_> = data.labels().expect("labelled").into_iter().flatten().collect();
+            let mut labels: Vec<_> =
+                data.labels().expect("labelled").into_iter().flatten().collect();
             labels.sort_unstable();
             let per_class = info.rows / 10;
             let expected: Vec<_> = (0..info.rows).map(|row| (row / per_class) as i64).collect();

@@ -64,6 +64,9 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
                         f64::NAN
                     }
                     Number::Bad(expected) if track.text(cell, byte, expected) => f64::NAN,
+                    Number::Bad(_) if track.twice.is_some() => {
+                        return Err(table.twice(track.twice.take()));
+                    }
                     Number::Bad(expected) => {
                         return Err(table.cell(byte, column, expected, cell));
                     }
@@ -94,6 +97,8 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
                 }),
                 ids: track.kept,
             });
+        } else if words && track.twice.is_some() {
+            return Err(table.twice(track.twice));
         } else if let Some((byte, cell, expected)) = track.bad {
             return Err(table.cell(byte, column, expected, &cell));
         }
@@ -165,6 +170,8 @@ struct Track {
     seen: HashSet<String>,
     /// The first cell that is no number: where, what it holds, and what was expected.
     bad: Option<(u64, String, &'static str)>,
+    /// The first cell that is given twice below a usual name.
+    twice: Option<String>,
     rows: usize,
 }
 
@@ -172,7 +179,7 @@ impl Track {
     fn new(table: &Table, column: usize) -> Self {
         let usual = usual_id(&table.header[column]).is_some();
         let (kept, seen) = (Vec::new(), HashSet::new());
-        Self { alive: true, usual, kept, seen, bad: None, rows: 0 }
+        Self { alive: true, usual, kept, seen, bad: None, twice: None, rows: 0 }
     }
 
     /// A cell of a column of identifiers.
@@ -205,6 +212,7 @@ impl Track {
             if self.seen.insert(cell.to_owned()) {
                 self.kept.push(cell.to_owned());
             } else {
+                self.twice = self.usual.then(|| cell.to_owned());
                 self.end();
             }
         }
@@ -404,6 +412,11 @@ impl Table {
         }
     }
 
+    /// The error about an identifier that is given twice.
+    fn twice(&self, id: Option<String>) -> DataError {
+        DataError::DuplicateId { path: self.path.clone(), id: id.unwrap_or_default() }
+    }
+
     fn invalid(&self, reason: String) -> DataError {
         DataError::Malformed { path: self.path.clone(), format: "CSV", reason }
     }
@@ -447,7 +460,7 @@ fn lines(text: &[u8]) -> u64 {
 
 /// Whether the first line of a table is a row like those below: all its cells are numbers, or all
 /// but the first, which is text as in the next row. Numbers in sequence are names of columns, as
-/// data frames write them, and so are years.
+/// data frames write them, and so are years, and five or more numbers that rise.
 fn is_row(first: &[String], second: Option<&[String]>, comma: bool) -> bool {
     let value = |cell: &String| match number(cell, comma) {
         Number::Value(value) => Some(value),
@@ -460,7 +473,10 @@ fn is_row(first: &[String], second: Option<&[String]>, comma: bool) -> bool {
     let names = |values: &[f64]| {
         let steps = values.windows(2).all(|pair| pair[1] - pair[0] == 1.0);
         let years = values.iter().all(|v| v.fract() == 0.0 && (1800.0..2200.0).contains(v));
-        values.len() > 1 && (years || (steps && (values[0] == 0.0 || values[0] == 1.0)))
+        // Such as masses or wavelengths.
+        let rising = values.len() > 4 && values.windows(2).all(|pair| pair[1] > pair[0]);
+        let counted = steps && (values[0] == 0.0 || values[0] == 1.0);
+        values.len() > 1 && (years || counted || rising)
     };
     let text = |cell: Option<&String>| {
         cell.is_some_and(|cell| !cell.is_empty() && matches!(number(cell, comma), Number::Bad(_)))
@@ -586,7 +602,14 @@ mod tests {
         let found = table("0.5,1.5\n2.5,3.5\n").expect("valid");
         assert_eq!((found.rows, found.columns), (2, None));
         assert!(found.notes[0].found.contains("its first line is taken for a row"));
-        for text in ["0,1,2\n5,6,7\n", ",0,1\na,5,6\n", "id,2019,2020\na,5,6\n", "y,2019,2020\na,5,6\n"] {
+        let masses = "group,85.5,90.25,91.5,92.5,101.75\nill,1,2,1,2,1\n";
+        for text in [
+            masses,
+            "0,1,2\n5,6,7\n",
+            ",0,1\na,5,6\n",
+            "id,2019,2020\na,5,6\n",
+            "y,2019,2020\na,5,6\n",
+        ] {
             assert_eq!(table(text).expect("valid").rows, 1, "{text}");
         }
         let said = |header| {
@@ -652,6 +675,8 @@ mod tests {
             ("", "`a.csv` is empty: it has no bytes"),
             ("id\n1\n", "`a.csv` is empty: it has no columns besides the identifiers"),
             ("id,x\n1,2\n1,3\n", "`a.csv`: identifier `1` is given twice"),
+            ("patient,x\nann,2\nann,3\n", "`a.csv`: identifier `ann` is given twice"),
+            ("patient,x\nann,2\nann,3\nbob,4\n", "`a.csv`: identifier `ann` is given twice"),
             ("id,x\n1,2\n,3\n", "`a.csv`, line 3, column `id`: expected an identifier, found ``"),
             ("a,a\n2,3\n", "`a.csv`: column `a` is given twice; is the header line missing?"),
         ] {

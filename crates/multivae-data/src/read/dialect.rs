@@ -33,7 +33,11 @@ impl Dialect {
         if let Some(separator) = first.strip_prefix(b"sep=").and_then(|rest| rest.first()) {
             told = Some(*separator);
             start = next(&bytes, start);
-            notes.push(Warning::new(name, "it begins with a line `sep=`", "nothing has to be done"));
+            notes.push(Warning::new(
+                name,
+                "it begins with a line `sep=`",
+                "nothing has to be done",
+            ));
         }
         let mut comments = 0;
         while line(&bytes, start).starts_with(b"#") {
@@ -261,10 +265,13 @@ mod tests {
         assert_eq!(of("#id,x\na,1\n").2, "id,x");
         let notes = Dialect::of("a.csv", b"# exported\nid\tx\na\t1\n".to_vec()).notes;
         let found: Vec<_> = notes.iter().map(|note| note.found.as_str()).collect();
-        assert_eq!(found, [
-            "1 lines of comment before the header are passed over",
-            "its cells are separated by tabs",
-        ]);
+        assert_eq!(
+            found,
+            [
+                "1 lines of comment before the header are passed over",
+                "its cells are separated by tabs",
+            ]
+        );
     }
 
     #[test]

@@ -195,7 +195,10 @@ mod tests {
         let block = block(folder.path()).expect("two images");
         assert_eq!(block.ids.expect("names").ids, ["a", "b"]);
         assert_eq!(block.shape, [3, 1, 2]);
-        assert_eq!(block.values, Storage::Bytes(vec![20, 20, 40, 40, 10, 10, 10, 10, 20, 21, 30, 30]));
+        assert_eq!(
+            block.values,
+            Storage::Bytes(vec![20, 20, 40, 40, 10, 10, 10, 10, 20, 21, 30, 30])
+        );
     }
 
     #[test]

@@ -31,12 +31,57 @@ pub(crate) const KINDS: &str = "`.npy`, `.npz`, `.csv`, `.tsv`, `.txt` (a table,
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
-    "id", "ids", "identifier", "sampleid", "sample", "samples", "samplename", "patientid",
-    "patient", "subjectid", "subject", "participantid", "participant", "caseid", "cellid",
-    "barcode", "barcodes", "cellbarcode", "cell", "donorid", "donor", "individual", "individualid",
-    "bcrpatientbarcode", "case", "index", "rowname", "rownames", "unnamed0", "uid", "uuid", "guid",
-    "key", "mrn", "ptid", "rid", "eid", "fid", "iid", "recordid", "record", "accession", "name",
-    "obs", "obsnames", "observation", "specimen", "specimenid", "aliquot", "filename", "file",
+    "id",
+    "ids",
+    "identifier",
+    "sampleid",
+    "sample",
+    "samples",
+    "samplename",
+    "patientid",
+    "patient",
+    "subjectid",
+    "subject",
+    "participantid",
+    "participant",
+    "caseid",
+    "cellid",
+    "barcode",
+    "barcodes",
+    "cellbarcode",
+    "cell",
+    "donorid",
+    "donor",
+    "individual",
+    "individualid",
+    "bcrpatientbarcode",
+    "case",
+    "index",
+    "rowname",
+    "rownames",
+    "unnamed0",
+    "uid",
+    "uuid",
+    "guid",
+    "key",
+    "mrn",
+    "ptid",
+    "rid",
+    "eid",
+    "fid",
+    "iid",
+    "recordid",
+    "record",
+    "accession",
+    "name",
+    "obs",
+    "obsnames",
+    "observation",
+    "specimen",
+    "specimenid",
+    "aliquot",
+    "filename",
+    "file",
 ];
 
 /// How usual a column's name is for identifiers, 0 the most; `None` if it is not.
@@ -514,9 +559,7 @@ impl Array {
             Numbers::Bytes(values) => {
                 (values.into_iter().map(|value| Some(i64::from(value))).collect(), None)
             }
-            Numbers::Floats(values) => {
-                (whole(values.into_iter().map(f64::from).collect())?, None)
-            }
+            Numbers::Floats(values) => (whole(values.into_iter().map(f64::from).collect())?, None),
             Numbers::Doubles(values) => (whole(values)?, None),
             Numbers::Text(cells) => classes(&cells),
         };
@@ -606,7 +649,10 @@ mod tests {
         let array = |shape: &[usize], bytes: &[u8]| {
             let shape = shape.to_vec();
             let numbers = Numbers::Bytes(bytes.to_vec());
-            Array { name: "a".into(), shape, dtype: Dtype::U8, numbers }.block(Path::new("a")).expect("valid").values
+            Array { name: "a".into(), shape, dtype: Dtype::U8, numbers }
+                .block(Path::new("a"))
+                .expect("valid")
+                .values
         };
         assert_eq!(array(&[1, 1, 1, 2], &[0, 255]), Storage::Bytes(vec![0, 255]));
         assert_eq!(array(&[1, 1, 1, 2], &[0, 1]), Storage::Floats(vec![0.0, 1.0]));
@@ -702,7 +748,8 @@ mod tests {
 
     #[test]
     fn usual_names_of_identifiers_are_known_in_any_writing() {
-        for name in ["ID", "sample_id", "Patient", "Sample ID", "bcr_patient_barcode", "Unnamed: 0"] {
+        for name in ["ID", "sample_id", "Patient", "Sample ID", "bcr_patient_barcode", "Unnamed: 0"]
+        {
             assert!(usual_id(name).is_some(), "{name}");
         }
         assert!(usual_id("x0").is_none() && usual_id("age").is_none() && usual_id("").is_none());

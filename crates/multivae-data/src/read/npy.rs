@@ -95,15 +95,14 @@ fn numbers(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
                             if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
                         });
                         let known = points.into_iter().filter(|&point| point != 0);
-                        known.map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+                        known
+                            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
                             .collect()
                     })
                     .collect(),
                 "S" => data
                     .chunks_exact(width)
-                    .map(|cell| {
-                        String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned()
-                    })
+                    .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
                     .collect(),
                 _ => return None,
             };

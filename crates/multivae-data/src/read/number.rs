@@ -13,11 +13,49 @@ pub(crate) enum Number {
 /// and clinical exports.
 pub(crate) fn is_missing(cell: &str) -> bool {
     const CODES: &[&str] = &[
-        "", "na", "n/a", "#n/a", "<na>", "#na", "#n/a n/a", "nan", "-nan", "+nan", "none", "null",
-        "1.#qnan", "-1.#qnan", "1.#ind", "-1.#ind", "#value!", "#ref!", "#div/0!", "#null!", "#num!",
-        "-", "--", "---", ".", "..", "?", "n.a.", "n.d.", "nd", "missing", "[not available]",
-        "[not applicable]", "[not evaluated]", "[unknown]", "[discrepancy]", "[completed]",
-        "not available", "not applicable", "not reported", "not measured", "unknown", "\u{2013}",
+        "",
+        "na",
+        "n/a",
+        "#n/a",
+        "<na>",
+        "#na",
+        "#n/a n/a",
+        "nan",
+        "-nan",
+        "+nan",
+        "none",
+        "null",
+        "1.#qnan",
+        "-1.#qnan",
+        "1.#ind",
+        "-1.#ind",
+        "#value!",
+        "#ref!",
+        "#div/0!",
+        "#null!",
+        "#num!",
+        "-",
+        "--",
+        "---",
+        ".",
+        "..",
+        "?",
+        "n.a.",
+        "n.d.",
+        "nd",
+        "missing",
+        "[not available]",
+        "[not applicable]",
+        "[not evaluated]",
+        "[unknown]",
+        "[discrepancy]",
+        "[completed]",
+        "not available",
+        "not applicable",
+        "not reported",
+        "not measured",
+        "unknown",
+        "\u{2013}",
         "\u{2014}",
     ];
     // No code is longer: long cells need no comparison.
@@ -95,8 +133,26 @@ mod tests {
     #[test]
     fn codes_for_missing_are_known_in_any_case() {
         for code in [
-            "N/A", "null", "None", "#N/A", "-", ".", "n.d.", "?", "NULL", "<NA>", "na", "nan",
-            "-nan", "1.#QNAN", "", "--", "[Not Available]", "[Not Applicable]", "-1.#IND", "NaN",
+            "N/A",
+            "null",
+            "None",
+            "#N/A",
+            "-",
+            ".",
+            "n.d.",
+            "?",
+            "NULL",
+            "<NA>",
+            "na",
+            "nan",
+            "-nan",
+            "1.#QNAN",
+            "",
+            "--",
+            "[Not Available]",
+            "[Not Applicable]",
+            "-1.#IND",
+            "NaN",
         ] {
             assert_eq!(number(code, false), Number::Missing, "{code}");
         }
@@ -117,7 +173,8 @@ mod tests {
         ] {
             assert_eq!(number(cell, comma), Number::Value(expected), "{cell}");
         }
-        for (cell, comma) in [("1,5", false), ("1,23,456", false), ("0x1F", false), ("1,5,2", true)] {
+        for (cell, comma) in [("1,5", false), ("1,23,456", false), ("0x1F", false), ("1,5,2", true)]
+        {
             assert_eq!(number(cell, comma), Number::Bad("a number"), "{cell}");
         }
         assert_eq!(number("1e99", false), Number::Bad("a finite number"));
