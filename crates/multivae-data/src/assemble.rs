@@ -557,7 +557,7 @@ impl Block {
         let end = |value| {
             let value = self.scale.invert(value);
             // Single precision does not give back every quotient.
-            let whole = self.dtype.is_integer() && !self.scale.is_identity();
+            let whole = !self.scale.is_identity() && (value - value.round()).abs() < 1e-3;
             crate::standardise::as_written(if whole { value.round() } else { value })
         };
         (low <= high).then(|| [end(low), end(high)])

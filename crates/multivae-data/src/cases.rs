@@ -264,7 +264,7 @@ fn images_take_their_range_and_curves_are_standardised_as_a_whole() {
     // Curves from 0 to 300 are no shares.
     let curve = trained(vec![("curve.npy", npy_of(|byte| f64::from(byte) * 1.17 + 0.3))]);
     let moments = curve.standardisation.moments("curve").expect("standardised");
-    assert_eq!(moments.mean.len(), 1);
+    assert_eq!((moments.mean.len(), moments.std[0] == moments.std[3]), (4, true));
     let values = curve.train.values(0);
     let square = values.iter().map(|v| v * v).sum::<f32>() / values.len() as f32;
     assert!((square - 1.0).abs() < 1e-5, "{square}");
@@ -464,6 +464,19 @@ fn a_run_keeps_its_rows_in_their_splits_and_refuses_data_that_changed() {
     folder.write("a.csv", &table(0..30, "x,y", wave));
     let labels = changed("labels.csv", text("id,kind\np0,a\n"));
     assert!(labels.contains("labels, which are new"), "{labels}");
+}
+
+#[test]
+fn runs_of_earlier_versions_know_their_data_by_its_standardisation() {
+    let folder = Folder::new([("a.csv", table(0..30, "x,y", wave))]);
+    let config = DataConfig::new(folder.source());
+    let Splits { test, mut standardisation, .. } = config.open().expect("whole");
+    standardisation.version = 1;
+    let again = config.reopen_unrecorded(&standardisation).expect("nothing changed");
+    assert_eq!(again.test.values(0), test.values(0));
+    folder.write("a.csv", &table(0..30, "x,y", |row, column| wave(row, column) + 1.0));
+    let error = config.reopen_unrecorded(&standardisation).map(|_| ()).expect_err("changed");
+    assert!(error.to_string().contains("its training rows have other means"), "{error}");
 }
 
 #[test]

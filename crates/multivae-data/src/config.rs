@@ -13,7 +13,7 @@ use crate::{
     fingerprint, folder, manifest,
     memory::MemoryDataset,
     missing::MissingConfig,
-    record::{DataRecord, SplitAssignment},
+    record::{DataRecord, REMEDY, SplitAssignment},
     report::LoadReport,
     split::{Parts, SplitConfig},
     standardise::{Standardisation, Standardise},
@@ -99,14 +99,32 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let Loaded { data, parts, report } = self.load(None)?.split(self)?;
-        let record = DataRecord {
-            version: DataRecord::VERSION,
-            schema: schema_of(&data),
-            fingerprint: report.fingerprint.clone(),
-            split: SplitAssignment::of(&data, &parts),
-        };
+        let loaded = self.load(None)?.split(self)?;
+        let record = loaded.record();
+        let Loaded { data, parts, report } = loaded;
         self.share_out(data, &parts, report, record, None)
+    }
+
+    /// The data of a run of an earlier version, which has kept nothing of its data but how it was
+    /// standardised: read and split as training data, and refused if its training rows have other
+    /// means or deviations.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Changed`]; any other [`DataError`].
+    pub fn reopen_unrecorded(&self, fitted: &Standardisation) -> Result<Splits> {
+        let loaded = self.load(None)?.split(self)?;
+        let record = loaded.record();
+        let Loaded { data, parts, report } = loaded;
+        let train = self.missing.drop_rows(self.missing.mask(&data)?.select(&parts.train));
+        if train.is_empty() || !Standardisation::fit(&train, self.standardise)?.agrees(fitted) {
+            return Err(DataError::Changed {
+                name: self.source.clone(),
+                changes: "its training rows have other means and standard deviations".into(),
+                remedy: REMEDY.into(),
+            });
+        }
+        self.share_out(data, &parts, report, record, Some(fitted))
     }
 
     /// The data of a run that began with [`DataConfig::open`]: read by the run's description, with
@@ -274,6 +292,18 @@ struct Loaded {
     data: MemoryDataset,
     parts: Parts,
     report: LoadReport,
+}
+
+impl Loaded {
+    /// What a run has to keep of it.
+    fn record(&self) -> DataRecord {
+        DataRecord {
+            version: DataRecord::VERSION,
+            schema: schema_of(&self.data),
+            fingerprint: self.report.fingerprint.clone(),
+            split: SplitAssignment::of(&self.data, &self.parts),
+        }
+    }
 }
 
 /// Refuses a number of modalities where it cannot be chosen.

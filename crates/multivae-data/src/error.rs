@@ -193,7 +193,7 @@ pub enum DataError {
     /// Images of different size in one folder.
     #[error(
         "`{path}` is {found}, and `{first}` is {expected}: \
-         all images of a modality must have one size"
+         all images of a modality must have one size and as many channels"
     )]
     ImageSize {
         /// The image that differs.

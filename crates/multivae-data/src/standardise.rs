@@ -29,8 +29,8 @@ const CHUNK: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standardise {
-    /// Modalities with a normal or Laplace likelihood: each feature of tables; images as a whole,
-    /// and only those with values outside of `[0, 1]`.
+    /// Modalities with a normal or Laplace likelihood; of images those with values outside of
+    /// `[0, 1]`.
     #[default]
     Auto,
     /// None.
@@ -45,17 +45,17 @@ impl Standardise {
     }
 }
 
-/// Mean and standard deviation: of each feature, or one of each for all values of a modality.
+/// Mean and standard deviation of each feature; the pixels of an image share one deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moments {
-    /// Mean of each feature; one value if all features share it.
+    /// Mean of each feature.
     pub mean: Vec<f64>,
-    /// Standard deviation of each feature (divisor: the number of observed values); 1 for a
-    /// constant feature. As many values as means.
+    /// Standard deviation of each feature (divisor: the number of observed values), of all values of
+    /// an image from their means; 1 for a constant feature.
     pub std: Vec<f64>,
-    /// Least and greatest observed value of each feature, as many as means; empty in files of
-    /// version 1, which do not say it.
+    /// Least and greatest observed value of each feature; empty in files of version 1, which do not
+    /// say it.
     #[serde(default)]
     pub range: Vec<[f64; 2]>,
 }
@@ -67,8 +67,7 @@ pub const LEEWAY: f64 = 10.0;
 impl Moments {
     /// Mean and standard deviation of a feature.
     pub fn of(&self, feature: usize) -> (f64, f64) {
-        let place = if self.mean.len() == 1 { 0 } else { feature };
-        (self.mean[place], self.std[place])
+        (self.mean[feature], self.std[feature])
     }
 }
 
@@ -136,7 +135,9 @@ impl Standardisation {
             a.modality == b.modality
                 && match (&a.moments, &b.moments) {
                     (Some(a), Some(b)) => all(&a.mean, &b.mean) && all(&a.std, &b.std),
-                    (a, b) => a.is_none() && b.is_none(),
+                    (None, None) => true,
+                    // Version 1 left images outside of the unit range as they are.
+                    _ => single,
                 }
         };
         self.modalities.len() == other.modalities.len()
@@ -266,7 +267,8 @@ impl Standardisation {
         let mut storages = Vec::new();
         for (m, spec) in data.modalities().iter().enumerate() {
             let storage = applied.storage(m);
-            let moments = self.moments(spec.name.as_str()).filter(|m| !m.range.is_empty());
+            let moments = self.moments(spec.name.as_str());
+            let moments = moments.filter(|m| !m.range.is_empty() && !spec.is_image());
             let (Some(moments), Storage::Floats(values)) = (moments, &**storage) else {
                 storages.push(storage.clone());
                 continue;
@@ -275,7 +277,7 @@ impl Standardisation {
             let limits: Vec<(f32, f32)> = (0..features)
                 .map(|feature| {
                     let (mean, std) = moments.of(feature);
-                    let [low, high] = moments.range[feature.min(moments.range.len() - 1)];
+                    let [low, high] = moments.range[feature];
                     let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
                     (end(low, -LEEWAY), end(high, LEEWAY))
                 })
@@ -330,9 +332,7 @@ impl Standardisation {
                     return Err(bad(expected, range.len().to_string()));
                 }
                 for (what, values) in [("means", mean), ("standard deviations", std)] {
-                    let shared = values.len() == 1 && spec.is_image();
-                    let fits = values.len() == spec.features() || shared;
-                    if !fits || values.len() != mean.len() {
+                    if values.len() != spec.features() {
                         let expected = format!("{} {what}", spec.features());
                         return Err(bad(expected, values.len().to_string()));
                     }
@@ -375,7 +375,7 @@ impl Standardisation {
 
     fn each(&self, modality: &str, values: &mut [f32], change: impl Fn(&mut f32, f64, f64)) {
         let Some(Moments { mean, std, .. }) = self.moments(modality) else { return };
-        for row in values.chunks_mut(mean.len()) {
+        for row in values.chunks_exact_mut(mean.len()) {
             for ((value, &mean), &std) in row.iter_mut().zip(mean).zip(std) {
                 change(value, mean, std);
             }
@@ -413,8 +413,7 @@ impl Running {
     }
 }
 
-/// Moments of one modality over its observed cells: of each feature, or of an image's values as one;
-/// `None` for an image whose values are in `[0, 1]`.
+/// Moments of one modality over its observed cells; `None` for an image whose values are in `[0, 1]`.
 fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<Option<Moments>> {
     let image = spec.is_image();
     let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
@@ -423,12 +422,12 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
         return Ok(None);
     }
     let features = spec.features();
-    let mut running = vec![Running::NONE; if image { 1 } else { features }];
+    let mut running = vec![Running::NONE; features];
     let mut add = |row: usize, values: &[f64]| {
         let cells = data.cells(row, modality);
         for (feature, &value) in values.iter().enumerate() {
             if cells.as_ref().is_none_or(|cells| cells[feature]) {
-                running[if image { 0 } else { feature }].add(value);
+                running[feature].add(value);
             }
         }
     };
@@ -451,9 +450,21 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
             add(*row, &values);
         }
     }
-    if image && running[0].low >= 0.0 && running[0].high <= 1.0 {
+    if image && running.iter().all(|pixel| pixel.low >= 0.0 && pixel.high <= 1.0) {
         return Ok(None);
     }
+    // Pixels are not units of their own: each would be as loud as the others.
+    let shared = image.then(|| {
+        let pool = |pool: Running, pixel: &Running| Running {
+            count: pool.count + pixel.count,
+            squares: pool.squares + pixel.squares,
+            low: pool.low.min(pixel.low),
+            high: pool.high.max(pixel.high),
+            ..pool
+        };
+        running.iter().fold(Running::NONE, pool).std()
+    });
+    let std = |feature: &Running| as_written(shared.unwrap_or_else(|| feature.std()));
     Ok(Some(Moments {
         range: running
             .iter()
@@ -461,7 +472,7 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
             .map(|ends| ends.map(as_written))
             .collect(),
         mean: running.iter().map(|feature| as_written(feature.mean)).collect(),
-        std: running.iter().map(|feature| as_written(feature.std())).collect(),
+        std: running.iter().map(std).collect(),
     }))
 }
 
@@ -484,7 +495,7 @@ fn outside_of_training(
         let rows: Vec<_> = outside.iter().filter(|place| place.1 == feature).map(|p| p.0).collect();
         let column = known.map_or_else(|| feature.to_string(), |known| known.column(feature));
         data.precise(rows[0], modality, &mut values);
-        let [low, high] = moments.range[feature.min(moments.range.len() - 1)];
+        let [low, high] = moments.range[feature];
         let before = if low == high {
             format!("was {low} in all training rows")
         } else {
@@ -554,8 +565,7 @@ fn rows<const D: usize, const N: usize>(
     features.map(|features| {
         let mut shape = [1; D];
         shape[D - 1] = features.len();
-        let fits = features.len() == 1 || values.dims()[D - 1] == features.len();
-        assert!(fits, "one value per feature");
+        assert_eq!(values.dims()[D - 1], features.len(), "one value per feature");
         let features: Vec<f32> = features.iter().map(|&value| value as f32).collect();
         Tensor::from_data(TensorData::new(features, shape), &values.device())
     })
@@ -648,24 +658,19 @@ mod tests {
     }
 
     #[test]
-    fn images_outside_of_unit_range_share_one_mean_and_deviation() {
+    fn images_outside_of_unit_range_share_one_deviation() {
         let image = ModalitySpec::new("curve", &[1, 2, 1]).expect("valid");
-        let values = vec![100.0f32, 300.0, 100.0, 300.0];
-        let data = MemoryDataset::new(vec![(image, values.into())]).expect("two rows");
+        let values = vec![100.0f32, 300.0, 100.0 + 2.0, 300.0 + 14.0];
+        let data = MemoryDataset::new(vec![(image, values.clone().into())]).expect("two rows");
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        let range = vec![[100.0, 300.0]];
-        let moments = Moments { mean: vec![200.0], std: vec![100.0], range };
-        assert_eq!(fitted.moments("curve"), Some(&moments));
+        let moments = fitted.moments("curve").expect("not in the unit range");
+        // Squares of 1, 7, 1 and 7 have the mean 25.
+        assert_eq!((&moments.mean[..], &moments.std[..]), (&[101.0, 307.0][..], &[5.0, 5.0][..]));
         let changed = fitted.apply_to(&data).expect("its own");
-        assert_eq!(changed.values(0), [-1.0, 1.0, -1.0, 1.0]);
+        assert_eq!(changed.values(0), [-0.2, -1.4, 0.2, 1.4]);
         let mut again = changed.values(0);
         fitted.invert_slice("curve", &mut again);
-        assert_eq!(again, [100.0, 300.0, 100.0, 300.0]);
-        let device = Device::flex();
-        let tensor = Tensor::<2>::from_floats([[-1.0, 1.0]], &device);
-        let tensor: Vec<f32> =
-            fitted.invert("curve", tensor).into_data().try_into_vec().expect("floats");
-        assert_eq!(tensor, [100.0, 300.0]);
+        assert_eq!(again, values);
     }
 
     #[test]
@@ -681,6 +686,8 @@ mod tests {
         assert!(!now.agrees(&then));
         then.modalities[0].moments = None;
         assert!(!now.agrees(&then));
+        then.version = 1;
+        assert!(now.agrees(&then));
     }
 
     #[test]
