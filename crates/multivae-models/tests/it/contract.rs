@@ -311,6 +311,100 @@ fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
     });
 }
 
+/// Complete rows of which every fourth cell or so was not measured, in each modality another;
+/// `filler` stands there.
+fn with_holes(specs: &[ModalitySpec], filler: f32) -> Batch {
+    let device = Device::flex().autodiff();
+    let (mut inputs, mut cells) = (Vec::new(), Vec::new());
+    for (m, spec) in specs.iter().enumerate() {
+        let observed: Vec<f32> = (0..ROWS * spec.features())
+            .map(|i| f32::from(u8::from((i / spec.features() + i + m) % 4 != 0)))
+            .collect();
+        let shape = [ROWS, spec.features()];
+        let observed = Tensor::<2>::from_data(TensorData::new(observed, shape), &device);
+        let missing = observed.clone().equal_scalar(0.0);
+        inputs.push(Values::Dense(values(spec, ROWS, &device).mask_fill(missing, filler)));
+        cells.push(Some(observed));
+    }
+    let presence = Presence::complete(ROWS, specs.len(), &device);
+    let batch = Batch::new(inputs, presence).and_then(|batch| batch.with_cells(cells));
+    let mut batch = batch.expect("one size");
+    batch.purpose = Purpose::Train;
+    batch
+}
+
+/// What a model makes of a batch: objective, gradients, bounds, latent values, estimated
+/// likelihoods.
+type Results = (f32, Vec<(String, Option<Vec<f32>>)>, Vec<f32>, Vec<f32>, Vec<f32>);
+
+fn results(model: &Model, batch: &Batch, modalities: usize) -> Results {
+    let (all, vae) = (Subset::full(modalities), model.density().expect("a VAE"));
+    let bound = vae.bound(batch, all, &mut Noise::seeded(2)).elbo();
+    let latent = vae.encode(batch, all, Draws::Samples(2), &mut Noise::seeded(3));
+    let budget = Budget { samples: 3, max_rows: 100 };
+    let likelihood = vae.joint_likelihood(batch, all, budget, &mut Noise::seeded(4));
+    (
+        loss(model, batch),
+        gradients(model, batch),
+        floats(bound),
+        latent.named().into_iter().flat_map(|(_, z)| floats(z)).collect(),
+        floats(likelihood.log_likelihood),
+    )
+}
+
+#[test]
+fn what_stands_in_a_missing_cell_changes_no_result() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let zero = results(&model, &with_holes(specs, 0.0), specs.len());
+        let finite = |values: &[f32]| values.iter().all(|v| v.is_finite());
+        assert!(zero.0.is_finite() && finite(&zero.2) && finite(&zero.3), "{name}");
+        for filler in [-7.0, 1e9, f32::NAN, f32::INFINITY] {
+            let found = results(&model, &with_holes(specs, filler), specs.len());
+            assert_eq!(found, zero, "{name} with filler {filler}");
+        }
+    });
+}
+
+/// Zeros are what encoders read where a cell is missing, so that only the density can tell a
+/// missing cell from one that was measured as 0.
+#[test]
+fn a_missing_cell_is_not_a_measured_zero() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let holes = with_holes(specs, 0.0);
+        let zeros = holes.clone().with_cells(vec![None; specs.len()]).expect("no masks");
+        let (holes, zeros) = (
+            results(&model, &holes, specs.len()),
+            results(&model, &zeros, specs.len()),
+        );
+        assert_eq!(holes.3, zeros.3, "{name}: latent values");
+        assert_ne!(holes.0, zeros.0, "{name}: loss");
+        assert_ne!(holes.2, zeros.2, "{name}: bound");
+    });
+}
+
+#[test]
+fn masks_of_cells_that_are_all_observed_change_nothing() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let mut batch = complete(specs);
+        batch.purpose = Purpose::Train;
+        let ones = batch.values().iter().map(|v| v.dense().map(Tensor::ones_like)).collect();
+        let masked = batch.clone().with_cells(ones).expect("the same shapes");
+        let (plain, masked) =
+            (results(&model, &batch, specs.len()), results(&model, &masked, specs.len()));
+        assert!((plain.0 - masked.0).abs() <= 1e-5 * plain.0.abs(), "{name}: {}", masked.0);
+        assert_eq!(plain.3, masked.3, "{name}: latent values");
+        for ((path, plain), (_, masked)) in plain.1.iter().zip(&masked.1) {
+            let (plain, masked) = (plain.as_deref().unwrap_or(&[]), masked.as_deref().unwrap_or(&[]));
+            let size = plain.iter().fold(1e-3_f32, |most, g| most.max(g.abs()));
+            let off = plain.iter().zip(masked).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(plain.len() == masked.len() && off < 1e-4 * size, "{name}: `{path}` by {off}");
+        }
+    });
+}
+
 #[test]
 fn a_missing_modality_is_not_the_same_as_an_observed_one() {
     each(|name, specs| {
