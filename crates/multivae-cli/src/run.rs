@@ -311,7 +311,8 @@ impl Dataset for Aligned {
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
         let presence = Presence::new(observed, self.specs.len(), device);
         let labels = batch.labels().map(<[i64]>::to_vec);
-        Ok(Batch::new(values.collect(), presence)?.with_labels(labels)?)
+        let cells = self.places.iter().map(|place| batch.cells((*place)?).cloned()).collect();
+        Ok(Batch::new(values.collect(), presence)?.with_cells(cells)?.with_labels(labels)?)
     }
 
     fn presence(&self, row: usize) -> Subset {
@@ -320,6 +321,10 @@ impl Dataset for Aligned {
         let own = places.filter(|(_, place)| place.is_some_and(|place| observed.contains(place)));
         Subset::new(own.map(|(m, _)| m))
             .expect("a row observes a modality of its data, and all of these are the model's")
+    }
+
+    fn cells(&self, row: usize, modality: usize) -> Option<Vec<bool>> {
+        self.data.cells(self.rows[row], self.places[modality]?)
     }
 
     fn label(&self, row: usize) -> Option<i64> {
