@@ -231,7 +231,7 @@ impl Files {
             }
             if unused > 0 {
                 let found = format!("{unused} labels are of rows that no modality has");
-                warnings.push(Warning::new("labels", found, "nothing has to be done"));
+                warnings.push(Warning::note("labels", found));
             }
         }
         let (parts, left) = match splits {

@@ -94,9 +94,12 @@ impl Known<'_> {
         let mut warnings = Vec::new();
         let subject = format!("modality `{}`", source.name);
         let mut said = |found: String| {
-            warnings.push(Warning::new(&subject, found, "nothing has to be done"));
+            warnings.push(Warning::note(&subject, found));
         };
         self.order(known, source, &mut said)?;
+        let mut said = |found: String| {
+            warnings.push(Warning::new(&subject, found, "check that this is meant"));
+        };
         scale(known, source, &mut said)?;
         source.shape = Some(known.spec.shape.clone());
         source.likelihood = Some(known.spec.likelihood.clone());

@@ -45,7 +45,7 @@ fn folder(path: &Path) -> Result<Files> {
         // What says something about the data is no data, unless it could be read as such.
         if BESIDE.contains(&stem.to_lowercase().as_str()) && Kind::of(&path).is_err() {
             let found = "it is passed over, since it is no data";
-            notes.push(Warning::new(read::name(&path), found, "nothing has to be done"));
+            notes.push(Warning::note(read::name(&path), found));
         } else {
             files.push((stem, path));
         }
@@ -93,7 +93,7 @@ fn arrays(path: &Path) -> Result<Files> {
         } else if name == OBSERVED && array.dtype == Dtype::Bool && has_ids {
             let found =
                 "the array `observed` is passed over: it says which modalities rows observe";
-            notes.push(Warning::new(read::name(path), found, "nothing has to be done"));
+            notes.push(Warning::note(read::name(path), found));
         } else {
             let block = array.block(&path.join(&name))?;
             sources.push(Source::plain(name, block));

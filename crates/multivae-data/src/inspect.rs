@@ -254,7 +254,7 @@ impl fmt::Display for Inspection {
             writeln!(f, "labels: {}; {unlabelled} rows have none", shown.join(", "))?;
         }
         for warning in &self.warnings {
-            writeln!(f, "warning: {warning}")?;
+            writeln!(f, "{}: {warning}", if warning.is_note() { "note" } else { "warning" })?;
         }
         Ok(())
     }

@@ -1,20 +1,21 @@
 //! What was found when data was read: rows, joins, missing values, and what looks wrong.
 
-use multivae_core::schema::Fingerprint;
+use multivae_core::{dataset::Dataset, modality::ModalitySpec, schema::Fingerprint};
 use serde::{Deserialize, Serialize};
 
 use crate::memory::MemoryDataset;
-use multivae_core::{dataset::Dataset, modality::ModalitySpec};
 
-/// Something about data that a reader of results should know, and what to do about it.
+/// Something about data that a reader of results should know, and what to do about it; or a note of
+/// what was done already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Warning {
     /// The file, modality or column.
     pub subject: String,
     /// What was found.
     pub found: String,
-    /// What can be done about it.
-    pub remedy: String,
+    /// What can be done about it; `None` for a note, about which nothing has to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 impl Warning {
@@ -24,13 +25,26 @@ impl Warning {
         found: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { subject: subject.into(), found: found.into(), remedy: remedy.into() }
+        Self { subject: subject.into(), found: found.into(), remedy: Some(remedy.into()) }
+    }
+
+    /// What was found about a subject and is as it should be.
+    pub fn note(subject: impl Into<String>, found: impl Into<String>) -> Self {
+        Self { subject: subject.into(), found: found.into(), remedy: None }
+    }
+
+    /// Whether nothing has to be done.
+    pub fn is_note(&self) -> bool {
+        self.remedy.is_none()
     }
 }
 
 impl std::fmt::Display for Warning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}; {}", self.subject, self.found, self.remedy)
+        match &self.remedy {
+            Some(remedy) => write!(f, "{}: {}; {remedy}", self.subject, self.found),
+            None => write!(f, "{}: {}", self.subject, self.found),
+        }
     }
 }
 
@@ -160,7 +174,11 @@ impl LoadReport {
             }
         }
         for warning in &self.warnings {
-            tracing::warn!("{warning}");
+            if warning.is_note() {
+                tracing::info!("{warning}");
+            } else {
+                tracing::warn!("{warning}");
+            }
         }
     }
 }

@@ -276,11 +276,9 @@ impl Table {
             let empty = |cell: Option<&String>| cell.is_some_and(String::is_empty);
             if row.len() == header.len() + 1 && !headless && !empty(row.last()) {
                 header.insert(0, String::new());
-                table.dialect.notes.push(Warning::new(
+                table.dialect.notes.push(Warning::note(
                     &file,
-                    "its header has one cell less than its rows: the first cells are names of rows",
-                    "nothing has to be done",
-                ));
+                    "its header has one cell less than its rows: the first cells are names of rows"));
             } else if empty(row.last()) && row.len() == header.len() + 1 {
                 table.trailing = true;
             } else if header.len() > 1 && !headless && empty(header.last()) && empty(row.last()) {
@@ -289,7 +287,7 @@ impl Table {
             }
             if table.trailing {
                 let found = "its lines end in a separator with nothing behind it";
-                table.dialect.notes.push(Warning::new(&file, found, "nothing has to be done"));
+                table.dialect.notes.push(Warning::note(&file, found));
             }
         }
         let mut seen = HashSet::new();

@@ -33,11 +33,9 @@ impl Dialect {
         if let Some(separator) = first.strip_prefix(b"sep=").and_then(|rest| rest.first()) {
             told = Some(*separator);
             start = next(&bytes, start);
-            notes.push(Warning::new(
+            notes.push(Warning::note(
                 name,
-                "it begins with a line `sep=`",
-                "nothing has to be done",
-            ));
+                "it begins with a line `sep=`"));
         }
         let mut comments = 0;
         while line(&bytes, start).starts_with(b"#") {
@@ -57,7 +55,7 @@ impl Dialect {
         }
         if comments > 0 {
             let found = format!("{comments} lines of comment before the header are passed over");
-            notes.push(Warning::new(name, found, "nothing has to be done"));
+            notes.push(Warning::note(name, found));
         }
         let lines = sample(&bytes, start);
         let (separator, spaces) = match told {
@@ -75,7 +73,7 @@ impl Dialect {
         if let Some(called) = called {
             let mark = if comma { ", and a comma is the decimal mark" } else { "" };
             let found = format!("its cells are separated by {called}{mark}");
-            notes.push(Warning::new(name, found, "nothing has to be done"));
+            notes.push(Warning::note(name, found));
         }
         // What is passed over stays, so that lines keep their numbers.
         let bytes = if spaces { [&bytes[..start], &tabs(&bytes[start..])].concat() } else { bytes };
@@ -93,7 +91,7 @@ fn utf8(name: &str, bytes: Vec<u8>, notes: &mut Vec<Warning>) -> Vec<u8> {
         [0xfe, 0xff, ..] => units(u16::from_be_bytes),
         _ => return bytes,
     };
-    notes.push(Warning::new(name, "its text is UTF-16", "nothing has to be done"));
+    notes.push(Warning::note(name, "its text is UTF-16"));
     String::from_utf16_lossy(&units).into_bytes()
 }
 

@@ -58,7 +58,7 @@ pub(super) fn block(folder: &Path) -> Result<Block> {
     let (values, dtype, scale) = join(images);
     if scale.factor != 255.0 && scale.factor != 65535.0 && !scale.is_identity() {
         let found = format!("values of 16-bit images go up to {} only", scale.factor);
-        notes.push(Warning::new(name(folder), found, "nothing has to be done: they are scaled"));
+        notes.push(Warning::note(name(folder), found));
     }
     Ok(Block {
         path: folder.into(),

@@ -347,12 +347,12 @@ pub(crate) fn bytes(path: &Path) -> Result<(Vec<u8>, Vec<Warning>)> {
     }
     let mut notes = Vec::new();
     if packed != called {
-        let (found, remedy) = if packed {
-            ("it is packed with gzip and not called `.gz`", "nothing has to be done")
+        let found = if packed {
+            "it is packed with gzip and not called `.gz`"
         } else {
-            ("it is called `.gz` and not packed", "nothing has to be done")
+            "it is called `.gz` and not packed"
         };
-        notes.push(Warning::new(self::name(path), found, remedy));
+        notes.push(Warning::note(self::name(path), found));
     }
     if !packed {
         return Ok((bytes, notes));
