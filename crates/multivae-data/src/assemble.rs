@@ -146,6 +146,16 @@ impl Files {
         } else if sources.len() > 1 {
             warnings.extend(by_place(&sources));
         }
+        if let Some((labels, _)) = &labels
+            && label_ids.is_none()
+            && sources.iter().any(|source| source.block.ids.is_some())
+        {
+            warnings.push(Warning::new(
+                name(&labels.path),
+                "its labels are matched to rows by their place, since it has no identifiers",
+                "add the identifiers of the rows to it",
+            ));
+        }
         let specs: Vec<_> = sources.iter().map(spec).collect::<Result<_>>()?;
         modality::check_all(&specs)?;
         let mut modalities = Vec::new();

@@ -11,6 +11,9 @@ use crate::{
 /// features.
 const MOST_NUMBERS: usize = 50;
 
+/// Rows from which on equal numbers of two files are no coincidence.
+const FEWEST: usize = 5;
+
 /// A file whose rows are to be matched.
 pub(crate) struct Unmatched<'a> {
     pub(crate) path: &'a Path,
@@ -126,7 +129,10 @@ fn choice(
     let words = found.iter().find(|(_, candidate, best)| candidate.bad.is_some() && best.0 > 0.0);
     let whole: Vec<_> = found
         .iter()
-        .filter(|(_, candidate, best)| candidate.bad.is_none() && best.0 >= 0.8 && best.1)
+        .filter(|(_, candidate, best)| {
+            let enough = candidate.ids.len() >= FEWEST;
+            candidate.bad.is_none() && enough && best.0 >= 0.8 && best.1
+        })
         .collect();
     if let Some(found) = usual.or(words) {
         return Some(joins(found));
@@ -175,7 +181,7 @@ fn refuse_possible(
         for j in 0..i {
             let (Some(c), Some(d)) = (only(i), only(j)) else { continue };
             let (a, b) = (&files[j].candidates[d], &files[i].candidates[c]);
-            if a.ids.len() >= 5 && a.ids != b.ids && overlap(&sets[i][c], &sets[j][d]) >= 0.8 {
+            if a.ids.len() >= FEWEST && a.ids != b.ids && overlap(&sets[i][c], &sets[j][d]) >= 0.8 {
                 return Err(DataError::PossibleIds {
                     first: files[j].path.into(),
                     first_column: a.column.clone(),

@@ -78,6 +78,12 @@ pub(crate) fn number(cell: &str, comma: bool) -> Number {
     if is_missing(cell) {
         return Number::Missing;
     }
+    // As data frames write truth values.
+    for (word, value) in [("true", 1.0), ("false", 0.0)] {
+        if cell.eq_ignore_ascii_case(word) {
+            return Number::Value(value);
+        }
+    }
     let minus = cell.replace('\u{2212}', "-");
     let plain = if comma {
         let grouped = minus.replacen(',', "#", 1);
@@ -170,6 +176,8 @@ mod tests {
             ("0,5", true, 0.5),
             ("\u{2212}3.5", false, -3.5),
             ("16777217", false, 16_777_217.0),
+            ("True", false, 1.0),
+            ("FALSE", false, 0.0),
         ] {
             assert_eq!(number(cell, comma), Number::Value(expected), "{cell}");
         }
