@@ -880,7 +880,7 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
             return Err(DataError::Shape {
                 modality: source.name.clone(),
                 path: path.clone(),
-                expected: format!("{said:?} = {} values a row", said.iter().product::<usize>()),
+                expected: format!("{said:?} = {} values per row", said.iter().product::<usize>()),
                 found: format!("{shape:?} = {features}"),
             });
         }

@@ -6,6 +6,8 @@
 //! file = "scans"                           # relative to the manifest; a folder of images
 //! shape = [1, 64, 64]                      # optional: as in the file
 //! likelihood = { kind = "bernoulli" }      # optional: by the values
+//! channels = 1                             # optional, of images: 1 makes them grey, 3 colour
+//! resize = [64, 64]                        # optional, of images: height and width
 //!
 //! [[modality]]
 //! name = "genes"
@@ -61,6 +63,8 @@ struct ModalityEntry {
     array: Option<String>,
     id: Option<String>,
     header: Option<bool>,
+    channels: Option<usize>,
+    resize: Option<[u32; 2]>,
     #[serde(default)]
     missing: Vec<f64>,
     shape: Option<Vec<usize>>,
@@ -115,12 +119,14 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<Block>> = modality
         .par_iter()
-        .map(|ModalityEntry { name, file, array, id, header, .. }| {
+        .map(|ModalityEntry { name, file, array, id, header, channels, resize, .. }| {
             let field = format!("modality `{name}`");
             let file = existing(folder, file)?;
             check_said(&file, &field, array, id, &None, &bad)?;
+            check_images(&file, &field, *channels, *resize, &bad)?;
             let (array, id) = (array.as_deref(), id.as_deref());
-            read::block(&file, Said { array, column: None, id, header: *header })
+            let (header, channels, resize) = (*header, *channels, *resize);
+            read::block(&file, Said { array, column: None, id, header, channels, resize })
         })
         .collect();
     let sources = modality
@@ -135,7 +141,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
             let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
-            read::labels(&file, Said { array, column, id, header: None })
+            read::labels(&file, Said { array, column, id, ..Said::default() })
         })
         .transpose()?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
@@ -176,6 +182,29 @@ fn check_said(
     Ok(())
 }
 
+/// Refuses what is said about images where there are none, and what images cannot be.
+fn check_images(
+    file: &Path,
+    entry: &str,
+    channels: Option<usize>,
+    resize: Option<[u32; 2]>,
+    bad: &impl Fn(Option<usize>, String) -> DataError,
+) -> Result<()> {
+    let said = if channels.is_some() { "channels" } else { "resize" };
+    if (channels.is_some() || resize.is_some()) && Kind::of(file)? != Kind::Images {
+        let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
+        return Err(bad(None, reason));
+    }
+    if let Some(channels) = channels.filter(|channels| ![1, 3].contains(channels)) {
+        return Err(bad(None, format!("{entry}: `channels`: expected 1 or 3, found {channels}")));
+    }
+    if let Some(size) = resize.filter(|size| size.contains(&0)) {
+        let reason = format!("{entry}: `resize`: expected a height and a width, found {size:?}");
+        return Err(bad(None, reason));
+    }
+    Ok(())
+}
+
 fn fixed(
     path: &Path,
     folder: &Path,
@@ -190,7 +219,7 @@ fn fixed(
                 return Err(DataError::UnsupportedFile { path: file, expected });
             }
             let (column, id) = (column.as_deref(), id.as_deref());
-            let said = Said { array: None, column, id, header: None };
+            let said = Said { column, id, ..Said::default() };
             Ok(Fixed::Table(csv::text(&file, said)?))
         }
         SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
@@ -298,7 +327,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `missing`, `shape`, `likelihood`",
+                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `missing`, `shape`, `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),
@@ -313,7 +342,15 @@ mod tests {
             (format!("{GENES}id = 'name'"), "`genes.csv` has no column `name`; it has `sample`"),
             (
                 format!("{GENES}id = 'sample'\nshape = [3]"),
-                "modality `genes` (`genes.csv`): expected [3] = 3 values a row, found [2] = 2",
+                "modality `genes` (`genes.csv`): expected [3] = 3 values per row, found [2] = 2",
+            ),
+            (
+                format!("{GENES}id = 'sample'\nchannels = 1"),
+                "manifest `manifest.toml`: modality `genes`: `channels` is of images, and ",
+            ),
+            (
+                "[[modality]]\nname = 'x'\nfile = 'scans'\nchannels = 2".into(),
+                "manifest `manifest.toml`: modality `x`: `channels`: expected 1 or 3, found 2",
             ),
             (
                 format!("{GENES}array = 'x'"),

@@ -204,6 +204,10 @@ pub(crate) struct Said<'a> {
     pub(crate) id: Option<&'a str>,
     /// Whether a table names its columns in its first line.
     pub(crate) header: Option<bool>,
+    /// Channels that images are made to have, 1 or 3.
+    pub(crate) channels: Option<usize>,
+    /// Height and width that images are made to have.
+    pub(crate) resize: Option<[u32; 2]>,
 }
 
 /// How a file is read.
@@ -275,7 +279,7 @@ pub(crate) fn stem(path: &Path) -> String {
 pub(crate) fn block(path: &Path, said: Said) -> Result<Block> {
     match Kind::of(path)? {
         Kind::Csv => csv::block(path, said),
-        Kind::Images => image::block(path),
+        Kind::Images => image::block(path, said),
         Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => one(path, said.array)?.block(path),
     }
 }
@@ -589,7 +593,7 @@ impl Array {
             return Err(DataError::Shape {
                 modality: what.into(),
                 path: path.into(),
-                expected: "one label a row".into(),
+                expected: "one value per row".into(),
                 found: format!("{:?} for each of {rows} rows", &self.shape[1..]),
             });
         }
@@ -730,7 +734,7 @@ mod tests {
             "modality `labels`, row `1`: expected a whole number, found `0.5`"
         );
         let error = labels(&[1, 2], floats(&[1.0, 2.0])).expect_err("two per row");
-        assert!(error.to_string().contains("expected one label a row"), "{error}");
+        assert!(error.to_string().contains("expected one value per row"), "{error}");
         let words = Numbers::Text(["dog", "nan", "cat"].map(String::from).to_vec());
         let found = labels(&[3], words).expect("words");
         assert_eq!(found.values, [Some(1), None, Some(0)]);
