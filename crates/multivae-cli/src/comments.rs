@@ -1,7 +1,7 @@
 //! The configuration with comments.
 
-use crate::config::RunConfig;
 use anyhow::{Context, Result};
+use multivae::run::RunConfig;
 
 /// What each key means, by its place. A test says if one is missing.
 const MEANINGS: &[(&str, &str)] = &[

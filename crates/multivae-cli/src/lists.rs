@@ -5,9 +5,10 @@ use multivae::{
     data,
     device::{self, BACKENDS},
     models::ModelConfig,
+    run::RunConfig,
 };
 
-use crate::{comments, config::RunConfig, failure::Outcome, terminal::say};
+use crate::{comments, failure::Outcome, terminal::say};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {

@@ -10,8 +10,8 @@ mod encode;
 mod evaluate;
 mod export;
 mod failure;
-mod files;
 mod generate;
+mod given;
 mod import;
 mod lists;
 mod measure;
@@ -19,7 +19,6 @@ mod npz;
 mod picture;
 mod progress;
 mod provenance;
-mod run;
 mod sampler;
 #[cfg(feature = "remote")]
 mod serve;

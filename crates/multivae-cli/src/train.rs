@@ -23,6 +23,11 @@ use multivae::{
     data::{MemoryDataset, Splits, Standardisation},
     device,
     models::{Model, ModelConfig},
+    run::{
+        AlignedDataset, Bundle, RunConfig, RunError, RunFolder, absolute,
+        files::{self, NewFolder},
+        init,
+    },
     train::{
         Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
     },
@@ -31,12 +36,10 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     arguments::TrainArguments,
-    config::RunConfig,
+    config,
     failure::{Outcome, bad_input},
-    files::{self, NewFolder},
     generate::{means, original},
     picture,
-    run::{self, Aligned, Stored},
     terminal::{self, complain, say},
 };
 
@@ -67,22 +70,23 @@ fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
 }
 
 fn start(arguments: &TrainArguments) -> Result<Outcome> {
-    let mut config = RunConfig::of(arguments)?;
-    let folder = arguments.out.clone().unwrap_or_else(|| config.folder());
+    let mut config = config::of(arguments)?;
+    let folder = arguments.out.clone().unwrap_or_else(|| config.default_folder());
     let shown = folder.display();
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
     files::check_free(&folder, &instead)?;
     let devices = devices(arguments)?;
     let mut data = config.data.take().unwrap_or_default();
     let splits = data.open()?;
-    data.source = run::absolute(&data.source);
+    data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
-    let model = run::init(&config.model, config.train.seed, &devices[0])?;
+    let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
 
     let new = NewFolder::new(&folder)?;
-    Stored::write(&config, &splits.standardisation, new.path())?;
+    RunFolder::write(new.path(), &config, &splits.standardisation)?;
+    splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
     let place = Place { folder, devices, json: arguments.json };
     let result = train(&config, &place, model, splits, Trainer::fit);
@@ -122,28 +126,25 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
 }
 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
-    let mut stored = Stored::open(folder)?;
+    let mut stored = RunFolder::open(folder)?;
     let devices = devices(arguments)?;
-    let Some(data) = &stored.config.data else {
+    if stored.config.data.is_none() {
         return Err(bad_input(format!(
             "the run `{}` was imported: there is no training to go on with",
             folder.display()
         )));
-    };
-    let splits = data.open()?;
-    if splits.standardisation != stored.standardisation {
-        return Err(run::changed(&stored));
     }
+    let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
-    Checkpoint::newest(folder).map_err(run::damaged)?;
+    Checkpoint::newest(folder).map_err(RunError::Train)?;
     if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
-        run::write_config(&stored.config, folder)?;
+        stored.save_config()?;
     }
     let config = stored.config;
-    let model = run::init(&config.model, config.train.seed, &devices[0])?;
-    let place = Place { folder: stored.folder, devices, json: arguments.json };
+    let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
+    let place = Place { folder: stored.path, devices, json: arguments.json };
     train(&config, &place, model, splits, Trainer::resume)
 }
 
@@ -195,8 +196,31 @@ fn train(
             }
             Ok(())
         });
-    let fitted = launch(trainer, model, Arc::new(splits.train), Arc::new(splits.valid))?;
-    summarise(place, &fitted, epochs_run.load(Ordering::SeqCst))
+    let Splits { train, valid, standardisation, .. } = splits;
+    let fitted = launch(trainer, model, Arc::new(train), Arc::new(valid))?;
+    let epochs_run = epochs_run.load(Ordering::SeqCst);
+    bundle(config, place, &fitted, &standardisation, epochs_run)?;
+    summarise(place, &fitted, epochs_run)
+}
+
+/// Writes the best weights of a run for use elsewhere, unless nothing has changed since.
+fn bundle(
+    config: &RunConfig,
+    place: &Place,
+    fitted: &Fitted<Model>,
+    standardisation: &Standardisation,
+    epochs_run: usize,
+) -> Result<()> {
+    let folder = place.folder.join(RunFolder::BUNDLE);
+    if fitted.epochs == 0 || (epochs_run == 0 && Bundle::is_at(&folder)) {
+        return Ok(());
+    }
+    let bundle = Bundle::new(&fitted.model, &config.model, standardisation)?;
+    let bundle = match RunFolder::record_at(&place.folder)? {
+        Some(record) => bundle.with_known(&record.schema),
+        None => bundle,
+    };
+    Ok(bundle.replace(&folder)?)
 }
 
 /// Says how a run has ended.
@@ -324,7 +348,7 @@ impl Report for Console {
 struct Pictures {
     every: usize,
     folder: PathBuf,
-    rows: Aligned,
+    rows: AlignedDataset,
     images: Vec<usize>,
     standardisation: Standardisation,
     device: Device,
@@ -353,7 +377,7 @@ impl Pictures {
         Ok(Some(Self {
             every,
             folder: place.folder.join(PICTURES),
-            rows: Aligned::new(data.select(&chosen), model)?,
+            rows: AlignedDataset::new(Arc::new(data.select(&chosen)), model.modalities())?,
             images,
             standardisation: splits.standardisation.clone(),
             device: place.devices[0].clone(),

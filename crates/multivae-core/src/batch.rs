@@ -446,6 +446,16 @@ impl Batch {
         self.cells[modality].as_ref()
     }
 
+    /// What is added to the logarithm of a modality's means of counts, `[batch]`, if it is given.
+    pub fn offset(&self, modality: usize) -> Option<&Tensor<1>> {
+        self.offsets[modality].as_ref()
+    }
+
+    /// All covariates with their names, `[batch, features]` each.
+    pub fn covariates(&self) -> &[(String, Tensor<2>)] {
+        &self.covariates
+    }
+
     /// A covariate, `[batch, features]`, if the batch has it.
     pub fn covariate(&self, name: &str) -> Option<&Tensor<2>> {
         self.covariates.iter().find(|(n, _)| n == name).map(|(_, values)| values)

@@ -143,6 +143,25 @@ impl DataConfig {
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
     }
 
+    /// All rows of the data of a run, as they were before anything was taken from them; refused as
+    /// [`DataConfig::reopen`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Changed`] with what changed; any other [`DataError`].
+    pub fn reopen_all(
+        &self,
+        record: &DataRecord,
+        fitted: &Standardisation,
+    ) -> Result<MemoryDataset> {
+        let Read { data, report, .. } = self.load(Some(&Known {
+            schema: &record.schema,
+            missing_columns: MissingColumns::Refuse,
+        }))?;
+        record.check(&report.fingerprint, &self.source)?;
+        fitted.apply_to(&data)
+    }
+
     /// All rows as the data has them, standardised by what was fitted before.
     ///
     /// # Errors
@@ -170,6 +189,7 @@ impl DataConfig {
         schema.check()?;
         let Read { data, mut report, .. } = self.load(Some(&Known { schema, missing_columns }))?;
         let (data, mut outside) = standardisation.apply_to_new(&data)?;
+        outside.iter().for_each(|warning| tracing::warn!("{warning}"));
         report.warnings.append(&mut outside);
         Ok(Opened { data, report })
     }

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod classifier;
+mod earlier;
 mod exchange;
 mod interruption;
 mod place;

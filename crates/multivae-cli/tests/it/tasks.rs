@@ -17,7 +17,17 @@ fn a_run_has_its_files_and_prints_a_line_an_epoch() {
     let place = Place::new();
     let text = place.succeeds("train --config small.toml --out run");
     assert_eq!(text.lines().filter(|line| line.starts_with("epoch ")).count(), 2, "{text}");
-    for name in ["run.toml", "standardisation.json", "metrics.jsonl", "checkpoints/epoch-2.ckpt"] {
+    let names = [
+        "run.toml",
+        "standardisation.json",
+        "metrics.jsonl",
+        "checkpoints/epoch-2.ckpt",
+        "bundle/SHA256SUMS",
+        "bundle/config.json",
+        "bundle/model.safetensors",
+        "bundle/README.md",
+    ];
+    for name in names {
         assert!(place.path("run").join(name).is_file(), "{name}");
     }
     assert!(place.left_over().is_empty());

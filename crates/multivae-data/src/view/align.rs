@@ -93,9 +93,14 @@ impl Dataset for Aligned {
         });
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
         let presence = Presence::new(observed, self.specs.len(), device);
-        let cells = self.places.iter().map(|place| batch.cells((*place)?).cloned()).collect();
-        let labels = batch.labels().map(<[i64]>::to_vec);
-        Ok(Batch::new(values.collect(), presence)?.with_cells(cells)?.with_labels(labels)?)
+        let places = || self.places.iter();
+        let cells = places().map(|place| batch.cells((*place)?).cloned()).collect();
+        let offsets = places().map(|place| batch.offset((*place)?).cloned()).collect();
+        Ok(Batch::new(values.collect(), presence)?
+            .with_cells(cells)?
+            .with_offsets(offsets)?
+            .with_covariates(batch.covariates().to_vec())?
+            .with_labels(batch.labels().map(<[i64]>::to_vec))?)
     }
 
     fn presence(&self, row: usize) -> Subset {

@@ -1,0 +1,6 @@
+//! What needs more than one file: bundles of all models, folders of earlier programs.
+
+mod bundle;
+#[cfg(feature = "train")]
+mod earlier;
+mod models;
