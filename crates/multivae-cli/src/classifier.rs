@@ -99,6 +99,11 @@ fn whole_rows(folder: &RunFolder) -> Result<(MemoryDataset, MemoryDataset)> {
     if config.missing == MissingConfig::default() {
         return Ok((splits.train, splits.test));
     }
+    if let Some(record) = &folder.record {
+        let whole = DataConfig { missing: MissingConfig::default(), ..config.clone() };
+        let whole = whole.reopen(record, &folder.standardisation)?;
+        return Ok((whole.train, whole.test));
+    }
     let all = config.open_all(&folder.standardisation)?;
     let whole = DataConfig { missing: MissingConfig::default(), ..config.clone() }.open()?;
     Ok((all.select(whole.train.stored_rows()), all.select(whole.test.stored_rows())))

@@ -86,6 +86,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
 
     let new = NewFolder::new(&folder)?;
     RunFolder::write(new.path(), &config, &splits.standardisation)?;
+    splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
     let place = Place { folder, devices, json: arguments.json };
     let result = train(&config, &place, model, splits, Trainer::fit);
@@ -214,7 +215,12 @@ fn bundle(
     if fitted.epochs == 0 || (epochs_run == 0 && Bundle::is_at(&folder)) {
         return Ok(());
     }
-    Ok(Bundle::new(&fitted.model, &config.model, standardisation)?.replace(&folder)?)
+    let bundle = Bundle::new(&fitted.model, &config.model, standardisation)?;
+    let bundle = match RunFolder::record_at(&place.folder)? {
+        Some(record) => bundle.with_known(&record.schema),
+        None => bundle,
+    };
+    Ok(bundle.replace(&folder)?)
 }
 
 /// Says how a run has ended.

@@ -51,18 +51,6 @@ pub enum RunError {
         /// The folder of the run.
         folder: PathBuf,
     },
-    /// The data of a run is no longer what the run began with.
-    #[error(
-        "the data `{source_name}` has changed since the run `{}` began: its training rows have \
-         other means and standard deviations",
-        .folder.display()
-    )]
-    Changed {
-        /// The data.
-        source_name: String,
-        /// The folder of the run.
-        folder: PathBuf,
-    },
     /// Data without a row that can be used.
     #[error("{what} has no rows")]
     NoRows {

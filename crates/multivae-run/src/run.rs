@@ -7,8 +7,8 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::{dataset::Dataset, nn::Networks};
-use multivae_data::{DataConfig, Splits, Standardisation};
+use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
+use multivae_data::{DataConfig, DataRecord, MissingColumns, Splits, Standardisation};
 
 use crate::{
     align::AlignedDataset,
@@ -30,10 +30,11 @@ use crate::{
 /// let splits = data.open()?;
 /// let config = RunConfig { data: Some(data), ..RunConfig::named("mvae")? };
 /// RunFolder::write(place.path(), &config, &splits.standardisation)?;
+/// splits.record.save(&place.path().join(RunFolder::DATA))?;
 ///
 /// let folder = RunFolder::open(place.path())?;
 /// assert_eq!(folder.config.model.name(), "mvae");
-/// // The data is what it was: it gives the same means and standard deviations.
+/// // The data is what it was: values, identifiers, labels and rows.
 /// assert_eq!(folder.splits()?.test.len(), 10);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -45,6 +46,9 @@ pub struct RunFolder {
     pub config: RunConfig,
     /// What the values were shifted and scaled by.
     pub standardisation: Standardisation,
+    /// What is kept of the run's data: columns, scales and classes, codes of the contents, and which
+    /// row is in which split. Runs of earlier programs and imported ones have none.
+    pub record: Option<DataRecord>,
     /// The weights, if the folder itself is a bundle.
     bundle: Option<Bundle>,
 }
@@ -54,6 +58,8 @@ impl RunFolder {
     pub const CONFIG: &str = "run.toml";
     /// File of the standardisation.
     pub const STANDARDISATION: &str = "standardisation.json";
+    /// File of what is kept of the run's data.
+    pub const DATA: &str = "data.json";
     /// File of the measurements of the training.
     pub const METRICS: &str = "metrics.jsonl";
     /// Folder of the bundle with the best weights.
@@ -80,7 +86,35 @@ impl RunFolder {
             return Err(RunError::config(origin, reason));
         };
         let standardisation = Standardisation::load(&path.join(name))?;
-        Ok(Self { path: path.to_owned(), config, standardisation, bundle: None })
+        let record = Self::record_at(path)?;
+        Ok(Self { path: path.to_owned(), config, standardisation, record, bundle: None })
+    }
+
+    /// What is kept of the data of the run in a folder, if it keeps anything.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Data`] for a file that cannot be read.
+    pub fn record_at(path: &Path) -> Result<Option<DataRecord>> {
+        let file = path.join(Self::DATA);
+        Ok(if file.is_file() { Some(DataRecord::load(&file)?) } else { None })
+    }
+
+    /// What is known of columns, types, scales and classes of the data that the model was trained on.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Bundle`] for a bundle whose schema cannot be read.
+    pub fn schema(&self) -> Result<Option<Schema>> {
+        if let Some(record) = &self.record {
+            return Ok(Some(record.schema.clone()));
+        }
+        let Some(value) = self.bundle.as_ref().and_then(Bundle::schema) else { return Ok(None) };
+        let wrong = |reason: String| RunError::bundle(self.path.display().to_string(), reason);
+        let schema: Schema = serde_json::from_value(value.clone())
+            .map_err(|error| wrong(format!("its schema cannot be read: {error}")))?;
+        schema.check()?;
+        Ok(Some(schema))
     }
 
     fn of_bundle(path: &Path, bundle: Bundle) -> Self {
@@ -88,6 +122,7 @@ impl RunFolder {
             path: path.to_owned(),
             config: RunConfig::imported(bundle.config().clone()),
             standardisation: bundle.standardisation().clone(),
+            record: None,
             bundle: Some(bundle),
         }
     }
@@ -123,19 +158,18 @@ impl RunFolder {
         self.config.data.as_ref().ok_or_else(none)
     }
 
-    /// The run's own data, as it was when the run began.
+    /// The run's own data, as it was when the run began, each row in its split.
     ///
     /// # Errors
     ///
-    /// [`RunError::NoData`], [`RunError::Data`], [`RunError::Changed`].
+    /// [`RunError::NoData`]; [`RunError::Data`], which says what changed if the data is not what it
+    /// was.
     pub fn splits(&self) -> Result<Splits> {
         let data = self.data()?;
-        let splits = data.open()?;
-        if splits.standardisation != self.standardisation {
-            let source_name = data.source.clone();
-            return Err(RunError::Changed { source_name, folder: self.path.clone() });
-        }
-        Ok(splits)
+        Ok(match &self.record {
+            Some(record) => data.reopen(record, &self.standardisation)?,
+            None => data.reopen_unrecorded(&self.standardisation)?,
+        })
     }
 
     /// The model with the best weights so far.
@@ -244,13 +278,20 @@ impl Run {
     /// [`RunError::NoRows`], and as [`AlignedDataset::new`].
     pub fn all_rows(&self, source: Option<&str>) -> Result<AlignedDataset> {
         let own = self.folder.config.data.as_ref();
-        let config = match source {
+        let RunFolder { record, standardisation, .. } = &self.folder;
+        let (config, new) = match source {
             Some(source) if own.is_none_or(|own| absolute(source) != own.source) => {
-                DataConfig::new(source)
+                (DataConfig::new(source), true)
             }
-            _ => self.folder.data()?.clone(),
+            _ => (self.folder.data()?.clone(), false),
         };
-        let data = config.open_all(&self.folder.standardisation)?;
+        let data = match (record, self.folder.schema()?) {
+            (Some(record), _) if !new => config.reopen_all(record, standardisation)?,
+            (_, Some(schema)) if new => {
+                config.open_new(&schema, standardisation, MissingColumns::Refuse)?.data
+            }
+            _ => config.open_all(standardisation)?,
+        };
         if data.is_empty() {
             return Err(RunError::NoRows { what: format!("the data `{}`", config.source) });
         }
@@ -264,7 +305,11 @@ impl Run {
     /// As [`Bundle::new`].
     pub fn bundle(&self) -> Result<Bundle> {
         let Trained { config, model, standardisation, .. } = &self.trained;
-        Bundle::new(model, config, standardisation)
+        let bundle = Bundle::new(model, config, standardisation)?;
+        Ok(match self.folder.schema()? {
+            Some(schema) => bundle.with_known(&schema),
+            None => bundle,
+        })
     }
 }
 

@@ -20,10 +20,12 @@ fn a_run_has_its_files_and_prints_a_line_an_epoch() {
     let names = [
         "run.toml",
         "standardisation.json",
+        "data.json",
         "metrics.jsonl",
         "checkpoints/epoch-2.ckpt",
         "bundle/SHA256SUMS",
         "bundle/config.json",
+        "bundle/schema.json",
         "bundle/model.safetensors",
         "bundle/README.md",
     ];

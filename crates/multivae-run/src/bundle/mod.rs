@@ -25,7 +25,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::{modality::ModalitySpec, nn::Networks};
+use multivae_core::{modality::ModalitySpec, schema::Schema, nn::Networks};
 use multivae_data::Standardisation;
 use multivae_models::{
     Model, ModelConfig,
@@ -138,6 +138,12 @@ impl Bundle {
     /// With what is known of columns, types and classes.
     pub fn with_schema(self, schema: Value) -> Self {
         Self { schema: Some(schema), ..self }
+    }
+
+    /// The same, of data that was read here.
+    pub fn with_known(self, schema: &Schema) -> Self {
+        let value = serde_json::to_value(schema).expect("numbers and names have a JSON form");
+        self.with_schema(value)
     }
 
     /// With another card, as Markdown.
@@ -262,7 +268,7 @@ impl Bundle {
         let config: Config = json(get(CONFIG).expect("it is listed"), &place(CONFIG))?;
         let standardisation: Standardisation =
             json(get(STANDARDISATION).expect("it is listed"), &place(STANDARDISATION))?;
-        if standardisation.version != Standardisation::VERSION {
+        if !(1..=Standardisation::VERSION).contains(&standardisation.version) {
             let (expected, found) = (Standardisation::VERSION, standardisation.version);
             let reason = format!("`version`: expected {expected}, found {found}");
             return Err(RunError::bundle(place(STANDARDISATION), reason));

@@ -341,7 +341,7 @@ fn parts_that_contradict_each_other_are_refused() {
     place.refuses(&["`blood`", "3 standard deviations", "1"]);
     standardisation["version"] = json!(9);
     place.replace("standardisation.json", standardisation.to_string());
-    place.refuses(&["standardisation.json", "`version`: expected 1, found 9"]);
+    place.refuses(&["standardisation.json", "`version`: expected 2, found 9"]);
 }
 
 #[test]

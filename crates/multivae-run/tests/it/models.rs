@@ -102,7 +102,7 @@ pub(crate) fn bits(model: &Model) -> Vec<(String, Vec<u32>)> {
 pub(crate) fn standardisation() -> Standardisation {
     let mut standardisation = Standardisation::none(&specs());
     standardisation.modalities[0].moments =
-        Some(Moments { mean: vec![100.0, -5.0, 0.1], std: vec![10.0, 0.3, 1.0] });
+        Some(Moments { mean: vec![100.0, -5.0, 0.1], std: vec![10.0, 0.3, 1.0], range: vec![] });
     standardisation
 }
 
