@@ -229,7 +229,7 @@ pub(crate) fn means(
     outputs
         .map(|(m, output)| {
             let spec = &specs[m];
-            let mean = spec.likelihood.mean(output, &spec.shape).squeeze_dim::<2>(0);
+            let mean = model.mean(output, m, None).squeeze_dim::<2>(0);
             standardisation.invert(spec.name.as_str(), mean)
         })
         .collect()

@@ -37,6 +37,20 @@ pub enum Error {
         /// The shape that was found.
         found: String,
     },
+    /// A value that the likelihood of its modality does not take.
+    #[error("modality `{modality}`, row {row}, column {column}: expected {expected}, found {found}")]
+    Value {
+        /// The modality.
+        modality: String,
+        /// The row among those that were checked, from 0.
+        row: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The values that are possible.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// Rows that observe nothing.
     #[error("row {row} of the batch observes no modality")]
     EmptyRow {
@@ -80,4 +94,12 @@ pub enum Error {
     /// The config names a user network and none was given under that name.
     #[error("no network was given for the custom network `{0}`; pass a `Networks` that has it")]
     MissingCustom(String),
+    /// The config names a likelihood of the user's and none was given under that name.
+    #[error("unknown custom likelihood `{name}`; there are {known}")]
+    UnknownLikelihood {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
 }

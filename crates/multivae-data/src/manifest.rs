@@ -269,7 +269,7 @@ mod tests {
         let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
         let specs = data.modalities();
         assert_eq!(
-            (&specs[0].shape[..], specs[0].likelihood),
+            (&specs[0].shape[..], specs[0].likelihood.clone()),
             (&[4][..], Likelihood::Bernoulli {})
         );
         assert_eq!((specs[1].likelihood.kind(), specs[1].name.as_str()), ("laplace", "genes"));

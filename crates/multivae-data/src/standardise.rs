@@ -3,7 +3,7 @@
 use std::{fs, path::Path, sync::Arc};
 
 use burn::tensor::{Tensor, TensorData};
-use multivae_core::{dataset::Dataset, distribution::Likelihood, modality::ModalitySpec};
+use multivae_core::{dataset::Dataset, modality::ModalitySpec};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +25,7 @@ pub enum Standardise {
 
 impl Standardise {
     fn takes(self, spec: &ModalitySpec) -> bool {
-        let located =
-            matches!(spec.likelihood, Likelihood::Normal { .. } | Likelihood::Laplace { .. });
-        self == Self::Auto && located && !spec.is_image()
+        self == Self::Auto && spec.likelihood.family().is_standardised() && !spec.is_image()
     }
 }
 
@@ -281,6 +279,7 @@ fn rows<const D: usize, const N: usize>(
 
 #[cfg(test)]
 mod tests {
+    use multivae_core::distribution::Likelihood;
     use burn::tensor::Device;
     use multivae_core::subset::Subset;
     use proptest::prelude::*;

@@ -113,7 +113,7 @@ pub(crate) fn posterior(
     let served = Served::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let product = || {
-        let experts = parts::encode(encoders, batch, given).experts;
+        let experts = parts::encode(encoders, joint.modalities(), batch, given).experts;
         parts::only(rule.of(&experts, &parts::all_of(given.len())))
     };
     match of_all {
@@ -157,7 +157,7 @@ pub(crate) fn proposal(
     components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));
     let single = components.len();
     if !served.all() {
-        let experts = parts::encode(encoders, batch, given).experts;
+        let experts = parts::encode(encoders, joint.modalities(), batch, given).experts;
         components.push(Normal::new(experts.mean, experts.log_var));
     }
     let usable = |(row, &served): (&Subset, &bool)| match served {

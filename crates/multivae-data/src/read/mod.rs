@@ -294,7 +294,7 @@ impl Array {
                     return Err(DataError::Value {
                         modality: "labels".into(),
                         row: row.to_string(),
-                        expected: "a whole number",
+                        expected: "a whole number".into(),
                         found: values[row],
                     });
                 }
