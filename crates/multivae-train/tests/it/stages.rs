@@ -8,6 +8,7 @@ use crate::kit::{Kind, Tiny, checkpoints, config, data, metrics, tiny, weights};
 /// Three epochs of the encoders and the decoders, then the decoders alone.
 fn staged(seed: u64) -> Tiny {
     let stage = |name: &str, frozen: &[&str], epochs| Stage {
+        phases: Stage::whole().phases,
         name: name.into(),
         frozen: frozen.iter().map(ToString::to_string).collect(),
         epochs,

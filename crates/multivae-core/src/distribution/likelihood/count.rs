@@ -16,7 +16,7 @@ use super::{
 
 /// Largest magnitude of the logarithm of a mean or a dispersion: 2e-9 to 5e8. Beyond it values and
 /// slopes are those at the limit, so that gradients lead back.
-pub(super) const LOG_LIMIT: f64 = 20.0;
+const LOG_LIMIT: f64 = 20.0;
 
 /// A log-density of single values, `[samples, batch, features]`, and its derivative by each
 /// parameter, which stand outside of any graph of gradients.
@@ -47,9 +47,9 @@ pub(super) fn log_mean(output: &Output<'_>, offset: Option<&Tensor<1>>) -> Tenso
     }
 }
 
-/// The mean whose logarithm is given, within its limits.
-pub(super) fn mean(log_mean: Tensor<3>) -> Tensor<3> {
-    log_mean.clamp(-LOG_LIMIT, LOG_LIMIT).exp()
+/// The mean or dispersion whose logarithm is given, within its limits.
+pub(super) fn exp(logarithm: Tensor<3>) -> Tensor<3> {
+    logarithm.clamp(-LOG_LIMIT, LOG_LIMIT).exp()
 }
 
 /// Counts of 0, `[1, batch, features]`, stretched to the shape of `like`.
@@ -62,7 +62,7 @@ fn zeros(counts: &Tensor<3>, like: &Tensor<3>) -> Tensor<3, Bool> {
 /// With `ln x!` by Stirling's formula the large parts cancel in closed form:
 /// `-x (r - 1 - ln r) - ln(2π x) / 2 - δ(x)`, `r = exp(η) / x`, for positive `x`.
 pub(super) fn poisson(log_mean: Tensor<3>, counts: Tensor<3>) -> Density {
-    let mean = mean(log_mean.detach());
+    let mean = exp(log_mean.detach());
     let positive = counts.clone().clamp_min(1.0);
     let difference = mean.clone() - positive.clone();
     let slant = difference / (mean.clone() + positive.clone());
@@ -84,8 +84,8 @@ pub(super) fn negative_binomial(
     log_dispersion: Tensor<3>,
     counts: Tensor<3>,
 ) -> Density {
-    let mean = mean(log_mean.detach());
-    let dispersion = log_dispersion.detach().clamp(-LOG_LIMIT, LOG_LIMIT).exp();
+    let mean = exp(log_mean.detach());
+    let dispersion = exp(log_dispersion.detach());
     let total = counts.clone() + dispersion.clone();
     let spread = mean.clone() + dispersion.clone();
     let difference = counts.clone() - mean.clone();
@@ -96,14 +96,14 @@ pub(super) fn negative_binomial(
     let value = {
         let positive = counts.clone().clamp_min(1.0);
         let total = positive.clone() + dispersion.clone();
-        // Both sides of the ratio q, divided by the larger numbers first: no product overflows.
+        // Both sides of the ratio q.
         let found = mean.clone() / spread.clone();
         let expected = positive.clone() / total.clone();
         let slant = (mean.clone() - positive.clone()) / spread.clone()
             * (dispersion.clone() / total.clone())
             / (found.clone() + expected.clone());
         let by_count = excess(found / expected, slant);
-        // Both are constants of the values but for the dispersion, which is small.
+        // Small for all arguments, and without the axis of samples unless dispersion is decoded.
         let stirling = stirling_error(total.clone())
             - stirling_error(dispersion.clone())
             - stirling_error(positive.clone());
@@ -177,7 +177,7 @@ mod tests {
     /// those of its values would lose digits.
     fn negative_binomial_reference(log_mean: f64, log_dispersion: f64, x: f64) -> f64 {
         let (mean, theta) = (log_mean.exp(), log_dispersion.exp());
-        let rising = match theta > 1e3 && x <= 1e4 {
+        let rising = match theta > 1e3 && x <= 1e5 {
             // ln Γ(x + θ) - ln Γ(θ) - x ln θ, by its factors.
             true => (0..x as u32).map(|k| (f64::from(k) / theta).ln_1p()).sum::<f64>(),
             false => ln_gamma(x + theta) - ln_gamma(theta) - x * theta.ln(),
@@ -323,9 +323,16 @@ mod tests {
         }
     }
 
+    /// What central differences of values of up to 1e7 nats are good for.
+    const SLOPES: f64 = 3e-5;
+
     #[test]
     fn slopes_are_those_of_the_textbook_form() {
-        let grid = grid();
+        // A mean of single precision is known to 6e-8 of itself, and so is its distance from a
+        // count, which is the slope: where that vanishes beside the mean there is nothing to
+        // compare.
+        let mut grid = grid();
+        grid.retain(|&[m, _, x]| (x - m.exp()).abs() > 1e-2 * m.exp());
         let [log_mean, log_dispersion, x] = [0, 1, 2].map(|number| row(&column(&grid, number)));
         let density = negative_binomial(log_mean.clone(), log_dispersion, x.clone());
         let by_log_mean =
@@ -339,8 +346,7 @@ mod tests {
             let expected: Vec<f64> = grid.iter().map(expected).collect();
             let (error, what) = largest_error(&list(found), &expected, &grid);
             println!("{name}: {error:.1e}, {what}");
-            // What central differences of values of up to 1e7 nats are good for.
-            assert!(error < 3e-5, "{name}: {error:.1e} of {what}");
+            assert!(error < SLOPES, "{name}: {error:.1e} of {what}");
         };
         check(of_mean, &by_log_mean, "negative binomial by its mean");
         check(of_dispersion, &by_log_dispersion, "negative binomial by its dispersion");

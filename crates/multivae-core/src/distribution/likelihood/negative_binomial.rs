@@ -62,7 +62,7 @@ impl LikelihoodFamily for NegativeBinomial {
     }
 
     fn mean(&self, output: &Output<'_>, offset: Option<&Tensor<1>>) -> Tensor<3> {
-        count::mean(count::log_mean(output, offset))
+        count::exp(count::log_mean(output, offset))
     }
 
     /// Poisson counts of a rate that is gamma distributed.
@@ -73,7 +73,7 @@ impl LikelihoodFamily for NegativeBinomial {
         noise: &mut Noise,
     ) -> Tensor<3> {
         let mean = self.mean(output, offset);
-        let dispersion = count::mean(self.dispersion.log(output)).expand(mean.dims());
+        let dispersion = count::exp(self.dispersion.log(output)).expand(mean.dims());
         let rate = noise.gamma(dispersion.clone(), 1) * mean / dispersion;
         noise.poisson(rate, 1)
     }

@@ -31,7 +31,7 @@ impl LikelihoodFamily for Poisson {
     }
 
     fn mean(&self, output: &Output<'_>, offset: Option<&Tensor<1>>) -> Tensor<3> {
-        count::mean(count::log_mean(output, offset))
+        count::exp(count::log_mean(output, offset))
     }
 
     fn sample(

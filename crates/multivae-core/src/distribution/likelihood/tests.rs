@@ -8,9 +8,9 @@ use super::*;
 use crate::{
     batch::{Batch, Presence},
     distribution::tests::{close, scalar},
+    modality::ModalitySpec,
     module::settle,
     nn::{Decoder, NetworkConfig, Networks},
-    modality::ModalitySpec,
 };
 
 /// Every likelihood of the list; for each setting that is a scale, with each kind of scale; with
@@ -209,7 +209,7 @@ fn what_is_missing_reaches_neither_value_nor_gradient() {
                 assert!(!missing || *gradient == 0.0, "{:?}: {output:?}", case.likelihood);
             }
             let learned = case.learned.iter().filter_map(|tensor| tensor.grad(&gradients));
-            let learned: Vec<_> = learned.flat_map(|gradient| list(gradient)).collect();
+            let learned: Vec<f32> = learned.flat_map(list).collect();
             assert!(learned.iter().all(|gradient| gradient.is_finite()));
             found.push((list(log_prob), output, learned, list(input)));
         }
@@ -244,7 +244,7 @@ fn gradients_are_slopes() {
         let step = 4e-3_f32;
         // Along one direction that moves everything.
         let at = |sign: f32| {
-            let direction = |i: usize| if i.is_multiple_of(3) { -step } else { step } * sign;
+            let direction = |i: usize| sign * if i.is_multiple_of(3) { -step } else { step };
             let mut moved = Case::new(case.likelihood.clone(), 2, &device);
             moved.output = moved.output.clone() + along(&moved.output, direction);
             moved.learned =
@@ -264,7 +264,7 @@ fn gradients_are_slopes() {
 /// Numbers by place, shaped like a tensor.
 fn along<const D: usize>(like: &Tensor<D>, f: impl Fn(usize) -> f32) -> Tensor<D> {
     let values: Vec<f32> = (0..like.dims().iter().product()).map(f).collect();
-    Tensor::from_data(TensorData::new(values, like.dims()), &Device::flex())
+    Tensor::from_data(TensorData::new(values, like.dims()), &like.device())
 }
 
 #[test]
