@@ -61,7 +61,8 @@ impl RunConfig {
     /// All defaults of a model.
     pub(crate) fn named(model: &str) -> Result<Self> {
         let Some(config) = ModelConfig::named(model) else {
-            let known: Vec<_> = ModelConfig::NAMES.iter().map(|name| format!("`{name}`")).collect();
+            let known = ModelConfig::list().into_iter().map(|(name, _)| format!("`{name}`"));
+            let known: Vec<_> = known.collect();
             return Err(bad_input(format!(
                 "unknown model `{model}`; there are {}",
                 known.join(", ")

@@ -11,8 +11,8 @@ use crate::{comments, config::RunConfig, failure::Outcome, terminal::say};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {
-    for name in ModelConfig::NAMES {
-        say(format!("{name:<10} {}", ModelConfig::about(name).unwrap_or_default()))?;
+    for (name, about) in ModelConfig::list() {
+        say(format!("{name:<10} {about}"))?;
     }
     Ok(Outcome::Done)
 }

@@ -91,8 +91,11 @@ pub enum Error {
         /// Shape that the layers yield.
         found: Vec<usize>,
     },
-    /// The config names a user network and none was given under that name.
-    #[error("no network was given for the custom network `{0}`; pass a `Networks` that has it")]
+    /// The config names a network or model of the user and none is known under that name.
+    #[error(
+        "nothing is known by the name `{0}`; pass a `Networks` that has the network, or register the \
+         model"
+    )]
     MissingCustom(String),
     /// The config names a likelihood of the user's and none was given under that name.
     #[error("unknown custom likelihood `{name}`; there are {known}")]

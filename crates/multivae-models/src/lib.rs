@@ -40,6 +40,7 @@
 
 pub mod cmvae;
 pub mod crmvae;
+pub mod custom;
 pub mod cvae;
 pub mod dmvae;
 pub mod exchange;

@@ -1,4 +1,5 @@
-//! Every model, in one list. A model is added by its own file and one line at the end of this one.
+//! Every model, in one list. A model is added by its own file and one line at the end of this one;
+//! a model of the user by [`crate::custom::register`].
 
 use burn::{
     module::{
@@ -9,10 +10,34 @@ use burn::{
 use multivae_core::{
     Result,
     modality::ModalitySpec,
-    model::{Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
+    model::{CustomModel, Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
     nn::Networks,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde_json::{Map, Value};
+
+use crate::custom;
+
+impl Serialize for ModelConfig {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Custom(settings) => settings.serialize(serializer),
+            listed => Self::serialize(listed, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for ModelConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let table = Map::<String, Value>::deserialize(deserializer)?;
+        match table.get("name").and_then(Value::as_str).map(str::to_owned) {
+            Some(name) if custom::is_registered(&name) => {
+                custom::Settings::read(&name, table).map(Self::Custom).map_err(D::Error::custom)
+            }
+            _ => Self::deserialize(Value::Object(table)).map_err(D::Error::custom),
+        }
+    }
+}
 
 impl Multimodal for Model {
     fn modalities(&self) -> &[ModalitySpec] {
@@ -45,11 +70,15 @@ macro_rules! models {
     ($($name:ident, $key:literal, $about:literal: $config:ty => $model:ty;)*) => {
         /// Configuration of any model; its field `name` tells which.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[serde(tag = "name")]
+        // Derived as functions, to which the implementations below add models of the user.
+        #[serde(tag = "name", remote = "Self")]
         #[non_exhaustive]
         #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum ModelConfig {
             $(#[doc = $about] #[serde(rename = $key)] $name($config),)*
+            /// A model of the user; see [`crate::custom`].
+            #[serde(skip)]
+            Custom(custom::Settings),
         }
 
         /// Any model.
@@ -58,28 +87,39 @@ macro_rules! models {
         #[allow(clippy::large_enum_variant, reason = "a program has one, not one a row")]
         pub enum Model {
             $(#[doc = $about] $name($model),)*
+            /// A model of the user; see [`crate::custom`].
+            Custom(CustomModel),
         }
 
+        /// The names of the models of the library.
+        pub(crate) const LISTED: &[&str] = &[$($key),*];
+
         impl ModelConfig {
-            /// The names of all models.
-            pub const NAMES: &[&str] = &[$($key),*];
+            /// The names of the models of the library, in the order in which they are listed.
+            pub const NAMES: &[&str] = LISTED;
 
             /// A model's configuration with all defaults.
             pub fn named(name: &str) -> Option<Self> {
                 match name {
                     $($key => Some(Self::$name(<$config>::default())),)*
-                    _ => None,
+                    _ => custom::Settings::named(name).map(Self::Custom),
                 }
             }
 
             /// The model's name.
-            pub fn name(&self) -> &'static str {
-                match self { $(Self::$name(_) => $key,)* }
+            pub fn name(&self) -> &str {
+                match self {
+                    $(Self::$name(_) => $key,)*
+                    Self::Custom(settings) => settings.name(),
+                }
             }
 
-            /// What a model is, in a line.
-            pub fn about(name: &str) -> Option<&'static str> {
-                match name { $($key => Some($about),)* _ => None }
+            /// The models of the library, then those that were [registered](custom::register), each
+            /// with what it is in a line.
+            pub fn list() -> Vec<(String, String)> {
+                let listed = [$(($key, $about)),*];
+                let listed = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
+                listed.into_iter().chain(custom::registered()).collect()
             }
 
             /// Fills in what the data says. The result is complete: it and a record rebuild the
@@ -91,6 +131,7 @@ macro_rules! models {
             pub fn with_modalities(self, specs: &[ModalitySpec]) -> Result<Self> {
                 Ok(match self {
                     $(Self::$name(config) => Self::$name(config.with_modalities(specs)?),)*
+                    Self::Custom(settings) => Self::Custom(settings.with_modalities(specs)?),
                 })
             }
 
@@ -102,6 +143,7 @@ macro_rules! models {
             pub fn init(&self, networks: &Networks, device: &Device) -> Result<Model> {
                 Ok(match self {
                     $(Self::$name(config) => Model::$name(config.init(networks, device)?),)*
+                    Self::Custom(settings) => Model::Custom(settings.init(networks, device)?),
                 })
             }
         }
@@ -126,40 +168,58 @@ macro_rules! models {
 
             /// The model inside: the one place that knows them all.
             fn inner(&self) -> &dyn MultimodalModel {
-                match self { $(Self::$name(model) => model,)* }
+                match self { $(Self::$name(model) => model,)* Self::Custom(model) => model }
             }
         }
 
         impl Module for Model {
             fn collect_devices(&self, devices: Devices) -> Devices {
-                match self { $(Self::$name(model) => model.collect_devices(devices),)* }
+                match self { $(Self::$name(model) => model.collect_devices(devices),)* Self::Custom(model) => model.collect_devices(devices) }
             }
             fn fork(self, device: &Device) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.fork(device)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.fork(device)),)*
+                    Self::Custom(model) => Self::Custom(model.fork(device)),
+                }
             }
             fn to_device(self, device: &Device) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.to_device(device)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.to_device(device)),)*
+                    Self::Custom(model) => Self::Custom(model.to_device(device)),
+                }
             }
             fn train(self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.train()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.train()),)*
+                    Self::Custom(model) => Self::Custom(model.train()),
+                }
             }
             fn valid(&self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.valid()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.valid()),)*
+                    Self::Custom(model) => Self::Custom(model.valid()),
+                }
             }
             fn materialize(self) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.materialize()),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.materialize()),)*
+                    Self::Custom(model) => Self::Custom(model.materialize()),
+                }
             }
             fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
-                match self { $(Self::$name(model) => model.visit(visitor),)* }
+                match self { $(Self::$name(model) => model.visit(visitor),)* Self::Custom(model) => model.visit(visitor) }
             }
             fn map<M: ModuleMapper>(self, mapper: &mut M) -> Self {
-                match self { $(Self::$name(model) => Self::$name(model.map(mapper)),)* }
+                match self {
+                    $(Self::$name(model) => Self::$name(model.map(mapper)),)*
+                    Self::Custom(model) => Self::Custom(model.map(mapper)),
+                }
             }
         }
 
         impl ModuleDisplayDefault for Model {
             fn content(&self, content: Content) -> Option<Content> {
-                match self { $(Self::$name(model) => model.content(content),)* }
+                match self { $(Self::$name(model) => model.content(content),)* Self::Custom(model) => model.content(content) }
             }
         }
 
@@ -167,7 +227,7 @@ macro_rules! models {
 
         impl std::fmt::Display for Model {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                match self { $(Self::$name(model) => model.fmt(f),)* }
+                match self { $(Self::$name(model) => model.fmt(f),)* Self::Custom(model) => model.fmt(f) }
             }
         }
     };

@@ -14,12 +14,14 @@
 //! traits and nothing else; one that lacks some, such as an adversarial autoencoder without a
 //! density, implements [`MultimodalModel`] by hand and gives the reason.
 
+mod custom;
 mod density;
 mod encode;
 mod generate;
 mod latent;
 mod learn;
 
+pub use custom::{CustomModel, DynModel};
 pub use density::{Bound, Density, Given, LikelihoodQuery};
 pub use encode::{Draws, Encode};
 pub use generate::Generate;

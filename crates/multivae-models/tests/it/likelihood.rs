@@ -402,8 +402,10 @@ fn locations(model: &Model) -> Vec<f64> {
 #[test]
 fn every_model_of_the_list_has_a_closed_form_here() {
     let listed = models(1.0, 0.0).into_iter().map(|(config, _)| config);
-    let mut names: Vec<_> =
-        listed.chain([codes(1.0, 0.0), conditional(false)]).map(|config| config.name()).collect();
+    let mut names: Vec<_> = listed
+        .chain([codes(1.0, 0.0), conditional(false)])
+        .map(|config| config.name().to_owned())
+        .collect();
     names.sort_unstable();
     names.dedup();
     let mut expected = ModelConfig::NAMES.to_vec();

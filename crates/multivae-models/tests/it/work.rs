@@ -167,7 +167,7 @@ fn counted(
         .map(|name| ModalitySpec::new(name.as_str(), &[WIDTH]).expect("valid"))
         .collect();
     let count = Count::default();
-    let name = config.name();
+    let name = config.name().to_owned();
     let config = config.with_modalities(&specs).expect("the data suits");
     let model = config.init(&networks(&count), &device).expect("a model");
     // Networks whose output size is open were asked for it.
