@@ -38,7 +38,9 @@ pub enum Error {
         found: String,
     },
     /// A value that the likelihood of its modality does not take.
-    #[error("modality `{modality}`, row {row}, column {column}: expected {expected}, found {found}")]
+    #[error(
+        "modality `{modality}`, row {row}, column {column}: expected {expected}, found {found}"
+    )]
     Value {
         /// The modality.
         modality: String,

@@ -422,7 +422,8 @@ mod tests {
         ] {
             assert!((mean - 2.5).abs() < 0.05 && (variance - 2.5).abs() < 0.15);
         }
-        let none: f32 = Noise::seeded(1).poisson(Tensor::<2>::zeros([3, 2], &device), 0).sum().into_scalar();
+        let none: f32 =
+            Noise::seeded(1).poisson(Tensor::<2>::zeros([3, 2], &device), 0).sum().into_scalar();
         assert_eq!(none, 0.0);
         let rounded = Noise::zero().poisson(mean(), 0).max().into_scalar::<f32>();
         assert_eq!(rounded, 3.0);

@@ -574,7 +574,7 @@ mod tests {
         );
         assert_eq!(
             with(Likelihood::Categorical {}, vec![1.0, 0.5]),
-            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1, \
+            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1 \
              for a categorical likelihood, found `0.5`"
         );
         assert_eq!(

@@ -279,8 +279,8 @@ fn rows<const D: usize, const N: usize>(
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::distribution::Likelihood;
     use burn::tensor::Device;
+    use multivae_core::distribution::Likelihood;
     use multivae_core::subset::Subset;
     use proptest::prelude::*;
 

@@ -151,7 +151,8 @@ impl Learn for Crmvae {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
+        let experts =
+            parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let joint = parts::only(Product::without_prior().of(&experts, &parts::all_of(m)));
         let z = parts::draw(&joint, Draws::Samples(1), noise);
         let unimodal = Normal::new(experts.mean.clone(), experts.log_var.clone());

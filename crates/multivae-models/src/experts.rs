@@ -299,7 +299,11 @@ enum Choice {
 impl PrivateExperts<'_> {
     /// The posteriors of the modalities in `which`.
     pub(crate) fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        Sources::new(parts::encode(self.encoders, self.modalities, batch, which), which, self.family)
+        Sources::new(
+            parts::encode(self.encoders, self.modalities, batch, which),
+            which,
+            self.family,
+        )
     }
 
     /// The log-weights of `samples` samples of every source that the batch observes, and which

@@ -200,7 +200,8 @@ impl Mvae {
     pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
         let subsets = self.subsets(batch.purpose, noise);
         let (t, m) = (subsets.len(), self.modalities.len());
-        let experts = parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
+        let experts =
+            parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let kept = subsets.membership(&batch.device()).matmul(experts.presence.clone());
         let posteriors = Product::with_prior().of(&experts, &subsets);
         let [_, rows, latent] = posteriors.mean.dims();

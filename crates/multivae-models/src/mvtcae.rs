@@ -156,7 +156,8 @@ impl Learn for Mvtcae {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
+        let experts =
+            parts::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let joint = parts::only(Product::without_prior().of(&experts, &parts::all_of(m)));
         let latent = Latent::shared(parts::draw(&joint, Draws::Samples(1), noise));
         let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);

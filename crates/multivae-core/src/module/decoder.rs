@@ -60,9 +60,10 @@ impl Module for Decoder {
 impl ModuleDisplayDefault for Decoder {
     fn content(&self, content: Content) -> Option<Content> {
         let content = content.add("net", &self.net);
-        let content = self.learned.iter().fold(content, |content, (name, learned)| {
-            content.add(name, learned)
-        });
+        let content = self
+            .learned
+            .iter()
+            .fold(content, |content, (name, learned)| content.add(name, learned));
         content.set_top_level_type("Decoder").optional()
     }
 }

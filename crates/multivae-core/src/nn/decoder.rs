@@ -228,7 +228,8 @@ mod tests {
             &NetworkConfig::mlp(),
             &spec,
             &[4],
-            &Networks::default().with_likelihood("weibull", crate::distribution::likelihood::Poisson),
+            &Networks::default()
+                .with_likelihood("weibull", crate::distribution::likelihood::Poisson),
             &device,
         );
         let error = error.expect_err("there is no `gumbel`").to_string();

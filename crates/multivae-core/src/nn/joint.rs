@@ -134,9 +134,8 @@ impl JointEncoder {
     /// The posterior, `[batch, latent]`, given values of all of its modalities, in its order.
     pub fn encode_values(&self, values: impl Iterator<Item = Values>) -> Normal<2> {
         let inputs = self.inputs.values().zip(&self.read).zip(values);
-        let features = inputs.map(|((net, spec), values)| {
-            net.forward_values(&spec.likelihood.encode_view(values))
-        });
+        let features = inputs
+            .map(|((net, spec), values)| net.forward_values(&spec.likelihood.encode_view(values)));
         let features = features.collect();
         self.encoder.encode(&Values::Dense(Tensor::cat(features, 1))).shared.bounded()
     }

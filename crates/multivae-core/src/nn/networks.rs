@@ -10,10 +10,7 @@ use super::{Encoder, Encoding, Network};
 use crate::{
     Error, Result,
     batch::Values,
-    distribution::{
-        Likelihood, LikelihoodFamily,
-        likelihood::Custom as CustomLikelihood,
-    },
+    distribution::{Likelihood, LikelihoodFamily, likelihood::Custom as CustomLikelihood},
     modality::ModalitySpec,
     module::{Custom, DynModule, Slot},
 };
@@ -150,11 +147,7 @@ impl Networks {
 
     /// Adds a likelihood, or replaces the one of that name. It holds no parameters of its own: what
     /// it learns is in the decoders that it is asked for; see [`LikelihoodFamily::learned`].
-    pub fn with_likelihood(
-        mut self,
-        name: &str,
-        family: impl LikelihoodFamily + 'static,
-    ) -> Self {
+    pub fn with_likelihood(mut self, name: &str, family: impl LikelihoodFamily + 'static) -> Self {
         self.likelihoods.insert(name.to_owned(), Arc::new(family));
         self
     }

@@ -47,12 +47,7 @@ impl LikelihoodFamily for Bernoulli {
         distribution::Bernoulli::new(output.all()).mean()
     }
 
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let mean = self.mean(output, None);
         noise.uniform(mean.dims(), 1, &mean.device()).lower(mean).float()
     }

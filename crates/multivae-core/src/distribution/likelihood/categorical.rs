@@ -65,12 +65,7 @@ impl LikelihoodFamily for Categorical {
     }
 
     /// One-hot values, by the largest of logits with Gumbel noise.
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let (dims, classes) = (output.dims(), classes(output));
         let logits = by_position(output);
         let uniform = noise.uniform(dims, 1, &output.all().device());

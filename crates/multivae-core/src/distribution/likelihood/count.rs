@@ -108,9 +108,8 @@ pub(super) fn negative_binomial(
             - stirling_error(dispersion.clone())
             - stirling_error(positive.clone());
         let scale = (dispersion.clone() / total / positive.clone() / TAU).log() * 0.5;
-        let value = stirling + scale
-            - by_dispersion.clone() * dispersion.clone()
-            - by_count * positive;
+        let value =
+            stirling + scale - by_dispersion.clone() * dispersion.clone() - by_count * positive;
         let none = (mean.clone() / dispersion.clone()).log1p() * dispersion.clone().neg();
         value.mask_where(zeros(&counts, &none), none)
     };
@@ -361,8 +360,7 @@ mod tests {
         let log_dispersion = on(row(&[0.5, -1.0])).require_grad();
         let log_odds = on(row(&[0.0, 0.7, -0.4, 0.1]).reshape([2, 1, 2])).require_grad();
         let counts = on(row(&[0.0, 3.0]));
-        let counted =
-            negative_binomial(log_mean.clone(), log_dispersion.clone(), counts.clone());
+        let counted = negative_binomial(log_mean.clone(), log_dispersion.clone(), counts.clone());
         let density = zero_inflated(counted, log_odds.clone(), counts);
         let slopes = density.slopes.clone();
         let value = density.value.clone();

@@ -60,12 +60,7 @@ impl LikelihoodFamily for Laplace {
         output.parameter(0)
     }
 
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let location = output.parameter(0);
         let noise = noise.laplace(location.dims(), 1, &location.device());
         location + self.scale.log(output).exp() * noise

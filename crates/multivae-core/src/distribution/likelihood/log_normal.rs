@@ -53,12 +53,7 @@ impl LikelihoodFamily for LogNormal {
         (output.parameter(0) + variance * 0.5).clamp_max(LOG_LIMIT).exp()
     }
 
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let mean = output.parameter(0);
         let noise = noise.normal(mean.dims(), 1, &mean.device());
         (mean + self.scale.log(output).exp() * noise).clamp(-LOG_LIMIT, LOG_LIMIT).exp()

@@ -387,7 +387,7 @@ impl Likelihood {
                     modality: name.to_string(),
                     row,
                     column,
-                    expected: format!("{}, for a {} likelihood", support, self.family().name()),
+                    expected: format!("{support} for a {} likelihood", self.family().name()),
                     found: values[column].to_string(),
                 });
             }

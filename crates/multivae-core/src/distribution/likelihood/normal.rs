@@ -56,12 +56,7 @@ impl LikelihoodFamily for Normal {
         output.parameter(0)
     }
 
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let mean = output.parameter(0);
         let noise = noise.normal(mean.dims(), 1, &mean.device());
         mean + self.scale.log(output).exp() * noise

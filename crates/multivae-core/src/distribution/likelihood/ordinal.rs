@@ -91,9 +91,8 @@ impl LikelihoodFamily for Ordinal {
         let mut terms = place.zeros_like();
         for (k, (threshold, gap)) in self.thresholds(output).into_iter().enumerate() {
             let upper = threshold - place.clone();
-            terms = terms
-                + log_sigmoid(upper.clone()) * is(k)
-                + log_sigmoid(upper.neg()) * is(k + 1);
+            terms =
+                terms + log_sigmoid(upper.clone()) * is(k) + log_sigmoid(upper.neg()) * is(k + 1);
             if let Some(gap) = gap {
                 let between = gap.exp().neg().exp().neg().log1p();
                 terms = terms + between * is(k);
@@ -107,12 +106,7 @@ impl LikelihoodFamily for Ordinal {
         self.above(output).fold(output.parameter(0).zeros_like(), |sum, above| sum + above)
     }
 
-    fn sample(
-        &self,
-        output: &Output<'_>,
-        _: Option<&Tensor<1>>,
-        noise: &mut Noise,
-    ) -> Tensor<3> {
+    fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let uniform = noise.uniform(output.dims(), 1, &output.all().device());
         let passed = |above: Tensor<3>| uniform.clone().lower(above).float();
         self.above(output).fold(uniform.zeros_like(), |class, above| class + passed(above))

@@ -121,9 +121,7 @@ fn densities_and_probabilities_add_up_to_one() {
         let total = match case.family().support() {
             Support::Real => integral(line().collect(), &|_| f64::from(step)),
             // In logarithms, from e^-40 to e^40.
-            Support::Positive => {
-                integral(line().map(f32::exp).collect(), &|x| f64::from(x * step))
-            }
+            Support::Positive => integral(line().map(f32::exp).collect(), &|x| f64::from(x * step)),
             Support::Unit => integral(vec![0.0, 1.0], &one),
             Support::Counts => integral((0..20_000).map(|x| x as f32).collect(), &one),
             Support::Levels(classes) => integral((0..classes).map(|x| x as f32).collect(), &one),
@@ -192,12 +190,10 @@ fn what_is_missing_reaches_neither_value_nor_gradient() {
             let mut cells = vec![1.0; 2 * features];
             cells[seen..features].fill(0.0);
             let tensor = |list| Tensor::from_data(TensorData::new(list, [2, features]), &device);
-            let batch = Batch::new(
-                vec![Values::Dense(tensor(values))],
-                Presence::complete(2, 1, &device),
-            )
-            .and_then(|batch| batch.with_cells(vec![Some(tensor(cells))]))
-            .expect("the shapes fit");
+            let batch =
+                Batch::new(vec![Values::Dense(tensor(values))], Presence::complete(2, 1, &device))
+                    .and_then(|batch| batch.with_cells(vec![Some(tensor(cells))]))
+                    .expect("the shapes fit");
             let input = batch.input(0, &spec).dense().expect("numbers").clone();
             let log_prob = case.family().log_prob(&case.stretched(1, 2), &batch.target(0));
             // Only the first row, so that the second does not hide what it passes on.
@@ -247,8 +243,7 @@ fn gradients_are_slopes() {
             let direction = |i: usize| sign * if i.is_multiple_of(3) { -step } else { step };
             let mut moved = Case::new(case.likelihood.clone(), 2, &device);
             moved.output = moved.output.clone() + along(&moved.output, direction);
-            moved.learned =
-                moved.learned.iter().map(|t| t.clone() + along(t, direction)).collect();
+            moved.learned = moved.learned.iter().map(|t| t.clone() + along(t, direction)).collect();
             scalar(total(&moved))
         };
         let unit = |i: usize| if i.is_multiple_of(3) { -1.0 } else { 1.0 };
@@ -381,7 +376,7 @@ fn values_outside_the_support_are_refused_by_row_and_column() {
     let error = check(&[0.0, 4.0, 1.0, 2.5], &|_| true).expect_err("a half");
     assert_eq!(
         error.to_string(),
-        "modality `reads`, row 1, column 1: expected whole numbers from 0, for a poisson \
+        "modality `reads`, row 1, column 1: expected whole numbers from 0 for a poisson \
          likelihood, found 2.5"
     );
     assert!(check(&[-1.0, 0.0], &|_| true).is_err());

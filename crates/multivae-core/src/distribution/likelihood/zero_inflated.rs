@@ -121,8 +121,11 @@ impl LikelihoodFamily for ZeroInflatedNegativeBinomial {
         let log_odds = output.parameter(self.inflation());
         let counted =
             count::negative_binomial(log_mean.clone(), log_dispersion.clone(), values.clone());
-        count::zero_inflated(counted, log_odds.clone(), values)
-            .attach(vec![log_mean, log_dispersion, log_odds])
+        count::zero_inflated(counted, log_odds.clone(), values).attach(vec![
+            log_mean,
+            log_dispersion,
+            log_odds,
+        ])
     }
 
     fn mean(&self, output: &Output<'_>, offset: Option<&Tensor<1>>) -> Tensor<3> {
