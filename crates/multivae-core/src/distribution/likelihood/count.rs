@@ -57,13 +57,18 @@ fn zeros(counts: &Tensor<3>, like: &Tensor<3>) -> Tensor<3, Bool> {
     counts.clone().equal_scalar(0.0).expand(like.dims())
 }
 
+/// The counts with 1 where they are 0, so that what is computed of them is finite there.
+fn positive(counts: &Tensor<3>) -> Tensor<3> {
+    counts.clone().mask_fill(counts.clone().equal_scalar(0.0), 1.0)
+}
+
 /// Poisson: `x η - exp(η) - ln x!` of log-mean `η`.
 ///
 /// With `ln x!` by Stirling's formula the large parts cancel in closed form:
 /// `-x (r - 1 - ln r) - ln(2π x) / 2 - δ(x)`, `r = exp(η) / x`, for positive `x`.
 pub(super) fn poisson(log_mean: Tensor<3>, counts: Tensor<3>) -> Density {
     let mean = exp(log_mean.detach());
-    let positive = counts.clone().clamp_min(1.0);
+    let positive = positive(&counts);
     let difference = mean.clone() - positive.clone();
     let slant = difference / (mean.clone() + positive.clone());
     let distance = excess(mean.clone() / positive.clone(), slant) * positive.clone();
@@ -94,7 +99,7 @@ pub(super) fn negative_binomial(
         difference.clone() / (total.clone() + spread.clone()),
     );
     let value = {
-        let positive = counts.clone().clamp_min(1.0);
+        let positive = positive(&counts);
         let total = positive.clone() + dispersion.clone();
         // Both sides of the ratio q.
         let found = mean.clone() / spread.clone();
@@ -290,21 +295,19 @@ mod tests {
     }
 
     #[test]
-    fn densities_keep_five_digits_from_means_of_a_thousandth_to_a_million() {
+    fn densities_lose_two_millionths_at_most_from_means_of_a_thousandth_to_a_million() {
         let grid = grid();
         let [log_mean, log_dispersion, x] = [0, 1, 2].map(|number| row(&column(&grid, number)));
         let found = list(negative_binomial(log_mean.clone(), log_dispersion, x.clone()).value);
         let expected: Vec<f64> =
             grid.iter().map(|&[m, d, x]| negative_binomial_reference(m, d, x)).collect();
         let (error, what) = largest_error(&found, &expected, &grid);
-        println!("negative binomial: {error:.1e}, {what}");
-        assert!(error < 1e-5, "{error:.1e} of {what}");
+        assert!(error < 2e-6, "{error:.1e} of {what}");
 
         let found = list(poisson(log_mean, x).value);
         let expected: Vec<f64> = grid.iter().map(|&[m, _, x]| poisson_reference(m, x)).collect();
         let (error, what) = largest_error(&found, &expected, &grid);
-        println!("Poisson: {error:.1e}, {what}");
-        assert!(error < 1e-5, "{error:.1e} of {what}");
+        assert!(error < 2e-6, "{error:.1e} of {what}");
     }
 
     #[test]
@@ -344,8 +347,7 @@ mod tests {
         let check = |found: Tensor<3>, expected: &dyn Fn(&[f64; 3]) -> f64, name: &str| {
             let expected: Vec<f64> = grid.iter().map(expected).collect();
             let (error, what) = largest_error(&list(found), &expected, &grid);
-            println!("{name}: {error:.1e}, {what}");
-            assert!(error < SLOPES, "{name}: {error:.1e} of {what}");
+                assert!(error < SLOPES, "{name}: {error:.1e} of {what}");
         };
         check(of_mean, &by_log_mean, "negative binomial by its mean");
         check(of_dispersion, &by_log_dispersion, "negative binomial by its dispersion");
