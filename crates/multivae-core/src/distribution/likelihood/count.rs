@@ -347,7 +347,7 @@ mod tests {
         let check = |found: Tensor<3>, expected: &dyn Fn(&[f64; 3]) -> f64, name: &str| {
             let expected: Vec<f64> = grid.iter().map(expected).collect();
             let (error, what) = largest_error(&list(found), &expected, &grid);
-                assert!(error < SLOPES, "{name}: {error:.1e} of {what}");
+            assert!(error < SLOPES, "{name}: {error:.1e} of {what}");
         };
         check(of_mean, &by_log_mean, "negative binomial by its mean");
         check(of_dispersion, &by_log_dispersion, "negative binomial by its dispersion");
