@@ -332,8 +332,8 @@ mod tests {
                 "`arrays.npz`: expected an array `c`, found the arrays `a`, `b`",
             ),
             (
-                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'poisson' }}"),
-                "manifest `manifest.toml`, line 5: unknown variant `poisson`, expected one of ",
+                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'cauchy' }}"),
+                "manifest `manifest.toml`, line 5: unknown variant `cauchy`, expected one of ",
             ),
             (
                 format!("{GENES}id = 'sample'\n[splits]\ntrain = [0, 3]"),
