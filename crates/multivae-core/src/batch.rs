@@ -518,6 +518,12 @@ impl Batch {
         }
     }
 
+    /// What encoders of a modality see: its [`observed`](Self::observed) values, counts by their
+    /// logarithms; see [`Likelihood::encode_view`](crate::distribution::Likelihood::encode_view).
+    pub fn input(&self, modality: usize, spec: &ModalitySpec) -> Values {
+        spec.likelihood.encode_view(self.observed(modality))
+    }
+
     /// What the likelihood of a modality is evaluated on: [`observed`](Self::observed) values with
     /// the mask of their cells and their offset.
     pub fn target(&self, modality: usize) -> Target {

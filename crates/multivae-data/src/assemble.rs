@@ -7,7 +7,7 @@ use std::{
 
 use multivae_core::{
     dataset::Dataset,
-    distribution::Likelihood,
+    distribution::{Likelihood, Support},
     modality::{self, ModalitySpec},
     schema::{LabelSchema, ModalitySchema, Schema},
     subset::Subset,
@@ -916,41 +916,20 @@ fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
 /// Checks that the values are such as their likelihood takes.
 fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
-        let bad: &dyn Fn(&[f32]) -> Option<f32>;
-        let unit = |row: &[f32]| row.iter().copied().find(|value| !(0.0..=1.0).contains(value));
-        let classes = *spec.shape.last().expect("a shape has an axis");
-        let one = |row: &[f32]| {
-            let sums = row.chunks(classes).map(|row| row.iter().sum::<f32>());
-            unit(row).or_else(|| sums.into_iter().find(|sum| (sum - 1.0).abs() > 1e-3))
-        };
-        let expected = match spec.likelihood {
-            Likelihood::Normal { .. } | Likelihood::Laplace { .. } => continue,
-            Likelihood::Bernoulli {} => {
-                bad = &unit;
-                "values from 0 to 1 for a bernoulli likelihood"
-            }
-            Likelihood::Categorical {} => {
-                bad = &one;
-                "values from 0 to 1 whose sum over the last axis is 1, for a categorical likelihood"
-            }
-        };
+        let family = spec.likelihood.family();
+        let support = family.support();
+        if let Support::Real = support {
+            continue;
+        }
         let mut buffer = vec![0.0; spec.features()];
         for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
             data.storage(m).read(row * spec.features(), &mut buffer);
             let cells = data.cells(row, m);
-            if cells.is_some() && matches!(spec.likelihood, Likelihood::Categorical {}) {
-                continue;
-            }
-            if let Some(cells) = cells {
-                buffer
-                    .iter_mut()
-                    .zip(cells)
-                    .filter(|(_, there)| !there)
-                    .for_each(|(v, _)| *v = 0.0);
-            }
-            if let Some(found) = bad(&buffer) {
+            let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
+            if let Some(column) = support.first_outside(&buffer, &spec.shape, observed) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
-                let found = found.to_string();
+                let expected = format!("{support} for a {} likelihood", family.name());
+                let found = buffer[column].to_string();
                 return Err(DataError::Value { modality, row, expected, found });
             }
         }
@@ -1125,7 +1104,7 @@ mod tests {
         );
         assert_eq!(
             with(Likelihood::Categorical {}, vec![1.0, 0.5]),
-            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1, \
+            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1 \
              for a categorical likelihood, found `0.5`"
         );
         assert_eq!(

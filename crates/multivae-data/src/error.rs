@@ -95,7 +95,7 @@ pub enum DataError {
         /// Identifier of the row.
         row: String,
         /// What the likelihood takes.
-        expected: &'static str,
+        expected: String,
         /// What was found.
         found: String,
     },

@@ -290,7 +290,7 @@ mod tests {
         let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
         let specs = data.modalities();
         assert_eq!(
-            (&specs[0].shape[..], specs[0].likelihood),
+            (&specs[0].shape[..], specs[0].likelihood.clone()),
             (&[4][..], Likelihood::Bernoulli {})
         );
         assert_eq!((specs[1].likelihood.kind(), specs[1].name.as_str()), ("laplace", "genes"));
@@ -361,8 +361,8 @@ mod tests {
                 "`arrays.npz`: expected an array `c`, found the arrays `a`, `b`",
             ),
             (
-                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'poisson' }}"),
-                "manifest `manifest.toml`, line 5: unknown variant `poisson`, expected one of ",
+                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'cauchy' }}"),
+                "manifest `manifest.toml`, line 5: unknown variant `cauchy`, expected one of ",
             ),
             (
                 format!("{GENES}id = 'sample'\n[splits]\ntrain = [0, 3]"),

@@ -9,7 +9,6 @@ use std::{fs, path::Path, sync::Arc};
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     dataset::Dataset,
-    distribution::Likelihood,
     modality::ModalitySpec,
     schema::{Schema, ValueScale},
 };
@@ -39,9 +38,7 @@ pub enum Standardise {
 
 impl Standardise {
     fn takes(self, spec: &ModalitySpec) -> bool {
-        let located =
-            matches!(spec.likelihood, Likelihood::Normal { .. } | Likelihood::Laplace { .. });
-        self == Self::Auto && located
+        self == Self::Auto && spec.likelihood.family().is_standardised()
     }
 }
 
@@ -574,6 +571,7 @@ fn rows<const D: usize, const N: usize>(
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use multivae_core::distribution::Likelihood;
     use multivae_core::subset::Subset;
     use proptest::prelude::*;
 

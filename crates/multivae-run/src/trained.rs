@@ -186,7 +186,7 @@ pub fn generate(
     let outputs = targets.iter().zip(model.decode(latent, targets));
     outputs
         .map(|(m, output)| {
-            let mean = model.mean(output, m);
+            let mean = model.mean(output, m, None);
             standardisation.invert(specs[m].name.as_str(), mean)
         })
         .collect()

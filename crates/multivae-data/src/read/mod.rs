@@ -516,7 +516,7 @@ impl Array {
                 return Err(DataError::Value {
                     modality: name,
                     row: "0".into(),
-                    expected: "numbers; text is read as `labels` and `ids` only",
+                    expected: "numbers; text is read as `labels` and `ids` only".into(),
                     found: cells.into_iter().next().unwrap_or_default(),
                 });
             }
@@ -552,7 +552,7 @@ impl Array {
                 return Err(DataError::Value {
                     modality: "labels".into(),
                     row: row.to_string(),
-                    expected: "a whole number",
+                    expected: "a whole number".into(),
                     found: values[row].to_string(),
                 });
             }

@@ -308,7 +308,11 @@ enum Choice {
 impl PrivateExperts<'_> {
     /// The posteriors of the modalities in `which`.
     pub fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        Sources::new(blocks::encode(self.encoders, batch, which), which, self.family)
+        Sources::new(
+            blocks::encode(self.encoders, self.modalities, batch, which),
+            which,
+            self.family,
+        )
     }
 
     /// The log-weights of `samples` samples of every source that the batch observes, and which
@@ -495,7 +499,13 @@ impl PrivateExperts<'_> {
     }
 
     /// Samples of the mixture of the given modalities, and of the private spaces of all.
-    pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+    pub fn encode(
+        &self,
+        batch: &Batch,
+        given: Subset,
+        draws: Draws,
+        noise: &mut Noise,
+    ) -> Latent {
         let sources = self.sources(batch, given);
         let u = match draws {
             Draws::Samples(n) => self.shared(batch, &sources, Choice::Random(n), noise).0,

@@ -90,7 +90,11 @@ impl Served {
 
 /// Takes values `[.., batch, features]` of the first tensor in the rows that are true, of the
 /// second in the others.
-pub fn choose<const D: usize>(rows: &[bool], first: Tensor<D>, second: Tensor<D>) -> Tensor<D> {
+pub fn choose<const D: usize>(
+    rows: &[bool],
+    first: Tensor<D>,
+    second: Tensor<D>,
+) -> Tensor<D> {
     let flags: Vec<f32> = rows.iter().map(|&row| f32::from(u8::from(row))).collect();
     let mut shape = [1; D];
     shape[D - 2] = rows.len();
@@ -110,7 +114,7 @@ pub fn posterior(
     let served = Served::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let product = || {
-        let experts = blocks::encode(encoders, batch, given).experts;
+        let experts = blocks::encode(encoders, joint.modalities(), batch, given).experts;
         blocks::only(rule.of(&experts, &blocks::all_of(given.len())))
     };
     match of_all {
@@ -155,7 +159,7 @@ pub fn proposal(
     components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));
     let single = components.len();
     if !served.all() {
-        let experts = blocks::encode(encoders, batch, given).experts;
+        let experts = blocks::encode(encoders, joint.modalities(), batch, given).experts;
         components.push(Normal::new(experts.mean, experts.log_var));
     }
     let usable = |(row, &served): (&Subset, &bool)| match served {

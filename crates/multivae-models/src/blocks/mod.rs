@@ -79,7 +79,7 @@ impl ModalityConfig {
         let spec = ModalitySpec {
             name: self.name.clone(),
             shape: self.shape.clone(),
-            likelihood: self.likelihood.unwrap_or_default(),
+            likelihood: self.likelihood.clone().unwrap_or_default(),
         };
         spec.check()?;
         Ok(spec)
@@ -92,7 +92,10 @@ impl ModalityConfig {
 ///
 /// [`Error::UnknownModality`] if the configuration names a modality the data lacks,
 /// [`Error::Shape`] if it gives another shape than the data has, or as [`check_all`].
-pub fn complete(given: &[ModalityConfig], data: &[ModalitySpec]) -> Result<Vec<ModalityConfig>> {
+pub fn complete(
+    given: &[ModalityConfig],
+    data: &[ModalitySpec],
+) -> Result<Vec<ModalityConfig>> {
     let mut modalities = complete_likelihoods(given, data)?;
     for config in &mut modalities {
         let spec = config.spec()?;
@@ -126,7 +129,7 @@ pub fn complete_likelihoods(
             });
         }
         config.shape.clone_from(&spec.shape);
-        config.likelihood.get_or_insert(spec.likelihood);
+        config.likelihood.get_or_insert_with(|| spec.likelihood.clone());
         Ok(config)
     };
     data.iter().map(fill).collect()
@@ -141,6 +144,18 @@ pub fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
     let specs = modalities.iter().map(ModalityConfig::spec).collect::<Result<Vec<_>>>()?;
     check_all(&specs)?;
     Ok(specs)
+}
+
+/// The same with the likelihoods of the user looked up.
+///
+/// # Errors
+///
+/// As [`specs`] and [`Networks::resolve`].
+pub fn resolved(
+    modalities: &[ModalityConfig],
+    networks: &Networks,
+) -> Result<Vec<ModalitySpec>> {
+    specs(modalities)?.into_iter().map(|spec| networks.resolve(spec)).collect()
 }
 
 /// Checks a number of the configuration.
@@ -224,12 +239,17 @@ pub struct Unimodal {
 }
 
 /// Runs the encoders of the modalities in `which`, each once.
-pub fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Unimodal {
+pub fn encode(
+    encoders: &Named<EncoderNet>,
+    specs: &[ModalitySpec],
+    batch: &Batch,
+    which: Subset,
+) -> Unimodal {
     let n = encoders.len();
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
-        let encoding = encoders.at(m).encode(&batch.observed(m));
+        let encoding = encoders.at(m).encode(&batch.input(m, &specs[m]));
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);
@@ -249,11 +269,12 @@ pub fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Uni
 /// The posterior of the modalities in `given` under a rule, `[batch, latent]`.
 pub fn posterior(
     encoders: &Named<EncoderNet>,
+    specs: &[ModalitySpec],
     batch: &Batch,
     given: Subset,
     rule: Product,
 ) -> Normal<2> {
-    let experts = encode(encoders, batch, given).experts;
+    let experts = encode(encoders, specs, batch, given).experts;
     only(rule.of(&experts, &all_of(given.len())))
 }
 
@@ -321,7 +342,10 @@ pub fn expert_divergences(joint: &Normal<2>, experts: &Experts) -> Tensor<2> {
 }
 
 /// The negative mean over the batch of weighted log-likelihoods `[1, batch]`, `[1]` a modality.
-pub fn reconstruction_means(log_likelihoods: &[Tensor<2>], weights: &[f64]) -> Vec<Tensor<1>> {
+pub fn reconstruction_means(
+    log_likelihoods: &[Tensor<2>],
+    weights: &[f64],
+) -> Vec<Tensor<1>> {
     let of = |(likelihood, weight): (&Tensor<2>, &f64)| likelihood.clone().mean() * -*weight;
     log_likelihoods.iter().zip(weights).map(of).collect()
 }
@@ -493,7 +517,10 @@ pub fn private_divergences(
 }
 
 /// `kl_private/NAME` of each modality with a private space.
-pub fn private_terms(modalities: &[ModalitySpec], sizes: &[usize]) -> impl Iterator<Item = String> {
+pub fn private_terms(
+    modalities: &[ModalitySpec],
+    sizes: &[usize],
+) -> impl Iterator<Item = String> {
     modalities.iter().zip(sizes).filter(|(_, size)| **size > 0).map(|(spec, _)| private_term(spec))
 }
 
@@ -616,7 +643,10 @@ pub fn private_bound(
 }
 
 /// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.
-pub fn bound(log_likelihoods: Vec<Tensor<2>>, divergences: Vec<(String, Tensor<1>)>) -> Bound {
+pub fn bound(
+    log_likelihoods: Vec<Tensor<2>>,
+    divergences: Vec<(String, Tensor<1>)>,
+) -> Bound {
     Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
 }
 
