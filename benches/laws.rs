@@ -32,9 +32,9 @@ fn laws(c: &mut Criterion) {
     for likelihood in [Likelihood::normal(0.7), Likelihood::laplace(0.7), Likelihood::Bernoulli {}]
     {
         let output = Tensor::full([7, BATCH, features], 0.4, &device);
-        let values = Values::Dense(Tensor::full([BATCH, features], 0.5, &device));
+        let target = Values::Dense(Tensor::full([BATCH, features], 0.5, &device)).into();
         group.bench_function(format!("log_prob/{}", likelihood.kind()), |b| {
-            b.iter(|| black_box(likelihood.log_prob(output.clone(), &values, &[features], None)));
+            b.iter(|| black_box(likelihood.log_prob(output.clone(), &target, &[features], None)));
         });
     }
     group.bench_function("noise/1M normal values", |b| {

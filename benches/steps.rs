@@ -8,7 +8,7 @@ use burn::{
 };
 use criterion::{Criterion, criterion_group, criterion_main};
 use multivae_benches::workload;
-use multivae_core::{model::MultimodalVae, noise::Noise};
+use multivae_core::{model::MultimodalModel, noise::Noise};
 
 const BATCH: usize = 128;
 
@@ -20,13 +20,13 @@ fn steps(c: &mut Criterion) {
         for name in ["mvae", "mopoe", "mhvae"] {
             let (model, batch) = workload(name, data, BATCH, &device);
             group.bench_function(format!("{data}/{name}/forward"), |b| {
-                b.iter(|| black_box(model.loss(&batch, &mut Noise::seeded(0))));
+                b.iter(|| black_box(model.learner().loss(&batch, &mut Noise::seeded(0))));
             });
             let mut optimizer = AdamConfig::new().init();
             let mut model = model;
             group.bench_function(format!("{data}/{name}/step"), |b| {
                 b.iter(|| {
-                    let loss = model.loss(&batch, &mut Noise::seeded(0)).total;
+                    let loss = model.learner().loss(&batch, &mut Noise::seeded(0)).total;
                     let gradients = GradientsParams::from_grads(loss.backward(), &model);
                     model = optimizer.step(1e-3, model.clone(), gradients);
                 });

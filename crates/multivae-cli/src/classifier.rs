@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 use burn::tensor::Device;
 use multivae::{
-    core::{dataset::Dataset, model::MultimodalVae},
+    core::dataset::Dataset,
     data::{DataConfig, MemoryDataset, MissingConfig},
     device,
     metrics::{Classifier, ClassifierConfig, load_classifiers, train_classifiers},

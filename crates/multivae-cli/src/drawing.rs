@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 use multivae::{
     core::{
         dataset::Dataset,
-        model::{Draws, Latent, MultimodalVae},
+        model::{Draws, Latent, MultimodalModel},
         noise::Noise,
         pass::Pass,
         subset::Subset,
@@ -89,9 +89,9 @@ pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
         .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
     let standardisation = &run.stored.standardisation;
     let mut generated: Vec<(Subset, Vec<Tensor<2>>)> = Vec::new();
-    for given in given(specs.len(), model.conditions()) {
-        let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::zero());
-        generated.push((given, means(model, standardisation, &latent, targets)));
+    for given in given(specs.len(), model.encoder()?.conditions()) {
+        let latent = model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::zero());
+        generated.push((given, means(model.generator()?, standardisation, &latent, targets)));
     }
     let mut figures = Vec::new();
     for (place, m) in targets.iter().enumerate() {
@@ -133,7 +133,7 @@ pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
 pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
     let specs = run.model.modalities();
     let (Some(targets), Some(first)) = (drawable(run), samples.first()) else { return Ok(None) };
-    let means = means(&run.model, &run.stored.standardisation, first, targets);
+    let means = means(run.model.generator()?, &run.stored.standardisation, first, targets);
     let list = targets.iter().zip(means).map(|(m, values)| {
         let row = picture::row(&specs[m], values, |_| true)?;
         Ok(Strip { label: specs[m].name.to_string(), row })
@@ -150,8 +150,9 @@ pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
 
 /// The modalities whose images are drawn; `None` if the model generates no images.
 pub(crate) fn drawable(run: &Run) -> Option<Subset> {
-    let (model, specs) = (&run.model, run.model.modalities());
-    let drawable = model.generated().iter().filter(|&m| picture::is_drawable(&specs[m]));
+    let specs = run.model.modalities();
+    let generated = run.model.generator().ok()?.generated();
+    let drawable = generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     Subset::new(drawable.take(MOST)).ok()
 }
 
@@ -169,7 +170,7 @@ pub(crate) fn latent(
     let chosen = evenly(&(0..data.len()).collect::<Vec<_>>(), POINTS);
     let labels: Option<Vec<i64>> = chosen.iter().map(|&row| data.label(row)).collect();
     let labels = labels.unwrap_or_default();
-    let spaces = pass.encode(model, data, full, Draws::Mean, &run.device)?;
+    let spaces = pass.encode(model.encoder()?, data, full, Draws::Mean, &run.device)?;
     let mut figures = Vec::new();
     for (i, space) in spaces.into_iter().take(SPACES).enumerate() {
         let row = |&row: &usize| space.values[row * space.features..][..space.features].to_vec();

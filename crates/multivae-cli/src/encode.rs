@@ -3,7 +3,7 @@
 use anyhow::Result;
 use multivae::core::{
     dataset::Dataset,
-    model::{Draws, MultimodalVae},
+    model::{Draws, MultimodalModel},
     pass::Pass,
 };
 
@@ -29,7 +29,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
     let rows = data.len();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
-    let spaces = pass.encode(&run.model, &data, given, draws, &run.device)?;
+    let spaces = pass.encode(run.model.encoder()?, &data, given, draws, &run.device)?;
     let mut arrays: Vec<(String, Array)> = spaces
         .into_iter()
         .map(|space| {
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
             "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
         ));
     }
-    if let Some(needed) = run.model.conditions() {
+    if let Some(needed) = run.model.encoder()?.conditions() {
         let lacks = |&row: &usize| needed.union(data.presence(row)) != data.presence(row);
         let lacking = (0..rows).filter(lacks).count();
         if lacking > 0 {

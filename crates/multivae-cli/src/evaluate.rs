@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use anyhow::Result;
 use multivae::{
-    core::dataset::Dataset,
+    core::{dataset::Dataset, model::MultimodalModel},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
 };
 use multivae_report::{Comparison, Report};
@@ -57,7 +57,8 @@ fn bound(
 ) -> Result<()> {
     let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let bar = Bar::new("evaluation");
-    let evaluation = evaluate(&run.model, &Watched::new(data, &bar), &config, &run.device)?;
+    let evaluation =
+        evaluate(run.model.density()?, &Watched::new(data, &bar), &config, &run.device)?;
     drop(bar);
     say(text(&evaluation))?;
     if let Some(out) = out {

@@ -4,8 +4,13 @@ use std::{fmt, io, process::ExitCode};
 
 use anyhow::Error;
 use multivae::{
-    core::pass::PassError, data::DataError, device::DeviceError, metrics::MetricsError,
-    models::exchange::ExchangeError, samplers::SamplerError, train::TrainError,
+    core::{model::Lacks, pass::PassError},
+    data::DataError,
+    device::DeviceError,
+    metrics::MetricsError,
+    models::exchange::ExchangeError,
+    samplers::SamplerError,
+    train::TrainError,
 };
 use multivae_report::ReportError;
 
@@ -73,6 +78,7 @@ pub(crate) fn message(error: &Error) -> String {
 pub(crate) fn is_about_input(error: &Error) -> bool {
     error.chain().any(|cause| {
         cause.is::<BadInput>()
+            || cause.is::<Lacks>()
             || cause.is::<SamplerError>()
             || cause
                 .downcast_ref::<MetricsError>()
@@ -87,6 +93,7 @@ fn is_closed_pipe(error: &Error) -> bool {
 fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
+            || cause.is::<Lacks>()
             || cause.is::<multivae::core::Error>()
             || matches!(cause.downcast_ref(), Some(DeviceError::Name(_)))
             || cause

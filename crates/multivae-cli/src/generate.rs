@@ -9,12 +9,11 @@ use multivae::{
         batch::Batch,
         dataset::Dataset,
         modality::ModalitySpec,
-        model::{Draws, Latent, MultimodalVae},
+        model::{Draws, Generate, Latent, MultimodalModel},
         noise::Noise,
         subset::Subset,
     },
     data::Standardisation,
-    models::Model,
     samplers::PriorSampler,
 };
 
@@ -77,7 +76,7 @@ pub(crate) fn targets(
     kind: Kind,
 ) -> Result<Subset> {
     let specs = run.model.modalities();
-    let generated = run.model.generated();
+    let generated = run.model.generator()?.generated();
     let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     match (names, kind) {
         (Some(names), Kind::Arrays) => run.targets(Some(names)),
@@ -119,8 +118,9 @@ fn from_rows(
         let batch = data
             .batch(part, &run.device)
             .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
-        let latent = run.model.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let means = means(&run.model, &run.stored.standardisation, &latent, targets);
+        let latent =
+            run.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
+        let means = means(run.model.generator()?, &run.stored.standardisation, &latent, targets);
         for (m, mean) in targets.iter().zip(means) {
             generated[m].push(mean);
         }
@@ -180,7 +180,7 @@ fn from_rows(
 fn from_prior(run: &Run, arguments: &GenerateArguments, kind: Kind, targets: Subset) -> Result<()> {
     let (rows, chunk) = (arguments.n, arguments.run.batch_size);
     let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
-    let chunks = sampler.chunks(&run.model, &run.device);
+    let chunks = sampler.chunks(run.model.generator()?, &run.device);
     let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
     from_latents(run, chunks, &arguments.out, kind, targets)
 }
@@ -196,7 +196,7 @@ pub(crate) fn from_latents(
     let specs = run.model.modalities();
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
     for latent in chunks {
-        let means = means(&run.model, &run.stored.standardisation, &latent, targets);
+        let means = means(run.model.generator()?, &run.stored.standardisation, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
             place.push(mean);
         }
@@ -219,7 +219,7 @@ pub(crate) fn from_latents(
 /// Means of the targets' distributions at latent values of one sample, in the units of the data,
 /// `[batch, features]` each.
 pub(crate) fn means(
-    model: &Model,
+    model: &dyn Generate,
     standardisation: &Standardisation,
     latent: &Latent,
     targets: Subset,
@@ -228,9 +228,8 @@ pub(crate) fn means(
     let outputs = targets.iter().zip(model.decode(latent, targets));
     outputs
         .map(|(m, output)| {
-            let spec = &specs[m];
-            let mean = spec.likelihood.mean(output, &spec.shape).squeeze_dim::<2>(0);
-            standardisation.invert(spec.name.as_str(), mean)
+            let mean = model.mean(output, m).squeeze_dim::<2>(0);
+            standardisation.invert(specs[m].name.as_str(), mean)
         })
         .collect()
 }

@@ -4,7 +4,6 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use multivae::{
-    core::model::MultimodalVae,
     data::Standardisation,
     device,
     models::exchange::{self, Part, Reference},

@@ -7,7 +7,7 @@ use multivae::{
     core::{
         dataset::Dataset,
         modality::ModalityName,
-        model::{Latent, MultimodalVae},
+        model::{Latent, MultimodalModel},
     },
     metrics::{
         Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
@@ -134,7 +134,7 @@ impl<'a> Bench<'a> {
             Metric::Evaluation => {
                 let config = EvaluateConfig { batch_size, seed };
                 let watched = Watched::new(data, bar);
-                let report = evaluate(model, &watched, &config, device)?;
+                let report = evaluate(model.density()?, &watched, &config, device)?;
                 Found::default().report("evaluation", &report)
             }
             Metric::Likelihood => {
@@ -145,7 +145,7 @@ impl<'a> Bench<'a> {
                     rows,
                     ..Default::default()
                 };
-                let report = likelihood(model, data, &config, device, &show)?;
+                let report = likelihood(model.density()?, data, &config, device, &show)?;
                 Found::default().report("likelihood", &report)
             }
             Metric::Coherence => self.coherence(bar),
@@ -153,12 +153,13 @@ impl<'a> Bench<'a> {
             Metric::Reconstruction => {
                 let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
                 let watched = Watched::new(data, bar);
-                let report = reconstruction(model, &watched, &config, device)?;
+                let report = reconstruction(model.density()?, &watched, &config, device)?;
                 Found::default().report("reconstruction", &report)
             }
             Metric::Representation => {
                 let config = RepresentationConfig { batch_size, seed, ..Default::default() };
-                let report = representation(model, self.train()?, data, &config, device, &show)?;
+                let report =
+                    representation(model.density()?, self.train()?, data, &config, device, &show)?;
                 let mut found = Found::default().report("representation", &report)?;
                 found.findings = findings(&report).into_iter().map(Finding::from).collect();
                 if found.findings.is_empty() {
@@ -173,7 +174,7 @@ impl<'a> Bench<'a> {
             }
             Metric::Clustering => {
                 let config = ClusteringConfig { batch_size, seed, ..Default::default() };
-                let report = clustering(model, self.train()?, data, &config, device)?;
+                let report = clustering(model.encoder()?, self.train()?, data, &config, device)?;
                 Found::default().report("clustering", &report)
             }
             Metric::Figures => {
@@ -203,11 +204,12 @@ impl<'a> Bench<'a> {
         let config =
             CoherenceConfig { batch_size, seed, reconstructions: true, ..Default::default() };
         let show = |share| bar.set(0.9 * share);
-        let report = coherence(&run.model, data, &classifiers, &config, &run.device, &show)?;
+        let report =
+            coherence(run.model.generator()?, data, &classifiers, &config, &run.device, &show)?;
         let mut found = Found::default().report("coherence", &report)?;
         found.findings.extend(about_coherence(&report));
         // A joint class takes two modalities that are generated and told.
-        let generated = run.model.generated();
+        let generated = run.model.generator()?.generated();
         let told = |m: usize| {
             let name = run.model.modalities()[m].name.as_str();
             trained.iter().any(|classifier| classifier.report().modality == name)
@@ -215,7 +217,8 @@ impl<'a> Bench<'a> {
         if generated.iter().filter(|&m| told(m)).count() > 1
             && let Some(samples) = self.samples(SAMPLES)?
         {
-            let report = joint_coherence(&run.model, samples.into_iter(), &classifiers)?;
+            let report =
+                joint_coherence(run.model.generator()?, samples.into_iter(), &classifiers)?;
             found = found.report("joint_coherence", &report)?;
         } else {
             let reason = "it takes a model with joint samples, and classifiers of two modalities \
@@ -238,14 +241,14 @@ impl<'a> Bench<'a> {
         let mut extractors: Vec<(ModalityName, &dyn Features)> = Vec::new();
         if let Some(path) = &arguments.inception {
             inception = Inception::load(path, INCEPTION_FEATURES, &run.device)?;
-            let images = run.model.generated().iter().filter(|&m| specs[m].is_image());
+            let images = run.model.generator()?.generated().iter().filter(|&m| specs[m].is_image());
             extractors.extend(images.map(|m| (specs[m].name.clone(), &inception as &dyn Features)));
             if extractors.is_empty() {
                 return Err(bad_input("the model generates no images"));
             }
         } else {
             classifiers = self.classifiers(bar).context("no features to compare by")?;
-            for spec in run.model.generated().iter().map(|m| &specs[m]) {
+            for spec in run.model.generator()?.generated().iter().map(|m| &specs[m]) {
                 let own =
                     classifiers.iter().find(|one| one.report().modality == spec.name.as_str());
                 extractors.extend(own.map(|own| (spec.name.clone(), own as &dyn Features)));
@@ -254,7 +257,8 @@ impl<'a> Bench<'a> {
         let config = FidConfig { batch_size, seed, ..FidConfig::default() };
         let samples = self.samples(data.len())?.unwrap_or_default().into_iter();
         let show = |share| bar.set(share);
-        let report = fid(&run.model, data, samples, &extractors, &config, &run.device, &show)?;
+        let report =
+            fid(run.model.generator()?, data, samples, &extractors, &config, &run.device, &show)?;
         let mut found = Found::default().report("fid", &report)?;
         if arguments.inception.is_none() {
             let reason = "there are no weights of Inception-v3: give them with --inception; \
@@ -268,15 +272,17 @@ impl<'a> Bench<'a> {
     fn samples(&self, rows: usize) -> Result<Option<Vec<Latent>>> {
         let Run { model, device, .. } = self.run;
         let (chunk, seed) = (self.arguments.run.batch_size, self.arguments.run.seed);
-        if model.conditions().is_some() {
+        if model.encoder()?.conditions().is_some() {
             return Ok(None);
         }
         if let Some(folder) = &self.arguments.sampler {
-            let sampler = Sampler::load(folder, model, device)?;
-            return Ok(Some(sampler.chunks(model, rows, chunk, seed, device)?.collect()));
+            let sampler = Sampler::load(folder, model.generator()?, device)?;
+            return Ok(Some(
+                sampler.chunks(model.generator()?, rows, chunk, seed, device)?.collect(),
+            ));
         }
         let sampler = PriorSampler { rows, chunk, seed };
-        Ok(Some(sampler.chunks(model, device)?.collect()))
+        Ok(Some(sampler.chunks(model.generator()?, device)?.collect()))
     }
 
     /// The given classifiers, or those of the run.

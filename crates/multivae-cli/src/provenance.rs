@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use multivae::{
-    core::{dataset::Dataset, model::MultimodalVae},
+    core::{dataset::Dataset, model::MultimodalModel},
     train::{History, LOSS, Split},
 };
 use multivae_report::Fact;
@@ -71,7 +71,7 @@ pub(crate) fn facts(
         facts.push(fact("Seed of the training", config.train.seed.to_string()));
     }
     facts.push(fact("Seed of the evaluation", arguments.run.seed.to_string()));
-    if run.model.conditions().is_none() {
+    if run.model.encoder()?.conditions().is_none() {
         let sampler = arguments.sampler.as_ref().map(|folder| folder.to_string_lossy());
         let sampler = sampler.map_or("the prior".to_owned(), |folder| data_name(&folder));
         facts.push(fact("Joint samples", format!("of {sampler}")));

@@ -13,7 +13,7 @@ use multivae::{
         batch::{Batch, Presence, Values},
         dataset::{Dataset, DatasetError},
         modality::ModalitySpec,
-        model::MultimodalVae,
+        model::MultimodalModel,
         nn::Networks,
         subset::Subset,
     },
@@ -172,7 +172,7 @@ impl Run {
     /// names are given.
     pub(crate) fn given(&self, names: Option<&[String]>) -> Result<Subset> {
         let (given, specs) = (self.subset(names)?, self.model.modalities());
-        match self.model.conditions() {
+        match self.model.encoder()?.conditions() {
             Some(needed) if needed.union(given) != given => Err(bad_input(format!(
                 "`--given {}`: `{}` generates from `{}`, which has to be given",
                 given.label(specs),
@@ -185,7 +185,7 @@ impl Run {
 
     /// The named modalities to generate; all that the model generates if no names are given.
     pub(crate) fn targets(&self, names: Option<&[String]>) -> Result<Subset> {
-        let (generated, specs) = (self.model.generated(), self.model.modalities());
+        let (generated, specs) = (self.model.generator()?.generated(), self.model.modalities());
         let Some(names) = names else { return Ok(generated) };
         let targets = self.subset(Some(names))?;
         if targets.union(generated) != generated {
@@ -243,7 +243,7 @@ pub(crate) struct Aligned {
 
 impl Aligned {
     /// Checks the data against the model.
-    pub(crate) fn new(data: MemoryDataset, model: &impl MultimodalVae) -> Result<Self> {
+    pub(crate) fn new(data: MemoryDataset, model: &impl MultimodalModel) -> Result<Self> {
         let specs = model.modalities().to_vec();
         let found = data.modalities();
         for spec in found {
@@ -310,9 +310,8 @@ impl Dataset for Aligned {
         });
         let observed = rows.iter().map(|&row| self.presence(row)).collect();
         let presence = Presence::new(observed, self.specs.len(), device);
-        let mut aligned = Batch::new(values.collect(), presence)?;
-        aligned.labels = batch.labels();
-        Ok(aligned)
+        let labels = batch.labels().map(<[i64]>::to_vec);
+        Ok(Batch::new(values.collect(), presence)?.with_labels(labels)?)
     }
 
     fn presence(&self, row: usize) -> Subset {

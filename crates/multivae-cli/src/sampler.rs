@@ -8,7 +8,7 @@ use multivae::{
     core::{
         dataset::Dataset,
         modality::ModalityName,
-        model::{Draws, Latent, MultimodalVae},
+        model::{Draws, Latent, MultimodalModel},
         noise::Noise,
         pass::Pass,
         subset::Subset,
@@ -68,7 +68,7 @@ fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
     let sampler = {
         let bar = Bar::new(config.name());
         let show = |share| bar.set(share);
-        Sampler::fit(&run.model, &rows, &config, pass, &run.device, &show)?
+        Sampler::fit(run.model.generator()?, &rows, &config, pass, &run.device, &show)?
     };
     sampler.save(&out)?;
     let spaces = sampler.spaces().iter().map(|space| format!("{} {}", space.name, space.features));
@@ -119,7 +119,7 @@ fn mean_density(
     for batch in pass.batches(data, &run.device) {
         let (_, batch) = batch?;
         let noise = &mut Noise::of(&batch);
-        let latent = run.model.encode(&batch, given, Draws::Samples(1), noise);
+        let latent = run.model.encoder()?.encode(&batch, given, Draws::Samples(1), noise);
         let Some(density) = sampler.log_density(&latent)? else { return Ok(None) };
         sum += density.iter().sum::<f64>();
     }
@@ -130,9 +130,9 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
     let kind = Kind::of(&arguments.out)?;
     let (folder, place) = places(arguments)?;
     let run = Run::open_on(&folder, arguments.device.as_deref())?;
-    let sampler = Sampler::load(&place, &run.model, &run.device)?;
+    let sampler = Sampler::load(&place, run.model.generator()?, &run.device)?;
     let (rows, chunk, seed) = (arguments.n, arguments.batch_size, arguments.seed);
-    let chunks = sampler.chunks(&run.model, rows, chunk, seed, &run.device)?;
+    let chunks = sampler.chunks(run.model.generator()?, rows, chunk, seed, &run.device)?;
     let bar = Bar::new("sampling");
     let chunks = chunks.enumerate().map(|(i, latent)| {
         bar.set(((i + 1) * chunk) as f64 / rows as f64);
@@ -159,12 +159,12 @@ fn compare(arguments: &SamplerCompareArguments) -> Result<Outcome> {
     let (rows, chunk, seed) = (arguments.n, arguments.run.batch_size, arguments.run.seed);
     let prior = PriorSampler { rows, chunk, seed };
     let judge = Judge { run: &run, test: &test, trained: &trained, chunk, seed, rows };
-    let draw = || Ok(prior.chunks(&run.model, &run.device)?);
+    let draw = || Ok(prior.chunks(run.model.generator()?, &run.device)?);
     let mut lines = vec![judge.line("prior", draw)?];
     for kind in kinds_of(&arguments.run.run) {
         let folder = folder_of(&arguments.run.run, kind);
-        let sampler = Sampler::load(&folder, &run.model, &run.device)?;
-        let draw = || Ok(sampler.chunks(&run.model, rows, chunk, seed, &run.device)?);
+        let sampler = Sampler::load(&folder, run.model.generator()?, &run.device)?;
+        let draw = || Ok(sampler.chunks(run.model.generator()?, rows, chunk, seed, &run.device)?);
         lines.push(judge.line(&kind.name(), draw)?);
     }
     let distances = trained.iter().map(|one| format!("FID {}", one.report().modality));
@@ -196,7 +196,8 @@ impl Judge<'_> {
     ) -> Result<Vec<String>> {
         let bar = Bar::new(name);
         let model = &self.run.model;
-        let coherence = joint_coherence(model, draw()?, &Classifiers::of(self.trained)?)?;
+        let coherence =
+            joint_coherence(model.generator()?, draw()?, &Classifiers::of(self.trained)?)?;
         bar.set(0.4);
         let config = FidConfig {
             batch_size: self.chunk,
@@ -213,7 +214,8 @@ impl Judge<'_> {
             })
             .collect::<Result<Vec<_>>>()?;
         let device = &self.run.device;
-        let distances = joint_fid(model, self.test, draw()?, &features, &config, device)?;
+        let distances =
+            joint_fid(model.generator()?, self.test, draw()?, &features, &config, device)?;
         let mut line = vec![name.to_owned()];
         for mean in [coherence.coherence, coherence.agreement] {
             line.extend([format!("{:.4}", mean.mean), format!("{:.4}", mean.standard_error)]);
@@ -232,7 +234,7 @@ fn latents(out: &Path, parts: Vec<Latent>) -> Result<String> {
     let all = samplers::join(parts).context("there are rows")?;
     let mut arrays = Vec::new();
     let mut shown = Vec::new();
-    for (name, z) in all.spaces() {
+    for (name, z) in all.named() {
         let [_, rows, features] = z.dims();
         shown.push(format!("{name} [{rows}, {features}]"));
         arrays.push((name, Array::of(z, vec![rows, features])?));

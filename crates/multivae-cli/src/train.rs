@@ -15,7 +15,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use multivae::{
     core::{
         dataset::Dataset,
-        model::{Draws, MultimodalVae},
+        model::{Draws, MultimodalModel},
         nn::Networks,
         noise::Noise,
         subset::Subset,
@@ -100,14 +100,14 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
 /// Refuses rows that the model cannot learn from, and says what to do.
 fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> {
     let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
-    if !model.needs_complete_rows() || incomplete == 0 {
+    if !model.learner().needs_complete_rows() || incomplete == 0 {
         return Ok(());
     }
     let accepts = |name: &&str| -> Option<bool> {
         let config = ModelConfig::named(name)?.with_modalities(model.modalities()).ok()?;
         // Its weights are drawn at their first use, which never comes.
         let other = config.init(&Networks::default(), &Device::flex()).ok()?;
-        Some(!other.needs_complete_rows())
+        Some(!other.learner().needs_complete_rows())
     };
     let names = ModelConfig::NAMES.iter().filter(|name| accepts(name) == Some(true));
     let names: Vec<String> = names.map(|name| format!("`{name}`")).collect();
@@ -342,7 +342,7 @@ impl Pictures {
         let images: Vec<_> =
             specs.filter(|(_, spec)| picture::is_drawable(spec)).map(|(m, _)| m).collect();
         let every = config.output.pictures_every;
-        if images.is_empty() || every == 0 {
+        if images.is_empty() || every == 0 || model.generator().is_err() {
             return Ok(None);
         }
         let data: &MemoryDataset =
@@ -367,18 +367,19 @@ impl Pictures {
             .batch(&rows, &self.device)
             .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
         let specs = model.modalities();
+        let generator = model.generator()?;
         // One posterior for each given set serves all targets.
-        let sets = match model.conditions() {
+        let sets = match generator.conditions() {
             Some(conditions) => vec![conditions],
             None => (0..specs.len()).map(Subset::single).collect(),
         };
-        let generated = model.generated();
+        let generated = generator.generated();
         let targets = self.images.iter().copied().filter(|&m| generated.contains(m));
         let targets = Subset::new(targets).ok();
         let from = |given: Subset| {
             let Some(targets) = targets else { return Vec::new() };
-            let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::zero());
-            let means = means(model, &self.standardisation, &latent, targets);
+            let latent = generator.encode(&batch, given, Draws::Mean, &mut Noise::zero());
+            let means = means(generator, &self.standardisation, &latent, targets);
             targets.iter().zip(means).collect::<Vec<_>>()
         };
         let all = from(Subset::full(specs.len()));

@@ -392,6 +392,11 @@ impl Batch {
         Self { step: Some(rows), ..self }
     }
 
+    /// The same at another place in a run.
+    pub fn at(self, progress: Progress) -> Self {
+        Self { progress, ..self }
+    }
+
     /// The same with another value of one modality.
     ///
     /// # Errors
@@ -480,8 +485,7 @@ impl Batch {
         if everywhere && self.cells[modality].is_none() {
             return values.clone();
         }
-        let missing =
-            || self.presence.of(modality).equal_scalar(0.0).unsqueeze_dim::<2>(1);
+        let missing = || self.presence.of(modality).equal_scalar(0.0).unsqueeze_dim::<2>(1);
         match values {
             Values::Dense(values) => {
                 let mut values = values.clone();

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, Latent, Generate},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::Pass,
     subset::Subset,

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use multivae_core::{
     dataset::Dataset,
     modality::{ModalityName, ModalitySpec},
-    model::{Draws, Latent, Generate},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::{self, Pass},
     subset::Subset,

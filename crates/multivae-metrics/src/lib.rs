@@ -26,7 +26,7 @@
 //!
 //! ```
 //! # use burn::tensor::Device;
-//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, noise::Noise};
+//! # use multivae_core::{dataset::Dataset, model::Generate, noise::Noise};
 //! # use multivae_testkit::{LinearGaussian, Rows};
 //! # let device = Device::flex();
 //! # let rows = (0..8).map(|row| vec![Some(row as f32), Some(1.0)]).collect();

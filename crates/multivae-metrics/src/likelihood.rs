@@ -6,7 +6,7 @@ use burn::tensor::Device;
 use multivae_core::{
     batch::Batch,
     dataset::Dataset,
-    model::{Given, LikelihoodQuery, Density},
+    model::{Density, Given, LikelihoodQuery},
     noise::Noise,
     objective::{Budget, Estimate},
     pass::{self, Pass},

@@ -7,7 +7,7 @@ use multivae_core::{
     batch::Values,
     dataset::Dataset,
     modality::ModalitySpec,
-    model::{Draws, Density},
+    model::{Density, Draws},
     noise::Noise,
     pass::{self, Pass},
     subset::Subset,

@@ -12,7 +12,7 @@ use multivae_core::{
     dataset::Dataset,
     distribution::{Laplace, Normal},
     modality::ModalitySpec,
-    model::{Draws, Latent, Density},
+    model::{Density, Draws, Latent},
     noise::Noise,
     pass::{self, Pass, Table},
     subset::Subset,
@@ -617,7 +617,8 @@ impl Study<'_> {
                     .map(|(&observed, uniform)| keep(observed, uniform, rate, model.conditions()))
                     .collect();
                 let presence = Presence::new(kept.clone(), modalities, self.device);
-                let masked = batch.clone().with_presence(presence).map_err(pass::PassError::from)?;
+                let masked =
+                    batch.clone().with_presence(presence).map_err(pass::PassError::from)?;
                 let noise = || self.noise(&batch, Part::Robustness);
                 let divergences = model.bound(&masked, full, &mut noise()).divergences;
                 let kl = divergences.into_iter().map(|(_, kl)| kl).reduce(|sum, kl| sum + kl);

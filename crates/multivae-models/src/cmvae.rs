@@ -53,8 +53,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     experts::{
-        self, Estimator, GenerativePrior, ImportanceWeights, PrivateExperts, PrivatePrior,
-        IwaeObjective, ZeroPrior,
+        self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
+        PrivatePrior, ZeroPrior,
     },
     parts::{self, ModalityConfig},
 };

@@ -453,7 +453,7 @@ mod tests {
     }
 
     fn codes(model: &Jnf, batch: &Batch, given: Subset, draws: Draws) -> Vec<f64> {
-        let z = model.encode(batch, given, draws, &mut Noise::seeded(3)).levels[0].clone();
+        let z = model.encode(batch, given, draws, &mut Noise::seeded(3)).z();
         z.into_data().iter::<f64>().collect()
     }
 

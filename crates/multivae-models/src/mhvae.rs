@@ -638,10 +638,7 @@ impl Generate for Mhvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        targets
-            .iter()
-            .map(|m| self.hierarchy.decoders.at(m).decode(latent.z()))
-            .collect()
+        targets.iter().map(|m| self.hierarchy.decoders.at(m).decode(latent.z())).collect()
     }
 }
 

@@ -51,7 +51,9 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    experts::{self, Estimator, ImportanceWeights, Sources, IwaeObjective, ZeroPrior, folded, unfolded},
+    experts::{
+        self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
+    },
     parts::{self, ModalityConfig},
 };
 

@@ -704,7 +704,7 @@ mod tests {
         let fixed =
             Nexus { log_scales: std::iter::empty::<(String, _)>().collect(), ..adaptive.clone() };
         let features = PRIVATE as f64;
-        let observed = batch(2).presence.rows().iter().filter(|row| row.contains(0)).count();
+        let observed = batch(2).presence().rows().iter().filter(|row| row.contains(0)).count();
         let share = observed as f64 / ROWS as f64;
         // With scale 1: share D/2 ln 2π + squares / 2.
         let squares = 2.0 * term(&fixed, "code/m0") - share * features * TAU.ln();

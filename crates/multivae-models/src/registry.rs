@@ -119,6 +119,11 @@ macro_rules! models {
         })*
 
         impl Model {
+            /// The modalities, in the order of a batch's values.
+            pub fn modalities(&self) -> &[ModalitySpec] {
+                self.inner().modalities()
+            }
+
             /// The model inside: the one place that knows them all.
             fn inner(&self) -> &dyn MultimodalModel {
                 match self { $(Self::$name(model) => model,)* }

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
     dataset::Dataset,
-    model::{Draws, Latent, Generate},
+    model::{Draws, Generate, Latent},
     noise::Noise,
     pass::Pass,
     subset::Subset,

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! # use burn::tensor::Device;
-//! # use multivae_core::{dataset::Dataset, model::MultimodalVae, pass::Pass, subset::Subset};
+//! # use multivae_core::{dataset::Dataset, model::Generate, pass::Pass, subset::Subset};
 //! # use multivae_testkit::{LinearGaussian, Rows};
 //! # let device = Device::flex();
 //! # let data = Rows::new(2, (0..20).map(|i| vec![Some(i as f32), None]).collect());

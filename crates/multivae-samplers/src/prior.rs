@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 use multivae_core::{
     batch::NoiseKey,
-    model::{Latent, Generate},
+    model::{Generate, Latent},
     noise::Noise,
 };
 

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use multivae_core::{
     batch::NoiseKey,
     dataset::Dataset,
-    model::{Latent, Generate},
+    model::{Generate, Latent},
     noise::Noise,
     pass::{self, Pass},
 };

@@ -444,7 +444,8 @@ impl<M: TrainableModel> Trainer<M> {
             true => Progress::DONE,
             false => Progress::new(span.to, 0.0),
         };
-        let names = std::iter::once(LOSS.to_owned()).chain(model.learner().terms(end)).collect::<Vec<_>>();
+        let names =
+            std::iter::once(LOSS.to_owned()).chain(model.learner().terms(end)).collect::<Vec<_>>();
         let context = Arc::new(Context {
             interrupt: self.interrupt.clone(),
             stop: Interrupter::new(),

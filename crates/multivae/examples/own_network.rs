@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let saved = toml::to_string(&config)?;
     let read: ModelConfig = toml::from_str(&saved)?;
     let again = load_best(run.path(), read.init(&networks, &device)?)?;
-    let evaluation = evaluate(&again, &data.test, &EvaluateConfig::default(), &device)?;
+    let evaluation = evaluate(again.density()?, &data.test, &EvaluateConfig::default(), &device)?;
     println!("elbo {:.1} nats", evaluation.elbo.mean);
     Ok(())
 }

@@ -22,7 +22,10 @@ pub mod prelude {
         dataset::Dataset,
         distribution::{Likelihood, Normal},
         modality::ModalitySpec,
-        model::{Draws, Latent, LikelihoodQuery, MultimodalVae},
+        model::{
+            Density, Draws, Encode, Generate, Latent, Learn, LikelihoodQuery, Multimodal,
+            MultimodalModel, Space, TrainableModel,
+        },
         nn::{Encoder, Encoding, Network, Networks},
         noise::Noise,
         subset::Subset,

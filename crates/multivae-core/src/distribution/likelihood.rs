@@ -153,8 +153,8 @@ impl Likelihood {
             None => Tensor::full([samples, batch], features as f64 * value, &dense.device()),
         };
         // The constant and the scale leave the sum over features.
-        let located = |sum: Tensor<2>, scale: Scale, power: i32, constant: f64| {
-            match (scale, &log_scale) {
+        let located =
+            |sum: Tensor<2>, scale: Scale, power: i32, constant: f64| match (scale, &log_scale) {
                 (Scale::Learned(_), Some(log_scale)) => {
                     let log_scale = log_scale.clone().expand([samples, batch]);
                     sum * (log_scale.clone() * f64::from(-power)).exp()
@@ -169,8 +169,7 @@ impl Likelihood {
                     }
                 }
                 (Scale::Learned(_), None) => sum - times_features(constant),
-            }
-        };
+            };
         match self {
             Self::Normal { scale } => {
                 let sum = log_density(Density::Normal, output, dense.clone());
@@ -236,7 +235,8 @@ mod tests {
         ] {
             let log_scale = likelihood.scale().filter(|s| *s == learned);
             let log_scale = || log_scale.map(|_| Tensor::from_floats([-0.3], &device));
-            let output = Tensor::<3>::from_floats([[[0.3, -0.8, 0.1, 1.3]]], &device).require_grad();
+            let output =
+                Tensor::<3>::from_floats([[[0.3, -0.8, 0.1, 1.3]]], &device).require_grad();
             // Two pairs of classes, the second of which is missing.
             let values = Values::Dense(Tensor::from_floats([[0.0, 1.0, 0.0, 0.0]], &device));
             let cells = Some(Tensor::from_floats([[1.0, 1.0, 0.0, 0.0]], &device));

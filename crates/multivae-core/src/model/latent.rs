@@ -1,5 +1,7 @@
 //! Latent values, by the space they belong to.
 
+use std::fmt;
+
 use burn::tensor::Tensor;
 
 use crate::modality::ModalityName;
@@ -19,16 +21,22 @@ pub enum Space {
 impl Space {
     /// Its name in files and reports: `z`, `z_1`, `z_2` and so on, `z_NAME`.
     pub fn name(&self) -> String {
-        match self {
-            Self::Shared => "z".into(),
-            Self::Level(level) => format!("z_{level}"),
-            Self::Modality(name) => format!("z_{name}"),
-        }
+        self.to_string()
     }
 
     /// Whether all modalities share it.
     pub fn is_shared(&self) -> bool {
         !matches!(self, Self::Modality(_))
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shared => f.write_str("z"),
+            Self::Level(level) => write!(f, "z_{level}"),
+            Self::Modality(name) => write!(f, "z_{name}"),
+        }
     }
 }
 

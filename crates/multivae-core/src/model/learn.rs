@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use burn::{
-    module::Module,
-    optim::GradientsParams,
-    tensor::Tensor,
-};
+use burn::{module::Module, optim::GradientsParams, tensor::Tensor};
 
 use super::Multimodal;
 use crate::{

@@ -15,11 +15,11 @@ use multivae_core::{
     batch::{Batch, Presence, Progress, Purpose, Values},
     distribution::Likelihood,
     modality::ModalitySpec,
-    model::{Draws, Given, LikelihoodQuery, MultimodalVae},
-    objective::Budget,
+    model::{Draws, Given, LikelihoodQuery, MultimodalModel},
     module::{Parameter, freeze, parameters, settle},
     nn::Networks,
     noise::Noise,
+    objective::Budget,
     subset::{Subset, Subsets},
 };
 use multivae_models::{Model, ModelConfig};
@@ -181,7 +181,7 @@ fn each(check: impl Fn(&str, &[ModalitySpec])) {
 }
 
 fn loss(model: &Model, batch: &Batch) -> f32 {
-    model.loss(batch, &mut Noise::seeded(1)).total.into_scalar::<f32>()
+    model.learner().loss(batch, &mut Noise::seeded(1)).total.into_scalar::<f32>()
 }
 
 pub(crate) fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -207,7 +207,7 @@ fn gradients(model: &Model, batch: &Batch) -> Vec<(String, Option<Vec<f32>>)> {
             self.found.push((self.path.join("."), gradient));
         }
     }
-    let (_, gradients) = model.gradients(batch, &mut Noise::seeded(1));
+    let (_, gradients) = model.learner().step(batch, &mut Noise::seeded(1)).into_gradients(model);
     let mut read = Read { gradients: &gradients, path: Vec::new(), found: Vec::new() };
     model.visit(&mut read);
     read.found
@@ -221,8 +221,8 @@ fn gradients_reach_every_parameter() {
         let whole = model(&config(name, specs));
         let mut learned = BTreeSet::new();
         let mut epoch = 1;
-        for stage in whole.stages() {
-            batch.progress = Progress { epoch, fraction: 0.0 };
+        for stage in whole.learner().stages() {
+            batch.progress = Progress::new(epoch, 0.0);
             epoch += stage.epochs.unwrap_or(0);
             let below = |parameter: &Parameter| stage.frozen.iter().any(|p| parameter.is_below(p));
             let frozen: BTreeSet<String> =
@@ -291,9 +291,14 @@ fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
         let of = |filler: f32| {
             let batch = incomplete(specs, filler);
             let all = Subset::full(specs.len());
-            let bound = model.bound(&batch, all, &mut Noise::seeded(2));
-            let latent = model.encode(&batch, all, Draws::Samples(2), &mut Noise::seeded(3));
-            let objective = (!model.needs_complete_rows())
+            let bound = model.density().expect("a VAE").bound(&batch, all, &mut Noise::seeded(2));
+            let latent = model.density().expect("a VAE").encode(
+                &batch,
+                all,
+                Draws::Samples(2),
+                &mut Noise::seeded(3),
+            );
+            let objective = (!model.learner().needs_complete_rows())
                 .then(|| (loss(&model, &batch), gradients(&model, &batch)));
             (objective, floats(bound.elbo()), floats(latent.z()))
         };
@@ -310,10 +315,12 @@ fn what_stands_in_a_missing_entry_changes_neither_loss_nor_gradients() {
 fn a_missing_modality_is_not_the_same_as_an_observed_one() {
     each(|name, specs| {
         let model = model(&config(name, specs));
-        let of = |batch: &Batch| match model.needs_complete_rows() {
+        let of = |batch: &Batch| match model.learner().needs_complete_rows() {
             true => {
                 let all = Subset::full(specs.len());
-                floats(model.bound(batch, all, &mut Noise::seeded(1)).elbo())
+                floats(
+                    model.density().expect("a VAE").bound(batch, all, &mut Noise::seeded(1)).elbo(),
+                )
             }
             false => vec![loss(&model, batch)],
         };
@@ -327,7 +334,7 @@ fn an_objective_of_complete_rows_is_not_evaluated_on_others() {
         let model = model(&config(name, specs));
         let objective = AssertUnwindSafe(|| loss(&model, &incomplete(specs, 0.0)));
         let refuses = catch_unwind(objective).is_err();
-        assert_eq!(refuses, model.needs_complete_rows(), "{name}");
+        assert_eq!(refuses, model.learner().needs_complete_rows(), "{name}");
     });
 }
 
@@ -336,7 +343,7 @@ fn the_same_noise_gives_the_same_loss_and_another_another() {
     each(|name, specs| {
         let (model, batch) = (model(&config(name, specs)), complete(specs));
         assert_eq!(loss(&model, &batch), loss(&model, &batch), "{name}");
-        let other = model.loss(&batch, &mut Noise::seeded(9)).total.into_scalar::<f32>();
+        let other = model.learner().loss(&batch, &mut Noise::seeded(9)).total.into_scalar::<f32>();
         assert_ne!(other, loss(&model, &batch), "{name}");
     });
 }
@@ -402,11 +409,19 @@ fn the_order_of_modalities_has_no_effect() {
             let of = |model: &Model, batch: &Batch, given| {
                 let mut noise = Noise::zero();
                 if !DRAWS_COMPONENTS.contains(&name) {
-                    return floats(model.bound(batch, given, &mut noise).elbo());
+                    return floats(
+                        model.density().expect("a VAE").bound(batch, given, &mut noise).elbo(),
+                    );
                 }
                 // As many samples of every component.
                 let budget = Budget { samples: 42, max_rows: 100 };
-                floats(model.joint_likelihood(batch, given, budget, &mut noise).log_likelihood)
+                floats(
+                    model
+                        .density()
+                        .expect("a VAE")
+                        .joint_likelihood(batch, given, budget, &mut noise)
+                        .log_likelihood,
+                )
             };
             for (x, y) in of(&first, &a, subset).iter().zip(of(&second, &b, moved)) {
                 assert!((x - y).abs() < 1e-4 * x.abs().max(1.0), "{name} {subset}: {x} {y}");
@@ -448,42 +463,52 @@ fn shapes_are_as_documented() {
         let (batch, n) = (complete(specs), specs.len());
         let device = batch.device();
         for (draws, samples) in [(Draws::Mean, 1), (Draws::Samples(1), 1), (Draws::Samples(4), 4)] {
-            let latent = model.encode(&batch, Subset::single(n - 1), draws, &mut Noise::seeded(0));
+            let latent = model.density().expect("a VAE").encode(
+                &batch,
+                Subset::single(n - 1),
+                draws,
+                &mut Noise::seeded(0),
+            );
             for (space, z) in latent.spaces() {
                 assert_eq!(z.dims()[..2], [samples, ROWS], "{name}: {space}");
             }
-            let targets = model.generated();
-            let decoded = model.decode(&latent, targets);
+            let targets = model.density().expect("a VAE").generated();
+            let decoded = model.density().expect("a VAE").decode(&latent, targets);
             assert_eq!(decoded.len(), targets.len(), "{name}");
             for (m, x) in targets.iter().zip(decoded) {
                 let spec = &specs[m];
                 assert_eq!(x.dims(), [samples, ROWS, spec.features()], "{name}: {}", spec.name);
             }
-            for (of, x) in &latent.conditions {
+            for (of, x) in latent.conditions() {
                 let spec = specs.iter().find(|spec| spec.name == *of).expect("a modality");
                 assert_eq!(x.dims(), [samples, ROWS, spec.features()], "{name}: {of}");
             }
         }
-        let prior = model.prior(7, &device, &mut Noise::seeded(0));
-        let encoded = model.encode(&batch, Subset::full(n), Draws::Mean, &mut Noise::zero());
+        let prior = model.density().expect("a VAE").prior(7, &device, &mut Noise::seeded(0));
+        let encoded = model.density().expect("a VAE").encode(
+            &batch,
+            Subset::full(n),
+            Draws::Mean,
+            &mut Noise::zero(),
+        );
         let shape = |l: &multivae_core::model::Latent| {
-            l.spaces().into_iter().map(|(s, z)| (s, z.dims()[2])).collect::<Vec<_>>()
+            l.spaces().map(|(s, z)| (s.clone(), z.dims()[2])).collect::<Vec<_>>()
         };
         assert_eq!(shape(&prior), shape(&encoded), "{name}: prior samples have all spaces");
-        let prior_mean = model.prior(7, &device, &mut Noise::zero());
-        let top = prior_mean.levels.last().expect("a model has a shared space").clone();
-        let descended = model.descend(top, &mut Noise::zero());
-        assert_eq!(descended.levels.len(), prior_mean.levels.len(), "{name}");
-        for (found, expected) in descended.levels.iter().zip(&prior_mean.levels) {
+        let prior_mean = model.density().expect("a VAE").prior(7, &device, &mut Noise::zero());
+        let top = prior_mean.levels().last().expect("a model has a shared space").clone();
+        let descended = model.density().expect("a VAE").descend(top, &mut Noise::zero());
+        assert_eq!(descended.levels().count(), prior_mean.levels().count(), "{name}");
+        for (found, expected) in descended.levels().zip(prior_mean.levels()) {
             assert_eq!(floats(found.clone()), floats(expected.clone()), "{name}: lower levels");
         }
-        let targets = model.generated();
-        for (m, x) in targets.iter().zip(model.decode(&prior, targets)) {
+        let targets = model.density().expect("a VAE").generated();
+        for (m, x) in targets.iter().zip(model.density().expect("a VAE").decode(&prior, targets)) {
             assert_eq!(x.dims(), [1, 7, specs[m].features()], "{name}");
         }
-        let loss = model.loss(&batch, &mut Noise::seeded(0));
+        let loss = model.learner().loss(&batch, &mut Noise::seeded(0));
         let names: Vec<_> = loss.terms.iter().map(|(name, _)| name.clone()).collect();
-        assert_eq!(names, model.terms(batch.progress), "{name}");
+        assert_eq!(names, model.learner().terms(batch.progress), "{name}");
         assert_eq!(loss.total.dims(), [1], "{name}");
     });
 }
@@ -493,26 +518,36 @@ fn a_modality_is_either_generated_or_a_condition_of_the_latent_values() {
     each(|name, specs| {
         let (model, batch) = (model(&config(name, specs)), complete(specs));
         let all = Subset::full(specs.len());
-        let latent = model.encode(&batch, all, Draws::Mean, &mut Noise::zero());
-        let read: BTreeSet<_> = latent.conditions.iter().map(|(name, _)| name.clone()).collect();
-        let Some(conditions) = model.conditions() else {
-            assert_eq!(model.generated(), all, "{name}");
+        let latent =
+            model.density().expect("a VAE").encode(&batch, all, Draws::Mean, &mut Noise::zero());
+        let read: BTreeSet<_> = latent.conditions().map(|(name, _)| name.clone()).collect();
+        let Some(conditions) = model.density().expect("a VAE").conditions() else {
+            assert_eq!(model.density().expect("a VAE").generated(), all, "{name}");
             assert!(read.is_empty(), "{name}: {read:?}");
             return;
         };
-        assert!(conditions.intersection(model.generated()).is_none(), "{name}");
-        assert_eq!(conditions.union(model.generated()), all, "{name}");
+        assert!(
+            conditions.intersection(model.density().expect("a VAE").generated()).is_none(),
+            "{name}"
+        );
+        assert_eq!(conditions.union(model.density().expect("a VAE").generated()), all, "{name}");
         let names = conditions.iter().map(|m| specs[m].name.clone()).collect();
         assert_eq!(read, names, "{name}");
         // What is not generated has no density, and what is not given is not read.
         for m in conditions.iter() {
-            let log_prob = model.log_prob(&batch, &latent, m);
+            let log_prob = model.density().expect("a VAE").log_prob(&batch, &latent, m);
             assert!(floats(log_prob).iter().all(|&v| v == 0.0), "{name}");
         }
-        let without = model.encode(&batch, model.generated(), Draws::Mean, &mut Noise::zero());
-        let prior = model.prior(ROWS, &batch.device(), &mut Noise::zero());
+        let without = model.density().expect("a VAE").encode(
+            &batch,
+            model.density().expect("a VAE").generated(),
+            Draws::Mean,
+            &mut Noise::zero(),
+        );
+        let prior =
+            model.density().expect("a VAE").prior(ROWS, &batch.device(), &mut Noise::zero());
         for (latent, what) in [(&without, "not given"), (&prior, "of the prior")] {
-            for (of, x) in &latent.conditions {
+            for (of, x) in latent.conditions() {
                 assert!(floats(x.clone()).iter().all(|&v| v == 0.0), "{name}: {of} {what}");
             }
         }
@@ -537,7 +572,9 @@ fn equal_rows_count_as_one_also_of_texts() {
     };
     for name in ModelConfig::NAMES {
         let model = model(&config(name, &specs));
-        let loss = |rows| model.loss(&batch(rows), &mut Noise::zero()).total.into_scalar::<f32>();
+        let loss = |rows| {
+            model.learner().loss(&batch(rows), &mut Noise::zero()).total.into_scalar::<f32>()
+        };
         let (one, six) = (loss(1), loss(6));
         assert!((one - six).abs() < 1e-4 * one.abs(), "{name}: {one} {six}");
     }
@@ -573,10 +610,16 @@ fn conditioning_on_what_a_row_lacks_is_conditioning_on_nothing() {
         let model = model(&config(name, specs));
         let batch = incomplete(specs, 0.0);
         // The last row lacks modality 1: its code given modality 1 is the prior's mean.
-        let given = model.encode(&batch, Subset::single(1), Draws::Mean, &mut Noise::zero());
-        let prior = model.prior(ROWS, &batch.device(), &mut Noise::zero());
-        for ((space, a), (_, b)) in given.spaces().into_iter().zip(prior.spaces()) {
-            let last = |z: Tensor<3>| floats(z.narrow(1, ROWS - 1, 1));
+        let given = model.density().expect("a VAE").encode(
+            &batch,
+            Subset::single(1),
+            Draws::Mean,
+            &mut Noise::zero(),
+        );
+        let prior =
+            model.density().expect("a VAE").prior(ROWS, &batch.device(), &mut Noise::zero());
+        for ((space, a), (_, b)) in given.spaces().zip(prior.spaces()) {
+            let last = |z: &Tensor<3>| floats(z.clone().narrow(1, ROWS - 1, 1));
             for (x, y) in last(a).iter().zip(last(b)) {
                 assert!((x - y).abs() < 1e-5, "{name}: {space}");
             }
@@ -595,10 +638,12 @@ fn an_estimated_likelihood_is_at_least_the_bound() {
             targets: all,
             budget: Budget { samples: 100, max_rows: 60 },
         };
-        let estimate = model.log_likelihood(&batch, &query, &mut Noise::seeded(5));
+        let estimate =
+            model.density().expect("a VAE").log_likelihood(&batch, &query, &mut Noise::seeded(5));
         // The bound is the mean of log-weights, the estimate the logarithm of their mean.
         let bound = |seed| {
-            let bound = model.bound(&batch, all, &mut Noise::seeded(seed)).elbo();
+            let bound =
+                model.density().expect("a VAE").bound(&batch, all, &mut Noise::seeded(seed)).elbo();
             bound.mean().into_scalar::<f32>()
         };
         let bounds: Vec<f32> = (0..20).map(bound).collect();

@@ -8,7 +8,7 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Presence, Values},
     modality::ModalitySpec,
-    model::{Draws, MultimodalVae},
+    model::{Draws, MultimodalModel},
     noise::Noise,
     subset::Subset,
 };
@@ -62,7 +62,8 @@ fn beta_weighs_the_divergence() {
         let first = model(name, &json!({ "beta": 1.0 }));
         let record = first.clone().into_record();
         let second = model(name, &json!({ "beta": 5.0 })).load_record(record);
-        let loss = |model: &Model| value(&model.loss(&batch(), &mut Noise::seeded(1)).total);
+        let loss =
+            |model: &Model| value(&model.learner().loss(&batch(), &mut Noise::seeded(1)).total);
         assert_ne!(loss(&first), loss(&second), "{name}");
     }
 }
@@ -71,13 +72,13 @@ fn beta_weighs_the_divergence() {
 fn both_estimators_report_the_bound() {
     for name in ["mmvae", "mmvae_plus", "cmvae"] {
         let dreg = model(name, &json!({ "estimator": "dreg" }));
-        let bound = value(&dreg.loss(&batch(), &mut Noise::seeded(1)).total);
-        let (loss, _) = dreg.gradients(&batch(), &mut Noise::seeded(1));
+        let bound = value(&dreg.learner().loss(&batch(), &mut Noise::seeded(1)).total);
+        let (loss, _) = dreg.learner().step(&batch(), &mut Noise::seeded(1)).into_gradients(&dreg);
         assert!((value(&loss.total) - bound).abs() < 1e-4 * bound.abs(), "{name}");
         // A number that is not the mean of weighted log-weights is above their mean.
         let record = dreg.into_record();
         let iwae = model(name, &json!({ "estimator": "iwae" })).load_record(record);
-        let (loss, _) = iwae.gradients(&batch(), &mut Noise::seeded(1));
+        let (loss, _) = iwae.learner().step(&batch(), &mut Noise::seeded(1)).into_gradients(&iwae);
         assert!((value(&loss.total) - bound).abs() < 1e-4 * bound.abs(), "{name}");
     }
 }
@@ -88,11 +89,20 @@ fn every_row_and_sample_draws_its_own_expert() {
     let batch = batch();
     let mean = |m: usize| {
         let mut noise = Noise::zero();
-        model.encode(&batch, Subset::single(m), Draws::Mean, &mut noise).levels[0].clone()
+        model
+            .density()
+            .expect("a VAE")
+            .encode(&batch, Subset::single(m), Draws::Mean, &mut noise)
+            .z()
     };
     let (a, b) = (mean(0), mean(1));
     // Without noise around the experts, values are the means of those that were drawn.
-    let z = model.encode(&batch, Subset::full(2), Draws::Samples(8), &mut Noise::seeded(1));
+    let z = model.density().expect("a VAE").encode(
+        &batch,
+        Subset::full(2),
+        Draws::Samples(8),
+        &mut Noise::seeded(1),
+    );
     let distance = |to: &Tensor<3>| {
         let squares: Tensor<3> = (z.z() - to.clone()).square().sum_dim(2);
         squares.squeeze_dim::<2>(2)
@@ -109,8 +119,13 @@ fn every_row_and_sample_draws_its_own_expert() {
 fn samples_of_the_prior_have_a_private_code_for_each_modality() {
     for name in ["mmvae_plus", "cmvae"] {
         let model = model(name, &json!({ "private": 2 }));
-        let latent = model.prior(4, &Device::flex().autodiff(), &mut Noise::seeded(1));
-        let code = |m: usize| latent.private[m].1.clone().into_data();
+        let latent = model.density().expect("a VAE").prior(
+            4,
+            &Device::flex().autodiff(),
+            &mut Noise::seeded(1),
+        );
+        let code =
+            |m: usize| latent.private().nth(m).expect("a private space").1.clone().into_data();
         assert_eq!(latent.z().dims(), [1, 4, 2], "{name}");
         assert_ne!(code(0), code(1), "{name}");
     }
@@ -147,13 +162,25 @@ fn the_prior_of_private_codes_is_the_one_that_is_learned() {
     }
     let model = model.map(&mut Set(Vec::new(), raw));
     let spread = |z: &Tensor<3>| f64::from(z.clone().abs().mean().into_scalar::<f32>());
-    let drawn = model.prior(4000, &Device::flex().autodiff(), &mut Noise::seeded(1));
-    let (shared, private) = (spread(&drawn.levels[0]), spread(&drawn.private[0].1));
+    let drawn = model.density().expect("a VAE").prior(
+        4000,
+        &Device::flex().autodiff(),
+        &mut Noise::seeded(1),
+    );
+    let (shared, private) =
+        (spread(&drawn.z()), spread(drawn.private().next().expect("a private space").1));
     // Of four scales that add up to 4, two take nearly all: 2 / (1 + e^-6) each.
     assert!((shared - 1.995).abs() < 0.1 && private < 0.01, "{shared} {private}");
-    let given =
-        model.encode(&batch(), Subset::single(0), Draws::Samples(50), &mut Noise::seeded(1));
-    assert!(spread(&given.private[1].1) < 0.01, "the code of what is not given");
+    let given = model.density().expect("a VAE").encode(
+        &batch(),
+        Subset::single(0),
+        Draws::Samples(50),
+        &mut Noise::seeded(1),
+    );
+    assert!(
+        spread(given.private().nth(1).expect("a private space").1) < 0.01,
+        "the code of what is not given"
+    );
 }
 
 #[test]
@@ -168,14 +195,15 @@ fn pruned_clusters_stay_pruned_and_everything_stays_finite() {
 
     // Prune on until one cluster is left, which is what fails in the reference.
     let one = Model::from(only_cluster(pruned, 2));
-    let (loss, _) = one.gradients(&batch(), &mut Noise::seeded(2));
+    let (loss, _) = one.learner().step(&batch(), &mut Noise::seeded(2)).into_gradients(&one);
     assert!(value(&loss.total).is_finite());
     let bytes = one.clone().into_record().into_bytes().expect("a record");
     let record = ModuleRecord::from_bytes(bytes).expect("its own bytes");
     let again = cmvae(model("cmvae", &options).load_record(record));
     let labels = again.predict_clusters(&batch(), &mut Noise::seeded(3)).labels;
     assert_eq!(labels, vec![2; ROWS], "the cluster that was kept, not the first");
-    let drawn = again.prior(50, &Device::flex().autodiff(), &mut Noise::zero());
+    let drawn =
+        again.density().expect("a VAE").prior(50, &Device::flex().autodiff(), &mut Noise::zero());
     let location = drawn.z().narrow(1, 0, 1).into_data();
     let last = drawn.z().narrow(1, 49, 1).into_data();
     assert_eq!(location, last, "all samples are around one location");
@@ -213,7 +241,7 @@ fn a_row_votes_with_what_it_observes() {
     let model = cmvae(model("cmvae", &json!({ "clusters": 3, "private": 1 })));
     let device = Device::flex().autodiff();
     let complete = batch();
-    let mut values = complete.values.clone();
+    let mut values = complete.values().to_vec();
     values[1] = Values::Dense(Tensor::full([ROWS, 3], f32::NAN, &device));
     let presence = Presence::new(vec![Subset::single(0); ROWS], 2, &device);
     let partial = Batch::new(values, presence).expect("one size");

@@ -13,14 +13,14 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     distribution::{Family, Likelihood, Normal},
     modality::{ModalityName, ModalitySpec},
-    model::{Given, LikelihoodQuery, MultimodalVae},
-    objective::Budget,
+    model::{Given, LikelihoodQuery, MultimodalModel},
     module::settle,
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
         NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{
@@ -360,7 +360,8 @@ fn check_density(
     };
     for samples in [10, 100, 1000] {
         let query = LikelihoodQuery { given, targets, budget: Budget { samples, max_rows: 1500 } };
-        let estimate = model.log_likelihood(&batch, &query, &mut Noise::seeded(3));
+        let estimate =
+            model.density().expect("a VAE").log_likelihood(&batch, &query, &mut Noise::seeded(3));
         let found: Vec<f32> = estimate.log_likelihood.into_data().try_into_vec().expect("floats");
         let error: Vec<f32> = estimate.standard_error.into_data().try_into_vec().expect("floats");
         for (row, data) in DATA.iter().enumerate() {

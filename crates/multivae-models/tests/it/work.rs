@@ -15,7 +15,7 @@ use multivae_core::{
     distribution::Normal,
     hmc::HmcConfig,
     modality::{ModalityName, ModalitySpec},
-    model::{Draws, MultimodalVae},
+    model::{Draws, MultimodalModel},
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
         NetworkConfig, Networks, PosteriorConfig,
@@ -149,8 +149,8 @@ fn check(config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
 /// The same where the run stands so.
 fn check_in(progress: Progress, config: ModelConfig, m: usize, expected: &[(&str, usize, usize)]) {
     counted(config, m, expected, |model, batch| {
-        let batch = Batch { progress, ..batch.clone() };
-        model.gradients(&batch, &mut Noise::seeded(0));
+        let batch = batch.clone().at(progress);
+        model.learner().step(&batch, &mut Noise::seeded(0)).into_gradients(model);
     });
 }
 
@@ -344,7 +344,12 @@ fn jnf_encodes_once_whatever_the_length_of_its_chains() {
     };
     let given = Subset::new([0, 2]).expect("not empty");
     counted(config.into(), 3, &[("encoder", 2, 2)], |model, batch| {
-        model.encode(batch, given, Draws::Samples(4), &mut Noise::seeded(0));
+        model.density().expect("a VAE").encode(
+            batch,
+            given,
+            Draws::Samples(4),
+            &mut Noise::seeded(0),
+        );
     });
 }
 

@@ -10,10 +10,10 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Presence, Progress, Purpose, Values},
     modality::ModalityName,
-    model::{Draws, Given, Latent, LikelihoodQuery, MultimodalVae},
-    objective::Budget,
+    model::{Draws, Given, Latent, LikelihoodQuery, MultimodalModel},
     module::freeze,
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::Model;
@@ -275,7 +275,7 @@ fn perform(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         "encode" => encode(recorded, call),
         "decode" => decode(recorded, call),
         "predict" => predict(recorded, call),
-        "generate_from_prior" => match recorded.model.conditions() {
+        "generate_from_prior" => match recorded.model.density().expect("a VAE").conditions() {
             Some(conditions) => prior_given(recorded, call, conditions),
             None => generate_from_prior(recorded, call),
         },
@@ -357,7 +357,7 @@ pub(super) fn batch(recorded: &Recorded<'_>, call: &Call) -> Result<Batch, Probl
 /// Where the reference's arguments say that the run stands.
 fn progress(kwargs: &Value) -> Result<Progress, Problem> {
     let fraction = kwargs.get("batch_ratio").and_then(Value::as_f64).unwrap_or(0.0);
-    Ok(Progress { epoch: count(kwargs, "epoch", 1)?, fraction })
+    Ok(Progress::new(count(kwargs, "epoch", 1)?, fraction))
 }
 
 fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
@@ -379,7 +379,8 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
     if !call.expected.grads.is_empty() || !call.expected.grad_none.is_empty() {
         let frozen = frozen(&recorded.model, batch.progress);
         let model = freeze(recorded.model.clone(), &frozen);
-        let (_, gradients) = model.gradients(&batch, &mut Noise::recorded(draws));
+        let (_, gradients) =
+            model.learner().step(&batch, &mut Noise::recorded(draws)).into_gradients(&model);
         let factor = recorded.adapter.reduction(&batch);
         found.grads = read_gradients(recorded, &gradients, factor);
     }
@@ -389,7 +390,7 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
 /// Prefixes of the parameters that do not learn in the stage of an epoch.
 fn frozen(model: &Model, progress: Progress) -> Vec<String> {
     let mut end = 0_usize;
-    for stage in model.stages() {
+    for stage in model.learner().stages() {
         end = stage.epochs.map_or(usize::MAX, |epochs| end + epochs);
         if progress.epoch <= end {
             return stage.frozen;
@@ -474,7 +475,8 @@ fn train_steps(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         let loss = recorded.loss(&model, &batch, draws.clone())?;
         let value = recorded.adapter.value(recorded, &model, &batch, &loss, draws.clone())?;
         found.scalars.insert(format!("loss.{step}"), value);
-        let (_, mut gradients) = model.gradients(&batch, &mut Noise::recorded(draws));
+        let (_, mut gradients) =
+            model.learner().step(&batch, &mut Noise::recorded(draws)).into_gradients(&model);
         let factor = recorded.adapter.reduction(&batch);
         model.visit(&mut Scale { gradients: &mut gradients, factor });
         tie(recorded, &model, &mut gradients);
@@ -541,7 +543,12 @@ fn tie(recorded: &Recorded<'_>, model: &Model, gradients: &mut GradientsParams) 
 fn latent(recorded: &Recorded<'_>, call: &Call, batch: &Batch) -> Result<Latent, Problem> {
     let given = subset(recorded, call.kwargs.get("cond_mod"))?;
     // A conditional model of the reference reads the conditions whether they are named or not.
-    let reads = recorded.model.conditions().map_or(given, |conditions| given.union(conditions));
+    let reads = recorded
+        .model
+        .density()
+        .expect("a VAE")
+        .conditions()
+        .map_or(given, |conditions| given.union(conditions));
     latent_given(recorded, call, batch, reads)
 }
 
@@ -555,15 +562,12 @@ fn latent_given(
     let draws = if flag(&call.kwargs, "return_mean") { Draws::Mean } else { Draws::Samples(n) };
     let mut noise =
         Noise::recorded(recorded.adapter.encode_draws(recorded, call, batch, &call.noise, n)?);
-    let mut latent = recorded.model.encode(batch, given, draws, &mut noise);
+    let latent = recorded.model.density().expect("a VAE").encode(batch, given, draws, &mut noise);
     recorded.used_up(&noise)?;
-    if draws == Draws::Mean {
-        let tile = |z: &mut Tensor<3>| *z = z.clone().repeat(&[n, 1, 1]);
-        latent.levels.iter_mut().for_each(tile);
-        latent.private.iter_mut().for_each(|(_, z)| tile(z));
-        latent.conditions.iter_mut().for_each(|(_, x)| tile(x));
-    }
-    Ok(latent)
+    Ok(match draws {
+        Draws::Mean => latent.map(|z| z.repeat(&[n, 1, 1])),
+        Draws::Samples(_) => latent,
+    })
 }
 
 fn encode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
@@ -582,13 +586,13 @@ fn prior_given(recorded: &Recorded<'_>, call: &Call, conditions: Subset) -> Resu
 /// All latent values under their names.
 fn spaces(latent: &Latent) -> Found {
     let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.z()))]);
-    for (i, z) in latent.levels.iter().enumerate() {
+    for (i, z) in latent.levels().enumerate() {
         tensors.insert(format!("all_z.z_{}", i + 1), values(z.clone()));
     }
-    for (name, z) in &latent.private {
+    for (name, z) in latent.private() {
         tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
     }
-    for (name, x) in &latent.conditions {
+    for (name, x) in latent.conditions() {
         tensors.insert(format!("cond_mod_data.{name}"), values(x.clone()));
     }
     Found { tensors, ..Found::default() }
@@ -597,14 +601,14 @@ fn spaces(latent: &Latent) -> Found {
 /// The modalities that an argument names, those that the model generates if it names none.
 fn targets(recorded: &Recorded<'_>, value: Option<&Value>) -> Result<Subset, Problem> {
     match value {
-        None => Ok(recorded.model.generated()),
+        None => Ok(recorded.model.density().expect("a VAE").generated()),
         value => subset(recorded, value),
     }
 }
 
 /// The decoder's outputs of all targets under their names.
 pub(super) fn reconstructions(recorded: &Recorded<'_>, latent: &Latent, targets: Subset) -> Found {
-    let outputs = recorded.model.decode(latent, targets);
+    let outputs = recorded.model.density().expect("a VAE").decode(latent, targets);
     let names = targets.iter().map(|m| format!("recon.{}", recorded.specs[m].name));
     Found { tensors: names.zip(outputs.into_iter().map(values)).collect(), ..Found::default() }
 }
@@ -630,24 +634,25 @@ fn decode(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         Ok::<_, Problem>(Tensor::<3>::from_data(TensorData::new(values, shape), &recorded.device))
     };
     let own = call.kwargs.get("use_bottom_z_for_recon").and_then(Value::as_bool).unwrap_or(true);
-    let spaces = recorded.model.prior(1, &recorded.device, &mut Noise::zero());
+    let spaces =
+        recorded.model.density().expect("a VAE").prior(1, &recorded.device, &mut Noise::zero());
     let z = names.get("z").ok_or_else(|| broken("`embedding` lacks `z`"))?;
-    let z = array(z, spaces.levels[0].dims()[2])?;
+    let z = array(z, spaces.z().dims()[2])?;
     let (mut private, mut conditions) = (Vec::new(), Vec::new());
     for spec in &recorded.specs {
         let name_of: ModalityName = spec.name.clone();
         if let (Some(name), true) = (names.get(format!("modalities_z.{}", spec.name)), own) {
-            let space = spaces.private_of(&spec.name);
+            let space = spaces.of(&spec.name);
             let space = space.ok_or_else(|| broken(format!("`{name}` has no space")))?;
             private.push((name_of, array(name, space.dims()[2])?));
         } else if let Some(name) = names.get(format!("cond_mod_data.{}", spec.name)) {
             conditions.push((name_of, array(name, spec.features())?));
         }
     }
-    let latent = Latent { conditions, ..Latent::shared(z).with_private(private) };
+    let latent = Latent::shared(z).with_private(private).with_conditions(conditions);
     let targets = targets(recorded, call.kwargs.get("modalities"))?;
     let mut found = reconstructions(recorded, &latent, targets);
-    if recorded.model.conditions().is_some() {
+    if recorded.model.density().expect("a VAE").conditions().is_some() {
         // A conditional model of the reference does not name what it generates.
         let only = found.tensors.values().next().cloned();
         found.tensors.extend(only.map(|values| ("recon.reconstruction".to_owned(), values)));
@@ -659,9 +664,9 @@ fn generate_from_prior(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Pr
     only(&call.kwargs, &["n_samples"])?;
     let rows = count(&call.kwargs, "n_samples", 1)?;
     let mut noise = Noise::recorded(recorded.adapter.prior_draws(recorded, call, rows)?);
-    let latent = recorded.model.prior(rows, &recorded.device, &mut noise);
+    let latent = recorded.model.density().expect("a VAE").prior(rows, &recorded.device, &mut noise);
     let mut tensors = BTreeMap::from([("z".to_owned(), values(latent.z()))]);
-    for (name, z) in &latent.private {
+    for (name, z) in latent.private() {
         tensors.insert(format!("modalities_z.{name}"), values(z.clone()));
     }
     Ok(Found { tensors, ..Found::default() })
@@ -701,7 +706,8 @@ fn cond_nll(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         let budget = Budget { samples, max_rows: samples * batch.rows() };
         let query = LikelihoodQuery { targets, given, budget };
         let mut noise = Noise::recorded(draws.clone());
-        let estimate = recorded.model.log_likelihood(&batch, &query, &mut noise);
+        let estimate =
+            recorded.model.density().expect("a VAE").log_likelihood(&batch, &query, &mut noise);
         recorded.used_up(&noise)?;
         let name = format!("cnll.{}", recorded.specs[target].name);
         found.scalars.insert(name, -scalar(estimate.log_likelihood.mean()));

@@ -7,7 +7,7 @@ use multivae_core::{
     batch::Batch,
     distribution::Likelihood,
     modality::{ModalityName, ModalitySpec},
-    model::{Loss, MultimodalVae},
+    model::{Loss, MultimodalModel},
     module::settle,
     nn::Networks,
     noise::{Draw, Noise, standard_laplace},
@@ -54,7 +54,7 @@ impl<'a> Recorded<'a> {
 
     pub fn loss(&self, model: &Model, batch: &Batch, draws: Vec<Draw>) -> Result<Loss, Problem> {
         let mut noise = Noise::recorded(draws);
-        let loss = model.loss(batch, &mut noise);
+        let loss = model.learner().loss(batch, &mut noise);
         self.used_up(&noise)?;
         Ok(loss)
     }

@@ -53,13 +53,7 @@ fn fit(model: &dyn Generate, data: &Rows, config: &SamplerConfig, seed: u64) -> 
     Sampler::fit(model, data, config, pass, &Device::flex(), &|_| ()).expect("finite values")
 }
 
-fn draw(
-    sampler: &Sampler,
-    model: &dyn Generate,
-    rows: usize,
-    chunk: usize,
-    seed: u64,
-) -> Latent {
+fn draw(sampler: &Sampler, model: &dyn Generate, rows: usize, chunk: usize, seed: u64) -> Latent {
     let device = Device::flex();
     let chunks = sampler.chunks(model, rows, chunk, seed, &device).expect("the same model");
     join(chunks.collect()).expect("there are rows")
@@ -113,7 +107,8 @@ fn spaces_of_a_row_belong_together_and_lower_levels_follow() {
         assert_eq!(names, ["z_2", "z_m0"]);
         let latent = draw(&sampler, &model, 500, 500, 0);
         assert_eq!(latent.levels().count(), 2);
-        let (below, top) = (host(latent.z()), host(latent.get(&Space::Level(2)).expect("two levels").clone()));
+        let (below, top) =
+            (host(latent.z()), host(latent.get(&Space::Level(2)).expect("two levels").clone()));
         assert!(below.iter().zip(&top).all(|(b, t)| *b == 2.0 * t), "{}", config.name());
         // The private value is minus the shared one, in posteriors.
         let private = host(latent.private().next().expect("a private space").1.clone());

@@ -45,8 +45,7 @@ fn by_hand(mut model: Tiny, data: &dyn Dataset, epochs: u64) -> Tiny {
             let mut batch = data.batch(rows, &device).expect("readable");
             batch.key = NoiseKey { seed: 3, epoch, step: step as u64, first_row: 0 };
             batch.purpose = Purpose::Train;
-            batch.progress =
-                Progress::new(epoch as usize, step as f64 / steps as f64);
+            batch.progress = Progress::new(epoch as usize, step as f64 / steps as f64);
             let loss = model.loss(&batch, &mut Noise::of(&batch));
             let gradients = GradientsParams::from_grads(loss.total.backward(), &model);
             let share = done as f64 / (steps * 6) as f64;

@@ -7,8 +7,14 @@ use crate::kit::{Kind, Tiny, checkpoints, config, data, metrics, tiny, weights};
 
 /// Three epochs of the encoders and the decoders, then the decoders alone.
 fn staged(seed: u64) -> Tiny {
+    let stage = |name: &str, frozen: &[&str], epochs| Stage {
+        phases: Stage::whole().phases,
+        name: name.into(),
+        frozen: frozen.iter().map(ToString::to_string).collect(),
+        epochs,
+    };
     let mut model = tiny(seed);
-    model.stages = vec![Stage::new("joint").epochs(3), Stage::new("decoders").frozen(&["encoders"])];
+    model.stages = vec![stage("joint", &[], Some(3)), stage("decoders", &["encoders"], None)];
     model
 }
 

@@ -14,11 +14,11 @@ use multivae::{
     core::{
         batch::{Batch, Progress, Purpose},
         dataset::Dataset,
-        model::{Draws, Given, LikelihoodQuery, MultimodalVae},
-        objective::Budget,
+        model::{Draws, Given, LikelihoodQuery, MultimodalModel},
         module::{freeze, settle},
         nn::Networks,
         noise::Noise,
+        objective::Budget,
         subset::Subset,
     },
     data::{MemoryDataset, Storage},
@@ -143,8 +143,9 @@ impl Subject {
             let start = Instant::now();
             let Learner { model, batch, mut optimizer } = learner;
             // On workers, as the trainer does it.
-            let (loss, gradients) =
-                on_workers(&self.device, || model.gradients(&batch, &mut Noise::of(&batch)));
+            let (loss, gradients) = on_workers(&self.device, || {
+                model.learner().step(&batch, &mut Noise::of(&batch)).into_gradients(&model)
+            });
             let middle = start.elapsed();
             let model = on_workers(&self.device, || optimizer.step(1e-3, model, gradients));
             learner = Learner { model, optimizer, batch };
@@ -175,7 +176,7 @@ impl Subject {
     fn learner(&self, stage: usize) -> Result<Learner> {
         let device = self.device.clone().autodiff();
         let model = self.fresh(&device)?;
-        let stages = model.stages();
+        let stages = model.learner().stages();
         let chosen = stages.get(stage).ok_or("the model has one stage")?;
         let before: usize = stages[..stage].iter().filter_map(|stage| stage.epochs).sum();
         let mut batch = self.batch(&model, self.workload.batch, &device)?;
@@ -214,7 +215,7 @@ impl Subject {
             let valid = Arc::new(self.data(&model, 1)?);
             let run = tempfile::tempdir()?;
             let config = TrainConfig {
-                epochs: model.stages().len(),
+                epochs: model.learner().stages().len(),
                 batch_size: self.workload.batch,
                 ..TrainConfig::default()
             };
@@ -265,16 +266,26 @@ impl Subject {
 
     fn encode(model: &Model, batch: &Batch) {
         let all = Subset::full(model.modalities().len());
-        let latent = model.encode(batch, all, Draws::Mean, &mut Noise::of(batch));
-        for level in latent.levels {
+        let latent =
+            model.density().expect("a VAE").encode(batch, all, Draws::Mean, &mut Noise::of(batch));
+        for level in latent.levels().cloned() {
             level.into_data();
         }
     }
 
     fn generate(model: &Model, batch: &Batch) {
-        let given = model.conditions().unwrap_or(Subset::single(0));
-        let latent = model.encode(batch, given, Draws::Samples(1), &mut Noise::of(batch));
-        for output in model.decode(&latent, model.generated()) {
+        let given = model.density().expect("a VAE").conditions().unwrap_or(Subset::single(0));
+        let latent = model.density().expect("a VAE").encode(
+            batch,
+            given,
+            Draws::Samples(1),
+            &mut Noise::of(batch),
+        );
+        for output in model
+            .density()
+            .expect("a VAE")
+            .decode(&latent, model.density().expect("a VAE").generated())
+        {
             output.into_data();
         }
     }
@@ -282,7 +293,7 @@ impl Subject {
     /// Draws where two modalities of several are given, which is where some models have to search.
     fn samples(&mut self, count: usize) -> Result<Value> {
         let model = self.model()?;
-        if model.modalities().len() < 3 || model.conditions().is_some() {
+        if model.modalities().len() < 3 || model.density().expect("a VAE").conditions().is_some() {
             return Err("two of the modalities are all".into());
         }
         let batch = self.batch(&model, self.workload.batch, &self.device)?;
@@ -292,8 +303,13 @@ impl Subject {
         for repetition in 0..=count {
             let start = Instant::now();
             on_workers(&self.device, || {
-                let latent = model.encode(&batch, given, Draws::Samples(1), &mut Noise::of(&batch));
-                for level in latent.levels {
+                let latent = model.density().expect("a VAE").encode(
+                    &batch,
+                    given,
+                    Draws::Samples(1),
+                    &mut Noise::of(&batch),
+                );
+                for level in latent.levels().cloned() {
                     level.into_data();
                 }
             });
@@ -309,14 +325,22 @@ impl Subject {
         let [rows, few] = ESTIMATED;
         let batch = self.batch(&model, rows, &self.device)?;
         let query = LikelihoodQuery {
-            targets: model.generated(),
-            given: model.conditions().map_or(Given::Nothing, Given::Values),
+            targets: model.density().expect("a VAE").generated(),
+            given: model
+                .density()
+                .expect("a VAE")
+                .conditions()
+                .map_or(Given::Nothing, Given::Values),
             budget: Budget { samples: SAMPLES, max_rows: DECODED },
         };
         let estimate = |batch: &Batch| -> Result<f64> {
             let start = Instant::now();
             let value = on_workers(&self.device, || {
-                let estimate = model.log_likelihood(batch, &query, &mut Noise::of(batch));
+                let estimate = model.density().expect("a VAE").log_likelihood(
+                    batch,
+                    &query,
+                    &mut Noise::of(batch),
+                );
                 estimate.log_likelihood.sum().into_scalar::<f32>()
             });
             match value.is_finite() {

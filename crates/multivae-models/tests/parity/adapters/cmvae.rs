@@ -6,8 +6,8 @@ use multivae_core::{
     batch::Batch,
     modality::ModalitySpec,
     model::Loss,
-    objective::Budget,
     noise::{Draw, Noise},
+    objective::Budget,
 };
 use multivae_models::{Model, ModelConfig, cmvae::CmvaeConfig, experts::PrivatePrior};
 

@@ -103,7 +103,8 @@ impl super::Adapter for Adapter {
     ) -> Result<Vec<usize>, Problem> {
         let private = |spec: &ModalitySpec| tensor == format!("modalities_z.{}", spec.name);
         let Some(m) = recorded.specs.iter().position(private) else { return Ok(Vec::new()) };
-        let presence = batch(recorded, call)?.presence;
+        let batch = batch(recorded, call)?;
+        let presence = batch.presence();
         let rows = presence.rows().iter().enumerate();
         Ok(rows.filter(|(_, row)| !row.contains(m)).map(|(i, _)| i).collect())
     }

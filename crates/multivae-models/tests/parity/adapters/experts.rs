@@ -9,6 +9,7 @@ use multivae_core::{
     distribution::Family,
     mixture::log_sum_exp,
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{

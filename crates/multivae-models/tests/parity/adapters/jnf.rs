@@ -60,7 +60,7 @@ impl super::Adapter for Adapter {
         let second = batch.progress.epoch > number(config, "warmup", 10.0) as usize;
         let ljm = if second { scalar(loss.total.clone()) } else { 0.0 };
         // The reference reports the joint bound in both stages.
-        let first = Batch { progress: Progress::new(1, 0.0), ..batch.clone() };
+        let first = batch.clone().at(Progress::new(1, 0.0));
         let joint = recorded.loss(&recorded.model, &first, draws)?;
         let mut reconstruction = 0.0;
         for spec in &recorded.specs {

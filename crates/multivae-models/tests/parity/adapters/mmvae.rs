@@ -3,11 +3,7 @@
 use std::collections::BTreeMap;
 
 use multivae_core::{
-    batch::Batch,
-    modality::ModalitySpec,
-    model::Loss,
-    objective::Budget,
-    noise::Draw,
+    batch::Batch, modality::ModalitySpec, model::Loss, noise::Draw, objective::Budget,
 };
 use multivae_models::{Model, ModelConfig, mmvae::MmvaeConfig};
 

@@ -24,9 +24,9 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::{Batch, Progress, Purpose},
     modality::ModalitySpec,
-    model::{Given, LikelihoodQuery, Loss, MultimodalVae},
-    objective::Budget,
+    model::{Given, LikelihoodQuery, Loss, MultimodalModel},
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{Model, ModelConfig};
@@ -159,7 +159,8 @@ pub(super) trait Adapter {
         let query = LikelihoodQuery { given: Given::Nothing, targets, budget };
         let draws = self.joint_draws(recorded, call, batch, budget.samples)?;
         let mut noise = Noise::recorded(draws);
-        let estimate = recorded.model.log_likelihood(batch, &query, &mut noise);
+        let estimate =
+            recorded.model.density().expect("a VAE").log_likelihood(batch, &query, &mut noise);
         recorded.used_up(&noise)?;
         Ok(-scalar(estimate.log_likelihood.sum()))
     }

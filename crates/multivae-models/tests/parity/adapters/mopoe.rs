@@ -6,8 +6,8 @@ use multivae_core::{
     batch::Batch,
     modality::{ModalityName, ModalitySpec},
     model::Loss,
-    objective::Budget,
     noise::{Draw, Noise},
+    objective::Budget,
     subset::Subset,
 };
 use multivae_models::{Model, ModelConfig, mopoe::MopoeConfig};

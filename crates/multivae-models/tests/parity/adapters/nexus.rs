@@ -88,7 +88,7 @@ impl super::Adapter for Adapter {
         let (mut bottom, mut top) = (0.0, 0.0);
         // The metrics of codes count what stands in missing entries.
         let presence = Presence::complete(batch.rows(), recorded.specs.len(), &recorded.device);
-        let filled = Batch { presence, ..batch.clone() };
+        let filled = batch.clone().with_presence(presence).expect("as many rows");
         let filled = recorded.loss(&recorded.model, &filled, draws)?;
         for spec in &recorded.specs {
             let name = spec.name.as_str();
