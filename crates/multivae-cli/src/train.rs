@@ -1,7 +1,7 @@
 //! `multivae train`.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -29,10 +29,11 @@ use multivae::{
         init,
     },
     train::{
-        Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
+        Checkpoint, EpochSummary, Fitted, JsonLines, LOSS, Observed, Observer, Split, Stopped,
+        TrainError, Trainer,
     },
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{
     arguments::TrainArguments,
@@ -176,16 +177,12 @@ fn train(
     ));
     let epochs_run = Arc::new(AtomicUsize::new(0));
     let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
-    let display = match (dashboard, place.json) {
-        (true, _) => Display::Dashboard,
-        (false, true) => Display::Report(Box::new(Lines)),
-        (false, false) => Display::Report(Box::new(Console::new())),
-    };
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
-    let trainer = Trainer::new(config.train.clone(), &place.folder)
+    let mut trainer = Trainer::new(config.train.clone(), &place.folder)
         .devices(place.devices.clone())
-        .display(display)
+        .dashboard(dashboard)
+        .configuration(described(config)?)
         .interrupt(terminal::interrupt()?)
         .on_epoch(move |model, epoch, _| {
             count.fetch_add(1, Ordering::SeqCst);
@@ -196,6 +193,13 @@ fn train(
             }
             Ok(())
         });
+    if place.json {
+        trainer = trainer.observe(Box::new(JsonLines::new(io::stdout()).epochs()));
+    }
+    // The dashboard has the terminal for itself.
+    if !dashboard {
+        trainer = trainer.observe(Box::new(Console::new(place.json)));
+    }
     let Splits { train, valid, standardisation, .. } = splits;
     let fitted = launch(trainer, model, Arc::new(train), Arc::new(valid))?;
     let epochs_run = epochs_run.load(Ordering::SeqCst);
@@ -221,6 +225,15 @@ fn bundle(
         None => bundle,
     };
     Ok(bundle.replace(&folder)?)
+}
+
+/// The configuration beside the training, for observers.
+fn described(config: &RunConfig) -> Result<serde_json::Map<String, Value>> {
+    let Value::Object(mut all) = serde_json::to_value(config)? else {
+        unreachable!("a configuration is a table");
+    };
+    all.remove("train");
+    Ok(all)
 }
 
 /// Says how a run has ended.
@@ -261,84 +274,84 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
     Ok(Outcome::Done)
 }
 
-/// One JSON object an epoch on standard output.
-struct Lines;
-
-impl Report for Lines {
-    fn epoch_finished(&mut self, summary: &Summary) {
-        let terms = |terms: &[(String, f64)]| {
-            let terms = terms.iter().map(|(name, value)| (name.clone(), json!(value)));
-            Value::Object(terms.collect::<Map<_, _>>())
-        };
-        let line = json!({
-            "epoch": summary.epoch,
-            "epochs": summary.epochs,
-            "train": terms(&summary.train),
-            "valid": terms(&summary.valid),
-            "rate": summary.rate,
-            "best": summary.best,
-            "train_seconds": summary.train_seconds,
-            "seconds": summary.seconds,
-        });
-        // The run is worth more than its echo: it goes on if nobody reads.
-        let _ = say(line);
-    }
-
-    fn event(&mut self, message: &str) {
-        complain(message);
-    }
-}
-
 /// A line an epoch on standard output, and a bar on standard error if that is a terminal.
 struct Console {
     bar: ProgressBar,
+    /// Whether standard output is for others: what happens goes to standard error all the same.
+    silent: bool,
+    /// Epochs so far, and how long they took.
+    epochs: usize,
+    seconds: f64,
 }
 
 impl Console {
-    fn new() -> Self {
+    fn new(silent: bool) -> Self {
         let style =
             ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} rows, {eta} left")
                 .expect("the template is valid");
-        Self { bar: ProgressBar::no_length().with_style(style) }
+        let bar = ProgressBar::no_length().with_style(style);
+        Self { bar, silent, epochs: 0, seconds: 0.0 }
     }
 }
 
-impl Report for Console {
-    fn epoch_started(&mut self, epoch: usize, epochs: usize) {
+impl Observer for Console {
+    fn epoch_started(&mut self, epoch: usize, epochs: usize) -> Observed {
         self.bar.reset();
         self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+        Ok(())
     }
 
-    fn progress(&mut self, split: Split, done: usize, rows: usize) {
+    fn progress(&mut self, split: Split, done: usize, rows: usize) -> Observed {
         if split == Split::Train {
             self.bar.set_length(rows as u64);
             self.bar.set_position(done as u64);
         }
+        Ok(())
     }
 
-    fn epoch_finished(&mut self, summary: &Summary) {
+    fn epoch_finished(&mut self, summary: &EpochSummary) -> Observed {
+        self.epochs += 1;
+        self.seconds += summary.seconds;
+        if self.silent {
+            return Ok(());
+        }
         let loss = |terms: &[(String, f64)]| {
             let total = terms.iter().find(|(name, _)| name == LOSS);
             total.map_or("-".to_owned(), |(_, value)| format!("{value:.4}"))
         };
         let width = summary.epochs.to_string().len();
+        let left = summary.epochs.saturating_sub(summary.epoch);
         let line = format!(
-            "epoch {:>width$}/{}  train loss {:>12}  valid loss {:>12}  {:.1} s{}",
+            "epoch {:>width$}/{}  train loss {:>12}  valid loss {:>12}  {:.1} s{}{}",
             summary.epoch,
             summary.epochs,
             loss(&summary.train),
             loss(&summary.valid),
             summary.seconds,
+            match left {
+                0 => String::new(),
+                _ =>
+                    format!(", {} left", duration(self.seconds / self.epochs as f64 * left as f64)),
+            },
             if summary.best { "  best so far" } else { "" },
         );
-        self.bar.suspend(|| {
-            // The run is worth more than its echo: it goes on if nobody reads.
-            let _ = say(line);
-        });
+        self.bar.suspend(|| say(line))?;
+        Ok(())
     }
 
-    fn event(&mut self, message: &str) {
+    fn event(&mut self, message: &str) -> Observed {
         self.bar.suspend(|| complain(message));
+        Ok(())
+    }
+}
+
+/// A length of time as people say it.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..100 => format!("{seconds} s"),
+        100..6000 => format!("{} min", (seconds + 30) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
@@ -432,5 +445,18 @@ impl Pictures {
             .with_context(|| format!("folder `{}`", self.folder.display()))?;
         let path = self.folder.join(format!("epoch-{epoch}.png"));
         picture::write(&path, &drawn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn lengths_of_time_are_rounded_as_people_do() {
+        let cases = [(0.4, "0 s"), (99.4, "99 s"), (119.0, "2 min"), (7500.0, "2 h 5 min")];
+        for (seconds, expected) in cases {
+            assert_eq!(duration(seconds), expected);
+        }
     }
 }

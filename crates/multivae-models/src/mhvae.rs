@@ -658,7 +658,9 @@ impl Density for Mhvae {
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let levels = self.sample(&self.bottom_up(batch, given), 1, noise);
         let likelihoods = (0..self.modalities.len())
-            .map(|m| blocks::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone()))
+            .map(|m| {
+                blocks::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
+            })
             .collect();
         let divergences = levels
             .iter()

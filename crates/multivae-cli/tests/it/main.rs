@@ -8,4 +8,5 @@ mod interruption;
 mod place;
 mod report;
 mod sampler;
+mod shares;
 mod tasks;

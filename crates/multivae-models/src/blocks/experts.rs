@@ -499,13 +499,7 @@ impl PrivateExperts<'_> {
     }
 
     /// Samples of the mixture of the given modalities, and of the private spaces of all.
-    pub fn encode(
-        &self,
-        batch: &Batch,
-        given: Subset,
-        draws: Draws,
-        noise: &mut Noise,
-    ) -> Latent {
+    pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let sources = self.sources(batch, given);
         let u = match draws {
             Draws::Samples(n) => self.shared(batch, &sources, Choice::Random(n), noise).0,

@@ -90,11 +90,7 @@ impl Served {
 
 /// Takes values `[.., batch, features]` of the first tensor in the rows that are true, of the
 /// second in the others.
-pub fn choose<const D: usize>(
-    rows: &[bool],
-    first: Tensor<D>,
-    second: Tensor<D>,
-) -> Tensor<D> {
+pub fn choose<const D: usize>(rows: &[bool], first: Tensor<D>, second: Tensor<D>) -> Tensor<D> {
     let flags: Vec<f32> = rows.iter().map(|&row| f32::from(u8::from(row))).collect();
     let mut shape = [1; D];
     shape[D - 2] = rows.len();

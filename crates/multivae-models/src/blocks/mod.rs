@@ -92,10 +92,7 @@ impl ModalityConfig {
 ///
 /// [`Error::UnknownModality`] if the configuration names a modality the data lacks,
 /// [`Error::Shape`] if it gives another shape than the data has, or as [`check_all`].
-pub fn complete(
-    given: &[ModalityConfig],
-    data: &[ModalitySpec],
-) -> Result<Vec<ModalityConfig>> {
+pub fn complete(given: &[ModalityConfig], data: &[ModalitySpec]) -> Result<Vec<ModalityConfig>> {
     let mut modalities = complete_likelihoods(given, data)?;
     for config in &mut modalities {
         let spec = config.spec()?;
@@ -151,10 +148,7 @@ pub fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
 /// # Errors
 ///
 /// As [`specs`] and [`Networks::resolve`].
-pub fn resolved(
-    modalities: &[ModalityConfig],
-    networks: &Networks,
-) -> Result<Vec<ModalitySpec>> {
+pub fn resolved(modalities: &[ModalityConfig], networks: &Networks) -> Result<Vec<ModalitySpec>> {
     specs(modalities)?.into_iter().map(|spec| networks.resolve(spec)).collect()
 }
 
@@ -342,10 +336,7 @@ pub fn expert_divergences(joint: &Normal<2>, experts: &Experts) -> Tensor<2> {
 }
 
 /// The negative mean over the batch of weighted log-likelihoods `[1, batch]`, `[1]` a modality.
-pub fn reconstruction_means(
-    log_likelihoods: &[Tensor<2>],
-    weights: &[f64],
-) -> Vec<Tensor<1>> {
+pub fn reconstruction_means(log_likelihoods: &[Tensor<2>], weights: &[f64]) -> Vec<Tensor<1>> {
     let of = |(likelihood, weight): (&Tensor<2>, &f64)| likelihood.clone().mean() * -*weight;
     log_likelihoods.iter().zip(weights).map(of).collect()
 }
@@ -517,10 +508,7 @@ pub fn private_divergences(
 }
 
 /// `kl_private/NAME` of each modality with a private space.
-pub fn private_terms(
-    modalities: &[ModalitySpec],
-    sizes: &[usize],
-) -> impl Iterator<Item = String> {
+pub fn private_terms(modalities: &[ModalitySpec], sizes: &[usize]) -> impl Iterator<Item = String> {
     modalities.iter().zip(sizes).filter(|(_, size)| **size > 0).map(|(spec, _)| private_term(spec))
 }
 
@@ -643,10 +631,7 @@ pub fn private_bound(
 }
 
 /// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.
-pub fn bound(
-    log_likelihoods: Vec<Tensor<2>>,
-    divergences: Vec<(String, Tensor<1>)>,
-) -> Bound {
+pub fn bound(log_likelihoods: Vec<Tensor<2>>, divergences: Vec<(String, Tensor<1>)>) -> Bound {
     Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
 }
 
