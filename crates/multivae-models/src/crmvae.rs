@@ -47,7 +47,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Configuration of [`Crmvae`].
 ///
@@ -97,14 +97,14 @@ impl CrmvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -114,11 +114,11 @@ impl CrmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Crmvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         Ok(Crmvae { encoders, decoders, modalities, config: self.clone(), rescale })
     }
@@ -127,7 +127,7 @@ impl CrmvaeConfig {
 impl Crmvae {
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        parts::posterior(&self.encoders, batch, given, Product::without_prior())
+        blocks::posterior(&self.encoders, batch, given, Product::without_prior())
     }
 }
 
@@ -142,42 +142,42 @@ impl Learn for Crmvae {
     /// the modality's own; `kl` is the divergence from the prior, `kl_expert/NAME` that from the
     /// posterior of a modality.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
-        names.extend(parts::terms("self_reconstruction", &self.modalities));
+        let mut names = blocks::reconstruction_terms(&self.modalities);
+        names.extend(blocks::terms("self_reconstruction", &self.modalities));
         names.push("kl".into());
-        names.extend(parts::terms("kl_expert", &self.modalities));
+        names.extend(blocks::terms("kl_expert", &self.modalities));
         names
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = parts::encode(&self.encoders, batch, Subset::full(m)).experts;
-        let joint = parts::only(Product::without_prior().of(&experts, &parts::all_of(m)));
-        let z = parts::draw(&joint, Draws::Samples(1), noise);
+        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let joint = blocks::only(Product::without_prior().of(&experts, &blocks::all_of(m)));
+        let z = blocks::draw(&joint, Draws::Samples(1), noise);
         let unimodal = Normal::new(experts.mean.clone(), experts.log_var.clone());
         let own = unimodal.rsample(noise.normal(unimodal.mean.dims(), 1, &batch.device()));
 
         // From the joint sample and from the modality's own, `[2, batch]`.
         let likelihoods = (0..m).map(|m| {
             let both = Tensor::cat(vec![z.clone(), own.clone().narrow(0, m, 1)], 0);
-            parts::log_likelihood(&self.decoders, batch, m, both)
+            blocks::log_likelihood(&self.decoders, batch, m, both)
         });
         let (joint_likelihoods, own_likelihoods): (Vec<_>, Vec<_>) =
             likelihoods.map(|both| (both.clone().narrow(0, 0, 1), both.narrow(0, 1, 1))).unzip();
-        let mut terms = parts::reconstruction_means(&joint_likelihoods, &self.rescale);
-        terms.extend(parts::reconstruction_means(&own_likelihoods, &self.rescale));
-        let reconstruction = parts::sum(&terms);
+        let mut terms = blocks::reconstruction_means(&joint_likelihoods, &self.rescale);
+        terms.extend(blocks::reconstruction_means(&own_likelihoods, &self.rescale));
+        let reconstruction = blocks::sum(&terms);
         terms.push(joint.kl_standard::<1>().mean());
-        terms.extend(parts::row_means(&parts::expert_divergences(&joint, &experts)));
-        let divergence = parts::sum(&terms[2 * m..]);
+        terms.extend(blocks::row_means(&blocks::expert_divergences(&joint, &experts)));
+        let divergence = blocks::sum(&terms[2 * m..]);
         let total = (reconstruction * 0.5 + divergence * self.config.beta) / (m as f64 + 1.0);
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 }
 
 impl Encode for Crmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+        Latent::shared(blocks::draw(&self.posterior(batch, given), draws, noise))
     }
 }
 
@@ -187,17 +187,17 @@ impl Generate for Crmvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Crmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        blocks::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     fn joint_likelihood(
@@ -208,7 +208,7 @@ impl Density for Crmvae {
         noise: &mut Noise,
     ) -> Estimate {
         let posterior = self.posterior(batch, targets);
-        parts::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
+        blocks::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
     }
 }
 

@@ -49,8 +49,8 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    joint::{self, Served},
-    parts::{self, ModalityConfig},
+    blocks::joint::{self, Served},
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`Cvae`].
@@ -135,7 +135,7 @@ impl CvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete_likelihoods(&self.modalities, specs)?;
+        self.modalities = blocks::complete_likelihoods(&self.modalities, specs)?;
         let roles = self.roles(specs)?;
         self.main = Some(specs[roles.main].name.clone());
         self.conditioning = roles.conditioning.iter().map(|&m| specs[m].name.clone()).collect();
@@ -155,8 +155,8 @@ impl CvaeConfig {
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.beta", self.beta)
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.beta", self.beta)
     }
 
     /// The roles of the modalities.
@@ -207,7 +207,7 @@ impl CvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Cvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let Roles { main, conditioning } = self.roles(&modalities)?;
         let read: Vec<_> = conditioning.iter().map(|&m| modalities[m].clone()).collect();
@@ -307,12 +307,12 @@ impl Learn for Cvae {
         let all = Subset::full(self.modalities.len());
         let posterior = joint::of_complete(&self.joint_encoder, batch);
         let conditions = self.conditions_of(batch, all);
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
+        let z = blocks::draw(&posterior, Draws::Samples(1), noise);
         let latent = self.latent(z, &conditions);
         let reconstruction = self.log_likelihood(batch, &latent).mean().neg();
         let kl = posterior.kl::<1>(&self.prior_given(&conditions)).mean();
         let total = reconstruction.clone() + kl.clone() * self.config.beta;
-        parts::loss(total, self.terms(batch.progress), vec![reconstruction, kl])
+        blocks::loss(total, self.terms(batch.progress), vec![reconstruction, kl])
     }
 
     fn needs_complete_rows(&self) -> bool {
@@ -325,7 +325,7 @@ impl Encode for Cvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let conditions = self.conditions_of(batch, given);
         let posterior = self.posterior(batch, given, &self.prior_given(&conditions));
-        self.latent(parts::draw(&posterior, draws, noise), &conditions)
+        self.latent(blocks::draw(&posterior, draws, noise), &conditions)
     }
 
     fn conditions(&self) -> Option<Subset> {
@@ -342,7 +342,7 @@ impl Generate for Cvae {
         };
         let conditions: Vec<_> = self.conditioning.iter().map(zeros).collect();
         let prior = self.prior_given(&conditions);
-        self.latent(parts::draw(&prior, Draws::Samples(1), noise), &conditions)
+        self.latent(blocks::draw(&prior, Draws::Samples(1), noise), &conditions)
     }
 
     /// # Panics
@@ -374,11 +374,11 @@ impl Density for Cvae {
         let conditions = self.conditions_of(batch, given);
         let prior = self.prior_given(&conditions);
         let posterior = self.posterior(batch, given, &prior);
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
+        let z = blocks::draw(&posterior, Draws::Samples(1), noise);
         let latent = self.latent(z, &conditions);
         let of = |m| self.log_prob(batch, &latent, m);
         let likelihoods = (0..self.modalities.len()).map(of).collect();
-        parts::bound(likelihoods, vec![("kl".into(), posterior.kl(&prior))])
+        blocks::bound(likelihoods, vec![("kl".into(), posterior.kl(&prior))])
     }
 
     /// `log p(y | c)` with all conditions that a row observes, if `y` is among the targets; 0 if

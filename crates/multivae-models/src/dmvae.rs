@@ -53,7 +53,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig, PrivateSpace};
+use crate::blocks::{self, ModalityConfig, PrivateSpace};
 
 /// Configuration of [`Dmvae`].
 ///
@@ -123,25 +123,25 @@ impl DmvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         for spec in specs {
             self.private.entry(spec.name.clone()).or_insert(PRIVATE);
         }
-        parts::private_sizes(&self.private, specs)?;
+        blocks::private_sizes(&self.private, specs)?;
         self.betas(specs)?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
     /// Weights of the private divergences.
     fn betas(&self, specs: &[ModalitySpec]) -> Result<Vec<f64>> {
-        parts::weights("model.private_betas", &self.private_betas, specs, |_| 1.0)
+        blocks::weights("model.private_betas", &self.private_betas, specs, |_| 1.0)
     }
 
     /// Builds the model; `networks` holds those that the configuration calls custom.
@@ -150,12 +150,12 @@ impl DmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Dmvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
-        let private = parts::private_sizes(&self.private, &modalities)?;
+        let private = blocks::private_sizes(&self.private, &modalities)?;
         let private_betas = self.betas(&modalities)?;
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         let config = self.clone();
         Ok(Dmvae { encoders, decoders, modalities, config, rescale, private, private_betas })
@@ -165,9 +165,9 @@ impl DmvaeConfig {
 impl Dmvae {
     /// The posterior of the shared space and the sources of the private codes, given a subset.
     fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = parts::encode(&self.encoders, batch, given);
+        let unimodal = blocks::encode(&self.encoders, batch, given);
         let rule = Product::with_prior();
-        let shared = parts::only(rule.of(&unimodal.experts, &parts::all_of(given.len())));
+        let shared = blocks::only(rule.of(&unimodal.experts, &blocks::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
     }
 }
@@ -182,19 +182,19 @@ impl Learn for Dmvae {
     /// `joint` and `single/NAME` are the parts of the sum, one a posterior of the shared space;
     /// the others are those of `joint`.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         names.push("kl".into());
-        names.extend(parts::private_terms(&self.modalities, &self.private));
+        names.extend(blocks::private_terms(&self.modalities, &self.private));
         names.push("joint".into());
-        names.extend(parts::terms("single", &self.modalities));
+        names.extend(blocks::terms("single", &self.modalities));
         names
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let unimodal = parts::encode(&self.encoders, batch, Subset::full(m));
+        let unimodal = blocks::encode(&self.encoders, batch, Subset::full(m));
         let experts = &unimodal.experts;
-        let joint = Product::with_prior().of(experts, &parts::all_of(m));
+        let joint = Product::with_prior().of(experts, &blocks::all_of(m));
         // The joint posterior and those of single modalities, `[1 + modality, batch, latent]`.
         let stack = |joint, experts: &Tensor<3>| Tensor::cat(vec![joint, experts.clone()], 0);
         let shared =
@@ -202,41 +202,41 @@ impl Learn for Dmvae {
         let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
         let draws = Draws::Samples(m + 1);
-        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        let private = blocks::codes(&self.modalities, &spaces, batch, draws, noise);
         let latent = Latent::shared(z).with_private(private);
 
         // All that follows is `[1 + modality, batch]`.
-        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
         let kl: Tensor<2> = shared.kl_standard();
         let mut negative = kl.clone() * self.config.beta;
         for (likelihood, weight) in likelihoods.iter().zip(&self.rescale) {
             negative = negative - likelihood.clone() * *weight;
         }
-        let private = parts::private_divergences(&self.modalities, &spaces);
+        let private = blocks::private_divergences(&self.modalities, &spaces);
         let betas = self.private_betas.iter().zip(&self.private).filter(|(_, size)| **size > 0);
         for ((_, kl), (beta, _)) in private.iter().zip(betas) {
             negative = negative + (kl.clone() * *beta).unsqueeze_dim(0);
         }
         let presence = experts.presence.clone();
         let weights = Tensor::cat(vec![presence.clone().narrow(0, 0, 1).ones_like(), presence], 0);
-        let bounds = parts::row_means(&(negative * weights));
+        let bounds = blocks::row_means(&(negative * weights));
 
         let first = |x: &Tensor<2>| x.clone().narrow(0, 0, 1);
         let of_joint: Vec<Tensor<2>> = likelihoods.iter().map(first).collect();
-        let mut terms = parts::reconstruction_means(&of_joint, &self.rescale);
+        let mut terms = blocks::reconstruction_means(&of_joint, &self.rescale);
         terms.push(first(&kl).mean());
         terms.extend(private.into_iter().map(|(_, kl)| kl.mean()));
-        let total = parts::sum(&bounds);
+        let total = blocks::sum(&bounds);
         terms.extend(bounds);
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 }
 
 impl Encode for Dmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let (shared, spaces) = self.posterior(batch, given);
-        let z = parts::draw(&shared, draws, noise);
-        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        let z = blocks::draw(&shared, draws, noise);
+        let private = blocks::codes(&self.modalities, &spaces, batch, draws, noise);
         Latent::shared(z).with_private(private)
     }
 }
@@ -244,23 +244,23 @@ impl Encode for Dmvae {
 impl Generate for Dmvae {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.config.latent;
-        parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
+        blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Dmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let input = parts::input(latent, &self.modalities[modality]);
-        parts::log_likelihood(&self.decoders, batch, modality, input)
+        let input = blocks::input(latent, &self.modalities[modality]);
+        blocks::log_likelihood(&self.decoders, batch, modality, input)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (shared, spaces) = self.posterior(batch, given);
-        parts::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
+        blocks::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
     }
 
     fn joint_likelihood(
@@ -271,7 +271,7 @@ impl Density for Dmvae {
         noise: &mut Noise,
     ) -> Estimate {
         let (shared, spaces) = self.posterior(batch, targets);
-        parts::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
+        blocks::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
     }
 }
 

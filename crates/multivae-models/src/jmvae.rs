@@ -51,8 +51,8 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    joint,
-    parts::{self, ModalityConfig},
+    blocks::joint,
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`Jmvae`].
@@ -121,16 +121,16 @@ impl JmvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.joint_encoder = joint::complete(self.joint_encoder, &self.modalities, self.latent)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.alpha", self.alpha)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.alpha", self.alpha)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -140,11 +140,11 @@ impl JmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Jmvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let joint_encoder = self.joint_encoder.init(&modalities, self.latent, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         let config = self.clone();
@@ -170,7 +170,7 @@ impl Learn for Jmvae {
     /// `kl` is the divergence from the prior, `kl_unimodal/NAME` those from the unimodal
     /// posteriors; none is weighted.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         names.push("kl".into());
         names.extend(self.modalities.iter().map(|spec| format!("kl_unimodal/{}", spec.name)));
         names
@@ -179,9 +179,9 @@ impl Learn for Jmvae {
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let posterior = joint::of_complete(&self.joint_encoder, batch);
         let all = Subset::full(self.modalities.len());
-        let experts = parts::encode(&self.encoders, batch, all).experts;
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
-        let mut terms = parts::reconstructions(&self.decoders, batch, &z, &self.rescale);
+        let experts = blocks::encode(&self.encoders, batch, all).experts;
+        let z = blocks::draw(&posterior, Draws::Samples(1), noise);
+        let mut terms = blocks::reconstructions(&self.decoders, batch, &z, &self.rescale);
         let reconstruction = Tensor::cat(terms.clone(), 0).sum();
 
         let kl: Tensor<1> = posterior.kl_standard();
@@ -193,7 +193,7 @@ impl Learn for Jmvae {
         terms.push(kl);
         terms.extend(apart.split(1, 0));
         let total = reconstruction + divergence * self.config.warmup.weight(batch.progress);
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 
     fn needs_complete_rows(&self) -> bool {
@@ -203,7 +203,7 @@ impl Learn for Jmvae {
 
 impl Encode for Jmvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+        Latent::shared(blocks::draw(&self.posterior(batch, given), draws, noise))
     }
 }
 
@@ -213,17 +213,17 @@ impl Generate for Jmvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Jmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        blocks::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     /// The proposal is the joint posterior for rows that observe all modalities, all being
@@ -237,6 +237,6 @@ impl Density for Jmvae {
     ) -> Estimate {
         let proposal = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
-        parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
+        blocks::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
     }
 }

@@ -76,8 +76,8 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    joint::{self, Proposal},
-    parts::{self, ModalityConfig},
+    blocks::joint::{self, Proposal},
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`Jnf`].
@@ -157,17 +157,17 @@ impl JnfConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.joint_encoder = joint::complete(self.joint_encoder, &self.modalities, self.latent)?;
         self.check(specs)?;
         Ok(self)
     }
 
     fn check(&self, specs: &[ModalitySpec]) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
         let epochs = self.joint_epochs;
-        parts::check(epochs > 0, "model.joint_epochs", "at least 1", epochs)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(epochs > 0, "model.joint_epochs", "at least 1", epochs)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())?;
         self.flow.check("model.flow")?;
         for (name, flow) in &self.flows {
@@ -183,11 +183,11 @@ impl JnfConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Jnf> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check(&modalities)?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let joint_encoder = self.joint_encoder.init(&modalities, self.latent, networks, device)?;
         let flow = |ModalitySpec { name, .. }: &ModalitySpec| {
             let config = self.flows.get(name).unwrap_or(&self.flow);
@@ -215,8 +215,8 @@ impl Jnf {
     /// The terms of the joint bound.
     fn joint(&self, batch: &Batch, noise: &mut Noise) -> Vec<Tensor<1>> {
         let posterior = joint::of_complete(&self.joint_encoder, batch);
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
-        let mut terms = parts::reconstructions(&self.decoders, batch, &z, &self.rescale);
+        let z = blocks::draw(&posterior, Draws::Samples(1), noise);
+        let mut terms = blocks::reconstructions(&self.decoders, batch, &z, &self.rescale);
         let kl: Tensor<1> = posterior.kl_standard();
         terms.push(kl.mean());
         terms
@@ -226,9 +226,9 @@ impl Jnf {
     /// posterior, through which no gradient passes.
     fn unimodal(&self, batch: &Batch, noise: &mut Noise) -> Vec<Tensor<1>> {
         let joint = joint::of_complete(&self.joint_encoder, batch).map(Tensor::detach);
-        let z = parts::draw(&joint, Draws::Samples(1), noise).squeeze_dim::<2>(0);
+        let z = blocks::draw(&joint, Draws::Samples(1), noise).squeeze_dim::<2>(0);
         let all = Subset::full(self.modalities.len());
-        let experts = parts::encode(&self.encoders, batch, all).experts;
+        let experts = blocks::encode(&self.encoders, batch, all).experts;
         let of = |(m, flow): (usize, &FlowNet)| {
             let one = |x: &Tensor<3>| x.clone().narrow(0, m, 1).squeeze_dim::<2>(0);
             let base = flow.forward(z.clone());
@@ -267,7 +267,7 @@ impl Learn for Jnf {
     /// `cross_entropy/NAME` of the joint posterior and that of the modality.
     fn terms(&self, progress: Progress) -> Vec<String> {
         if self.is_joint(progress) {
-            let mut names = parts::reconstruction_terms(&self.modalities);
+            let mut names = blocks::reconstruction_terms(&self.modalities);
             names.push("kl".into());
             return names;
         }
@@ -280,10 +280,10 @@ impl Learn for Jnf {
         if self.is_joint(batch.progress) {
             let terms = self.joint(batch, noise);
             let kl = terms[terms.len() - 1].clone() * self.config.beta;
-            return parts::loss(sum(&terms[..terms.len() - 1]) + kl, names, terms);
+            return blocks::loss(sum(&terms[..terms.len() - 1]) + kl, names, terms);
         }
         let terms = self.unimodal(batch, noise);
-        parts::loss(sum(&terms), names, terms)
+        blocks::loss(sum(&terms), names, terms)
     }
 
     fn needs_complete_rows(&self) -> bool {
@@ -327,13 +327,13 @@ impl Generate for Jnf {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Jnf {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     /// Given several modalities but not all, the posterior is the mixture of theirs.
@@ -353,9 +353,9 @@ impl Density for Jnf {
             None => ratio.squeeze_dim(0),
         };
         let likelihoods = (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.decoders, batch, m, z.clone()))
+            .map(|m| blocks::log_likelihood(&self.decoders, batch, m, z.clone()))
             .collect();
-        parts::bound(likelihoods, vec![("kl".into(), kl)])
+        blocks::bound(likelihoods, vec![("kl".into(), kl)])
     }
 
     /// The proposal is the joint posterior for rows that observe all modalities, all being
@@ -369,7 +369,7 @@ impl Density for Jnf {
     ) -> Estimate {
         let proposal = self.proposal(batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
-        parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
+        blocks::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
     }
 }
 

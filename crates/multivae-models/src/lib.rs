@@ -38,16 +38,15 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
+pub mod blocks;
 pub mod cmvae;
 pub mod crmvae;
 pub mod custom;
 pub mod cvae;
 pub mod dmvae;
 pub mod exchange;
-pub mod experts;
 pub mod jmvae;
 pub mod jnf;
-mod joint;
 pub mod mhvae;
 pub mod mmvae;
 pub mod mmvae_plus;
@@ -55,9 +54,8 @@ pub mod mopoe;
 pub mod mvae;
 pub mod mvtcae;
 pub mod nexus;
-mod parts;
 pub mod registry;
 pub mod telbo;
 
-pub use parts::ModalityConfig;
+pub use blocks::ModalityConfig;
 pub use registry::{Model, ModelConfig};

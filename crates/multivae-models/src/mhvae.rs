@@ -62,7 +62,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Configuration of [`Mhvae`].
 ///
@@ -145,9 +145,9 @@ impl MhvaeConfig {
                 found: "a network of the modality".into(),
             });
         }
-        self.modalities = parts::complete_likelihoods(&self.modalities, specs)?;
+        self.modalities = blocks::complete_likelihoods(&self.modalities, specs)?;
         self.check()?;
-        let specs = parts::specs(&self.modalities)?;
+        let specs = blocks::specs(&self.modalities)?;
         let blocks = self.blocks.take().unwrap_or_else(|| self.default_blocks(&specs));
         blocks.check(&specs)?;
         self.blocks = Some(blocks);
@@ -165,16 +165,16 @@ impl MhvaeConfig {
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check((1..=16).contains(&self.levels), "model.levels", "1 to 16", self.levels)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check((1..=16).contains(&self.levels), "model.levels", "1 to 16", self.levels)?;
         let found = self.blocks.as_ref().map_or(self.levels, HierarchyConfig::levels);
-        parts::check(found == self.levels, "model.levels", "as many as `blocks` has", found)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(found == self.levels, "model.levels", "as many as `blocks` has", found)?;
+        blocks::check_weight("model.beta", self.beta)?;
         let memory = self.memory_mb.unwrap_or(1.0);
-        parts::check(memory > 0.0, "model.memory_mb", "above 0, or none", memory)?;
+        blocks::check(memory > 0.0, "model.memory_mb", "above 0, or none", memory)?;
         let most = MOST_MODALITIES;
         let n = self.modalities.len();
-        parts::check(
+        blocks::check(
             n <= most,
             "modalities",
             &format!("at most {most}, of {} sets", 1 << most),
@@ -189,7 +189,7 @@ impl MhvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mhvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let default = || self.default_blocks(&modalities);
         let blocks = self.blocks.clone().unwrap_or_else(default);
@@ -358,7 +358,7 @@ impl Mhvae {
                 let (held, skip) = (&holding[i], &pass.skips[i][level]);
                 let [_, width] = skip.dims();
                 let skip = skip.clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
-                let input = Tensor::cat(vec![parts::pick(hidden, held), skip], 2);
+                let input = Tensor::cat(vec![blocks::pick(hidden, held), skip], 2);
                 let [held, _, width] = input.dims();
                 input.reshape([held * rows, width])
             })
@@ -399,7 +399,7 @@ impl Mhvae {
     fn sample(&self, pass: &BottomUp, samples: usize, noise: &mut Noise) -> Vec<Level> {
         let n = pass.members.len();
         let [_, rows, latent] = pass.experts.mean.dims();
-        let top = self.top(pass, &parts::all_of(n)).map(|x| x.expand([samples, rows, latent]));
+        let top = self.top(pass, &blocks::all_of(n)).map(|x| x.expand([samples, rows, latent]));
         let holding = vec![(0..samples).collect::<Vec<_>>(); n];
         self.top_down(top, Some((pass, &holding)), noise)
     }
@@ -424,7 +424,7 @@ impl Mhvae {
         let log_likelihood = (0..n)
             .map(|m| {
                 let z = levels[0].z.clone();
-                parts::log_likelihood(&self.hierarchy.decoders, batch, m, z) * self.rescale[m]
+                blocks::log_likelihood(&self.hierarchy.decoders, batch, m, z) * self.rescale[m]
             })
             .collect();
         SubsetBounds { log_likelihood, kl: levels.iter().map(Level::kl).collect() }
@@ -440,7 +440,7 @@ impl Mhvae {
         let total = Tensor::cat(likelihoods.clone(), 0).sum()
             + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
         let terms = likelihoods.into_iter().chain(divergences).collect();
-        parts::loss(total, self.terms(progress), terms)
+        blocks::loss(total, self.terms(progress), terms)
     }
 
     /// The objective, as the sum of the parts that the memory budget allows; `each` is called with
@@ -582,7 +582,7 @@ impl Multimodal for Mhvae {
 impl Learn for Mhvae {
     fn terms(&self, _: Progress) -> Vec<String> {
         let levels = (1..=self.config.levels).map(|i| format!("kl_{i}"));
-        parts::reconstruction_terms(&self.modalities).into_iter().chain(levels).collect()
+        blocks::reconstruction_terms(&self.modalities).into_iter().chain(levels).collect()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
@@ -645,20 +645,22 @@ impl Generate for Mhvae {
 impl Density for Mhvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
         let z = latent.z();
-        parts::log_likelihood(&self.hierarchy.decoders, batch, modality, z)
+        blocks::log_likelihood(&self.hierarchy.decoders, batch, modality, z)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let levels = self.sample(&self.bottom_up(batch, given), 1, noise);
         let likelihoods = (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone()))
+            .map(|m| {
+                blocks::log_likelihood(&self.hierarchy.decoders, batch, m, levels[0].z.clone())
+            })
             .collect();
         let divergences = levels
             .iter()
             .enumerate()
             .map(|(i, level)| (format!("kl_{}", i + 1), level.kl().squeeze_dim(0)))
             .collect();
-        parts::bound(likelihoods, divergences)
+        blocks::bound(likelihoods, divergences)
     }
 
     fn joint_likelihood(
@@ -674,7 +676,7 @@ impl Density for Mhvae {
             let ratio = levels.iter().map(Level::log_ratio).reduce(|sum, ratio| sum + ratio);
             let decoders = &self.hierarchy.decoders;
             targets.iter().fold(ratio.expect("there is a level"), |weights, m| {
-                weights + parts::log_likelihood(decoders, batch, m, levels[0].z.clone())
+                weights + blocks::log_likelihood(decoders, batch, m, levels[0].z.clone())
             })
         })
     }

@@ -51,10 +51,10 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    experts::{
+    blocks::experts::{
         self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
     },
-    parts::{self, ModalityConfig},
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`Mmvae`].
@@ -127,15 +127,15 @@ impl MmvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check(self.samples > 0, "model.samples", "at least 1", self.samples)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.samples > 0, "model.samples", "at least 1", self.samples)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -145,11 +145,11 @@ impl MmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mmvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let prior = ZeroPrior::init(self.family, self.latent, self.learned_prior, device);
         let rescale = self.rescale.factors(&modalities);
         Ok(Mmvae { encoders, decoders, prior, modalities, config: self.clone(), rescale })
@@ -164,7 +164,7 @@ impl Mmvae {
 
     /// The posteriors of the modalities in `which`.
     fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        let unimodal = parts::encode(&self.encoders, batch, which);
+        let unimodal = blocks::encode(&self.encoders, batch, which);
         Sources::new(unimodal, which, self.config.family)
     }
 
@@ -185,7 +185,7 @@ impl Mmvae {
         let count = z.dims()[0];
         let z = folded(z);
         let likelihood = |m| {
-            let values = || parts::log_likelihood(&self.decoders, batch, m, z.clone());
+            let values = || blocks::log_likelihood(&self.decoders, batch, m, z.clone());
             sources.members.contains(m).then(|| unfolded(values(), count))
         };
         let prior = self.prior.distribution(&batch.device());
@@ -254,13 +254,13 @@ impl Generate for Mmvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Mmvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     /// One sample a given modality.
@@ -271,10 +271,10 @@ impl Density for Mmvae {
         let prior = self.prior.distribution(&batch.device());
         let log_p: Tensor<2> = prior.log_prob(z.clone());
         let likelihoods = (0..self.modalities.len())
-            .map(|m| parts::log_likelihood(&self.decoders, batch, m, z.clone()).mean_dim(0))
+            .map(|m| blocks::log_likelihood(&self.decoders, batch, m, z.clone()).mean_dim(0))
             .collect();
         let kl = (log_q - log_p).mean_dim(0).squeeze_dim(0);
-        parts::bound(likelihoods, vec![("kl".into(), kl)])
+        blocks::bound(likelihoods, vec![("kl".into(), kl)])
     }
 
     /// Samples are stratified over the posteriors of the targets.
@@ -291,7 +291,7 @@ impl Density for Mmvae {
             let (z, log_q) = mixture.stratified(samples, budget.samples, noise);
             let log_p: Tensor<2> = prior.log_prob(z.clone());
             let ratio = log_p - log_q;
-            parts::importance_weights(&self.decoders, batch, targets, z, ratio, &[], noise)
+            blocks::importance_weights(&self.decoders, batch, targets, z, ratio, &[], noise)
         })
     }
 }

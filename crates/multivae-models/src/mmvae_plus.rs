@@ -55,11 +55,11 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    experts::{
+    blocks::experts::{
         self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
         PrivatePrior, ZeroPrior,
     },
-    parts::{self, ModalityConfig},
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`MmvaePlus`].
@@ -147,16 +147,16 @@ impl MmvaePlusConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check(self.private > 0, "model.private", "at least 1", self.private)?;
-        parts::check(self.samples > 0, "model.samples", "at least 1", self.samples)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.private > 0, "model.private", "at least 1", self.private)?;
+        blocks::check(self.samples > 0, "model.samples", "at least 1", self.samples)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -166,12 +166,12 @@ impl MmvaePlusConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<MmvaePlus> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let Self { latent, private, family, .. } = *self;
         let sizes = vec![private; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, latent, &sizes, networks, device)?;
+            blocks::networks(&self.modalities, latent, &sizes, networks, device)?;
         let prior = ZeroPrior::init(family, latent + private, self.learned_prior, device);
         let modality_priors = experts::modality_priors(
             &modalities,
@@ -270,7 +270,7 @@ impl Generate for MmvaePlus {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 

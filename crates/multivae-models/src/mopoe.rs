@@ -53,7 +53,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig, PrivateSpace};
+use crate::blocks::{self, ModalityConfig, PrivateSpace};
 
 /// Configuration of [`Mopoe`].
 ///
@@ -124,17 +124,17 @@ impl MopoeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         self.components(specs)?;
-        parts::private_sizes(&self.private, specs)?;
+        blocks::private_sizes(&self.private, specs)?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.beta", self.beta)?;
-        parts::check_weight("model.beta_private", self.beta_private)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.beta", self.beta)?;
+        blocks::check_weight("model.beta_private", self.beta_private)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -163,12 +163,12 @@ impl MopoeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mopoe> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let subsets = self.components(&modalities)?;
-        let private = parts::private_sizes(&self.private, &modalities)?;
+        let private = blocks::private_sizes(&self.private, &modalities)?;
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         let config = self.clone();
         Ok(Mopoe { encoders, decoders, modalities, config, rescale, subsets, private })
@@ -186,16 +186,16 @@ impl Mopoe {
 
     /// The posterior of the shared space and the sources of the private codes, given a subset.
     fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = parts::encode(&self.encoders, batch, given);
+        let unimodal = blocks::encode(&self.encoders, batch, given);
         let rule = self.rule(given);
-        let shared = parts::only(rule.of(&unimodal.experts, &parts::all_of(given.len())));
+        let shared = blocks::only(rule.of(&unimodal.experts, &blocks::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
     }
 
     /// The mean of the mixture over the subsets that each row can use, `[batch, latent]`.
     fn mixture_mean(&self, batch: &Batch) -> (Tensor<2>, Vec<PrivateSpace>) {
         let all = Subset::full(self.modalities.len());
-        let unimodal = parts::encode(&self.encoders, batch, all);
+        let unimodal = blocks::encode(&self.encoders, batch, all);
         let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
         let weights = self.weights(batch).1.unsqueeze_dim(2);
         let mean = (components.mean * weights).sum_dim(0).squeeze_dim(0);
@@ -205,7 +205,7 @@ impl Mopoe {
     /// The mixture of the products of the components within `targets`, and of `targets` itself,
     /// over those that a row observes.
     fn proposal(&self, batch: &Batch, targets: Subset) -> (Mixture, Vec<PrivateSpace>) {
-        let unimodal = parts::encode(&self.encoders, batch, targets);
+        let unimodal = blocks::encode(&self.encoders, batch, targets);
         let within = |s: &Subset| s.intersection(targets) == Some(*s) && *s != targets;
         let list: Vec<Subset> = self.subsets.iter().filter(within).chain([targets]).collect();
         // The experts are those of the targets, in order.
@@ -245,7 +245,7 @@ impl Mopoe {
         noise: &mut Noise,
     ) -> Estimate {
         let (shared, spaces) = self.posterior(batch, targets);
-        parts::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
+        blocks::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
     }
 
     /// Weights of the components, `[batch][subset]` and as `[subset, batch]`.
@@ -265,36 +265,36 @@ impl Multimodal for Mopoe {
 
 impl Learn for Mopoe {
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         names.push("kl".into());
-        names.extend(parts::private_terms(&self.modalities, &self.private));
+        names.extend(blocks::private_terms(&self.modalities, &self.private));
         names
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let all = Subset::full(self.modalities.len());
-        let unimodal = parts::encode(&self.encoders, batch, all);
+        let unimodal = blocks::encode(&self.encoders, batch, all);
         let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
         let (host_weights, weights) = self.weights(batch);
         let chosen = noise.categorical(&host_weights, 1);
         let chosen = components.clone().map(|stack| select_rows(&stack, &chosen, 1));
         let z = chosen.rsample(noise.normal(chosen.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let private = parts::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
+        let private = blocks::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
         let latent = Latent::shared(z).with_private(private);
 
-        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
+        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let mut terms = blocks::reconstruction_means(&likelihoods, &self.rescale);
         let rows = batch.rows() as f64;
         let kl = (components.kl_standard::<2>() * weights).sum() / rows;
-        let mut total = parts::sum(&terms) + kl.clone() * self.config.beta;
+        let mut total = blocks::sum(&terms) + kl.clone() * self.config.beta;
         terms.push(kl);
-        for (_, kl) in parts::private_divergences(&self.modalities, &spaces) {
+        for (_, kl) in blocks::private_divergences(&self.modalities, &spaces) {
             let kl = kl.mean();
             total = total + kl.clone() * (self.config.beta * self.config.beta_private);
             terms.push(kl);
         }
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 }
 
@@ -307,9 +307,9 @@ impl Encode for Mopoe {
             (mean.unsqueeze_dim(0), spaces)
         } else {
             let (shared, spaces) = self.posterior(batch, given);
-            (parts::draw(&shared, draws, noise), spaces)
+            (blocks::draw(&shared, draws, noise), spaces)
         };
-        let private = parts::codes(&self.modalities, &spaces, batch, draws, noise);
+        let private = blocks::codes(&self.modalities, &spaces, batch, draws, noise);
         Latent::shared(z).with_private(private)
     }
 }
@@ -317,23 +317,23 @@ impl Encode for Mopoe {
 impl Generate for Mopoe {
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let latent = self.config.latent;
-        parts::prior(&self.modalities, latent, &self.private, rows, device, noise)
+        blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Mopoe {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let input = parts::input(latent, &self.modalities[modality]);
-        parts::log_likelihood(&self.decoders, batch, modality, input)
+        let input = blocks::input(latent, &self.modalities[modality]);
+        blocks::log_likelihood(&self.decoders, batch, modality, input)
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (shared, spaces) = self.posterior(batch, given);
-        parts::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
+        blocks::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
     }
 
     fn joint_likelihood(
@@ -345,6 +345,6 @@ impl Density for Mopoe {
     ) -> Estimate {
         let (mixture, spaces) = self.proposal(batch, targets);
         let decoders = &self.decoders;
-        parts::estimate_by_mixture(decoders, batch, targets, budget, &mixture, &spaces, noise)
+        blocks::estimate_by_mixture(decoders, batch, targets, budget, &mixture, &spaces, noise)
     }
 }

@@ -47,7 +47,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Configuration of [`Mvae`].
 ///
@@ -144,18 +144,18 @@ impl MvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
         let m = self.modalities.len() as u32;
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())?;
         let subsets = 2usize.saturating_pow(m).saturating_sub(m as usize + 2);
-        parts::check(
+        blocks::check(
             self.random_subsets <= if m > 2 { subsets } else { 0 },
             "model.random_subsets",
             &format!("at most {subsets}, the subsets of 2 to M - 1 of {m} modalities"),
@@ -169,11 +169,11 @@ impl MvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mvae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         Ok(Mvae { encoders, decoders, modalities, config: self.clone(), rescale })
     }
@@ -200,7 +200,7 @@ impl Mvae {
     pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
         let subsets = self.subsets(batch.purpose, noise);
         let (t, m) = (subsets.len(), self.modalities.len());
-        let experts = parts::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
         let kept = subsets.membership(&batch.device()).matmul(experts.presence.clone());
         let posteriors = Product::with_prior().of(&experts, &subsets);
         let [_, rows, latent] = posteriors.mean.dims();
@@ -208,9 +208,9 @@ impl Mvae {
         let log_likelihood = (0..m)
             .map(|m| {
                 let holding = subsets.holding(m);
-                let z = parts::pick(&z, &holding);
-                let likelihood = parts::log_likelihood(&self.decoders, batch, m, z);
-                parts::place(likelihood * self.rescale[m], &holding, t)
+                let z = blocks::pick(&z, &holding);
+                let likelihood = blocks::log_likelihood(&self.decoders, batch, m, z);
+                blocks::place(likelihood * self.rescale[m], &holding, t)
             })
             .collect();
         let observes = |set: Subset| batch.share_of(|row| row.intersection(set).is_some());
@@ -225,7 +225,7 @@ impl Mvae {
 
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        parts::posterior(&self.encoders, batch, given, Product::with_prior())
+        blocks::posterior(&self.encoders, batch, given, Product::with_prior())
     }
 }
 
@@ -239,7 +239,7 @@ impl Learn for Mvae {
     /// `joint`, `single/NAME` and `random` are the parts of the sum; `reconstruction/NAME` and
     /// `kl` are those of the joint bound.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         names.extend(["kl".into(), "joint".into()]);
         if self.config.subsampling && self.modalities.len() > 1 {
             names.extend(self.modalities.iter().map(|spec| format!("single/{}", spec.name)));
@@ -263,10 +263,10 @@ impl Learn for Mvae {
         values.extend(subsets[1..].iter().take(m).cloned());
         if self.config.subsampling && self.config.random_subsets > 0 {
             let random = subsets.get(m + 1..).filter(|random| !random.is_empty());
-            values.push(random.map_or_else(|| subsets[0].zeros_like(), parts::sum));
+            values.push(random.map_or_else(|| subsets[0].zeros_like(), blocks::sum));
         }
         Loss {
-            total: parts::sum(&subsets),
+            total: blocks::sum(&subsets),
             terms: self.terms(batch.progress).into_iter().zip(values).collect(),
         }
     }
@@ -274,7 +274,7 @@ impl Learn for Mvae {
 
 impl Encode for Mvae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+        Latent::shared(blocks::draw(&self.posterior(batch, given), draws, noise))
     }
 }
 
@@ -284,18 +284,18 @@ impl Generate for Mvae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Mvae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let posterior = self.posterior(batch, given);
-        parts::shared_bound(&self.decoders, batch, &posterior, noise)
+        blocks::shared_bound(&self.decoders, batch, &posterior, noise)
     }
 
     fn joint_likelihood(
@@ -306,6 +306,6 @@ impl Density for Mvae {
         noise: &mut Noise,
     ) -> Estimate {
         let posterior = self.posterior(batch, targets);
-        parts::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
+        blocks::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
     }
 }

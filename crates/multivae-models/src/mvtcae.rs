@@ -48,7 +48,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Configuration of [`Mvtcae`].
 ///
@@ -102,16 +102,16 @@ impl MvtcaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
         Ok(self)
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
         let share = (0.0..=1.0).contains(&self.alpha);
-        parts::check(share, "model.alpha", "a number from 0 to 1", self.alpha)?;
-        parts::check_weight("model.beta", self.beta)?;
+        blocks::check(share, "model.alpha", "a number from 0 to 1", self.alpha)?;
+        blocks::check_weight("model.beta", self.beta)?;
         self.rescale.check(self.modalities.len())
     }
 
@@ -121,11 +121,11 @@ impl MvtcaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mvtcae> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         Ok(Mvtcae { encoders, decoders, modalities, config: self.clone(), rescale })
     }
@@ -134,7 +134,7 @@ impl MvtcaeConfig {
 impl Mvtcae {
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        parts::posterior(&self.encoders, batch, given, Product::without_prior())
+        blocks::posterior(&self.encoders, batch, given, Product::without_prior())
     }
 }
 
@@ -148,34 +148,34 @@ impl Learn for Mvtcae {
     /// `kl` is the divergence from the prior, `kl_expert/NAME` that from the posterior of a
     /// modality.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         names.push("kl".into());
-        names.extend(parts::terms("kl_expert", &self.modalities));
+        names.extend(blocks::terms("kl_expert", &self.modalities));
         names
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = parts::encode(&self.encoders, batch, Subset::full(m)).experts;
-        let joint = parts::only(Product::without_prior().of(&experts, &parts::all_of(m)));
-        let latent = Latent::shared(parts::draw(&joint, Draws::Samples(1), noise));
-        let likelihoods = parts::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let joint = blocks::only(Product::without_prior().of(&experts, &blocks::all_of(m)));
+        let latent = Latent::shared(blocks::draw(&joint, Draws::Samples(1), noise));
+        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
 
-        let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
+        let mut terms = blocks::reconstruction_means(&likelihoods, &self.rescale);
         let kl = joint.kl_standard::<1>().mean();
-        let from_experts = parts::row_means(&parts::expert_divergences(&joint, &experts));
+        let from_experts = blocks::row_means(&blocks::expert_divergences(&joint, &experts));
         let (alpha, m) = (self.config.alpha, m as f64);
-        let divergence = parts::sum(&from_experts) * (alpha / m) + kl.clone() * (1.0 - alpha);
-        let total = parts::sum(&terms) * ((m - alpha) / m) + divergence * self.config.beta;
+        let divergence = blocks::sum(&from_experts) * (alpha / m) + kl.clone() * (1.0 - alpha);
+        let total = blocks::sum(&terms) * ((m - alpha) / m) + divergence * self.config.beta;
         terms.push(kl);
         terms.extend(from_experts);
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 }
 
 impl Encode for Mvtcae {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+        Latent::shared(blocks::draw(&self.posterior(batch, given), draws, noise))
     }
 }
 
@@ -185,17 +185,17 @@ impl Generate for Mvtcae {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Mvtcae {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        blocks::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     fn joint_likelihood(
@@ -206,6 +206,6 @@ impl Density for Mvtcae {
         noise: &mut Noise,
     ) -> Estimate {
         let posterior = self.posterior(batch, targets);
-        parts::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
+        blocks::estimate(&self.decoders, batch, targets, budget, &posterior, &[], noise)
     }
 }

@@ -71,7 +71,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Configuration of [`Nexus`].
 ///
@@ -184,7 +184,7 @@ impl NexusConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         for spec in specs {
             let name = || spec.name.clone();
             self.private.entry(name()).or_insert(PRIVATE);
@@ -197,14 +197,14 @@ impl NexusConfig {
     }
 
     fn check(&self, specs: &[ModalitySpec]) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        parts::check(self.message > 0, "model.message", "at least 1", self.message)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.message > 0, "model.message", "at least 1", self.message)?;
         let share = (0.0..=1.0).contains(&self.dropout);
-        parts::check(share, "model.dropout", "a number from 0 to 1", self.dropout)?;
-        parts::check_weight("model.top_beta", self.top_beta)?;
-        for (spec, size) in specs.iter().zip(parts::private_sizes(&self.private, specs)?) {
+        blocks::check(share, "model.dropout", "a number from 0 to 1", self.dropout)?;
+        blocks::check_weight("model.top_beta", self.top_beta)?;
+        for (spec, size) in specs.iter().zip(blocks::private_sizes(&self.private, specs)?) {
             let field = format!("model.private.{}", spec.name);
-            parts::check(size > 0, &field, "at least 1", size)?;
+            blocks::check(size > 0, &field, "at least 1", size)?;
         }
         let named = self.adaptive.iter().chain(self.top_encoders.keys());
         for name in named.chain(self.top_decoders.keys()) {
@@ -217,12 +217,12 @@ impl NexusConfig {
 
     /// Weights of the divergences of the codes.
     fn bottom_betas(&self, specs: &[ModalitySpec]) -> Result<Vec<f64>> {
-        parts::weights("model.bottom_betas", &self.bottom_betas, specs, |_| 1.0)
+        blocks::weights("model.bottom_betas", &self.bottom_betas, specs, |_| 1.0)
     }
 
     /// Weights of the likelihoods of the codes.
     fn gammas(&self, specs: &[ModalitySpec]) -> Result<Vec<f64>> {
-        parts::weights("model.gammas", &self.gammas, specs, |_| 1.0)
+        blocks::weights("model.gammas", &self.gammas, specs, |_| 1.0)
     }
 
     /// Builds the model; `networks` holds those that the configuration calls custom.
@@ -231,13 +231,13 @@ impl NexusConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Nexus> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check(&modalities)?;
-        let sizes = parts::private_sizes(&self.private, &modalities)?;
+        let sizes = blocks::private_sizes(&self.private, &modalities)?;
         let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
         let (mut top_encoders, mut top_decoders) = (Vec::new(), Vec::new());
         for (config, &size) in self.modalities.iter().zip(&sizes) {
-            let (encoder, decoder) = parts::autoencoder(config, size, 0, networks, device)?;
+            let (encoder, decoder) = blocks::autoencoder(config, size, 0, networks, device)?;
             let given = self.top_encoders.get(&config.name).cloned();
             let top_encoder = given.unwrap_or_else(top_encoder).init(
                 &format!("top encoder of `{}`", config.name),
@@ -309,7 +309,7 @@ impl Nexus {
 
     /// Draws codes from their posteriors.
     fn codes(posteriors: &[(usize, Normal<2>)], draws: Draws, noise: &mut Noise) -> Codes {
-        posteriors.iter().map(|(m, q)| (*m, parts::draw(q, draws, noise))).collect()
+        posteriors.iter().map(|(m, q)| (*m, blocks::draw(q, draws, noise))).collect()
     }
 
     /// 1 where a row sends the message of a modality, `[batch, modality]`: what it observes, but
@@ -459,9 +459,9 @@ impl Learn for Nexus {
     /// negative log-likelihood of the code given the shared space, with its weight, and `kl` the
     /// divergence of the shared space.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
-        names.extend(parts::terms("kl_private", &self.modalities));
-        names.extend(parts::terms("code", &self.modalities));
+        let mut names = blocks::reconstruction_terms(&self.modalities);
+        names.extend(blocks::terms("kl_private", &self.modalities));
+        names.extend(blocks::terms("code", &self.modalities));
         names.push("kl".into());
         names
     }
@@ -473,10 +473,10 @@ impl Learn for Nexus {
         let codes = Self::codes(&posteriors, Draws::Samples(1), noise);
         let likelihoods: Vec<Tensor<2>> = codes
             .iter()
-            .map(|(m, code)| parts::log_likelihood(&self.decoders, batch, *m, code.clone()))
+            .map(|(m, code)| blocks::log_likelihood(&self.decoders, batch, *m, code.clone()))
             .collect();
-        let mut terms = parts::reconstruction_means(&likelihoods, &self.rescale);
-        let mut total = parts::sum(&terms);
+        let mut terms = blocks::reconstruction_means(&likelihoods, &self.rescale);
+        let mut total = blocks::sum(&terms);
         for ((m, posterior), beta) in posteriors.iter().zip(&self.bottom_betas) {
             let kl = (posterior.kl_standard::<1>() * batch.presence().of(*m)).mean();
             total = total + kl.clone() * (weight * beta);
@@ -495,7 +495,7 @@ impl Learn for Nexus {
         let kl = posterior.kl_standard::<2>().mean();
         total = total + kl.clone() * (weight * self.config.top_beta);
         terms.push(kl);
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 }
 
@@ -529,7 +529,7 @@ impl Generate for Nexus {
 
 impl Density for Nexus {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, self.input(latent, modality))
+        blocks::log_likelihood(&self.decoders, batch, modality, self.input(latent, modality))
     }
 
     /// Divergences of codes are those of one sample, `log q(c_m | x_m) - log p(c_m | z)`; codes
@@ -556,9 +556,9 @@ impl Density for Nexus {
                 }
                 None => drawn,
             };
-            likelihoods.push(parts::log_likelihood(&self.decoders, batch, m, code));
+            likelihoods.push(blocks::log_likelihood(&self.decoders, batch, m, code));
         }
-        parts::bound(likelihoods, divergences)
+        blocks::bound(likelihoods, divergences)
     }
 
     /// Weights `Π p(x_m | c_m) p(c_m | z) p(z) / (Π q(c_m | x_m) q(z | c))` over observed targets.
@@ -577,7 +577,7 @@ impl Density for Nexus {
             let ratio = log_prior_ratio(&z, &shared);
             posteriors.iter().zip(codes).fold(ratio, |weights, (posterior, (m, code))| {
                 let ratio = code_ratio(batch, posterior, &code, &self.code(&z, m));
-                weights + ratio + parts::log_likelihood(&self.decoders, batch, m, code)
+                weights + ratio + blocks::log_likelihood(&self.decoders, batch, m, code)
             })
         })
     }

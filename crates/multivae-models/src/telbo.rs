@@ -62,8 +62,8 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    joint,
-    parts::{self, ModalityConfig},
+    blocks::joint,
+    blocks::{self, ModalityConfig},
 };
 
 /// Configuration of [`Telbo`].
@@ -137,7 +137,7 @@ impl TelboConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = parts::complete(&self.modalities, specs)?;
+        self.modalities = blocks::complete(&self.modalities, specs)?;
         self.joint_encoder = joint::complete(self.joint_encoder, &self.modalities, self.latent)?;
         self.check()?;
         self.weights(specs)?;
@@ -145,17 +145,17 @@ impl TelboConfig {
     }
 
     fn check(&self) -> Result<()> {
-        parts::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
         let epochs = self.joint_epochs;
-        parts::check(epochs > 0, "model.joint_epochs", "at least 1", epochs)?;
+        blocks::check(epochs > 0, "model.joint_epochs", "at least 1", epochs)?;
         self.rescale.check(self.modalities.len())
     }
 
     /// Weights of the likelihoods in the first and in the second stage.
     fn weights(&self, specs: &[ModalitySpec]) -> Result<(Vec<f64>, Vec<f64>)> {
         let factors = self.rescale.factors(specs);
-        let lambda = parts::weights("model.lambda", &self.lambda, specs, |m| factors[m])?;
-        let gamma = parts::weights("model.gamma", &self.gamma, specs, |m| factors[m])?;
+        let lambda = blocks::weights("model.lambda", &self.lambda, specs, |m| factors[m])?;
+        let gamma = blocks::weights("model.gamma", &self.gamma, specs, |m| factors[m])?;
         Ok((lambda, gamma))
     }
 
@@ -165,11 +165,11 @@ impl TelboConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Telbo> {
-        let modalities = parts::specs(&self.modalities)?;
+        let modalities = blocks::specs(&self.modalities)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
-            parts::networks(&self.modalities, self.latent, &private, networks, device)?;
+            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let joint_encoder = self.joint_encoder.init(&modalities, self.latent, networks, device)?;
         let (lambda, gamma) = self.weights(&modalities)?;
         let config = self.clone();
@@ -192,8 +192,8 @@ impl Telbo {
     /// The terms of the joint bound.
     fn joint(&self, batch: &Batch, noise: &mut Noise) -> Vec<Tensor<1>> {
         let posterior = joint::of_complete(&self.joint_encoder, batch);
-        let z = parts::draw(&posterior, Draws::Samples(1), noise);
-        let mut terms = parts::reconstructions(&self.decoders, batch, &z, &self.lambda);
+        let z = blocks::draw(&posterior, Draws::Samples(1), noise);
+        let mut terms = blocks::reconstructions(&self.decoders, batch, &z, &self.lambda);
         let kl: Tensor<1> = posterior.kl_standard();
         terms.push(kl.mean());
         terms
@@ -203,7 +203,7 @@ impl Telbo {
     fn unimodal(&self, batch: &Batch, noise: &mut Noise) -> Vec<Tensor<1>> {
         joint::check_complete(batch);
         let all = Subset::full(self.modalities.len());
-        let experts = parts::encode(&self.encoders, batch, all).experts;
+        let experts = blocks::encode(&self.encoders, batch, all).experts;
         let posteriors = Normal::new(experts.mean, experts.log_var);
         let shape = posteriors.mean.dims();
         let z = posteriors.rsample(noise.normal(shape, 1, &batch.device()));
@@ -213,7 +213,7 @@ impl Telbo {
             .zip(&self.gamma)
             .enumerate()
             .map(|(m, (z, weight))| {
-                parts::log_likelihood(&self.decoders, batch, m, z).mean() * -*weight
+                blocks::log_likelihood(&self.decoders, batch, m, z).mean() * -*weight
             })
             .collect();
         let kl: Tensor<2> = posteriors.kl_standard();
@@ -232,7 +232,7 @@ impl Learn for Telbo {
     /// In the first stage `reconstruction/NAME` and `kl`, in the second
     /// `unimodal_reconstruction/NAME` and `unimodal_kl/NAME`.
     fn terms(&self, progress: Progress) -> Vec<String> {
-        let mut names = parts::reconstruction_terms(&self.modalities);
+        let mut names = blocks::reconstruction_terms(&self.modalities);
         if self.is_joint(progress) {
             names.push("kl".into());
         } else {
@@ -248,7 +248,7 @@ impl Learn for Telbo {
             false => self.unimodal(batch, noise),
         };
         let total = Tensor::cat(terms.clone(), 0).sum();
-        parts::loss(total, self.terms(batch.progress), terms)
+        blocks::loss(total, self.terms(batch.progress), terms)
     }
 
     fn needs_complete_rows(&self) -> bool {
@@ -262,7 +262,7 @@ impl Learn for Telbo {
 
 impl Encode for Telbo {
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        Latent::shared(parts::draw(&self.posterior(batch, given), draws, noise))
+        Latent::shared(blocks::draw(&self.posterior(batch, given), draws, noise))
     }
 }
 
@@ -272,17 +272,17 @@ impl Generate for Telbo {
     }
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        parts::decode(&self.decoders, &self.modalities, latent, targets)
+        blocks::decode(&self.decoders, &self.modalities, latent, targets)
     }
 }
 
 impl Density for Telbo {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        parts::log_likelihood(&self.decoders, batch, modality, latent.z())
+        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
     }
 
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        parts::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
+        blocks::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }
 
     /// The proposal is the joint posterior for rows that observe all modalities, all being
@@ -296,6 +296,6 @@ impl Density for Telbo {
     ) -> Estimate {
         let proposal = joint::proposal(&self.joint_encoder, &self.encoders, batch, targets);
         let (decoders, mixture) = (&self.decoders, &proposal.mixture);
-        parts::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
+        blocks::estimate_by_mixture(decoders, batch, targets, budget, mixture, &[], noise)
     }
 }

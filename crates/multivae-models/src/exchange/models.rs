@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{
     ModelConfig,
+    blocks::experts::{Estimator, PrivatePrior},
     cmvae::CmvaeConfig,
     crmvae::CrmvaeConfig,
     cvae::CvaeConfig,
     dmvae::DmvaeConfig,
-    experts::{Estimator, PrivatePrior},
     jmvae::JmvaeConfig,
     jnf::JnfConfig,
     mhvae::MhvaeConfig,

@@ -374,10 +374,8 @@ fn a_missing_cell_is_not_a_measured_zero() {
         let model = model(&config(name, specs));
         let holes = with_holes(specs, 0.0);
         let zeros = holes.clone().with_cells(vec![None; specs.len()]).expect("no masks");
-        let (holes, zeros) = (
-            results(&model, &holes, specs.len()),
-            results(&model, &zeros, specs.len()),
-        );
+        let (holes, zeros) =
+            (results(&model, &holes, specs.len()), results(&model, &zeros, specs.len()));
         assert_eq!(holes.3, zeros.3, "{name}: latent values");
         assert_ne!(holes.0, zeros.0, "{name}: loss");
         assert_ne!(holes.2, zeros.2, "{name}: bound");
@@ -397,7 +395,8 @@ fn masks_of_cells_that_are_all_observed_change_nothing() {
         assert!((plain.0 - masked.0).abs() <= 1e-5 * plain.0.abs(), "{name}: {}", masked.0);
         assert_eq!(plain.3, masked.3, "{name}: latent values");
         for ((path, plain), (_, masked)) in plain.1.iter().zip(&masked.1) {
-            let (plain, masked) = (plain.as_deref().unwrap_or(&[]), masked.as_deref().unwrap_or(&[]));
+            let (plain, masked) =
+                (plain.as_deref().unwrap_or(&[]), masked.as_deref().unwrap_or(&[]));
             let size = plain.iter().fold(1e-3_f32, |most, g| most.max(g.abs()));
             let off = plain.iter().zip(masked).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(plain.len() == masked.len() && off < 1e-4 * size, "{name}: `{path}` by {off}");

@@ -24,10 +24,10 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, cmvae::CmvaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
-    dmvae::DmvaeConfig, experts::Estimator, jmvae::JmvaeConfig, jnf::JnfConfig, mhvae::MhvaeConfig,
-    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig,
+    ModalityConfig, Model, ModelConfig, blocks::experts::Estimator, cmvae::CmvaeConfig,
+    crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
+    mhvae::MhvaeConfig, mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig,
+    mvae::MvaeConfig, mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig,
 };
 use serde_json::json;
 

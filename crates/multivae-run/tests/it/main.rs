@@ -4,3 +4,4 @@ mod bundle;
 #[cfg(feature = "train")]
 mod earlier;
 mod models;
+mod own;

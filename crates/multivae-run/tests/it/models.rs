@@ -65,7 +65,12 @@ impl ModuleMapper for Scatter {
 
 pub(crate) fn model(config: &ModelConfig) -> Model {
     let first = init(config, &Networks::default(), 0, &Device::flex()).expect("complete");
-    first.map(&mut Scatter(7))
+    scattered(first)
+}
+
+/// The same with another value of everything.
+pub(crate) fn scattered(model: Model) -> Model {
+    model.map(&mut Scatter(7))
 }
 
 /// The bits of all values of a model by path, running statistics among them.

@@ -9,7 +9,7 @@ use multivae_core::{
     noise::{Draw, Noise},
     objective::Budget,
 };
-use multivae_models::{Model, ModelConfig, cmvae::CmvaeConfig, experts::PrivatePrior};
+use multivae_models::{Model, ModelConfig, blocks::experts::PrivatePrior, cmvae::CmvaeConfig};
 
 use serde_json::Value;
 

@@ -14,7 +14,7 @@ use multivae_core::{
 };
 use multivae_models::{
     Model,
-    experts::{Estimator, ImportanceWeights},
+    blocks::experts::{Estimator, ImportanceWeights},
 };
 use serde_json::Value;
 

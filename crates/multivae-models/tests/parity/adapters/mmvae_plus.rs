@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use multivae_core::{
     batch::Batch, modality::ModalitySpec, model::Loss, noise::Draw, objective::Budget,
 };
-use multivae_models::{Model, ModelConfig, experts::PrivatePrior, mmvae_plus::MmvaePlusConfig};
+use multivae_models::{
+    Model, ModelConfig, blocks::experts::PrivatePrior, mmvae_plus::MmvaePlusConfig,
+};
 
 use serde_json::Value;
 

@@ -14,19 +14,19 @@ use multivae_core::{
     subset::Subset,
 };
 
-use crate::parts::{self, ModalityConfig};
+use crate::blocks::{self, ModalityConfig};
 
 /// Fills in what the configuration of the joint encoder leaves open.
 ///
 /// # Errors
 ///
 /// As [`JointEncoderConfig::complete`].
-pub(crate) fn complete(
+pub fn complete(
     config: JointEncoderConfig,
     modalities: &[ModalityConfig],
     latent: usize,
 ) -> Result<JointEncoderConfig> {
-    let specs = parts::specs(modalities)?;
+    let specs = blocks::specs(modalities)?;
     let encoders: Vec<EncoderConfig> = modalities
         .iter()
         .zip(&specs)
@@ -36,7 +36,7 @@ pub(crate) fn complete(
 }
 
 /// Two stages: the joint encoder and the decoders for so many epochs, then what was frozen before.
-pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
+pub fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
     vec![
         Stage::new("joint").frozen(unimodal).epochs(joint_epochs),
         Stage::new("unimodal").frozen(&["joint_encoder", "decoders"]),
@@ -48,7 +48,7 @@ pub(crate) fn stages(joint_epochs: usize, unimodal: &[&str]) -> Vec<Stage> {
 /// # Panics
 ///
 /// If a row lacks a modality: objectives of joint models are defined for complete rows only.
-pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
+pub fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
     check_complete(batch);
     joint.encode(batch, 0..batch.presence().modalities())
 }
@@ -56,44 +56,41 @@ pub(crate) fn of_complete(joint: &JointEncoder, batch: &Batch) -> Normal<2> {
 /// # Panics
 ///
 /// If a row lacks a modality.
-pub(crate) fn check_complete(batch: &Batch) {
+pub fn check_complete(batch: &Batch) {
     assert!(batch.presence().is_complete(), "a joint model learns from complete rows only");
 }
 
 /// Which rows the joint encoder serves: those that observe all modalities, if all are given.
 #[derive(Clone, Debug)]
-pub(crate) struct Served(Vec<bool>);
+pub struct Served(Vec<bool>);
 
 impl Served {
-    pub(crate) fn new(batch: &Batch, given: Subset) -> Self {
+    /// The rows that observe all modalities, if all are given.
+    pub fn new(batch: &Batch, given: Subset) -> Self {
         let all = Subset::full(batch.presence().modalities());
         Self(batch.presence().rows().iter().map(|&row| given == all && row == all).collect())
     }
 
     /// Whether it serves any row.
-    pub(crate) fn any(&self) -> bool {
+    pub fn any(&self) -> bool {
         self.0.contains(&true)
     }
 
     /// Whether it serves every row.
-    pub(crate) fn all(&self) -> bool {
+    pub fn all(&self) -> bool {
         !self.0.contains(&false)
     }
 
     /// Takes values `[.., batch, features]` of the joint encoder in the rows that it serves, and
     /// others in the other rows.
-    pub(crate) fn choose<const D: usize>(&self, joint: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
+    pub fn choose<const D: usize>(&self, joint: Tensor<D>, other: Tensor<D>) -> Tensor<D> {
         choose(&self.0, joint, other)
     }
 }
 
 /// Takes values `[.., batch, features]` of the first tensor in the rows that are true, of the
 /// second in the others.
-pub(crate) fn choose<const D: usize>(
-    rows: &[bool],
-    first: Tensor<D>,
-    second: Tensor<D>,
-) -> Tensor<D> {
+pub fn choose<const D: usize>(rows: &[bool], first: Tensor<D>, second: Tensor<D>) -> Tensor<D> {
     let flags: Vec<f32> = rows.iter().map(|&row| f32::from(u8::from(row))).collect();
     let mut shape = [1; D];
     shape[D - 2] = rows.len();
@@ -103,7 +100,7 @@ pub(crate) fn choose<const D: usize>(
 
 /// The posterior `q(z | x_S)`, `[batch, latent]`: that of the joint encoder in rows that it
 /// serves, else the product of the posteriors of single modalities under `rule`.
-pub(crate) fn posterior(
+pub fn posterior(
     joint: &JointEncoder,
     encoders: &Named<EncoderNet>,
     batch: &Batch,
@@ -113,8 +110,8 @@ pub(crate) fn posterior(
     let served = Served::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let product = || {
-        let experts = parts::encode(encoders, batch, given).experts;
-        parts::only(rule.of(&experts, &parts::all_of(given.len())))
+        let experts = blocks::encode(encoders, batch, given).experts;
+        blocks::only(rule.of(&experts, &blocks::all_of(given.len())))
     };
     match of_all {
         Some(of_all) if served.all() => of_all,
@@ -131,12 +128,13 @@ pub(crate) fn posterior(
 
 /// What [`proposal`] gives.
 #[derive(Clone, Debug)]
-pub(crate) struct Proposal {
-    pub(crate) mixture: Mixture,
+pub struct Proposal {
+    /// What `z` is drawn from, row by row.
+    pub mixture: Mixture,
     /// The rows whose component is that of the joint encoder.
-    pub(crate) served: Served,
+    pub served: Served,
     /// The joint posterior, `[batch, latent]`, meaningful in those rows; `None` if there are none.
-    pub(crate) of_all: Option<Normal<2>>,
+    pub of_all: Option<Normal<2>>,
 }
 
 /// A proposal of values of `z` for rows of which the modalities `given` are to be explained: the
@@ -145,7 +143,7 @@ pub(crate) struct Proposal {
 ///
 /// The joint encoder's component comes first, if it serves any row; then come those of `given`,
 /// unless it serves all.
-pub(crate) fn proposal(
+pub fn proposal(
     joint: &JointEncoder,
     encoders: &Named<EncoderNet>,
     batch: &Batch,
@@ -157,7 +155,7 @@ pub(crate) fn proposal(
     components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));
     let single = components.len();
     if !served.all() {
-        let experts = parts::encode(encoders, batch, given).experts;
+        let experts = blocks::encode(encoders, batch, given).experts;
         components.push(Normal::new(experts.mean, experts.log_var));
     }
     let usable = |(row, &served): (&Subset, &bool)| match served {

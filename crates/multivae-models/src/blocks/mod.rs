@@ -1,5 +1,20 @@
-//! What several models share: the configuration of modalities, unimodal posteriors of a batch,
-//! log-likelihoods of decodings, samples.
+//! What models are put together from, for those of this crate and your own.
+//!
+//! | item | for |
+//! |---|---|
+//! | [`ModalityConfig`], [`complete`], [`specs`], [`check`] | configurations: what the data says is filled in, numbers are checked by name |
+//! | [`networks`], [`autoencoder`] | an encoder and a decoder per modality |
+//! | [`encode`], [`posterior`], [`draw`] | unimodal posteriors of a batch, joined by a rule, and their samples |
+//! | [`log_likelihood`], [`reconstructions`], [`expert_divergences`] | parts of an objective, masked by what is observed |
+//! | [`PrivateSpace`], [`codes`], [`private_divergences`] | modality-specific latents beside a shared space |
+//! | [`shared_bound`], [`private_bound`], [`estimate`], [`estimate_by_mixture`] | bounds and importance-sampled likelihoods |
+//! | [`joint`] | an encoder of all modalities, which serves the rows that observe them all |
+//! | [`experts`] | mixtures of experts with importance-weighted objectives |
+//!
+//! All log-densities and divergences are in nats, summed over features; what is missing is 0.
+
+pub mod experts;
+pub mod joint;
 
 use std::collections::BTreeMap;
 
@@ -77,10 +92,7 @@ impl ModalityConfig {
 ///
 /// [`Error::UnknownModality`] if the configuration names a modality the data lacks,
 /// [`Error::Shape`] if it gives another shape than the data has, or as [`check_all`].
-pub(crate) fn complete(
-    given: &[ModalityConfig],
-    data: &[ModalitySpec],
-) -> Result<Vec<ModalityConfig>> {
+pub fn complete(given: &[ModalityConfig], data: &[ModalitySpec]) -> Result<Vec<ModalityConfig>> {
     let mut modalities = complete_likelihoods(given, data)?;
     for config in &mut modalities {
         let spec = config.spec()?;
@@ -95,7 +107,7 @@ pub(crate) fn complete(
 /// # Errors
 ///
 /// As [`complete`].
-pub(crate) fn complete_likelihoods(
+pub fn complete_likelihoods(
     given: &[ModalityConfig],
     data: &[ModalitySpec],
 ) -> Result<Vec<ModalityConfig>> {
@@ -125,7 +137,7 @@ pub(crate) fn complete_likelihoods(
 /// # Errors
 ///
 /// As [`ModalitySpec::check`] and [`check_all`].
-pub(crate) fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
+pub fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
     let specs = modalities.iter().map(ModalityConfig::spec).collect::<Result<Vec<_>>>()?;
     check_all(&specs)?;
     Ok(specs)
@@ -136,7 +148,7 @@ pub(crate) fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> 
 /// # Errors
 ///
 /// [`Error::Config`].
-pub(crate) fn check(holds: bool, field: &str, expected: &str, found: impl ToString) -> Result<()> {
+pub fn check(holds: bool, field: &str, expected: &str, found: impl ToString) -> Result<()> {
     if holds {
         return Ok(());
     }
@@ -148,7 +160,7 @@ pub(crate) fn check(holds: bool, field: &str, expected: &str, found: impl ToStri
 /// # Errors
 ///
 /// [`Error::Config`].
-pub(crate) fn check_weight(field: &str, value: f64) -> Result<()> {
+pub fn check_weight(field: &str, value: f64) -> Result<()> {
     check(value.is_finite() && value >= 0.0, field, "a finite number of at least 0", value)
 }
 
@@ -158,7 +170,7 @@ pub(crate) fn check_weight(field: &str, value: f64) -> Result<()> {
 /// # Errors
 ///
 /// When a network cannot be built.
-pub(crate) fn networks(
+pub fn networks(
     modalities: &[ModalityConfig],
     latent: usize,
     private: &[usize],
@@ -179,7 +191,7 @@ pub(crate) fn networks(
 /// # Errors
 ///
 /// When a network cannot be built.
-pub(crate) fn autoencoder(
+pub fn autoencoder(
     config: &ModalityConfig,
     latent: usize,
     private: usize,
@@ -203,16 +215,16 @@ pub(crate) fn autoencoder(
 
 /// The unimodal posteriors of a batch.
 #[derive(Clone, Debug)]
-pub(crate) struct Unimodal {
+pub struct Unimodal {
     /// Posteriors of the shared space, one an encoded modality, in order.
-    pub(crate) experts: Experts,
+    pub experts: Experts,
     /// Posteriors of the private spaces, `[batch, private]`, one a modality of the model; `None`
     /// where there is none or the modality was not encoded.
-    pub(crate) private: Vec<Option<Normal<2>>>,
+    pub private: Vec<Option<Normal<2>>>,
 }
 
 /// Runs the encoders of the modalities in `which`, each once.
-pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Unimodal {
+pub fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Unimodal {
     let n = encoders.len();
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
@@ -235,7 +247,7 @@ pub(crate) fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset)
 }
 
 /// The posterior of the modalities in `given` under a rule, `[batch, latent]`.
-pub(crate) fn posterior(
+pub fn posterior(
     encoders: &Named<EncoderNet>,
     batch: &Batch,
     given: Subset,
@@ -246,17 +258,17 @@ pub(crate) fn posterior(
 }
 
 /// The one subset of all `n` experts that were encoded.
-pub(crate) fn all_of(n: usize) -> Subsets {
+pub fn all_of(n: usize) -> Subsets {
     Subsets::new(n, vec![Subset::full(n)]).expect("one set of n modalities is valid")
 }
 
 /// The only posterior of a stack of one, `[batch, latent]`.
-pub(crate) fn only(stack: Normal<3>) -> Normal<2> {
+pub fn only(stack: Normal<3>) -> Normal<2> {
     stack.map(|x| x.squeeze_dim(0))
 }
 
 /// Values of a posterior, `[samples, batch, latent]`.
-pub(crate) fn draw(posterior: &Normal<2>, draws: Draws, noise: &mut Noise) -> Tensor<3> {
+pub fn draw(posterior: &Normal<2>, draws: Draws, noise: &mut Noise) -> Tensor<3> {
     let [batch, latent] = posterior.mean.dims();
     match draws {
         Draws::Mean => posterior.mean.clone().unsqueeze_dim(0),
@@ -268,7 +280,7 @@ pub(crate) fn draw(posterior: &Normal<2>, draws: Draws, noise: &mut Noise) -> Te
 }
 
 /// What a decoder reads: the shared values, with the private ones of its modality behind.
-pub(crate) fn decoder_input(shared: &Tensor<3>, private: Option<&Tensor<3>>) -> Tensor<3> {
+pub fn decoder_input(shared: &Tensor<3>, private: Option<&Tensor<3>>) -> Tensor<3> {
     match private {
         Some(private) => Tensor::cat(vec![shared.clone(), private.clone()], 2),
         None => shared.clone(),
@@ -277,7 +289,7 @@ pub(crate) fn decoder_input(shared: &Tensor<3>, private: Option<&Tensor<3>>) -> 
 
 /// `log p(x_m | z)` of one modality, `[samples, batch]`, 0 where it is missing; `input` is what
 /// its decoder reads, `[samples, batch, features]`.
-pub(crate) fn log_likelihood(
+pub fn log_likelihood(
     decoders: &Named<Decoder>,
     batch: &Batch,
     modality: usize,
@@ -290,7 +302,7 @@ pub(crate) fn log_likelihood(
 }
 
 /// `log p(x_m | z)` of every modality, `[samples, batch]` each; see [`log_likelihood`].
-pub(crate) fn log_likelihoods(
+pub fn log_likelihoods(
     decoders: &Named<Decoder>,
     modalities: &[ModalitySpec],
     batch: &Batch,
@@ -302,33 +314,30 @@ pub(crate) fn log_likelihoods(
 
 /// `KL(q ‖ q_m)` of a joint posterior from the posterior of each modality, `[modality, batch]`:
 /// nats, summed over latent features, 0 where the modality is missing.
-pub(crate) fn expert_divergences(joint: &Normal<2>, experts: &Experts) -> Tensor<2> {
+pub fn expert_divergences(joint: &Normal<2>, experts: &Experts) -> Tensor<2> {
     let joint = joint.clone().map(|x| x.unsqueeze_dim::<3>(0).expand(experts.mean.dims()));
     let expert = Normal::new(experts.mean.clone(), experts.log_var.clone());
     joint.kl::<2>(&expert) * experts.presence.clone()
 }
 
 /// The negative mean over the batch of weighted log-likelihoods `[1, batch]`, `[1]` a modality.
-pub(crate) fn reconstruction_means(
-    log_likelihoods: &[Tensor<2>],
-    weights: &[f64],
-) -> Vec<Tensor<1>> {
+pub fn reconstruction_means(log_likelihoods: &[Tensor<2>], weights: &[f64]) -> Vec<Tensor<1>> {
     let of = |(likelihood, weight): (&Tensor<2>, &f64)| likelihood.clone().mean() * -*weight;
     log_likelihoods.iter().zip(weights).map(of).collect()
 }
 
 /// The sum of values `[1]`.
-pub(crate) fn sum(values: &[Tensor<1>]) -> Tensor<1> {
+pub fn sum(values: &[Tensor<1>]) -> Tensor<1> {
     Tensor::cat(values.to_vec(), 0).sum()
 }
 
 /// The mean over the batch of each row of `[rows, batch]`, `[1]` each.
-pub(crate) fn row_means(values: &Tensor<2>) -> Vec<Tensor<1>> {
+pub fn row_means(values: &Tensor<2>) -> Vec<Tensor<1>> {
     (0..values.dims()[0]).map(|row| values.clone().narrow(0, row, 1).mean()).collect()
 }
 
 /// Picks entries of the first axis; the tensor itself if all are picked.
-pub(crate) fn pick(stack: &Tensor<3>, indices: &[usize]) -> Tensor<3> {
+pub fn pick(stack: &Tensor<3>, indices: &[usize]) -> Tensor<3> {
     if indices.len() == stack.dims()[0] {
         return stack.clone();
     }
@@ -339,7 +348,7 @@ pub(crate) fn pick(stack: &Tensor<3>, indices: &[usize]) -> Tensor<3> {
 }
 
 /// Puts rows `[indices, ..]` to their places in `total` rows, the others being zero.
-pub(crate) fn place(rows: Tensor<2>, indices: &[usize], total: usize) -> Tensor<2> {
+pub fn place(rows: Tensor<2>, indices: &[usize], total: usize) -> Tensor<2> {
     if indices.len() == total {
         return rows;
     }
@@ -355,7 +364,7 @@ pub(crate) fn place(rows: Tensor<2>, indices: &[usize], total: usize) -> Tensor<
 /// private spaces: weights `Π p(x_m | z) p(z) / q(z)`.
 ///
 /// `private` holds what [`PrivateSpace::of`] gives; it is empty for models without private spaces.
-pub(crate) fn estimate(
+pub fn estimate(
     decoders: &Named<Decoder>,
     batch: &Batch,
     targets: Subset,
@@ -378,7 +387,7 @@ pub(crate) fn estimate(
 /// Estimates `log p(x_T)` with samples that are dealt to the components of a mixture in turn.
 ///
 /// `private` is as in [`estimate`].
-pub(crate) fn estimate_by_mixture(
+pub fn estimate_by_mixture(
     decoders: &Named<Decoder>,
     batch: &Batch,
     targets: Subset,
@@ -398,7 +407,7 @@ pub(crate) fn estimate_by_mixture(
 /// Log-weights `[samples, batch]` of values `z` of the shared space whose own log-ratio of prior to
 /// proposal is given: adds the likelihoods of the targets, and the ratios of their private codes,
 /// which are drawn here.
-pub(crate) fn importance_weights(
+pub fn importance_weights(
     decoders: &Named<Decoder>,
     batch: &Batch,
     targets: Subset,
@@ -424,7 +433,7 @@ pub(crate) fn importance_weights(
 /// From what the code of a private space is drawn.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "there is one a modality, not one a row")]
-pub(crate) enum PrivateSpace {
+pub enum PrivateSpace {
     /// Its posterior, `[batch, private]`.
     Posterior(Normal<2>),
     /// The standard normal, of so many features; 0 for no space.
@@ -434,7 +443,7 @@ pub(crate) enum PrivateSpace {
 impl PrivateSpace {
     /// The posterior where the modality was encoded, made the prior in rows that lack it; the
     /// prior where it was not.
-    pub(crate) fn of(unimodal: &Unimodal, batch: &Batch, sizes: &[usize]) -> Vec<Self> {
+    pub fn of(unimodal: &Unimodal, batch: &Batch, sizes: &[usize]) -> Vec<Self> {
         sizes
             .iter()
             .zip(&unimodal.private)
@@ -451,7 +460,7 @@ impl PrivateSpace {
     }
 
     /// Values `[samples, batch, private]`, or `None` for no space; the prior's mean is zero.
-    pub(crate) fn draw(
+    pub fn draw(
         &self,
         rows: usize,
         draws: Draws,
@@ -471,7 +480,7 @@ impl PrivateSpace {
 
 /// Divergences from the prior of the private spaces that were encoded, `[batch]`, as
 /// `kl_private/NAME`: nats, summed over features, 0 where the modality is missing.
-pub(crate) fn private_divergences(
+pub fn private_divergences(
     modalities: &[ModalitySpec],
     spaces: &[PrivateSpace],
 ) -> Vec<(String, Tensor<1>)> {
@@ -484,10 +493,7 @@ pub(crate) fn private_divergences(
 }
 
 /// `kl_private/NAME` of each modality with a private space.
-pub(crate) fn private_terms(
-    modalities: &[ModalitySpec],
-    sizes: &[usize],
-) -> impl Iterator<Item = String> {
+pub fn private_terms(modalities: &[ModalitySpec], sizes: &[usize]) -> impl Iterator<Item = String> {
     modalities.iter().zip(sizes).filter(|(_, size)| **size > 0).map(|(spec, _)| private_term(spec))
 }
 
@@ -496,7 +502,7 @@ fn private_term(spec: &ModalitySpec) -> String {
 }
 
 /// Private codes of all modalities that have a space, in order.
-pub(crate) fn codes(
+pub fn codes(
     modalities: &[ModalitySpec],
     spaces: &[PrivateSpace],
     batch: &Batch,
@@ -511,7 +517,7 @@ pub(crate) fn codes(
 }
 
 /// One sample of the standard-normal prior of the shared space and of all private ones.
-pub(crate) fn prior(
+pub fn prior(
     modalities: &[ModalitySpec],
     latent: usize,
     private: &[usize],
@@ -528,7 +534,7 @@ pub(crate) fn prior(
 }
 
 /// What the decoder of a modality reads of latent values: the shared ones, and its private ones.
-pub(crate) fn input(latent: &Latent, spec: &ModalitySpec) -> Tensor<3> {
+pub fn input(latent: &Latent, spec: &ModalitySpec) -> Tensor<3> {
     decoder_input(&latent.z(), latent.of(&spec.name))
 }
 
@@ -538,7 +544,7 @@ pub(crate) fn input(latent: &Latent, spec: &ModalitySpec) -> Tensor<3> {
 /// # Errors
 ///
 /// [`Error::UnknownModality`].
-pub(crate) fn private_sizes(
+pub fn private_sizes(
     given: &BTreeMap<ModalityName, usize>,
     specs: &[ModalitySpec],
 ) -> Result<Vec<usize>> {
@@ -553,7 +559,7 @@ pub(crate) fn private_sizes(
 /// # Errors
 ///
 /// [`Error::UnknownModality`], or [`Error::Config`] if one is not a finite number of at least 0.
-pub(crate) fn weights(
+pub fn weights(
     field: &str,
     given: &BTreeMap<ModalityName, f64>,
     specs: &[ModalitySpec],
@@ -570,7 +576,7 @@ pub(crate) fn weights(
 }
 
 /// Decodes the targets from the shared space and their private ones.
-pub(crate) fn decode(
+pub fn decode(
     decoders: &Named<Decoder>,
     modalities: &[ModalitySpec],
     latent: &Latent,
@@ -580,7 +586,7 @@ pub(crate) fn decode(
 }
 
 /// The bound of a model with one shared space, for one sample of its posterior.
-pub(crate) fn shared_bound(
+pub fn shared_bound(
     decoders: &Named<Decoder>,
     batch: &Batch,
     posterior: &Normal<2>,
@@ -593,7 +599,7 @@ pub(crate) fn shared_bound(
 }
 
 /// The bound of a model with a shared space and private ones, for one sample of their posteriors.
-pub(crate) fn private_bound(
+pub fn private_bound(
     decoders: &Named<Decoder>,
     modalities: &[ModalitySpec],
     batch: &Batch,
@@ -610,16 +616,13 @@ pub(crate) fn private_bound(
 }
 
 /// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.
-pub(crate) fn bound(
-    log_likelihoods: Vec<Tensor<2>>,
-    divergences: Vec<(String, Tensor<1>)>,
-) -> Bound {
+pub fn bound(log_likelihoods: Vec<Tensor<2>>, divergences: Vec<(String, Tensor<1>)>) -> Bound {
     Bound { log_likelihood: Tensor::cat(log_likelihoods, 0).transpose(), divergences }
 }
 
 /// `-λ_m log p(x_m | z)` of each modality, averaged over rows, `[1]` each, for one sample `z`
 /// `[1, batch, latent]` and the weights `λ`.
-pub(crate) fn reconstructions(
+pub fn reconstructions(
     decoders: &Named<Decoder>,
     batch: &Batch,
     z: &Tensor<3>,
@@ -632,16 +635,16 @@ pub(crate) fn reconstructions(
 }
 
 /// `reconstruction/NAME` of each modality.
-pub(crate) fn reconstruction_terms(modalities: &[ModalitySpec]) -> Vec<String> {
+pub fn reconstruction_terms(modalities: &[ModalitySpec]) -> Vec<String> {
     terms("reconstruction", modalities).collect()
 }
 
 /// `PART/NAME` of each modality.
-pub(crate) fn terms(part: &str, modalities: &[ModalitySpec]) -> impl Iterator<Item = String> {
+pub fn terms(part: &str, modalities: &[ModalitySpec]) -> impl Iterator<Item = String> {
     modalities.iter().map(move |spec| format!("{part}/{}", spec.name))
 }
 
 /// Joins the names of a model's terms to their values.
-pub(crate) fn loss(total: Tensor<1>, names: Vec<String>, values: Vec<Tensor<1>>) -> Loss {
+pub fn loss(total: Tensor<1>, names: Vec<String>, values: Vec<Tensor<1>>) -> Loss {
     Loss { total, terms: names.into_iter().zip(values).collect() }
 }

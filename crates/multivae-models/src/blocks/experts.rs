@@ -19,7 +19,7 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::parts::{self, Unimodal};
+use crate::blocks::{self, Unimodal};
 
 /// How gradients of an importance-weighted bound are estimated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,35 +67,38 @@ impl ImportanceWeights {
 }
 
 /// The names of the terms of [`IwaeObjective`].
-pub(crate) fn terms(model: &impl Multimodal) -> Vec<String> {
-    let mut names = parts::reconstruction_terms(model.modalities());
+pub fn terms(model: &impl Multimodal) -> Vec<String> {
+    let mut names = blocks::reconstruction_terms(model.modalities());
     names.push("kl".into());
     names
 }
 
 /// What the two estimators of a bound need of a model.
-pub(crate) struct IwaeObjective<'a> {
-    pub(crate) estimator: Estimator,
-    pub(crate) beta: f64,
-    pub(crate) rescale: &'a [f64],
+pub struct IwaeObjective<'a> {
+    /// Whose gradients learning follows.
+    pub estimator: Estimator,
+    /// Weight of the log-ratio of prior to posterior.
+    pub beta: f64,
+    /// Weights of the log-likelihoods per modality.
+    pub rescale: &'a [f64],
 }
 
 impl IwaeObjective<'_> {
     /// The bound, negated.
-    pub(crate) fn loss(
+    pub fn loss(
         &self,
         names: Vec<String>,
         weights: &ImportanceWeights,
         sources: &Tensor<2>,
     ) -> Loss {
         let total = iwae(weights.log_weights(self.rescale, self.beta), sources);
-        parts::loss(total, names, weights.terms(self.rescale, sources))
+        blocks::loss(total, names, weights.terms(self.rescale, sources))
     }
 
     /// The bound with its gradients. `samples` are reparameterised, `[source, samples, batch, ..]`;
     /// `weigh` gives the log-weights of values in their place, and is told whether to keep
     /// gradients from the parameters of posterior densities.
-    pub(crate) fn step<M: Module>(
+    pub fn step<M: Module>(
         &self,
         model: &M,
         names: Vec<String>,
@@ -114,19 +117,19 @@ impl IwaeObjective<'_> {
             log_weights
         });
         let (terms, log_weights) = found.expect("the estimator weighs once");
-        let loss = parts::loss(iwae(log_weights, sources), names, terms);
+        let loss = blocks::loss(iwae(log_weights, sources), names, terms);
         Step { loss, gradients: Some(gradients) }
     }
 }
 
 /// The posteriors of the modalities that a batch observes, each a source of samples.
-pub(crate) struct Sources {
+pub struct Sources {
     /// The modalities that some row observes.
-    pub(crate) members: Subset,
+    pub members: Subset,
     /// 1 where a row observes the modality, `[source, batch]`.
-    pub(crate) presence: Tensor<2>,
+    pub presence: Tensor<2>,
     /// Posteriors of the shared space, `[source, batch, latent]`.
-    pub(crate) shared: LocationScale<3>,
+    pub shared: LocationScale<3>,
     /// Posteriors of the private spaces, `[source, batch, private]`, for models that have them.
     private: Option<LocationScale<3>>,
 }
@@ -134,7 +137,7 @@ pub(crate) struct Sources {
 impl Sources {
     /// Of the modalities that are encoded, of which there is at least one; their private spaces
     /// have one size.
-    pub(crate) fn new(unimodal: Unimodal, members: Subset, family: Family) -> Self {
+    pub fn new(unimodal: Unimodal, members: Subset, family: Family) -> Self {
         let Unimodal { experts, private } = unimodal;
         let private: Vec<Normal<2>> = private.into_iter().flatten().collect();
         let stack = |of: fn(&Normal<2>) -> &Tensor<2>| -> Tensor<3> {
@@ -147,14 +150,14 @@ impl Sources {
     }
 
     /// The modalities that some row of a batch observes.
-    pub(crate) fn observed(batch: &Batch) -> Subset {
+    pub fn observed(batch: &Batch) -> Subset {
         let all = batch.presence().rows().iter().copied();
         all.reduce(Subset::union).expect("a batch has rows")
     }
 
     /// The mixture of the shared posteriors; rows without any source have the prior,
     /// `[1, 1, latent]`.
-    pub(crate) fn mixture(&self, batch: &Batch, prior: &LocationScale<3>) -> Mixture {
+    pub fn mixture(&self, batch: &Batch, prior: &LocationScale<3>) -> Mixture {
         Mixture::of_experts(self.shared.clone(), batch.presence().rows(), self.members, prior)
     }
 
@@ -176,7 +179,7 @@ impl Sources {
 }
 
 /// Samples `[source, samples, batch, features]` of posteriors `[source, batch, features]`.
-pub(crate) fn draw(posterior: &LocationScale<3>, samples: usize, noise: &mut Noise) -> Tensor<4> {
+pub fn draw(posterior: &LocationScale<3>, samples: usize, noise: &mut Noise) -> Tensor<4> {
     let [sources, rows, features] = posterior.location.dims();
     let device = posterior.location.device();
     let shape = [sources, samples, rows, features];
@@ -185,13 +188,13 @@ pub(crate) fn draw(posterior: &LocationScale<3>, samples: usize, noise: &mut Noi
 }
 
 /// From `[source, samples, batch, features]` to `[source * samples, batch, features]`.
-pub(crate) fn folded(z: &Tensor<4>) -> Tensor<3> {
+pub fn folded(z: &Tensor<4>) -> Tensor<3> {
     let [sources, samples, rows, features] = z.dims();
     z.clone().reshape([sources * samples, rows, features])
 }
 
 /// From `[source * samples, batch]` to `[source, samples, batch]`.
-pub(crate) fn unfolded(values: Tensor<2>, sources: usize) -> Tensor<3> {
+pub fn unfolded(values: Tensor<2>, sources: usize) -> Tensor<3> {
     let [all, rows] = values.dims();
     values.reshape([sources, all / sources, rows])
 }
@@ -209,13 +212,13 @@ pub struct ZeroPrior {
 
 impl ZeroPrior {
     /// Of so many features.
-    pub(crate) fn init(family: Family, features: usize, learned: bool, device: &Device) -> Self {
+    pub fn init(family: Family, features: usize, learned: bool, device: &Device) -> Self {
         let raw = learned.then(|| Initializer::Zeros.init([1, features], device));
         Self { raw, family, features }
     }
 
     /// The distribution, `[1, 1, features]`.
-    pub(crate) fn distribution(&self, device: &Device) -> LocationScale<3> {
+    pub fn distribution(&self, device: &Device) -> LocationScale<3> {
         match &self.raw {
             None => self.family.standard([1, 1, self.features], device),
             Some(raw) => {
@@ -227,7 +230,7 @@ impl ZeroPrior {
 }
 
 /// One prior a modality.
-pub(crate) fn modality_priors(
+pub fn modality_priors(
     modalities: &[ModalitySpec],
     family: Family,
     features: usize,
@@ -240,7 +243,7 @@ pub(crate) fn modality_priors(
 
 /// Values of one distribution `[1, 1, features]` for all rows, `[samples, batch, features]`; its
 /// location, as one sample, for [`Draws::Mean`].
-pub(crate) fn draw_prior(
+pub fn draw_prior(
     prior: &LocationScale<3>,
     draws: Draws,
     rows: usize,
@@ -268,7 +271,7 @@ pub enum PrivatePrior {
 }
 
 /// The prior of the generative process of a model with private codes.
-pub(crate) trait GenerativePrior {
+pub trait GenerativePrior {
     /// `log p(u)`, `[samples, batch]`.
     fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2>;
     /// Values of the shared space, `[samples, batch, latent]`.
@@ -279,15 +282,21 @@ pub(crate) trait GenerativePrior {
 
 /// A mixture of experts on the shared space with private codes of one size: what MMVAE+ and CMVAE
 /// have in common. They differ in the prior.
-pub(crate) struct PrivateExperts<'a> {
-    pub(crate) encoders: &'a Named<EncoderNet>,
-    pub(crate) decoders: &'a Named<Decoder>,
+pub struct PrivateExperts<'a> {
+    /// One encoder per modality.
+    pub encoders: &'a Named<EncoderNet>,
+    /// One decoder per modality, of shared and private codes side by side.
+    pub decoders: &'a Named<Decoder>,
     /// The auxiliary priors `r_m`.
-    pub(crate) modality_priors: &'a Named<ZeroPrior>,
-    pub(crate) modalities: &'a [ModalitySpec],
-    pub(crate) family: Family,
-    pub(crate) private_prior: PrivatePrior,
-    pub(crate) prior: &'a dyn GenerativePrior,
+    pub modality_priors: &'a Named<ZeroPrior>,
+    /// The modalities, in the model's order.
+    pub modalities: &'a [ModalitySpec],
+    /// Of posteriors and priors.
+    pub family: Family,
+    /// Where private codes that are not given come from.
+    pub private_prior: PrivatePrior,
+    /// The prior of shared and private codes.
+    pub prior: &'a dyn GenerativePrior,
 }
 
 /// Which samples of a mixture are wanted.
@@ -298,13 +307,13 @@ enum Choice {
 
 impl PrivateExperts<'_> {
     /// The posteriors of the modalities in `which`.
-    pub(crate) fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        Sources::new(parts::encode(self.encoders, batch, which), which, self.family)
+    pub fn sources(&self, batch: &Batch, which: Subset) -> Sources {
+        Sources::new(blocks::encode(self.encoders, batch, which), which, self.family)
     }
 
     /// The log-weights of `samples` samples of every source that the batch observes, and which
     /// sources a row has, `[source, batch]`.
-    pub(crate) fn importance_weights(
+    pub fn importance_weights(
         &self,
         batch: &Batch,
         samples: usize,
@@ -317,7 +326,7 @@ impl PrivateExperts<'_> {
     }
 
     /// The bound of `samples` samples of every source, with its gradients.
-    pub(crate) fn step(
+    pub fn step(
         &self,
         model: &(impl Learn + Module),
         objective: &IwaeObjective<'_>,
@@ -389,8 +398,8 @@ impl PrivateExperts<'_> {
                     Tensor::cat(parts, 0)
                 }
             };
-            let input = parts::decoder_input(&u, Some(&code));
-            Some(unfolded(parts::log_likelihood(self.decoders, batch, m, input), count))
+            let input = blocks::decoder_input(&u, Some(&code));
+            Some(unfolded(blocks::log_likelihood(self.decoders, batch, m, input), count))
         };
         let log_likelihood = (0..self.modalities.len()).map(likelihood).collect();
         let device = batch.device();
@@ -486,13 +495,7 @@ impl PrivateExperts<'_> {
     }
 
     /// Samples of the mixture of the given modalities, and of the private spaces of all.
-    pub(crate) fn encode(
-        &self,
-        batch: &Batch,
-        given: Subset,
-        draws: Draws,
-        noise: &mut Noise,
-    ) -> Latent {
+    pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let sources = self.sources(batch, given);
         let u = match draws {
             Draws::Samples(n) => self.shared(batch, &sources, Choice::Random(n), noise).0,
@@ -514,7 +517,7 @@ impl PrivateExperts<'_> {
     }
 
     /// Samples of the generative process.
-    pub(crate) fn generate(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+    pub fn generate(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let draws = Draws::Samples(1);
         let u = self.prior.draw(draws, rows, device, noise);
         let prior = |m: usize| match self.private_prior {
@@ -526,13 +529,13 @@ impl PrivateExperts<'_> {
     }
 
     /// `log p(x_m | u, w_m)` of one modality.
-    pub(crate) fn log_prob(&self, batch: &Batch, latent: &Latent, m: usize) -> Tensor<2> {
-        let input = parts::input(latent, &self.modalities[m]);
-        parts::log_likelihood(self.decoders, batch, m, input)
+    pub fn log_prob(&self, batch: &Batch, latent: &Latent, m: usize) -> Tensor<2> {
+        let input = blocks::input(latent, &self.modalities[m]);
+        blocks::log_likelihood(self.decoders, batch, m, input)
     }
 
     /// The bound, of one sample a given modality.
-    pub(crate) fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+    pub fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (sources, samples) = (self.sources(batch, given), given.len());
         let choice = Choice::Stratified(0..samples, samples);
         let (u, log_q) = self.shared(batch, &sources, choice, noise);
@@ -554,12 +557,12 @@ impl PrivateExperts<'_> {
             let kl = (log_q - log_p).mean_dim(0).squeeze_dim::<1>(0) * observed;
             divergences.push((format!("kl_private/{name}"), kl));
         }
-        parts::bound(likelihoods, divergences)
+        blocks::bound(likelihoods, divergences)
     }
 
     /// Importance samples: shared codes stratified over the targets, private ones of the targets
     /// from their posteriors, weighed with `p(u) Π p(w_m)`.
-    pub(crate) fn joint_likelihood(
+    pub fn joint_likelihood(
         &self,
         batch: &Batch,
         targets: Subset,
@@ -579,8 +582,8 @@ impl PrivateExperts<'_> {
                 let log_p: Tensor<2> = prior.log_prob(w.clone());
                 let log_q: Tensor<2> = private[m].log_prob(w.clone());
                 let observed = batch.presence().of(m).unsqueeze_dim::<2>(0);
-                let input = parts::decoder_input(&u, Some(&w));
-                let likelihood = parts::log_likelihood(self.decoders, batch, m, input);
+                let input = blocks::decoder_input(&u, Some(&w));
+                let likelihood = blocks::log_likelihood(self.decoders, batch, m, input);
                 weights + (log_p - log_q) * observed + likelihood
             })
         })
