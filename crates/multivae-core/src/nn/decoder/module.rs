@@ -1,4 +1,4 @@
-//! Decoders as modules.
+//! Decoders as modules: by hand, since what a likelihood learns is known only when it runs.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use burn::{
     tensor::Device,
 };
 
-use crate::nn::Decoder;
+use super::Decoder;
 
 /// What visitors are told that the container is, as Burn says of a struct that derives a module.
 const CONTAINER: &str = "Struct:Decoder";

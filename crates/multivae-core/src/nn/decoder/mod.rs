@@ -1,5 +1,7 @@
 //! Decoders: from latent values to distributions of a modality.
 
+mod module;
+
 use burn::{
     module::Param,
     tensor::{Device, Tensor},
@@ -22,10 +24,10 @@ use crate::{
 /// their own names, such as `log_scale`.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    pub(crate) net: NetworkNet,
+    net: NetworkNet,
     /// What the likelihood learns, in its order.
-    pub(crate) learned: Named<Param<Tensor<1>>>,
-    pub(crate) spec: ModalitySpec,
+    learned: Named<Param<Tensor<1>>>,
+    spec: ModalitySpec,
 }
 
 impl Decoder {
