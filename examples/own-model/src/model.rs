@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 /// Settings of [`Average`], the section `[model]` of a run's configuration.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct AverageConfig {
+pub(crate) struct AverageConfig {
     /// Features of the latent space, at least 1.
     pub latent: usize,
     /// Weight of the divergence from the prior, at least 0.
@@ -64,7 +64,7 @@ impl CustomConfig for AverageConfig {
 
 /// A VAE whose joint posterior is an average; see the [module](self).
 #[derive(Module, Debug)]
-pub struct Average {
+pub(crate) struct Average {
     encoders: Named<EncoderNet>,
     decoders: Named<Decoder>,
     #[module(skip)]
