@@ -138,13 +138,24 @@ pub(crate) struct Cutting {
 }
 
 impl Cutting {
+    /// Where the share of a batch of `rows` rows begins whose device begins at `start` of `items`.
+    fn share_start(&self, rows: usize, start: usize, items: usize) -> usize {
+        if self.least <= 1 {
+            return rows * start / items;
+        }
+        // burn-train cuts the items into equal parts but for a rest, which would tip the shares of
+        // small batches: equal parts of the batch are meant.
+        let device = (start * self.devices + items / 2) / items;
+        rows * device / self.devices
+    }
+
     /// Whether the shares of a batch have enough rows; the shares are those of a data set of
     /// `items` items.
     pub(crate) fn is_enough(&self, rows: usize, items: usize) -> bool {
         let step = items / self.devices;
-        let bound = |d| if d == self.devices { items } else { d * step };
-        let share = |d| rows * bound(d + 1) / items - rows * bound(d) / items;
-        self.least <= 1 || (0..self.devices).all(|d| share(d) >= self.least)
+        let start = |d| if d == self.devices { items } else { d * step };
+        let at = |d| self.share_start(rows, start(d), items);
+        self.least <= 1 || (0..self.devices).all(|d| at(d + 1) >= at(d) + self.least)
     }
 
     /// The batches of `rows` rows; what is too small at the end joins the one before it.
@@ -202,8 +213,8 @@ impl Source {
             let of_step: Option<Arc<[usize]>> = divided.then(|| order[whole.clone()].into());
             for (turn, &phase) in self.turns.iter().enumerate() {
                 for (i, part) in parts.iter().enumerate() {
-                    let share = |bound| part.len() * bound / items;
-                    let (from, to) = (share(self.share.0), share(self.share.1));
+                    let at = |start| self.cutting.share_start(part.len(), start, items);
+                    let (from, to) = (at(self.share.0), at(self.share.1));
                     // A device without rows still has to answer: with a row of weight 0.
                     let taken = if from < to { from..to } else { 0..1 };
                     plans.push(BatchPlan {

@@ -364,6 +364,8 @@ struct Correlated {
     specs: Vec<ModalitySpec>,
     #[module(skip)]
     fault: Fault,
+    #[module(skip)]
+    rows: Rows,
 }
 
 /// What the objective needs: with fewer rows the covariance has not its full rank.
@@ -372,7 +374,7 @@ const NEEDED: usize = 4;
 fn correlated(seed: u64) -> Correlated {
     let mut noise = Noise::seeded(seed);
     let encoders = SIZES.iter().map(|&n| linear(&mut noise, n, LATENT)).collect();
-    Correlated { encoders, specs: specs(), fault: None }
+    Correlated { encoders, specs: specs(), fault: None, rows: Rows::Whole(NEEDED) }
 }
 
 impl Multimodal for Correlated {
@@ -416,7 +418,7 @@ impl Learn for Correlated {
     }
 
     fn stages(&self) -> Vec<Stage> {
-        vec![Stage::whole().phases(vec![Phase::whole().rows(Rows::Whole(NEEDED))])]
+        vec![Stage::whole().phases(vec![Phase::whole().rows(self.rows)])]
     }
 }
 
@@ -497,4 +499,25 @@ fn an_objective_of_whole_batches_is_never_given_a_part_of_one() {
         refused(config(), 1, train.clone(), toy(2, 2)),
         "`validation rows`: expected none, or at least 4 for phase `training`, found 2"
     );
+}
+
+#[test]
+fn every_share_of_a_batch_has_the_rows_that_a_phase_needs() {
+    let run = |devices: usize, batch_size: usize| {
+        let dir = tempfile::tempdir().expect("a folder");
+        // The last batch of an epoch would have one row.
+        let model = Correlated { rows: Rows::AtLeast(NEEDED), ..correlated(7) };
+        Trainer::new(TrainConfig { epochs: 1, batch_size, ..config() }, dir.path())
+            .devices(vec![Device::flex(); devices])
+            .fit(model, toy(41, 1), data().1)
+            .map(|fitted| fitted.epochs)
+            .map_err(|error| error.to_string())
+    };
+    // The objective panics where it is given fewer rows.
+    for (devices, batch_size) in [(1, 8), (1, 4), (2, 8)] {
+        assert_eq!(run(devices, batch_size), Ok(1), "{devices} devices");
+    }
+    let refused = "`batch_size`: expected at least 4 on each device, which phase `training` needs, \
+                   found 7";
+    assert_eq!(run(2, 7), Err(refused.to_owned()));
 }
