@@ -54,8 +54,11 @@ pub(crate) enum Task {
     Export(ExportArguments),
     /// List the models
     Models,
-    /// List the embedded data sets
-    Data,
+    /// List the embedded data sets, or say what a data source holds before anything is trained on it
+    ///
+    /// Of a source: modalities, rows, how files were joined and why, columns with their types and
+    /// ranges, which modalities rows observe together, labels, and what looks wrong with a remedy.
+    Data(DataArguments),
     /// List the devices
     Devices,
     /// Lend a device to programs on other machines, which name it `remote:ws://HOST:PORT`
@@ -80,6 +83,15 @@ pub(crate) struct ServeArguments {
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 3000)]
     pub(crate) port: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataArguments {
+    /// Embedded data set or path [default: lists the embedded data sets]
+    pub(crate) source: Option<String>,
+    /// Print JSON
+    #[arg(long, requires = "source")]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]

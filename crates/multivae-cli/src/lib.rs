@@ -105,7 +105,7 @@ fn here(task: &Task) -> anyhow::Result<Outcome> {
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
         Task::Models => lists::models(),
-        Task::Data => lists::data(),
+        Task::Data(arguments) => lists::data(arguments),
         Task::Devices => lists::devices(),
         #[cfg(feature = "remote")]
         Task::Serve(arguments) => serve::run(arguments),
