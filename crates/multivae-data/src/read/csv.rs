@@ -278,7 +278,8 @@ impl Table {
                 header.insert(0, String::new());
                 table.dialect.notes.push(Warning::note(
                     &file,
-                    "its header has one cell less than its rows: the first cells are names of rows"));
+                    "its header has one cell less than its rows: the first cells are names of rows",
+                ));
             } else if empty(row.last()) && row.len() == header.len() + 1 {
                 table.trailing = true;
             } else if header.len() > 1 && !headless && empty(header.last()) && empty(row.last()) {

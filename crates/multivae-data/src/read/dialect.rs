@@ -33,9 +33,7 @@ impl Dialect {
         if let Some(separator) = first.strip_prefix(b"sep=").and_then(|rest| rest.first()) {
             told = Some(*separator);
             start = next(&bytes, start);
-            notes.push(Warning::note(
-                name,
-                "it begins with a line `sep=`"));
+            notes.push(Warning::note(name, "it begins with a line `sep=`"));
         }
         let mut comments = 0;
         while line(&bytes, start).starts_with(b"#") {

@@ -235,7 +235,8 @@ mod tests {
         GrayImage::from_pixel(2, 2, Luma([9])).save(folder.path().join("a.png")).expect("writable");
         let rgb = RgbImage::from_pixel(4, 6, Rgb([30, 30, 30]));
         rgb.save(folder.path().join("b.png")).expect("writable");
-        let said = |channels| Said { channels: Some(channels), resize: Some([3, 2]), ..Said::default() };
+        let said =
+            |channels| Said { channels: Some(channels), resize: Some([3, 2]), ..Said::default() };
         let colour = block(folder.path(), said(3)).expect("two images");
         assert_eq!(colour.shape, [3, 3, 2]);
         let expected = [vec![9; 18], vec![30; 18]].concat();

@@ -25,7 +25,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::{modality::ModalitySpec, schema::Schema, nn::Networks};
+use multivae_core::{modality::ModalitySpec, nn::Networks, schema::Schema};
 use multivae_data::Standardisation;
 use multivae_models::{
     Model, ModelConfig,
