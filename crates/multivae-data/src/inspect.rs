@@ -208,6 +208,9 @@ fn labels(data: &MemoryDataset) -> Option<LabelInspection> {
     })
 }
 
+/// Columns whose names are shown.
+const SHOWN: usize = 8;
+
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: {} rows", self.source, self.rows)?;
@@ -235,6 +238,15 @@ impl fmt::Display for Inspection {
                 write!(f, ", divided by {}", scale.factor)?;
             }
             writeln!(f, ", {}; observed in {} rows", spec.likelihood.kind(), observed.observed)?;
+            if !columns.is_empty() {
+                let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
+                let shown = &names[..names.len().min(SHOWN)];
+                let more = match names.len() - shown.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                writeln!(f, "  columns: {}{more}", shown.join(", "))?;
+            }
             if observed.missing_cells > 0 {
                 let ModalityReport { missing_cells, partial, .. } = observed;
                 writeln!(f, "  {missing_cells} values are missing in {partial} of these rows")?;
