@@ -1,4 +1,30 @@
 //! Mixtures with equal weights of the components that a row can use, and their products.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{distribution::Family, mixture::Mixture, noise::Noise, subset::Subset};
+//!
+//! let device = Device::flex();
+//! // N(-1, 1) and N(3, 1) as posteriors of two modalities, `[component, batch, latent]`; the first
+//! // row observes both, the second the second only.
+//! let location = Tensor::<3>::from_floats([[[-1.0], [-1.0]], [[3.0], [3.0]]], &device);
+//! let experts = Family::Normal.with_raw_scale(location.clone(), location.zeros_like());
+//! let prior = Family::Normal.standard([1, 1, 1], &device);
+//! let rows = [Subset::full(2), Subset::single(1)];
+//! let mixture = Mixture::of_experts(experts, &rows, Subset::full(2), &prior);
+//! assert_eq!(mixture.usable(), [vec![0, 1], vec![1]]);
+//!
+//! let numbers = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
+//! assert_eq!(numbers(mixture.mean()), [1.0, 3.0]);
+//! // At z = 1 both components have the density N(2 | 0, 1).
+//! let found = numbers(mixture.log_prob(&Tensor::ones([1, 2, 1], &device)));
+//! let expected = -2.0 - 0.5 * (2.0 * std::f32::consts::PI).ln();
+//! assert!(found.iter().all(|f| (f - expected).abs() < 1e-5), "{found:?}");
+//! // `[samples, batch, latent]`, dealt to the components of each row in turn.
+//! let z = mixture.sample_in_turn(0..4, &mut Noise::zero());
+//! let z: Vec<f32> = z.into_data().try_into_vec().expect("floats");
+//! assert_eq!(z, [-1.0, 3.0, 3.0, 3.0, -1.0, 3.0, 3.0, 3.0]);
+//! ```
 
 mod product;
 
