@@ -58,7 +58,7 @@ pub struct Hmc {
     pub acceptance: Tensor<1>,
 }
 
-/// A density that chains move in, known up to a factor a row: a function of states
+/// A density that chains move in, known up to a factor per row: a function of states
 /// `[rows, features]` with values `[rows]` in nats, each of its own row alone, or what knows its
 /// gradient better than automatic differentiation.
 ///

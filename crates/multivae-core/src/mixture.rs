@@ -114,7 +114,7 @@ impl Mixture {
     pub fn log_prob(&self, value: &Tensor<3>) -> Tensor<2> {
         let count = self.components.location.dims()[0];
         let log_weight = |row: &Vec<usize>, c: usize| {
-            if row.contains(&c) { -(row.len() as f32).ln() } else { NEVER }
+            if row.contains(&c) { -(row.len() as f32).ln() } else { LOG_ZERO }
         };
         self.log_density(value, (0..count).map(|c| self.by_row(|row| log_weight(row, c))))
     }
@@ -124,7 +124,7 @@ impl Mixture {
         ComponentProduct::new(self.clone())
     }
 
-    /// `samples` values a row, each from a component of the row at random,
+    /// `samples` values per row, each from a component of the row at random,
     /// `[samples, batch, latent]`.
     pub fn sample(&self, samples: usize, noise: &mut Noise) -> Tensor<3> {
         let count = self.components.location.dims()[0];
@@ -135,7 +135,8 @@ impl Mixture {
         self.draw(&chosen, samples, noise)
     }
 
-    /// The samples `range` a row, dealt to the row's components in turn, `[samples, batch, latent]`.
+    /// The samples `range` of each row, dealt to the row's components in turn,
+    /// `[samples, batch, latent]`.
     pub fn sample_in_turn(&self, range: std::ops::Range<usize>, noise: &mut Noise) -> Tensor<3> {
         let samples = range.len();
         let chosen: Vec<usize> = range
@@ -158,7 +159,7 @@ impl Mixture {
         (means * weights.unsqueeze_dim(2)).sum_dim(0).squeeze_dim(0)
     }
 
-    /// The samples `range` of `total` samples a row that are dealt to the row's components in
+    /// The samples `range` of `total` samples per row that are dealt to the row's components in
     /// turn, `[samples, batch, latent]`, and the log-density of their proposal,
     /// `[samples, batch]`: the mixture with the weights by which the components were dealt, so
     /// that the mean of `p(z) / q(z)` over all samples is unbiased for any total.
@@ -172,12 +173,12 @@ impl Mixture {
     ) -> (Tensor<3>, Tensor<2>) {
         let z = self.sample_in_turn(range, noise);
         let dealt = |row: &Vec<usize>, c: usize| match row.iter().position(|&u| u == c) {
-            None => NEVER,
+            None => LOG_ZERO,
             Some(place) if place < total => {
                 let count = (total - place).div_ceil(row.len());
                 (count as f32 / total as f32).ln()
             }
-            Some(_) => NEVER,
+            Some(_) => LOG_ZERO,
         };
         let count = self.components.location.dims()[0];
         let log_q = self.log_density(&z, (0..count).map(|c| self.by_row(|row| dealt(row, c))));
@@ -275,7 +276,7 @@ impl Mixture {
 
 /// Log-weight of a component that a row cannot use: its exponential is 0 in single precision, and
 /// unlike with minus infinity so is its gradient.
-const NEVER: f32 = -1e30;
+const LOG_ZERO: f32 = -1e30;
 
 /// `ln Σ exp` over an axis, which stays with size 1.
 pub fn log_sum_exp<const D: usize>(values: Tensor<D>, axis: usize) -> Tensor<D> {

@@ -167,7 +167,7 @@ impl Noise {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
-    /// So many numbers a row, `[samples, batch]`, drawn from the row's weights, which need not add
+    /// So many numbers per row, `[samples, batch]`, drawn from the row's weights, which need not add
     /// up to one.
     ///
     /// # Panics

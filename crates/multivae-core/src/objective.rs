@@ -82,7 +82,7 @@ impl Rescale {
         }
     }
 
-    /// One weight a modality.
+    /// One weight per modality.
     pub fn factors(&self, specs: &[ModalitySpec]) -> Vec<f64> {
         let largest = specs.iter().map(ModalitySpec::features).max().unwrap_or(1);
         match self {
@@ -123,7 +123,7 @@ pub struct Budget {
     pub max_rows: usize,
 }
 
-/// A log-likelihood a row, estimated by importance sampling.
+/// A log-likelihood per row, estimated by importance sampling.
 #[derive(Clone, Debug)]
 pub struct Estimate {
     /// The estimate, `[batch]`, nats.
@@ -190,7 +190,7 @@ impl LogMeanExp {
     }
 }
 
-/// Estimates `log E_q[exp(weight)]` a row, in chunks whose latent rows do not exceed
+/// Estimates `log E_q[exp(weight)]` per row, in chunks whose latent rows do not exceed
 /// `budget.max_rows`; `weights` gives the log-weights `[n, batch]` of a range of `n` samples.
 pub fn importance_estimate(
     rows: usize,
