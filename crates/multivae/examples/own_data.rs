@@ -15,10 +15,9 @@ struct Angles {
 }
 
 impl Angles {
-    fn new(rows: Range<usize>) -> Result<Self, multivae::core::Error> {
-        let modalities =
-            vec![ModalitySpec::new("point", &[2])?, ModalitySpec::new("sector", &[8])?];
-        Ok(Self { modalities, rows })
+    fn new(rows: Range<usize>) -> Self {
+        let spec = |name, features| ModalitySpec::new(name, &[features]).expect("a valid name");
+        Self { modalities: vec![spec("point", 2), spec("sector", 8)], rows }
     }
 
     fn angle(&self, row: usize) -> f64 {
@@ -65,7 +64,6 @@ impl Dataset for Angles {
 #[expect(clippy::print_stdout, reason = "it is a program")]
 fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let [train, valid, test] = [0..1024, 1024..1280, 1280..1536].map(Angles::new);
-    let (train, valid, test) = (train?, valid?, test?);
     let device = Device::flex();
     device.seed(0);
     let config = ModelConfig::named("mvae").expect("a model of the list");
