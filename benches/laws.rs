@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor};
 use criterion::{Criterion, criterion_group, criterion_main};
 use multivae_core::{
     batch::Values,
-    distribution::Likelihood,
+    distribution::{Likelihood, Output},
     fusion::{Experts, Product},
     noise::Noise,
     subset::Subsets,
@@ -29,12 +29,14 @@ fn laws(c: &mut Criterion) {
         });
     }
     let features = 3 * 28 * 28;
+    let shape = [features];
     for likelihood in [Likelihood::normal(0.7), Likelihood::laplace(0.7), Likelihood::Bernoulli {}]
     {
         let output = Tensor::full([7, BATCH, features], 0.4, &device);
         let target = Values::Dense(Tensor::full([BATCH, features], 0.5, &device)).into();
         group.bench_function(format!("log_prob/{}", likelihood.kind()), |b| {
-            b.iter(|| black_box(likelihood.log_prob(output.clone(), &target, &[features], None)));
+            let output = Output::new(output.clone(), &shape, &[]);
+            b.iter(|| black_box(likelihood.family().log_prob(&output, &target)));
         });
     }
     group.bench_function("noise/1M normal values", |b| {

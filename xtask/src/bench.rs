@@ -103,6 +103,10 @@ pub(crate) struct Options {
     /// Takes turns with the Python library MultiVae.
     #[arg(long, value_enum)]
     against: Option<Peer>,
+    /// Takes turns with another build of this library: its measuring program, which `cargo build
+    /// --release --example bench` leaves in `target/release/examples` of another checkout.
+    #[arg(long, value_name = "PROGRAM", conflicts_with_all = ["against", "record"])]
+    against_build: Option<PathBuf>,
     /// A Python that has it; without it an environment is made under `target/peer`.
     #[arg(long, requires = "against")]
     python: Option<PathBuf>,
@@ -115,6 +119,13 @@ pub(crate) struct Options {
     /// Keeps the results under `benches/results` and writes the table of `docs/benchmarks.md`.
     #[arg(long)]
     record: bool,
+}
+
+impl Options {
+    /// Whether somebody else takes turns, as the last side.
+    fn has_peer(&self) -> bool {
+        self.against.is_some() || self.against_build.is_some()
+    }
 }
 
 /// Time between turns: threads of OpenMP look for work so long before they sleep.
@@ -156,6 +167,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             let mut command = Command::new(&program);
             command.args([model, workload, backend]).args(&options.set);
             sides.push(Side::start(backend, command, threads)?);
+        }
+        if let Some(build) = &options.against_build {
+            let mut command = Command::new(build);
+            command.args([model, workload, &options.backends[0]]).args(&options.set);
+            sides.push(Side::start("other build", command, threads)?);
         }
         if let Some(python) = &python {
             let mut command = Command::new(python);
@@ -207,6 +223,9 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     }
     if options.record {
         record::keep(root, &machine, &lines)?;
+    }
+    if let Some([least, mean, most]) = ratios(&lines) {
+        println!("{mean:.3} times in the geometric mean, {least:.3} to {most:.3}");
     }
     if !failed.is_empty() {
         bail!("could not be measured: {}", failed.join(", "));
@@ -309,7 +328,7 @@ struct Found {
     measure: &'static str,
     backend: String,
     ours: Times,
-    peer: Option<Times>,
+    peer: Option<(String, Times)>,
 }
 
 /// All turns of a side.
@@ -373,9 +392,11 @@ fn measure(bench: Bench, sides: &mut [Side], options: &Options) -> Result<Vec<Fo
         if measure == "second_stage" && times[0].skipped.is_some() {
             continue;
         }
-        let peer = options.against.and_then(|_| times.pop());
+        let peer = options.has_peer().then(|| times.pop()).flatten();
+        let name = sides.last().map(|side| side.name.clone()).filter(|_| peer.is_some());
         for (side, ours) in sides.iter().zip(times) {
-            found.push(Found { measure, backend: side.name.clone(), ours, peer: peer.clone() });
+            let (backend, peer) = (side.name.clone(), name.clone().zip(peer.clone()));
+            found.push(Found { measure, backend, ours, peer });
         }
     }
     Ok(found)
@@ -400,8 +421,8 @@ impl Found {
         }
         if bench == Bench::Memory {
             line["peak_mb"] = json!(self.ours.peak_mb.round());
-            if let Some(peer) = &self.peer {
-                line["peer"] = json!("multivae");
+            if let Some((name, peer)) = &self.peer {
+                line["peer"] = json!(name);
                 line["peer_peak_mb"] = json!(peer.peak_mb.round());
                 line["ratio"] = json!(rounded(peer.peak_mb / self.ours.peak_mb));
             }
@@ -423,8 +444,8 @@ impl Found {
                 line[format!("{name}_ms_median")] = json!(rounded(median));
             }
         }
-        let Some(peer) = &self.peer else { return line };
-        line["peer"] = json!("multivae");
+        let Some((name, peer)) = &self.peer else { return line };
+        line["peer"] = json!(name);
         match (&peer.skipped, summary(&peer.ms), line["ms_median"].as_f64()) {
             (None, Some([least, median, _]), Some(ours)) => {
                 line["peer_ms_min"] = json!(rounded(least));
@@ -435,6 +456,14 @@ impl Found {
         }
         line
     }
+}
+
+/// Least, geometric mean and largest of the ratios of all lines.
+fn ratios(lines: &[Value]) -> Option<[f64; 3]> {
+    let ratios: Vec<f64> = lines.iter().filter_map(|line| line["ratio"].as_f64()).collect();
+    let [least, _, most] = summary(&ratios)?;
+    let mean = ratios.iter().map(|ratio| ratio.ln()).sum::<f64>() / ratios.len() as f64;
+    Some([least, mean.exp(), most])
 }
 
 /// Three digits behind the point.
@@ -470,10 +499,10 @@ fn shown(line: &Value) -> String {
         let _ = write!(shown, " {peak:>10.0} MB");
     }
     if let Some(median) = number("peer_ms_median") {
-        let _ = write!(shown, "   MultiVae {median:>10.2} ms");
+        let _ = write!(shown, "   {} {median:>10.2} ms", text("peer"));
     }
     if let Some(peak) = number("peer_peak_mb") {
-        let _ = write!(shown, "   MultiVae {peak:>10.0} MB");
+        let _ = write!(shown, "   {} {peak:>10.0} MB", text("peer"));
     }
     if let Some(ratio) = number("ratio") {
         let _ = write!(shown, "   {ratio:.2} times");

@@ -86,6 +86,8 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
         Step::new("lint", "clippy --release --workspace --all-targets -- -D warnings"),
         documentation,
         Step::new("test", "test --release"),
+        // With the features of the whole workspace, so that nothing is built twice.
+        Step::new("own model", "test --release --workspace --test own_model"),
         Step::new("test tasks", "test --quiet --release --package xtask"),
     ];
     let parity = root.join(PARITY);

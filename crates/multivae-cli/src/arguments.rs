@@ -37,23 +37,28 @@ pub(crate) enum Task {
     ///
     /// Takes folders that `evaluate --metrics` has written, or runs that hold one as `evaluation`.
     Compare(CompareArguments),
-    /// Make a run of a model that the Python library MultiVae has saved
+    /// Make a run of a bundle, or of a model that the Python library MultiVae has saved
     ///
-    /// Reads model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
+    /// Reads what `export` has written, a folder or an archive; or model_config.json and model.pt (or model.safetensors) of a folder that MultiVae's
     /// `save` has written. No Python code is executed: networks that are pickled there are
     /// described in a file for `--config`, and only their weights are read. The run has no data of
     /// its own, so `encode`, `generate --given` and `evaluate` need `--data`.
     Import(ImportArguments),
-    /// Write the weights of a run for Python
+    /// Write the model of a run as a bundle, for others, other programs and Python
     ///
     /// Writes model.safetensors with the names and the layout of PyTorch, those of MultiVae where
     /// it has the network; config.json, our configuration of the model; model_config.json if
-    /// MultiVae can rebuild the model from it; standardisation.json.
+    /// MultiVae can rebuild the model from it; standardisation.json; README.md, a card; and
+    /// SHA256SUMS. Tasks on runs take its folder as a run without data of its own. `train` leaves
+    /// one as `bundle` in the folder of the run.
     Export(ExportArguments),
     /// List the models
     Models,
-    /// List the embedded data sets
-    Data,
+    /// List the embedded data sets, or say what a data source holds before anything is trained on it
+    ///
+    /// Of a source: modalities, rows, how files were joined and why, columns with their types and
+    /// ranges, which modalities rows observe together, labels, and what looks wrong with a remedy.
+    Data(DataArguments),
     /// List the devices
     Devices,
     /// Lend a device to programs on other machines, which name it `remote:ws://HOST:PORT`
@@ -78,6 +83,15 @@ pub(crate) struct ServeArguments {
     /// Port to listen on
     #[arg(long, value_name = "PORT", default_value_t = 3000)]
     pub(crate) port: u16,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct DataArguments {
+    /// Embedded data set or path [default: lists the embedded data sets]
+    pub(crate) source: Option<String>,
+    /// Print JSON
+    #[arg(long, requires = "source")]
+    pub(crate) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -392,7 +406,7 @@ pub(crate) struct ClassifierArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Folder that MultiVae has saved
+    /// Folder that MultiVae has saved, or a bundle
     pub(crate) folder: PathBuf,
     /// Folder of the run, new or empty
     #[arg(long, value_name = "FOLDER")]
@@ -406,19 +420,21 @@ pub(crate) struct ImportArguments {
 pub(crate) struct ExportArguments {
     /// Folder of the run
     pub(crate) run: PathBuf,
-    /// Format of the weights
+    /// A folder or one file
     #[arg(long, value_enum, default_value_t = Format::Safetensors)]
     pub(crate) format: Format,
-    /// Folder to write, new or empty [default: export in the folder of the run]
-    #[arg(long, value_name = "FOLDER")]
+    /// Folder to write, new or empty, or file [default: export or export.tar in the run's folder]
+    #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
 }
 
-/// A format of weights.
+/// A form of a bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// Hugging Face's safetensors
+    /// A folder, with the weights as Hugging Face's safetensors
     Safetensors,
+    /// The same files in one tar archive
+    Tar,
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -9,14 +9,17 @@ use multivae::{
     data::{DataConfig, MemoryDataset, MissingConfig},
     device,
     metrics::{Classifier, ClassifierConfig, load_classifiers, train_classifiers},
+    run::{
+        Run, RunFolder,
+        files::{self, NewFolder},
+    },
 };
 
 use crate::{
     arguments::ClassifierArguments,
     failure::{Outcome, bad_input},
-    files::{self, NewFolder},
+    given,
     progress::Bar,
-    run::{Run, Stored, changed},
     terminal::{complain, say, table},
 };
 
@@ -34,7 +37,7 @@ pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {
     };
     let (classifiers, folder) = match (&arguments.run, &arguments.data, &arguments.out) {
         (Some(folder), ..) => {
-            let run = Run::open_on(folder, arguments.device.as_deref())?;
+            let run = given::run_on(folder, arguments.device.as_deref())?;
             (of_run(&run, &config, &Bar::new("classifiers"))?, folder.join(CLASSIFIERS))
         }
         (None, Some(source), Some(out)) => {
@@ -56,9 +59,9 @@ pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {
 /// The classifiers in a given folder, or else in the run's, whatever their settings; if the run has
 /// none they are trained and kept there.
 pub(crate) fn any_of_run(run: &Run, given: Option<&Path>, bar: &Bar) -> Result<Vec<Classifier>> {
-    let own = run.stored.folder.join(CLASSIFIERS);
+    let own = run.folder.path.join(CLASSIFIERS);
     let folder = given.unwrap_or(&own);
-    match (load_classifiers(folder, run.model.modalities(), &run.device)?, given) {
+    match (load_classifiers(folder, run.trained.model.modalities(), &run.trained.device)?, given) {
         (Some(loaded), _) => Ok(loaded),
         (None, None) => of_run(run, &ClassifierConfig::default(), bar),
         (None, Some(folder)) => Err(bad_input(format!(
@@ -73,13 +76,13 @@ pub(crate) fn any_of_run(run: &Run, given: Option<&Path>, bar: &Bar) -> Result<V
 ///
 /// They learn from the training rows as they were before modalities were taken from them.
 pub(crate) fn of_run(run: &Run, config: &ClassifierConfig, bar: &Bar) -> Result<Vec<Classifier>> {
-    let folder = run.stored.folder.join(CLASSIFIERS);
-    let known = load_classifiers(&folder, run.model.modalities(), &run.device)?;
+    let folder = run.folder.path.join(CLASSIFIERS);
+    let known = load_classifiers(&folder, run.trained.model.modalities(), &run.trained.device)?;
     if let Some(known) = known.filter(|known| known.iter().all(|one| one.config() == config)) {
         return Ok(known);
     }
-    let (rows, test) = whole_rows(&run.stored)?;
-    let trained = train(&rows, &test, config, &run.device, bar)?;
+    let (rows, test) = whole_rows(&run.folder)?;
+    let trained = train(&rows, &test, config, &run.trained.device, bar)?;
     if folder.exists() {
         // They are the run's own, and the new ones are whole.
         fs::remove_dir_all(&folder)
@@ -90,16 +93,18 @@ pub(crate) fn of_run(run: &Run, config: &ClassifierConfig, bar: &Bar) -> Result<
 }
 
 /// Training and test rows of a run's data, standardised as the run's, of which nothing was taken.
-fn whole_rows(stored: &Stored) -> Result<(MemoryDataset, MemoryDataset)> {
-    let config = stored.data()?;
-    let splits = config.open()?;
-    if splits.standardisation != stored.standardisation {
-        return Err(changed(stored));
-    }
+fn whole_rows(folder: &RunFolder) -> Result<(MemoryDataset, MemoryDataset)> {
+    let config = folder.data()?;
+    let splits = folder.splits()?;
     if config.missing == MissingConfig::default() {
         return Ok((splits.train, splits.test));
     }
-    let all = config.open_all(&stored.standardisation)?;
+    if let Some(record) = &folder.record {
+        let whole = DataConfig { missing: MissingConfig::default(), ..config.clone() };
+        let whole = whole.reopen(record, &folder.standardisation)?;
+        return Ok((whole.train, whole.test));
+    }
+    let all = config.open_all(&folder.standardisation)?;
     let whole = DataConfig { missing: MissingConfig::default(), ..config.clone() }.open()?;
     Ok((all.select(whole.train.stored_rows()), all.select(whole.test.stored_rows())))
 }
@@ -131,7 +136,7 @@ fn write(classifiers: &[Classifier], folder: &Path) -> Result<()> {
     for classifier in classifiers {
         classifier.save(new.path())?;
     }
-    new.finish()
+    Ok(new.finish()?)
 }
 
 fn text(classifiers: &[Classifier]) -> String {

@@ -1,7 +1,7 @@
 //! The configuration with comments.
 
-use crate::config::RunConfig;
 use anyhow::{Context, Result};
+use multivae::run::RunConfig;
 
 /// What each key means, by its place. A test says if one is missing.
 const MEANINGS: &[(&str, &str)] = &[
@@ -78,7 +78,8 @@ const MEANINGS: &[(&str, &str)] = &[
     ("data.missing", "modalities that are taken from training and validation rows"),
     (
         "data.missing.pattern",
-        "\"none\", \"mcar\" (completely at random), \"class_dependent\" or \"complete_cases\"",
+        "\"none\", \"mcar\" (completely at random), \"class_dependent\" or \"complete_cases\"; of single \
+         values \"cells\", \"columns\" or \"blocks\"",
     ),
     ("data.missing.rate", "probability that a modality is missing"),
     ("data.missing.seed", "from which the missing entries derive"),

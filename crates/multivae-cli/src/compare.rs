@@ -3,14 +3,18 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use multivae_report::{Comparison, Measures};
+use multivae::{
+    report::{Comparison, Measures},
+    run::{
+        RunFolder,
+        files::{self, NewFolder},
+    },
+};
 
 use crate::{
     arguments::CompareArguments,
     evaluate::{EVALUATION, METRICS},
     failure::{Outcome, bad_input},
-    files::{self, NewFolder},
-    run::CONFIG,
     terminal::{say, table},
 };
 
@@ -37,7 +41,7 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Outcome> {
 
 /// The measures of an evaluation, or of the one in the folder of a run.
 fn read(folder: &Path) -> Result<Measures> {
-    let is_run = folder.join(CONFIG).is_file();
+    let is_run = folder.join(RunFolder::CONFIG).is_file();
     let own = if is_run { folder.join(EVALUATION) } else { folder.to_owned() };
     let path = own.join(METRICS);
     if path.is_file() {

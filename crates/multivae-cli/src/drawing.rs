@@ -11,16 +11,14 @@ use multivae::{
         subset::Subset,
     },
     metrics::{TsneConfig, given_subsets, principal_components, tsne},
+    report::{Figure, Finding, Heading, Scatter, Strip, Term, Tone, losses, scatter, strips},
+    run::{AlignedDataset, Run, RunFolder, evenly},
     train::{History, LOSS, Split},
-};
-use multivae_report::{
-    Figure, Finding, Heading, Scatter, Strip, Term, Tone, losses, scatter, strips,
 };
 
 use crate::{
     generate::{means, original},
     picture,
-    run::{Aligned, METRICS, Run, evenly},
 };
 
 /// Images side by side: as many as can be seen on a phone.
@@ -34,7 +32,7 @@ const SPACES: usize = 6;
 
 /// The curves of the loss and its terms; none if the run was not trained here.
 pub(crate) fn training(run: &Run) -> Result<Vec<Figure>> {
-    let history = History::read(&run.stored.folder.join(METRICS))?;
+    let history = History::read(&run.folder.path.join(RunFolder::METRICS))?;
     let mut terms: Vec<Term> = Vec::new();
     for epoch in 1..=history.last_epoch() {
         for split in [Split::Train, Split::Valid] {
@@ -57,7 +55,7 @@ pub(crate) fn training(run: &Run) -> Result<Vec<Figure>> {
 
 /// What the history of the loss says in words: nothing if the run was not trained here.
 pub(crate) fn about_training(run: &Run) -> Result<Vec<Finding>> {
-    let history = History::read(&run.stored.folder.join(METRICS))?;
+    let history = History::read(&run.folder.path.join(RunFolder::METRICS))?;
     let (last, best) = (history.last_epoch(), history.best(LOSS, Split::Valid, ..));
     let text = match best {
         // Of the first epochs nothing can be said.
@@ -77,7 +75,7 @@ pub(crate) fn about_training(run: &Run) -> Result<Vec<Finding>> {
 /// Of every image modality some originals, and below each what the model makes of it from all
 /// modalities and from fewer.
 pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
-    let (model, specs) = (&run.model, run.model.modalities());
+    let (model, specs) = (&run.trained.model, run.trained.model.modalities());
     let Some(targets) = drawable(run) else { return Ok(Vec::new()) };
     let full = Subset::full(specs.len());
     // Complete rows where there are any.
@@ -85,9 +83,9 @@ pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
     let all: Vec<_> = (0..data.len()).collect();
     let rows = evenly(if complete.is_empty() { &all } else { &complete }, COLUMNS);
     let batch = data
-        .batch(&rows, &run.device)
+        .batch(&rows, &run.trained.device)
         .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
-    let standardisation = &run.stored.standardisation;
+    let standardisation = &run.folder.standardisation;
     let mut generated: Vec<(Subset, Vec<Tensor<2>>)> = Vec::new();
     for given in given(specs.len(), model.encoder()?.conditions()) {
         let latent = model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::zero());
@@ -131,9 +129,9 @@ pub(crate) fn generation(run: &Run, data: &dyn Dataset) -> Result<Vec<Figure>> {
 
 /// What the model makes of joint samples, `COLUMNS` of them at most.
 pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
-    let specs = run.model.modalities();
+    let specs = run.trained.model.modalities();
     let (Some(targets), Some(first)) = (drawable(run), samples.first()) else { return Ok(None) };
-    let means = means(run.model.generator()?, &run.stored.standardisation, first, targets);
+    let means = means(run.trained.model.generator()?, &run.folder.standardisation, first, targets);
     let list = targets.iter().zip(means).map(|(m, values)| {
         let row = picture::row(&specs[m], values, |_| true)?;
         Ok(Strip { label: specs[m].name.to_string(), row })
@@ -150,8 +148,8 @@ pub(crate) fn joint(run: &Run, samples: &[Latent]) -> Result<Option<Figure>> {
 
 /// The modalities whose images are drawn; `None` if the model generates no images.
 pub(crate) fn drawable(run: &Run) -> Option<Subset> {
-    let specs = run.model.modalities();
-    let generated = run.model.generator().ok()?.generated();
+    let specs = run.trained.model.modalities();
+    let generated = run.trained.model.generator().ok()?.generated();
     let drawable = generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     Subset::new(drawable.take(MOST)).ok()
 }
@@ -160,17 +158,17 @@ pub(crate) fn drawable(run: &Run) -> Option<Subset> {
 /// and by t-SNE, of the next ones along their principal components.
 pub(crate) fn latent(
     run: &Run,
-    data: &Aligned,
+    data: &AlignedDataset,
     batch_size: usize,
     seed: u64,
 ) -> Result<Vec<Figure>> {
-    let model = &run.model;
+    let model = &run.trained.model;
     let full = Subset::full(model.modalities().len());
     let pass = Pass { batch_size, seed };
     let chosen = evenly(&(0..data.len()).collect::<Vec<_>>(), POINTS);
     let labels: Option<Vec<i64>> = chosen.iter().map(|&row| data.label(row)).collect();
     let labels = labels.unwrap_or_default();
-    let spaces = pass.encode(model.encoder()?, data, full, Draws::Mean, &run.device)?;
+    let spaces = pass.encode(model.encoder()?, data, full, Draws::Mean, &run.trained.device)?;
     let mut figures = Vec::new();
     for (i, space) in spaces.into_iter().take(SPACES).enumerate() {
         let row = |&row: &usize| space.values[row * space.features..][..space.features].to_vec();

@@ -10,8 +10,8 @@ use multivae::core::{
 use crate::{
     arguments::EncodeArguments,
     failure::{Outcome, bad_input},
+    given,
     npz::{self, Array},
-    run::Run,
     terminal::{complain, say},
 };
 
@@ -23,13 +23,14 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
             arguments.out.display()
         )));
     }
-    let run = Run::open(&arguments.run)?;
-    let given = run.given(arguments.given.as_deref())?;
+    let run = given::run(&arguments.run)?;
+    let given = given::modalities(&run, arguments.given.as_deref())?;
     let data = run.all_rows(arguments.data.as_deref())?;
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
     let rows = data.len();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
-    let spaces = pass.encode(run.model.encoder()?, &data, given, draws, &run.device)?;
+    let spaces =
+        pass.encode(run.trained.model.encoder()?, &data, given, draws, &run.trained.device)?;
     let mut arrays: Vec<(String, Array)> = spaces
         .into_iter()
         .map(|space| {
@@ -53,16 +54,16 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let without = (0..rows).filter(|&row| given.iter().all(|m| !data.presence(row).contains(m)));
     let without = without.count();
     if without > 0 {
-        let label = given.label(run.model.modalities());
+        let label = given.label(run.trained.model.modalities());
         complain(&format!(
             "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
         ));
     }
-    if let Some(needed) = run.model.encoder()?.conditions() {
+    if let Some(needed) = run.trained.model.encoder()?.conditions() {
         let lacks = |&row: &usize| needed.union(data.presence(row)) != data.presence(row);
         let lacking = (0..rows).filter(lacks).count();
         if lacking > 0 {
-            let label = needed.label(run.model.modalities());
+            let label = needed.label(run.trained.model.modalities());
             complain(&format!(
                 "{lacking} of {rows} rows lack something of `{label}`: it is taken to be zero"
             ));

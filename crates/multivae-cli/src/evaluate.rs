@@ -6,17 +6,20 @@ use anyhow::Result;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
+    report::{Comparison, Report},
+    run::{
+        AlignedDataset, Run,
+        files::{self, NewFolder},
+    },
 };
-use multivae_report::{Comparison, Report};
 
 use crate::{
     arguments::{EvaluateArguments, Metric},
     failure::Outcome,
-    files::{self, NewFolder},
+    given,
     measure::{Bench, Measured},
     progress::{Bar, Watched},
     provenance::{self, data_name},
-    run::{Aligned, Run},
     terminal::{say, table},
 };
 
@@ -32,7 +35,7 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
     if let Some(out) = &out {
         files::check_free(out, "choose another folder with `--out`")?;
     }
-    let run = Run::open(&arguments.run)?;
+    let run = given::run(&arguments.run)?;
     let data = match &arguments.data {
         None => run.test_split()?,
         Some(source) => run.all_rows(Some(source))?,
@@ -51,21 +54,25 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
 /// Prints the evaluation, and writes it.
 fn bound(
     run: &Run,
-    data: &Aligned,
+    data: &AlignedDataset,
     arguments: &EvaluateArguments,
     out: Option<&Path>,
 ) -> Result<()> {
     let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let bar = Bar::new("evaluation");
-    let evaluation =
-        evaluate(run.model.density()?, &Watched::new(data, &bar), &config, &run.device)?;
+    let evaluation = evaluate(
+        run.trained.model.density()?,
+        &Watched::new(data, &bar),
+        &config,
+        &run.trained.device,
+    )?;
     drop(bar);
     say(text(&evaluation))?;
     if let Some(out) = out {
         let folder = NewFolder::new(out)?;
         files::write_whole(&folder.path().join(METRICS), |file| {
             serde_json::to_writer_pretty(&mut *file, &evaluation)?;
-            Ok(writeln!(file)?)
+            Ok::<_, std::io::Error>(writeln!(file)?)
         })?;
         folder.finish()?;
         say(format!("\n{}", out.join(METRICS).display()))?;
@@ -76,14 +83,14 @@ fn bound(
 /// Takes all wanted measures, prints those for the whole, and writes the report.
 fn report(
     run: &Run,
-    data: &Aligned,
+    data: &AlignedDataset,
     arguments: &EvaluateArguments,
     metrics: &[Metric],
     out: &Path,
 ) -> Result<()> {
-    let own = run.stored.config.data.as_ref().map(|data| data.source.as_str());
+    let own = run.folder.config.data.as_ref().map(|data| data.source.as_str());
     let source = arguments.data.as_deref().or(own).map_or("data".into(), data_name);
-    let title = format!("{} on {source}", run.stored.config.model.name());
+    let title = format!("{} on {source}", run.folder.config.model.name());
     let Measured { mut measures, figures, timings } =
         Bench::new(run, data, arguments).measure(metrics, &title)?;
     measures.summary = match &arguments.data {

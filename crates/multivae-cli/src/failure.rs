@@ -9,10 +9,11 @@ use multivae::{
     device::DeviceError,
     metrics::MetricsError,
     models::exchange::ExchangeError,
+    report::ReportError,
+    run::RunError,
     samplers::SamplerError,
     train::TrainError,
 };
-use multivae_report::ReportError;
 
 use crate::terminal;
 
@@ -71,7 +72,29 @@ pub(crate) fn message(error: &Error) -> String {
             message += cause.trim_end();
         }
     }
+    for advice in error.chain().filter_map(|cause| advice(cause.downcast_ref()?)) {
+        message += &format!(": {advice}");
+    }
     message
+}
+
+/// What to do about an error of a run on the command line.
+fn advice(error: &RunError) -> Option<&'static str> {
+    match error {
+        RunError::NoData { .. } => Some("give `--data`"),
+        _ => None,
+    }
+}
+
+/// Whether an error of a run is about what the user gave.
+fn is_bad_run(error: &RunError) -> bool {
+    !matches!(
+        error,
+        RunError::Write { .. }
+            | RunError::Data(DataError::Write { .. })
+            | RunError::Exchange(ExchangeError::Device { .. })
+            | RunError::Weights { source: ExchangeError::Device { .. }, .. }
+    )
 }
 
 /// Whether something cannot be measured for what it is measured of, not for what it runs on.
@@ -80,6 +103,7 @@ pub(crate) fn is_about_input(error: &Error) -> bool {
         cause.is::<BadInput>()
             || cause.is::<Lacks>()
             || cause.is::<SamplerError>()
+            || cause.downcast_ref().is_some_and(is_bad_run)
             || cause
                 .downcast_ref::<MetricsError>()
                 .is_some_and(|e| !matches!(e, MetricsError::Pass(PassError::Device { .. })))
@@ -95,6 +119,7 @@ fn code(error: &Error) -> u8 {
         cause.is::<BadInput>()
             || cause.is::<Lacks>()
             || cause.is::<multivae::core::Error>()
+            || cause.downcast_ref().is_some_and(is_bad_run)
             || matches!(cause.downcast_ref(), Some(DeviceError::Name(_)))
             || cause
                 .downcast_ref::<ExchangeError>()

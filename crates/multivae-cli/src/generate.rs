@@ -14,15 +14,16 @@ use multivae::{
         subset::Subset,
     },
     data::Standardisation,
+    run::{self as runs, Run},
     samplers::PriorSampler,
 };
 
 use crate::{
     arguments::GenerateArguments,
     failure::{Outcome, bad_input},
+    given,
     npz::{self, Array},
     picture,
-    run::Run,
     terminal::say,
 };
 
@@ -50,11 +51,11 @@ impl Kind {
 /// Draws or imputes modalities and writes them.
 pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     let kind = Kind::of(&arguments.out)?;
-    let run = Run::open(&arguments.run)?;
+    let run = given::run(&arguments.run)?;
     let targets = targets(&run, arguments.target.as_deref(), &arguments.out, kind)?;
     match &arguments.given {
         Some(names) => {
-            let given = run.given(Some(names))?;
+            let given = given::modalities(&run, Some(names))?;
             let rows = match &arguments.data {
                 None => run.test_split()?,
                 Some(source) => run.all_rows(Some(source))?,
@@ -64,7 +65,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
         }
         None => from_prior(&run, arguments, kind, targets)?,
     }
-    say(format!("{}: {}", arguments.out.display(), targets.label(run.model.modalities())))?;
+    say(format!("{}: {}", arguments.out.display(), targets.label(run.trained.model.modalities())))?;
     Ok(Outcome::Done)
 }
 
@@ -75,13 +76,13 @@ pub(crate) fn targets(
     out: &Path,
     kind: Kind,
 ) -> Result<Subset> {
-    let specs = run.model.modalities();
-    let generated = run.model.generator()?.generated();
+    let specs = run.trained.model.modalities();
+    let generated = run.trained.model.generator()?.generated();
     let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     match (names, kind) {
-        (Some(names), Kind::Arrays) => run.targets(Some(names)),
+        (Some(names), Kind::Arrays) => given::targets(run, Some(names)),
         (Some(names), Kind::Picture) => {
-            let targets = run.targets(Some(names))?;
+            let targets = given::targets(run, Some(names))?;
             match targets.iter().find(|&m| !picture::is_drawable(&specs[m])) {
                 None => Ok(targets),
                 Some(m) => Err(bad_input(format!(
@@ -93,7 +94,7 @@ pub(crate) fn targets(
                 ))),
             }
         }
-        (None, Kind::Arrays) => run.targets(None),
+        (None, Kind::Arrays) => given::targets(run, None),
         (None, Kind::Picture) => Subset::new(images()).map_err(|_| {
             bad_input("the model generates no images: expected a file name that ends with `.npz`")
         }),
@@ -109,23 +110,24 @@ fn from_rows(
     targets: Subset,
     data: &dyn Dataset,
 ) -> Result<()> {
-    let specs = run.model.modalities();
+    let specs = run.trained.model.modalities();
     let rows: Vec<_> = (0..data.len()).collect();
     let size = arguments.run.batch_size;
     let mut originals: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
     let mut generated: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
     for part in rows.chunks(size) {
         let batch = data
-            .batch(part, &run.device)
+            .batch(part, &run.trained.device)
             .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
         let latent =
-            run.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let means = means(run.model.generator()?, &run.stored.standardisation, &latent, targets);
+            run.trained.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
+        let means =
+            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
         for (m, mean) in targets.iter().zip(means) {
             generated[m].push(mean);
         }
         for (m, place) in originals.iter_mut().enumerate() {
-            if let Some(values) = original(&run.stored.standardisation, &batch, &specs[m], m) {
+            if let Some(values) = original(&run.folder.standardisation, &batch, &specs[m], m) {
                 place.push(values);
             }
         }
@@ -180,7 +182,7 @@ fn from_rows(
 fn from_prior(run: &Run, arguments: &GenerateArguments, kind: Kind, targets: Subset) -> Result<()> {
     let (rows, chunk) = (arguments.n, arguments.run.batch_size);
     let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
-    let chunks = sampler.chunks(run.model.generator()?, &run.device);
+    let chunks = sampler.chunks(run.trained.model.generator()?, &run.trained.device);
     let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
     from_latents(run, chunks, &arguments.out, kind, targets)
 }
@@ -193,10 +195,11 @@ pub(crate) fn from_latents(
     kind: Kind,
     targets: Subset,
 ) -> Result<()> {
-    let specs = run.model.modalities();
+    let specs = run.trained.model.modalities();
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
     for latent in chunks {
-        let means = means(run.model.generator()?, &run.stored.standardisation, &latent, targets);
+        let means =
+            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
             place.push(mean);
         }
@@ -224,14 +227,8 @@ pub(crate) fn means(
     latent: &Latent,
     targets: Subset,
 ) -> Vec<Tensor<2>> {
-    let specs = model.modalities();
-    let outputs = targets.iter().zip(model.decode(latent, targets));
-    outputs
-        .map(|(m, output)| {
-            let mean = model.mean(output, m).squeeze_dim::<2>(0);
-            standardisation.invert(specs[m].name.as_str(), mean)
-        })
-        .collect()
+    let means = runs::generate(model, standardisation, latent, targets).into_iter();
+    means.map(|mean| mean.squeeze_dim::<2>(0)).collect()
 }
 
 /// The values of a modality in the units of the data, `[batch, features]`; `None` for text.

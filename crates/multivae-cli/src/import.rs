@@ -4,19 +4,22 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use multivae::{
+    core::nn::Networks,
     data::Standardisation,
     device,
     models::exchange::{self, Part, Reference},
+    run::{
+        Bundle, RunConfig, RunFolder,
+        config::describe,
+        files::{self, NewFolder},
+    },
     train,
 };
 use serde_json::Value;
 
 use crate::{
     arguments::ImportArguments,
-    config::{self, RunConfig},
     failure::{Outcome, bad_input},
-    files::{self, NewFolder},
-    run::{self, Stored},
     terminal::say,
     torch,
 };
@@ -29,6 +32,52 @@ const WEIGHTS: [&str; 2] = ["model.pt", "model.safetensors"];
 /// Makes a run of a saved model.
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     files::check_free(&arguments.out, "choose another folder with `--out`")?;
+    let (bundle, weights) = match bundle(arguments)? {
+        Some(bundle) => (bundle, None),
+        None => {
+            let (bundle, weights) = reference(arguments)?;
+            (bundle, Some(weights))
+        }
+    };
+    let trained = bundle.load(&device::open(None)?)?;
+    let config = RunConfig::imported(trained.config.clone());
+    let new = NewFolder::new(&arguments.out)?;
+    RunFolder::write(new.path(), &config, &trained.standardisation)?;
+    train::save_weights(new.path(), &trained.model)?;
+    bundle.save(&new.path().join(RunFolder::BUNDLE))?;
+    new.finish()?;
+    let modalities = bundle.modalities().iter();
+    let modalities = modalities.map(|spec| format!("{} {:?}", spec.name, spec.shape));
+    say(format!(
+        "{}: {} of {}, {} weights",
+        arguments.out.display(),
+        config.model.name(),
+        modalities.collect::<Vec<_>>().join(", "),
+        weights.unwrap_or(bundle.weights().len())
+    ))?;
+    Ok(Outcome::Done)
+}
+
+/// What `export` has written, if it is that.
+fn bundle(arguments: &ImportArguments) -> Result<Option<Bundle>> {
+    let place = &arguments.folder;
+    // A configuration without the reference's beside it is of ours.
+    let ours = place.join("config.json").is_file() && !place.join(CONFIG).is_file();
+    if !place.is_file() && !Bundle::is_at(place) && !ours {
+        return Ok(None);
+    }
+    if let Some(file) = &arguments.config {
+        return Err(bad_input(format!(
+            "`--config {}`: `{}` describes its networks itself",
+            file.display(),
+            place.display()
+        )));
+    }
+    Ok(Some(Bundle::open(place)?))
+}
+
+/// A model that the reference has saved, and the number of its weights.
+fn reference(arguments: &ImportArguments) -> Result<(Bundle, usize)> {
     let folder = &arguments.folder;
     let path = folder.join(CONFIG);
     let shown = || format!("configuration `{}`", path.display());
@@ -47,7 +96,7 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     let reference = Reference::read_with(&json, &weights).with_context(shown)?;
     let model = match &arguments.config {
         None => reference.open_config().clone(),
-        Some(file) => config::describe(reference.open_config(), file)?,
+        Some(file) => describe(reference.open_config(), file)?,
     };
     let parts = reference.undescribed(&model);
     if !parts.is_empty() {
@@ -55,25 +104,11 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     }
     let model = reference.complete(model).with_context(shown)?;
     let device = device::open(None)?;
-    let config = RunConfig::imported(model);
-    let model = run::init(&config.model, 0, &device)?;
-    let model = exchange::fill(model, &config.model, &weights)
-        .with_context(|| format!("`{}`", file.display()))?;
-
-    let new = NewFolder::new(&arguments.out)?;
-    Stored::write(&config, &Standardisation::none(model.modalities()), new.path())?;
-    train::save_weights(new.path(), &model)?;
-    new.finish()?;
-    let modalities =
-        model.modalities().iter().map(|spec| format!("{} {:?}", spec.name, spec.shape));
-    say(format!(
-        "{}: {} of {}, {} weights",
-        arguments.out.display(),
-        config.model.name(),
-        modalities.collect::<Vec<_>>().join(", "),
-        weights.len()
-    ))?;
-    Ok(Outcome::Done)
+    let first = multivae::run::init(&model, &Networks::default(), 0, &device)?;
+    let filled =
+        exchange::fill(first, &model, &weights).with_context(|| format!("`{}`", file.display()))?;
+    let standardisation = Standardisation::none(filled.modalities());
+    Ok((Bundle::new(&filled, &model, &standardisation)?, weights.len()))
 }
 
 fn json(path: &Path) -> Result<Value> {

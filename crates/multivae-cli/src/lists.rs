@@ -2,12 +2,13 @@
 
 use anyhow::Result;
 use multivae::{
-    data,
+    data::{self, DataConfig},
     device::{self, BACKENDS},
     models::ModelConfig,
+    run::RunConfig,
 };
 
-use crate::{comments, config::RunConfig, failure::Outcome, terminal::say};
+use crate::{arguments::DataArguments, comments, failure::Outcome, terminal::say};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {
@@ -17,8 +18,16 @@ pub(crate) fn models() -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Lists the embedded data sets.
-pub(crate) fn data() -> Result<Outcome> {
+/// Says what a data source holds, or lists the embedded data sets.
+pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
+    if let Some(source) = &arguments.source {
+        let found = data::inspect(&DataConfig::new(source))?;
+        match arguments.json {
+            true => say(serde_json::to_string_pretty(&found)?)?,
+            false => say(found.to_string().trim_end())?,
+        }
+        return Ok(Outcome::Done);
+    }
     for info in data::embedded() {
         say(format!("{:<13} {}", info.name, info.about))?;
         say(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;

@@ -1,101 +1,12 @@
-//! The command line: trains, encodes, generates and evaluates.
-
-mod arguments;
-mod classifier;
-mod comments;
-mod compare;
-mod config;
-mod drawing;
-mod encode;
-mod evaluate;
-mod export;
-mod failure;
-mod files;
-mod generate;
-mod import;
-mod lists;
-mod measure;
-mod npz;
-mod picture;
-mod progress;
-mod provenance;
-mod run;
-mod sampler;
-#[cfg(feature = "remote")]
-mod serve;
-mod terminal;
-mod torch;
-mod train;
+//! The program `multivae`.
 
 use std::process::ExitCode;
 
-use burn::tensor::Device;
-use clap::Parser;
-use multivae::{
-    allocator::{MiMalloc, keep_pages},
-    device::on_workers,
-};
-use tracing_subscriber::EnvFilter;
-
-use crate::{
-    arguments::{Arguments, Task},
-    failure::Outcome,
-};
+use multivae::allocator::MiMalloc;
 
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    keep_pages();
-    let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("MULTIVAE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .without_time()
-        .with_target(false)
-        .init();
-    // A panic is a defect, here or in a driver; its message is on standard error already.
-    let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
-        terminal::complain(
-            "error: the program has panicked; please report this with the lines above",
-        );
-        return ExitCode::from(failure::FAILED);
-    };
-    match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(failure::INTERRUPTED),
-        Err(error) => failure::report(&error),
-    }
-}
-
-/// On the threads that kernels use, but for tasks that have threads of their own and wait for them.
-fn run(task: &Task) -> anyhow::Result<Outcome> {
-    match task {
-        Task::Train(_) => here(task),
-        #[cfg(feature = "remote")]
-        Task::Serve(_) => here(task),
-        _ => on_workers(&Device::default(), || here(task)),
-    }
-}
-
-fn here(task: &Task) -> anyhow::Result<Outcome> {
-    match task {
-        Task::Train(arguments) => train::run(arguments),
-        Task::Encode(arguments) => encode::run(arguments),
-        Task::Generate(arguments) => generate::run(arguments),
-        Task::Evaluate(arguments) => evaluate::run(arguments),
-        Task::Classifier(arguments) => classifier::run(arguments),
-        Task::Sampler(task) => sampler::run(task),
-        Task::Compare(arguments) => compare::run(arguments),
-        Task::Import(arguments) => import::run(arguments),
-        Task::Export(arguments) => export::run(arguments),
-        Task::Models => lists::models(),
-        Task::Data => lists::data(),
-        Task::Devices => lists::devices(),
-        #[cfg(feature = "remote")]
-        Task::Serve(arguments) => serve::run(arguments),
-        Task::Config { model } => lists::config(model),
-    }
+    multivae_cli::main()
 }

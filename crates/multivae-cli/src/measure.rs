@@ -15,9 +15,10 @@ use multivae::{
         RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, fid, findings,
         joint_coherence, likelihood, reconstruction, representation,
     },
+    report::{Absent, Figure, Finding, Measures, Tone, drawn},
+    run::{AlignedDataset, Run, Trained},
     samplers::{PriorSampler, Sampler},
 };
-use multivae_report::{Absent, Figure, Finding, Measures, Tone, drawn};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -26,7 +27,6 @@ use crate::{
     classifier, drawing,
     failure::{self, bad_input},
     progress::{Bar, Watched},
-    run::{Aligned, Run},
     terminal::complain,
 };
 
@@ -38,10 +38,10 @@ const INCEPTION_FEATURES: usize = 2048;
 /// What is measured, and with what.
 pub(crate) struct Bench<'a> {
     pub(crate) run: &'a Run,
-    pub(crate) data: &'a Aligned,
+    pub(crate) data: &'a AlignedDataset,
     pub(crate) arguments: &'a EvaluateArguments,
     /// Rows to learn from, once something does.
-    train: OnceCell<Aligned>,
+    train: OnceCell<AlignedDataset>,
 }
 
 /// What a metric has found.
@@ -76,12 +76,16 @@ pub(crate) struct Measured {
 }
 
 impl<'a> Bench<'a> {
-    pub(crate) fn new(run: &'a Run, data: &'a Aligned, arguments: &'a EvaluateArguments) -> Self {
+    pub(crate) fn new(
+        run: &'a Run,
+        data: &'a AlignedDataset,
+        arguments: &'a EvaluateArguments,
+    ) -> Self {
         Self { run, data, arguments, train: OnceCell::new() }
     }
 
     /// The training rows of the run.
-    fn train(&self) -> Result<&Aligned> {
+    fn train(&self) -> Result<&AlignedDataset> {
         if let Some(train) = self.train.get() {
             return Ok(train);
         }
@@ -127,7 +131,7 @@ impl<'a> Bench<'a> {
     fn take(&self, metric: Metric, bar: &Bar) -> Result<Found> {
         let (run, data, arguments) = (self.run, self.data, self.arguments);
         let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
-        let (model, device) = (&run.model, &run.device);
+        let (model, device) = (&run.trained.model, &run.trained.device);
         let show = |share: f64| bar.set(share);
         match metric {
             Metric::All => Err(bad_input("`all` stands for every metric")),
@@ -204,21 +208,27 @@ impl<'a> Bench<'a> {
         let config =
             CoherenceConfig { batch_size, seed, reconstructions: true, ..Default::default() };
         let show = |share| bar.set(0.9 * share);
-        let report =
-            coherence(run.model.generator()?, data, &classifiers, &config, &run.device, &show)?;
+        let report = coherence(
+            run.trained.model.generator()?,
+            data,
+            &classifiers,
+            &config,
+            &run.trained.device,
+            &show,
+        )?;
         let mut found = Found::default().report("coherence", &report)?;
         found.findings.extend(about_coherence(&report));
         // A joint class takes two modalities that are generated and told.
-        let generated = run.model.generator()?.generated();
+        let generated = run.trained.model.generator()?.generated();
         let told = |m: usize| {
-            let name = run.model.modalities()[m].name.as_str();
+            let name = run.trained.model.modalities()[m].name.as_str();
             trained.iter().any(|classifier| classifier.report().modality == name)
         };
         if generated.iter().filter(|&m| told(m)).count() > 1
             && let Some(samples) = self.samples(SAMPLES)?
         {
             let report =
-                joint_coherence(run.model.generator()?, samples.into_iter(), &classifiers)?;
+                joint_coherence(run.trained.model.generator()?, samples.into_iter(), &classifiers)?;
             found = found.report("joint_coherence", &report)?;
         } else {
             let reason = "it takes a model with joint samples, and classifiers of two modalities \
@@ -236,19 +246,20 @@ impl<'a> Bench<'a> {
     fn fid(&self, bar: &Bar) -> Result<Found> {
         let (run, data, arguments) = (self.run, self.data, self.arguments);
         let (batch_size, seed) = (arguments.run.batch_size, arguments.run.seed);
-        let specs = run.model.modalities();
+        let specs = run.trained.model.modalities();
         let (inception, classifiers);
         let mut extractors: Vec<(ModalityName, &dyn Features)> = Vec::new();
         if let Some(path) = &arguments.inception {
-            inception = Inception::load(path, INCEPTION_FEATURES, &run.device)?;
-            let images = run.model.generator()?.generated().iter().filter(|&m| specs[m].is_image());
+            inception = Inception::load(path, INCEPTION_FEATURES, &run.trained.device)?;
+            let images =
+                run.trained.model.generator()?.generated().iter().filter(|&m| specs[m].is_image());
             extractors.extend(images.map(|m| (specs[m].name.clone(), &inception as &dyn Features)));
             if extractors.is_empty() {
                 return Err(bad_input("the model generates no images"));
             }
         } else {
             classifiers = self.classifiers(bar).context("no features to compare by")?;
-            for spec in run.model.generator()?.generated().iter().map(|m| &specs[m]) {
+            for spec in run.trained.model.generator()?.generated().iter().map(|m| &specs[m]) {
                 let own =
                     classifiers.iter().find(|one| one.report().modality == spec.name.as_str());
                 extractors.extend(own.map(|own| (spec.name.clone(), own as &dyn Features)));
@@ -257,8 +268,15 @@ impl<'a> Bench<'a> {
         let config = FidConfig { batch_size, seed, ..FidConfig::default() };
         let samples = self.samples(data.len())?.unwrap_or_default().into_iter();
         let show = |share| bar.set(share);
-        let report =
-            fid(run.model.generator()?, data, samples, &extractors, &config, &run.device, &show)?;
+        let report = fid(
+            run.trained.model.generator()?,
+            data,
+            samples,
+            &extractors,
+            &config,
+            &run.trained.device,
+            &show,
+        )?;
         let mut found = Found::default().report("fid", &report)?;
         if arguments.inception.is_none() {
             let reason = "there are no weights of Inception-v3: give them with --inception; \
@@ -270,7 +288,7 @@ impl<'a> Bench<'a> {
 
     /// Joint samples of the given sampler, or else of the prior; none of a conditional model.
     fn samples(&self, rows: usize) -> Result<Option<Vec<Latent>>> {
-        let Run { model, device, .. } = self.run;
+        let Trained { model, device, .. } = &self.run.trained;
         let (chunk, seed) = (self.arguments.run.batch_size, self.arguments.run.seed);
         if model.encoder()?.conditions().is_some() {
             return Ok(None);

@@ -7,11 +7,9 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use burn::tensor::Tensor;
-use multivae::core::pass;
+use multivae::{core::pass, run::files};
 use ndarray::ArrayD;
 use ndarray_npy::{NpzWriter, WriteNpyError, WriteNpyExt};
-
-use crate::files;
 
 /// One array of a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +33,7 @@ impl Array {
 
 /// Writes the arrays by name, the whole file or none of it.
 pub(crate) fn write(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
-    files::write_whole(path, |file| write_to(file, arrays))
+    Ok(files::write_whole(path, |file| write_to(file, arrays))?)
 }
 
 fn write_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {

@@ -5,10 +5,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
 use image::ImageFormat;
-use multivae::core::{modality::ModalitySpec, pass};
-use multivae_report::{Row, grid};
-
-use crate::files;
+use multivae::{
+    core::{modality::ModalitySpec, pass},
+    report::{Row, grid},
+    run::files,
+};
 
 /// Whether samples of the modality can be drawn: `[1 or 3, height, width]`.
 pub(crate) fn is_drawable(spec: &ModalitySpec) -> bool {
@@ -29,9 +30,9 @@ pub(crate) fn row(
 /// Writes rows below each other as a PNG, the whole file or none of it.
 pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
     let image = grid(&rows.iter().collect::<Vec<_>>());
-    files::write_whole(path, |file| {
+    Ok(files::write_whole(path, |file| {
         image.write_to(file, ImageFormat::Png).context("the picture cannot be encoded")
-    })
+    })?)
 }
 
 #[cfg(test)]

@@ -5,14 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel},
+    report::Fact,
+    run::{Run, RunFolder},
     train::{History, LOSS, Split},
 };
-use multivae_report::Fact;
 
-use crate::{
-    arguments::EvaluateArguments,
-    run::{METRICS, Run},
-};
+use crate::arguments::EvaluateArguments;
 
 /// The data's name: of a path its last part.
 pub(crate) fn data_name(source: &str) -> String {
@@ -28,8 +26,8 @@ pub(crate) fn facts(
     timings: &[(String, f64)],
 ) -> Result<Vec<Fact>> {
     let fact = |name: &str, value: String| Fact { name: name.to_owned(), value };
-    let config = &run.stored.config;
-    let specs = run.model.modalities().iter();
+    let config = &run.folder.config;
+    let specs = run.trained.model.modalities().iter();
     let specs: Vec<_> = specs
         .map(|spec| {
             let shape: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
@@ -38,7 +36,7 @@ pub(crate) fn facts(
         .collect();
     let mut facts = vec![
         fact("Model", config.model.name().to_owned()),
-        fact("Parameters", burn::module::Module::num_params(&run.model).to_string()),
+        fact("Parameters", burn::module::Module::num_params(&run.trained.model).to_string()),
         fact("Modalities", specs.join(", ")),
     ];
     let source = arguments.data.as_deref().or(config.data.as_ref().map(|d| d.source.as_str()));
@@ -58,7 +56,7 @@ pub(crate) fn facts(
             let rate = format!("{:.0} % of the modalities", 100.0 * own.missing.rate);
             facts.push(fact("Taken away in training", rate));
         }
-        let history = History::read(&run.stored.folder.join(METRICS))?;
+        let history = History::read(&run.folder.path.join(RunFolder::METRICS))?;
         let epochs = history.last_epoch();
         let split = if history.get(epochs, Split::Valid, LOSS).is_some() {
             Split::Valid
@@ -71,7 +69,7 @@ pub(crate) fn facts(
         facts.push(fact("Seed of the training", config.train.seed.to_string()));
     }
     facts.push(fact("Seed of the evaluation", arguments.run.seed.to_string()));
-    if run.model.encoder()?.conditions().is_none() {
+    if run.trained.model.encoder()?.conditions().is_none() {
         let sampler = arguments.sampler.as_ref().map(|folder| folder.to_string_lossy());
         let sampler = sampler.map_or("the prior".to_owned(), |folder| data_name(&folder));
         facts.push(fact("Joint samples", format!("of {sampler}")));

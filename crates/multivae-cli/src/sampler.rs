@@ -16,6 +16,7 @@ use multivae::{
     metrics::{
         Classifier, Classifiers, Features, FidConfig, SetDistance, joint_coherence, joint_fid,
     },
+    run::{AlignedDataset, Run, RunFolder, files},
     samplers::{self, PriorSampler, Sampler, SamplerConfig},
 };
 use serde::Deserialize;
@@ -28,11 +29,10 @@ use crate::{
     },
     classifier, config,
     failure::{Outcome, bad_input},
-    files,
     generate::{self, Kind},
+    given,
     npz::{self, Array},
     progress::Bar,
-    run::{Aligned, CONFIG, Run},
     terminal::{say, table},
 };
 
@@ -59,7 +59,7 @@ fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
     let own = || folder_of(&arguments.run.run, arguments.kind);
     let out = arguments.out.clone().unwrap_or_else(own);
     files::check_free(&out, "choose another folder with `--out`")?;
-    let run = Run::open(&arguments.run)?;
+    let run = given::run(&arguments.run)?;
     let rows = match &arguments.data {
         None => run.train_split()?,
         Some(source) => run.all_rows(Some(source))?,
@@ -68,7 +68,14 @@ fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
     let sampler = {
         let bar = Bar::new(config.name());
         let show = |share| bar.set(share);
-        Sampler::fit(run.model.generator()?, &rows, &config, pass, &run.device, &show)?
+        Sampler::fit(
+            run.trained.model.generator()?,
+            &rows,
+            &config,
+            pass,
+            &run.trained.device,
+            &show,
+        )?
     };
     sampler.save(&out)?;
     let spaces = sampler.spaces().iter().map(|space| format!("{} {}", space.name, space.features));
@@ -114,12 +121,12 @@ fn mean_density(
     data: &dyn Dataset,
     pass: Pass,
 ) -> Result<Option<f64>> {
-    let given = Subset::full(run.model.modalities().len());
+    let given = Subset::full(run.trained.model.modalities().len());
     let mut sum = 0.0;
-    for batch in pass.batches(data, &run.device) {
+    for batch in pass.batches(data, &run.trained.device) {
         let (_, batch) = batch?;
         let noise = &mut Noise::of(&batch);
-        let latent = run.model.encoder()?.encode(&batch, given, Draws::Samples(1), noise);
+        let latent = run.trained.model.encoder()?.encode(&batch, given, Draws::Samples(1), noise);
         let Some(density) = sampler.log_density(&latent)? else { return Ok(None) };
         sum += density.iter().sum::<f64>();
     }
@@ -129,10 +136,11 @@ fn mean_density(
 fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
     let kind = Kind::of(&arguments.out)?;
     let (folder, place) = places(arguments)?;
-    let run = Run::open_on(&folder, arguments.device.as_deref())?;
-    let sampler = Sampler::load(&place, run.model.generator()?, &run.device)?;
+    let run = given::run_on(&folder, arguments.device.as_deref())?;
+    let sampler = Sampler::load(&place, run.trained.model.generator()?, &run.trained.device)?;
     let (rows, chunk, seed) = (arguments.n, arguments.batch_size, arguments.seed);
-    let chunks = sampler.chunks(run.model.generator()?, rows, chunk, seed, &run.device)?;
+    let chunks =
+        sampler.chunks(run.trained.model.generator()?, rows, chunk, seed, &run.trained.device)?;
     let bar = Bar::new("sampling");
     let chunks = chunks.enumerate().map(|(i, latent)| {
         bar.set(((i + 1) * chunk) as f64 / rows as f64);
@@ -144,7 +152,7 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
         let names = arguments.target.as_deref();
         let targets = generate::targets(&run, names, &arguments.out, kind)?;
         generate::from_latents(&run, chunks, &arguments.out, kind, targets)?;
-        targets.label(run.model.modalities())
+        targets.label(run.trained.model.modalities())
     };
     drop(bar);
     say(format!("{}: {shown}", arguments.out.display()))?;
@@ -152,19 +160,27 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
 }
 
 fn compare(arguments: &SamplerCompareArguments) -> Result<Outcome> {
-    let run = Run::open(&arguments.run)?;
+    let run = given::run(&arguments.run)?;
     let test = run.test_split()?;
     let given = arguments.classifiers.as_deref();
     let trained = classifier::any_of_run(&run, given, &Bar::new("classifiers"))?;
     let (rows, chunk, seed) = (arguments.n, arguments.run.batch_size, arguments.run.seed);
     let prior = PriorSampler { rows, chunk, seed };
     let judge = Judge { run: &run, test: &test, trained: &trained, chunk, seed, rows };
-    let draw = || Ok(prior.chunks(run.model.generator()?, &run.device)?);
+    let draw = || Ok(prior.chunks(run.trained.model.generator()?, &run.trained.device)?);
     let mut lines = vec![judge.line("prior", draw)?];
     for kind in kinds_of(&arguments.run.run) {
         let folder = folder_of(&arguments.run.run, kind);
-        let sampler = Sampler::load(&folder, run.model.generator()?, &run.device)?;
-        let draw = || Ok(sampler.chunks(run.model.generator()?, rows, chunk, seed, &run.device)?);
+        let sampler = Sampler::load(&folder, run.trained.model.generator()?, &run.trained.device)?;
+        let draw = || {
+            Ok(sampler.chunks(
+                run.trained.model.generator()?,
+                rows,
+                chunk,
+                seed,
+                &run.trained.device,
+            )?)
+        };
         lines.push(judge.line(&kind.name(), draw)?);
     }
     let distances = trained.iter().map(|one| format!("FID {}", one.report().modality));
@@ -179,7 +195,7 @@ fn compare(arguments: &SamplerCompareArguments) -> Result<Outcome> {
 /// What samplers are judged by.
 struct Judge<'a> {
     run: &'a Run,
-    test: &'a Aligned,
+    test: &'a AlignedDataset,
     trained: &'a [Classifier],
     chunk: usize,
     seed: u64,
@@ -195,7 +211,7 @@ impl Judge<'_> {
         draw: impl Fn() -> Result<I>,
     ) -> Result<Vec<String>> {
         let bar = Bar::new(name);
-        let model = &self.run.model;
+        let model = &self.run.trained.model;
         let coherence =
             joint_coherence(model.generator()?, draw()?, &Classifiers::of(self.trained)?)?;
         bar.set(0.4);
@@ -213,7 +229,7 @@ impl Judge<'_> {
                 Ok((name, one as &dyn Features))
             })
             .collect::<Result<Vec<_>>>()?;
-        let device = &self.run.device;
+        let device = &self.run.trained.device;
         let distances =
             joint_fid(model.generator()?, self.test, draw()?, &features, &config, device)?;
         let mut line = vec![name.to_owned()];
@@ -261,7 +277,7 @@ fn kinds_of(run: &Path) -> Vec<SamplerKind> {
 /// The folders of the run and of the sampler.
 fn places(arguments: &SamplerSampleArguments) -> Result<(PathBuf, PathBuf)> {
     let place = &arguments.place;
-    let is_run = |folder: &Path| folder.join(CONFIG).is_file();
+    let is_run = |folder: &Path| folder.join(RunFolder::CONFIG).is_file();
     if is_run(place) {
         let there = kinds_of(place);
         let wanted = match (arguments.kind, &there[..]) {
@@ -281,8 +297,9 @@ fn places(arguments: &SamplerSampleArguments) -> Result<(PathBuf, PathBuf)> {
     }
     if !is_sampler(place) {
         return Err(bad_input(format!(
-            "`{}` is neither the folder of a run nor of a sampler: it has no {CONFIG} and no {}",
+            "`{}` is neither the folder of a run nor of a sampler: it has no {} and no {}",
             place.display(),
+            RunFolder::CONFIG,
             samplers::FILE
         )));
     }

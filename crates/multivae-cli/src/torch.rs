@@ -7,10 +7,12 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context, Result};
-use multivae::models::exchange::{Entry, Weights};
+use anyhow::Result;
+use multivae::{
+    models::exchange::{Entry, Weights},
+    run::weights::{self, floats},
+};
 use pytorch_reader::{DType, MAX_PICKLE_SIZE, PytorchReader};
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use zip::ZipArchive;
 
 use crate::failure::bad_input;
@@ -23,18 +25,7 @@ pub(crate) fn read(path: &Path) -> Result<Weights> {
     let wrong = |error: String| bad_input(format!("`{}` cannot be read: {error}", path.display()));
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| wrong(error.to_string()))?;
-        let entry = |(name, view): (String, TensorView<'_>)| {
-            let values = match view.dtype() {
-                Dtype::F32 => floats(view.data(), f32::from_le_bytes),
-                Dtype::F64 => floats(view.data(), |bytes| f64::from_le_bytes(bytes) as f32),
-                Dtype::I64 => floats(view.data(), |bytes| i64::from_le_bytes(bytes) as f32),
-                other => return Err(wrong(format!("`{name}` has the type {other:?}"))),
-            };
-            Ok(Entry { name, shape: view.shape().to_vec(), values })
-        };
-        let entries = file.tensors().into_iter().map(entry).collect::<Result<_>>()?;
-        return Ok(Weights::unordered(entries));
+        return Ok(Weights::unordered(weights::from_safetensors(&bytes).map_err(wrong)?));
     }
     let reader =
         PytorchReader::with_top_level_key(path, KEY).map_err(|error| wrong(error.to_string()))?;
@@ -58,11 +49,6 @@ pub(crate) fn read(path: &Path) -> Result<Weights> {
         }
         _ => Ok(Weights::unordered(entries)),
     }
-}
-
-/// Numbers of `N` bytes each.
-fn floats<const N: usize>(bytes: &[u8], number: fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| number(*bytes)).collect()
 }
 
 /// The pickle in an archive of `torch.save`; `None` of older files.
@@ -95,32 +81,9 @@ fn order<'a>(pickle: &[u8], names: impl Iterator<Item = &'a str>) -> HashMap<Str
     found
 }
 
-/// The content of a safetensors file.
-pub(crate) fn safetensors(entries: &[Entry]) -> Result<Vec<u8>> {
-    let bytes: Vec<Vec<u8>> = entries
-        .iter()
-        .map(|entry| entry.values.iter().flat_map(|value| value.to_le_bytes()).collect())
-        .collect();
-    let views = entries
-        .iter()
-        .zip(&bytes)
-        .map(|(entry, bytes)| {
-            let view = TensorView::new(Dtype::F32, entry.shape.clone(), bytes)?;
-            Ok((entry.name.as_str(), view))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    // What Python's readers ask for.
-    let about = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    safetensors::serialize(views, Some(about)).context("the weights are no safetensors")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn entry(name: &str, shape: &[usize], values: &[f32]) -> Entry {
-        Entry { name: name.into(), shape: shape.to_vec(), values: values.to_vec() }
-    }
 
     #[test]
     fn names_have_the_order_of_their_first_place() {
@@ -139,23 +102,5 @@ mod tests {
         let mut names: Vec<&str> = found.keys().map(String::as_str).collect();
         names.sort_by_key(|name| found[*name]);
         assert_eq!(names, ["b.weight", "a.weight", "c"]);
-    }
-
-    #[test]
-    fn safetensors_hold_names_shapes_and_values() {
-        let entries = [entry("b", &[2, 1], &[1.5, -2.0]), entry("a", &[1], &[0.25])];
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("model.safetensors");
-        fs::write(&path, safetensors(&entries).expect("valid")).expect("a file");
-        let file = fs::read(&path).expect("the file");
-        let read = SafeTensors::deserialize(&file).expect("valid");
-        for Entry { name, shape, values } in &entries {
-            let view = read.tensor(name).expect("by name");
-            assert_eq!(
-                (view.shape(), floats(view.data(), f32::from_le_bytes)),
-                (&shape[..], values.clone())
-            );
-        }
-        assert_eq!(self::read(&path).expect("own file").len(), 2);
     }
 }

@@ -1,7 +1,7 @@
 //! `multivae train`.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -23,20 +23,24 @@ use multivae::{
     data::{MemoryDataset, Splits, Standardisation},
     device,
     models::{Model, ModelConfig},
+    run::{
+        AlignedDataset, Bundle, RunConfig, RunError, RunFolder, absolute,
+        files::{self, NewFolder},
+        init,
+    },
     train::{
-        Checkpoint, Display, Fitted, LOSS, Report, Split, Stopped, Summary, TrainError, Trainer,
+        Checkpoint, EpochSummary, Fitted, JsonLines, LOSS, Observed, Observer, Split, Stopped,
+        TrainError, Trainer,
     },
 };
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use crate::{
     arguments::TrainArguments,
-    config::RunConfig,
+    config,
     failure::{Outcome, bad_input},
-    files::{self, NewFolder},
     generate::{means, original},
     picture,
-    run::{self, Aligned, Stored},
     terminal::{self, complain, say},
 };
 
@@ -67,22 +71,23 @@ fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
 }
 
 fn start(arguments: &TrainArguments) -> Result<Outcome> {
-    let mut config = RunConfig::of(arguments)?;
-    let folder = arguments.out.clone().unwrap_or_else(|| config.folder());
+    let mut config = config::of(arguments)?;
+    let folder = arguments.out.clone().unwrap_or_else(|| config.default_folder());
     let shown = folder.display();
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
     files::check_free(&folder, &instead)?;
     let devices = devices(arguments)?;
     let mut data = config.data.take().unwrap_or_default();
     let splits = data.open()?;
-    data.source = run::absolute(&data.source);
+    data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
-    let model = run::init(&config.model, config.train.seed, &devices[0])?;
+    let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
 
     let new = NewFolder::new(&folder)?;
-    Stored::write(&config, &splits.standardisation, new.path())?;
+    RunFolder::write(new.path(), &config, &splits.standardisation)?;
+    splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
     let place = Place { folder, devices, json: arguments.json };
     let result = train(&config, &place, model, splits, Trainer::fit);
@@ -122,28 +127,25 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
 }
 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
-    let mut stored = Stored::open(folder)?;
+    let mut stored = RunFolder::open(folder)?;
     let devices = devices(arguments)?;
-    let Some(data) = &stored.config.data else {
+    if stored.config.data.is_none() {
         return Err(bad_input(format!(
             "the run `{}` was imported: there is no training to go on with",
             folder.display()
         )));
-    };
-    let splits = data.open()?;
-    if splits.standardisation != stored.standardisation {
-        return Err(run::changed(&stored));
     }
+    let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
-    Checkpoint::newest(folder).map_err(run::damaged)?;
+    Checkpoint::newest(folder).map_err(RunError::Train)?;
     if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
-        run::write_config(&stored.config, folder)?;
+        stored.save_config()?;
     }
     let config = stored.config;
-    let model = run::init(&config.model, config.train.seed, &devices[0])?;
-    let place = Place { folder: stored.folder, devices, json: arguments.json };
+    let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
+    let place = Place { folder: stored.path, devices, json: arguments.json };
     train(&config, &place, model, splits, Trainer::resume)
 }
 
@@ -175,16 +177,12 @@ fn train(
     ));
     let epochs_run = Arc::new(AtomicUsize::new(0));
     let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
-    let display = match (dashboard, place.json) {
-        (true, _) => Display::Dashboard,
-        (false, true) => Display::Report(Box::new(Lines)),
-        (false, false) => Display::Report(Box::new(Console::new())),
-    };
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
-    let trainer = Trainer::new(config.train.clone(), &place.folder)
+    let mut trainer = Trainer::new(config.train.clone(), &place.folder)
         .devices(place.devices.clone())
-        .display(display)
+        .dashboard(dashboard)
+        .configuration(described(config)?)
         .interrupt(terminal::interrupt()?)
         .on_epoch(move |model, epoch, _| {
             count.fetch_add(1, Ordering::SeqCst);
@@ -195,8 +193,47 @@ fn train(
             }
             Ok(())
         });
-    let fitted = launch(trainer, model, Arc::new(splits.train), Arc::new(splits.valid))?;
-    summarise(place, &fitted, epochs_run.load(Ordering::SeqCst))
+    if place.json {
+        trainer = trainer.observe(Box::new(JsonLines::new(io::stdout()).epochs()));
+    }
+    // The dashboard has the terminal for itself.
+    if !dashboard {
+        trainer = trainer.observe(Box::new(Console::new(place.json)));
+    }
+    let Splits { train, valid, standardisation, .. } = splits;
+    let fitted = launch(trainer, model, Arc::new(train), Arc::new(valid))?;
+    let epochs_run = epochs_run.load(Ordering::SeqCst);
+    bundle(config, place, &fitted, &standardisation, epochs_run)?;
+    summarise(place, &fitted, epochs_run)
+}
+
+/// Writes the best weights of a run for use elsewhere, unless nothing has changed since.
+fn bundle(
+    config: &RunConfig,
+    place: &Place,
+    fitted: &Fitted<Model>,
+    standardisation: &Standardisation,
+    epochs_run: usize,
+) -> Result<()> {
+    let folder = place.folder.join(RunFolder::BUNDLE);
+    if fitted.epochs == 0 || (epochs_run == 0 && Bundle::is_at(&folder)) {
+        return Ok(());
+    }
+    let bundle = Bundle::new(&fitted.model, &config.model, standardisation)?;
+    let bundle = match RunFolder::record_at(&place.folder)? {
+        Some(record) => bundle.with_known(&record.schema),
+        None => bundle,
+    };
+    Ok(bundle.replace(&folder)?)
+}
+
+/// The configuration beside the training, for observers.
+fn described(config: &RunConfig) -> Result<serde_json::Map<String, Value>> {
+    let Value::Object(mut all) = serde_json::to_value(config)? else {
+        unreachable!("a configuration is a table");
+    };
+    all.remove("train");
+    Ok(all)
 }
 
 /// Says how a run has ended.
@@ -237,84 +274,84 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
     Ok(Outcome::Done)
 }
 
-/// One JSON object an epoch on standard output.
-struct Lines;
-
-impl Report for Lines {
-    fn epoch_finished(&mut self, summary: &Summary) {
-        let terms = |terms: &[(String, f64)]| {
-            let terms = terms.iter().map(|(name, value)| (name.clone(), json!(value)));
-            Value::Object(terms.collect::<Map<_, _>>())
-        };
-        let line = json!({
-            "epoch": summary.epoch,
-            "epochs": summary.epochs,
-            "train": terms(&summary.train),
-            "valid": terms(&summary.valid),
-            "rate": summary.rate,
-            "best": summary.best,
-            "train_seconds": summary.train_seconds,
-            "seconds": summary.seconds,
-        });
-        // The run is worth more than its echo: it goes on if nobody reads.
-        let _ = say(line);
-    }
-
-    fn event(&mut self, message: &str) {
-        complain(message);
-    }
-}
-
 /// A line an epoch on standard output, and a bar on standard error if that is a terminal.
 struct Console {
     bar: ProgressBar,
+    /// Whether standard output is for others: what happens goes to standard error all the same.
+    silent: bool,
+    /// Epochs so far, and how long they took.
+    epochs: usize,
+    seconds: f64,
 }
 
 impl Console {
-    fn new() -> Self {
+    fn new(silent: bool) -> Self {
         let style =
             ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} rows, {eta} left")
                 .expect("the template is valid");
-        Self { bar: ProgressBar::no_length().with_style(style) }
+        let bar = ProgressBar::no_length().with_style(style);
+        Self { bar, silent, epochs: 0, seconds: 0.0 }
     }
 }
 
-impl Report for Console {
-    fn epoch_started(&mut self, epoch: usize, epochs: usize) {
+impl Observer for Console {
+    fn epoch_started(&mut self, epoch: usize, epochs: usize) -> Observed {
         self.bar.reset();
         self.bar.set_prefix(format!("epoch {epoch}/{epochs}"));
+        Ok(())
     }
 
-    fn progress(&mut self, split: Split, done: usize, rows: usize) {
+    fn progress(&mut self, split: Split, done: usize, rows: usize) -> Observed {
         if split == Split::Train {
             self.bar.set_length(rows as u64);
             self.bar.set_position(done as u64);
         }
+        Ok(())
     }
 
-    fn epoch_finished(&mut self, summary: &Summary) {
+    fn epoch_finished(&mut self, summary: &EpochSummary) -> Observed {
+        self.epochs += 1;
+        self.seconds += summary.seconds;
+        if self.silent {
+            return Ok(());
+        }
         let loss = |terms: &[(String, f64)]| {
             let total = terms.iter().find(|(name, _)| name == LOSS);
             total.map_or("-".to_owned(), |(_, value)| format!("{value:.4}"))
         };
         let width = summary.epochs.to_string().len();
+        let left = summary.epochs.saturating_sub(summary.epoch);
         let line = format!(
-            "epoch {:>width$}/{}  train loss {:>12}  valid loss {:>12}  {:.1} s{}",
+            "epoch {:>width$}/{}  train loss {:>12}  valid loss {:>12}  {:.1} s{}{}",
             summary.epoch,
             summary.epochs,
             loss(&summary.train),
             loss(&summary.valid),
             summary.seconds,
+            match left {
+                0 => String::new(),
+                _ =>
+                    format!(", {} left", duration(self.seconds / self.epochs as f64 * left as f64)),
+            },
             if summary.best { "  best so far" } else { "" },
         );
-        self.bar.suspend(|| {
-            // The run is worth more than its echo: it goes on if nobody reads.
-            let _ = say(line);
-        });
+        self.bar.suspend(|| say(line))?;
+        Ok(())
     }
 
-    fn event(&mut self, message: &str) {
+    fn event(&mut self, message: &str) -> Observed {
         self.bar.suspend(|| complain(message));
+        Ok(())
+    }
+}
+
+/// A length of time as people say it.
+fn duration(seconds: f64) -> String {
+    let seconds = seconds.round() as u64;
+    match seconds {
+        0..100 => format!("{seconds} s"),
+        100..6000 => format!("{} min", (seconds + 30) / 60),
+        _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
 }
 
@@ -324,7 +361,7 @@ impl Report for Console {
 struct Pictures {
     every: usize,
     folder: PathBuf,
-    rows: Aligned,
+    rows: AlignedDataset,
     images: Vec<usize>,
     standardisation: Standardisation,
     device: Device,
@@ -353,7 +390,7 @@ impl Pictures {
         Ok(Some(Self {
             every,
             folder: place.folder.join(PICTURES),
-            rows: Aligned::new(data.select(&chosen), model)?,
+            rows: AlignedDataset::new(Arc::new(data.select(&chosen)), model.modalities())?,
             images,
             standardisation: splits.standardisation.clone(),
             device: place.devices[0].clone(),
@@ -408,5 +445,18 @@ impl Pictures {
             .with_context(|| format!("folder `{}`", self.folder.display()))?;
         let path = self.folder.join(format!("epoch-{epoch}.png"));
         picture::write(&path, &drawn)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn lengths_of_time_are_rounded_as_people_do() {
+        let cases = [(0.4, "0 s"), (99.4, "99 s"), (119.0, "2 min"), (7500.0, "2 h 5 min")];
+        for (seconds, expected) in cases {
+            assert_eq!(duration(seconds), expected);
+        }
     }
 }

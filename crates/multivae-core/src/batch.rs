@@ -446,6 +446,16 @@ impl Batch {
         self.cells[modality].as_ref()
     }
 
+    /// What is added to the logarithm of a modality's means of counts, `[batch]`, if it is given.
+    pub fn offset(&self, modality: usize) -> Option<&Tensor<1>> {
+        self.offsets[modality].as_ref()
+    }
+
+    /// All covariates with their names, `[batch, features]` each.
+    pub fn covariates(&self) -> &[(String, Tensor<2>)] {
+        &self.covariates
+    }
+
     /// A covariate, `[batch, features]`, if the batch has it.
     pub fn covariate(&self, name: &str) -> Option<&Tensor<2>> {
         self.covariates.iter().find(|(n, _)| n == name).map(|(_, values)| values)
@@ -506,6 +516,12 @@ impl Batch {
                 }
             }
         }
+    }
+
+    /// What encoders of a modality see: its [`observed`](Self::observed) values, counts by their
+    /// logarithms; see [`Likelihood::encode_view`](crate::distribution::Likelihood::encode_view).
+    pub fn input(&self, modality: usize, spec: &ModalitySpec) -> Values {
+        spec.likelihood.encode_view(self.observed(modality))
     }
 
     /// What the likelihood of a modality is evaluated on: [`observed`](Self::observed) values with

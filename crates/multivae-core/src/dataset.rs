@@ -53,7 +53,12 @@
 
 use burn::tensor::Device;
 
-use crate::{batch::Batch, modality::ModalitySpec, subset::Subset};
+use crate::{
+    batch::Batch,
+    modality::ModalitySpec,
+    schema::{Fingerprint, Schema},
+    subset::Subset,
+};
 
 /// An error of a data set: any, since data sets of users have their own.
 pub type DatasetError = Box<dyn std::error::Error + Send + Sync>;
@@ -92,6 +97,29 @@ pub trait Dataset: Send + Sync {
     /// The identifier of a row; its number if the data has none.
     fn id(&self, row: usize) -> String {
         row.to_string()
+    }
+
+    /// What is known of the data as it was read: columns, types, scales, names of classes.
+    fn schema(&self) -> Option<&Schema> {
+        None
+    }
+
+    /// Which values of a row's modality are observed, `[features]`; `None` if all are, or if the
+    /// row lacks the modality.
+    fn cells(&self, _row: usize, _modality: usize) -> Option<Vec<bool>> {
+        None
+    }
+
+    /// Writes the values of a row's modality, `[features]`, to `out` in double precision, where
+    /// the data has more digits than a batch; `false` if a batch has all that there is, and then
+    /// `out` is left as it was.
+    fn precise(&self, _row: usize, _modality: usize, _out: &mut [f64]) -> bool {
+        false
+    }
+
+    /// Codes of the contents, by which a change is noticed.
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        None
     }
 
     /// Rows that lack a modality.

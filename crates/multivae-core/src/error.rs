@@ -37,6 +37,22 @@ pub enum Error {
         /// The shape that was found.
         found: String,
     },
+    /// A value that the likelihood of its modality does not take.
+    #[error(
+        "modality `{modality}`, row {row}, column {column}: expected {expected}, found {found}"
+    )]
+    Value {
+        /// The modality.
+        modality: String,
+        /// The row among those that were checked, from 0.
+        row: usize,
+        /// The column, from 0.
+        column: usize,
+        /// The values that are possible.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
     /// Rows that observe nothing.
     #[error("row {row} of the batch observes no modality")]
     EmptyRow {
@@ -83,4 +99,12 @@ pub enum Error {
          model"
     )]
     MissingCustom(String),
+    /// The config names a likelihood of the user's and none was given under that name.
+    #[error("unknown custom likelihood `{name}`; there are {known}")]
+    UnknownLikelihood {
+        /// The name asked for.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
 }

@@ -19,6 +19,7 @@
 //! | [`module`] | the containers Burn lacks: modules by name, modules behind a trait |
 //! | [`model`] | what a model can do, as traits: learn, encode, generate, have a density |
 //! | [`dataset`] | the trait every data set implements |
+//! | [`schema`] | what is known of data as it was read: columns, types, scales, classes |
 //! | [`pass`] | all rows of a data set in batches, and encoded |
 //!
 //! All log-densities, divergences and losses are in nats.
@@ -55,6 +56,7 @@ pub mod nn;
 pub mod noise;
 pub mod objective;
 pub mod pass;
+pub mod schema;
 pub mod subset;
 
 pub use error::{Error, Result};

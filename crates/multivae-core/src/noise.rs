@@ -32,7 +32,7 @@ use std::collections::VecDeque;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use rand_distr::{Distribution, StandardNormal};
+use rand_distr::{Distribution, Gamma, Poisson, StandardNormal};
 use rayon::prelude::*;
 
 use crate::batch::{Batch, NoiseKey};
@@ -46,6 +46,10 @@ pub enum Draw {
     Uniform(Vec<usize>, Vec<f32>),
     /// Laplace values of location 0 and scale 1 of a shape.
     Laplace(Vec<usize>, Vec<f32>),
+    /// Gamma values of a shape.
+    Gamma(Vec<usize>, Vec<f32>),
+    /// Poisson counts of a shape.
+    Poisson(Vec<usize>, Vec<f32>),
     /// Chosen numbers.
     Choice(Vec<usize>),
 }
@@ -89,7 +93,8 @@ impl Noise {
         Self(Source::Recorded(draws.into_iter().collect()))
     }
 
-    /// Zeros for normal values, one half for uniform ones, the first for choices: means and modes.
+    /// Zeros for normal values, one half for uniform ones, means for gamma values and counts, the
+    /// first for choices: means and modes.
     pub fn zero() -> Self {
         Self(Source::Zero)
     }
@@ -167,6 +172,53 @@ impl Noise {
         Tensor::from_data(TensorData::new(values, shape), device)
     }
 
+    /// Gamma values of scale 1 with the given positive shape parameters, which are also their
+    /// means; `row_axis` is the batch. They have no gradient.
+    pub fn gamma<const D: usize>(&mut self, mean: Tensor<D>, row_axis: usize) -> Tensor<D> {
+        let (shape, device) = (mean.dims(), mean.device());
+        let means = host(mean);
+        let values = match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                by_place(*key, *draws, &shape, row_axis, |rng, place| {
+                    let mean = f64::from(means[place]);
+                    // A parameter that is no positive number has no distribution, which is told.
+                    Gamma::new(mean, 1.0).map_or(f64::NAN, |gamma| gamma.sample(rng)) as f32
+                })
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Gamma(found, values)) if found == shape => values,
+                other => mismatch("gamma values", &shape, other.as_ref()),
+            },
+            Source::Zero => means,
+        };
+        Tensor::from_data(TensorData::new(values, shape), &device)
+    }
+
+    /// Poisson counts of the given means; `row_axis` is the batch. They have no gradient.
+    pub fn poisson<const D: usize>(&mut self, mean: Tensor<D>, row_axis: usize) -> Tensor<D> {
+        let (shape, device) = (mean.dims(), mean.device());
+        let means = host(mean);
+        let values = match &mut self.0 {
+            Source::Keyed { key, draws } => {
+                *draws += 1;
+                by_place(*key, *draws, &shape, row_axis, |rng, place| {
+                    let mean = f64::from(means[place]);
+                    if mean == 0.0 {
+                        return 0.0;
+                    }
+                    Poisson::new(mean).map_or(f64::NAN, |counts| counts.sample(rng)) as f32
+                })
+            }
+            Source::Recorded(draws) => match draws.pop_front() {
+                Some(Draw::Poisson(found, values)) if found == shape => values,
+                other => mismatch("counts", &shape, other.as_ref()),
+            },
+            Source::Zero => means.into_iter().map(f32::round).collect(),
+        };
+        Tensor::from_data(TensorData::new(values, shape), &device)
+    }
+
     /// So many numbers per row, `[samples, batch]`, drawn from the row's weights, which need not add
     /// up to one.
     ///
@@ -231,6 +283,8 @@ fn mismatch(wanted: &str, shape: &[usize], found: Option<&Draw>) -> ! {
         Some(Draw::Normal(shape, _)) => format!("normal values {shape:?}"),
         Some(Draw::Uniform(shape, _)) => format!("uniform values {shape:?}"),
         Some(Draw::Laplace(shape, _)) => format!("Laplace values {shape:?}"),
+        Some(Draw::Gamma(shape, _)) => format!("gamma values {shape:?}"),
+        Some(Draw::Poisson(shape, _)) => format!("counts {shape:?}"),
         Some(Draw::Choice(values)) => format!("{} choices", values.len()),
     };
     panic!("the recorded noise holds {found} where {wanted} {shape:?} are asked for")
@@ -270,6 +324,35 @@ fn stream(key: NoiseKey, draw: u64, row: usize) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::from_seed(seed);
     rng.set_stream((key.first_row + row) as u64);
     rng
+}
+
+/// The values of a tensor in the order of memory.
+fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().try_into_vec().expect("they were converted")
+}
+
+/// As [`by_row`], of values that depend on their place in the order of memory.
+fn by_place(
+    key: NoiseKey,
+    draw: u64,
+    shape: &[usize],
+    row_axis: usize,
+    value: impl Fn(&mut ChaCha8Rng, usize) -> f32 + Sync,
+) -> Vec<f32> {
+    let rows = shape[row_axis];
+    let rest: usize = shape[row_axis + 1..].iter().product();
+    let mut values = vec![0.0; shape.iter().product()];
+    let of = |row: usize| {
+        let mut rng = stream(key, draw, row);
+        let starts = (row * rest..).step_by((rows * rest).max(1)).take_while(|s| *s < values.len());
+        let places = starts.flat_map(|start| start..start + rest);
+        places.map(|place| (place, value(&mut rng, place))).collect::<Vec<_>>()
+    };
+    let drawn: Vec<_> = (0..rows).into_par_iter().map(of).collect();
+    for (place, value) in drawn.into_iter().flatten() {
+        values[place] = value;
+    }
+    values
 }
 
 /// Values of `shape`, each row of axis `row_axis` from its own stream, in parallel over rows.
@@ -346,6 +429,38 @@ mod tests {
         let variance = values.iter().map(|&v| f64::from(v).powi(2)).sum::<f64>() / n;
         assert!(mean.abs() < 5.0 / n.sqrt(), "{mean}");
         assert!((variance - 1.0).abs() < 5.0 * (2.0 / n).sqrt(), "{variance}");
+    }
+
+    #[test]
+    fn gamma_values_and_counts_have_their_mean_and_variance() {
+        let device = Device::flex();
+        let mean = || Tensor::<2>::full([2000, 20], 2.5, &device);
+        let moments = |values: Tensor<2>| {
+            let mean = values.clone().mean().into_scalar::<f32>();
+            (mean, (values - mean).square().mean().into_scalar::<f32>())
+        };
+        for (mean, variance) in [
+            moments(Noise::seeded(1).gamma(mean(), 0)),
+            moments(Noise::seeded(1).poisson(mean(), 0)),
+        ] {
+            assert!((mean - 2.5).abs() < 0.05 && (variance - 2.5).abs() < 0.15);
+        }
+        let none: f32 =
+            Noise::seeded(1).poisson(Tensor::<2>::zeros([3, 2], &device), 0).sum().into_scalar();
+        assert_eq!(none, 0.0);
+        let rounded = Noise::zero().poisson(mean(), 0).max().into_scalar::<f32>();
+        assert_eq!(rounded, 3.0);
+    }
+
+    #[test]
+    fn a_share_of_a_batch_sees_the_counts_of_its_rows() {
+        let device = Device::flex();
+        let means = Tensor::<1>::from_floats([1.0, 8.0, 30.0, 2.0], &device);
+        let means = means.reshape([1, 4, 1]).expand([3, 4, 2]);
+        let whole = Noise::keyed(KEY).poisson(means.clone(), 1);
+        let key = NoiseKey { first_row: 2, ..KEY };
+        let share = Noise::keyed(key).poisson(means.narrow(1, 2, 2), 1);
+        assert_eq!(share.to_data(), whole.narrow(1, 2, 2).to_data());
     }
 
     #[test]

@@ -7,86 +7,25 @@ use std::{
 
 use multivae_core::{
     dataset::Dataset,
-    distribution::Likelihood,
+    distribution::{Likelihood, Support},
     modality::{self, ModalitySpec},
+    schema::{LabelSchema, ModalitySchema, Schema},
     subset::Subset,
 };
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use crate::{
-    error::{DataError, Result},
+    cells::MissingCells,
+    conform::Known,
+    error::{DataError, Result, list},
+    fingerprint,
+    join::{self, Named, Unmatched},
     memory::{MemoryDataset, Storage},
-    read::{Block, Labels},
+    read::{self, Block, Candidate, Ids, LabelFile, Labels, TextTable, name, number::SENTINELS},
+    report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::Parts,
 };
-
-/// What was found when data was read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LoadReport {
-    /// Rows of the data.
-    pub rows: usize,
-    /// One entry a modality, in the data's order.
-    pub modalities: Vec<ModalityReport>,
-    /// Labels whose identifier no modality has; they are left out.
-    pub unused_labels: usize,
-}
-
-/// What was found of a modality.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ModalityReport {
-    /// Name of the modality.
-    pub modality: String,
-    /// Rows that observe it.
-    pub observed: usize,
-    /// Rows that lack it since a value is NaN or a cell is empty.
-    pub not_a_number: usize,
-    /// Rows that lack it since its file does not have their identifier.
-    pub absent: usize,
-}
-
-impl LoadReport {
-    /// Of data of which nothing is missing.
-    pub(crate) fn complete(data: &MemoryDataset) -> Self {
-        let one = |spec: &ModalitySpec| ModalityReport {
-            modality: spec.name.to_string(),
-            observed: data.len(),
-            ..Default::default()
-        };
-        Self {
-            rows: data.len(),
-            modalities: data.modalities().iter().map(one).collect(),
-            unused_labels: 0,
-        }
-    }
-
-    fn log(&self) {
-        for ModalityReport { modality, observed, not_a_number, absent } in &self.modalities {
-            let rows = self.rows;
-            if not_a_number + absent > 0 {
-                tracing::warn!(
-                    modality,
-                    rows,
-                    observed,
-                    not_a_number,
-                    absent,
-                    "modality `{modality}` is missing in {} of {rows} rows: {not_a_number} with NaN \
-                     or an empty cell, {absent} not in its file",
-                    not_a_number + absent,
-                );
-            } else {
-                tracing::info!(
-                    modality,
-                    rows,
-                    "modality `{modality}` is observed in all {rows} rows"
-                );
-            }
-        }
-        if self.unused_labels > 0 {
-            tracing::warn!("{} labels are of rows that no modality has", self.unused_labels);
-        }
-    }
-}
 
 /// The file of one modality, and what is said about it.
 pub(crate) struct Source {
@@ -94,6 +33,15 @@ pub(crate) struct Source {
     pub(crate) block: Block,
     pub(crate) shape: Option<Vec<usize>>,
     pub(crate) likelihood: Option<Likelihood>,
+    /// Numbers that say that nothing was measured.
+    pub(crate) missing: Vec<f64>,
+}
+
+impl Source {
+    /// A file about which nothing is said.
+    pub(crate) fn plain(name: String, block: Block) -> Self {
+        Self { name, block, shape: None, likelihood: None, missing: Vec::new() }
+    }
 }
 
 /// Which split a row is in.
@@ -115,14 +63,21 @@ pub(crate) enum RowName {
 /// Splits that the data itself gives.
 pub(crate) enum Fixed {
     Lists { path: PathBuf, train: Vec<RowName>, valid: Vec<RowName>, test: Vec<RowName> },
+    Table(TextTable),
+}
+
+/// A column of splits, with the identifiers of its rows.
+enum Assigned {
+    Lists { path: PathBuf, train: Vec<RowName>, valid: Vec<RowName>, test: Vec<RowName> },
     Column { path: PathBuf, ids: Option<Vec<String>>, parts: Vec<Part> },
 }
 
 /// All files of a data set.
 pub(crate) struct Files {
     pub(crate) sources: Vec<Source>,
-    pub(crate) labels: Option<Labels>,
+    pub(crate) labels: Option<LabelFile>,
     pub(crate) splits: Option<Fixed>,
+    pub(crate) notes: Vec<Warning>,
 }
 
 /// Rows, and their splits where these are fixed.
@@ -148,46 +103,103 @@ enum Join {
 }
 
 impl Files {
-    /// Joins the files.
-    pub(crate) fn join(self) -> Result<Assembled> {
-        let Self { sources, labels, splits } = self;
+    /// Joins the files; as data of which everything is known, if `known` says so.
+    pub(crate) fn join(self, known: Option<&Known>) -> Result<Assembled> {
+        let Self { mut sources, labels, splits, notes } = self;
+        let mut warnings = notes;
+        if let Some(known) = known {
+            for source in &mut sources {
+                known.prefer(&source.name, &mut source.block)?;
+            }
+        }
+        let chosen = identify(&mut sources, labels, splits, known)?;
+        let Identified { labels, label_ids, splits, mut notes } = chosen;
+        warnings.append(&mut notes);
+        for source in &mut sources {
+            warnings.append(&mut source.block.notes);
+            source.block.take_codes(&source.missing);
+        }
+        if let Some(known) = known {
+            for source in &mut sources {
+                warnings.extend(known.conform(source)?);
+            }
+        }
         let join = {
-            let of_labels = labels.as_ref().map(|labels| Side {
+            let of_labels = labels.as_ref().map(|(labels, _)| Side {
                 path: &labels.path,
                 rows: labels.values.len(),
-                ids: labels.ids.as_deref(),
+                ids: label_ids.as_ref().map(|ids| &ids.ids[..]),
             });
             let of_splits = splits.as_ref().and_then(|splits| match splits {
-                Fixed::Column { path, ids, parts } => {
+                Assigned::Column { path, ids, parts } => {
                     Some(Side { path, rows: parts.len(), ids: ids.as_deref() })
                 }
-                Fixed::Lists { .. } => None,
+                Assigned::Lists { .. } => None,
             });
             let of_sources: Vec<_> = sources.iter().map(|source| source.block.side()).collect();
             Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect())?
         };
         let mut report = LoadReport { rows: join.rows(), ..Default::default() };
-        let mut modalities = Vec::new();
-        let mut presence = vec![0u64; join.rows()];
+        report.join = join.evidence(&sources);
+        if matches!(join, Join::Ids(_)) {
+            warnings.extend(check_overlaps(&sources)?);
+        } else if sources.len() > 1 {
+            warnings.extend(by_place(&sources));
+        }
+        if let Some((labels, _)) = &labels
+            && label_ids.is_none()
+            && sources.iter().any(|source| source.block.ids.is_some())
+        {
+            warnings.push(Warning::new(
+                name(&labels.path),
+                "its labels are matched to rows by their place, since it has no identifiers",
+                "add the identifiers of the rows to it",
+            ));
+        }
         let specs: Vec<_> = sources.iter().map(spec).collect::<Result<_>>()?;
         modality::check_all(&specs)?;
+        let mut modalities = Vec::new();
+        let mut missing = Vec::new();
+        let mut schema = Schema::of_specs(&specs);
+        schema.id = sources.iter().find_map(|source| source.block.ids.as_ref()?.column.clone());
+        let mut presence = vec![0u64; join.rows()];
         for (m, (source, spec)) in sources.into_iter().zip(specs).enumerate() {
-            let places = join.places(source.block.ids.as_deref());
-            let mut found = ModalityReport { modality: source.name, ..Default::default() };
+            let Source { name, block, .. } = source;
+            let places = join.places(block.ids.as_ref().map(|ids| &ids.ids[..]));
+            let features = spec.features();
+            warnings.extend(suspicious(&name, &spec, &block, known.is_some()));
+            let entry = &mut schema.modalities[m];
+            *entry = ModalitySchema {
+                spec: spec.clone(),
+                columns: block.columns.clone().filter(|columns| columns.len() == features),
+                dtype: block.dtype,
+                scale: block.scale,
+                range: block.range(),
+            };
+            let mut found = ModalityReport { modality: name, ..Default::default() };
             for (row, presence) in presence.iter_mut().enumerate() {
-                match places.as_ref().map_or(Some(row), |places| places[row]) {
+                let place = places.as_ref().map_or(Some(row), |places| places[row]);
+                let lacking = place.map(|place| block.missing_in(place));
+                match lacking {
                     None => found.absent += 1,
-                    Some(place) if source.block.missing[place] => found.not_a_number += 1,
-                    Some(_) => {
+                    Some(lacking) if lacking == features => found.not_a_number += 1,
+                    Some(lacking) => {
                         found.observed += 1;
+                        found.partial += usize::from(lacking > 0);
+                        found.missing_cells += lacking;
                         *presence |= 1 << m;
                     }
                 }
             }
-            let values = match places {
-                Some(places) => gather(&source.block.values, &places, spec.features()),
-                None => source.block.values,
+            let (values, cells) = match places {
+                Some(places) => (
+                    gather(&block.values, &places, features),
+                    block.missing.and_then(|cells| cells.gather(&places)),
+                ),
+                None => (block.values, block.missing),
             };
+            // Rows that lack the modality altogether need no cells.
+            missing.push(cells.filter(|_| found.missing_cells > 0));
             modalities.push((spec, values));
             report.modalities.push(found);
         }
@@ -199,29 +211,510 @@ impl Files {
             .into_iter()
             .map(|bits| Subset::new((0..64).filter(|m| bits >> m & 1 == 1)))
             .collect::<Result<_, _>>()?;
-        let mut data = MemoryDataset::new(modalities)?.with_presence(presence)?;
-        if let Some(labels) = labels {
-            let (values, unused) = join.labels(&labels)?;
+        report.join.with_several = presence.iter().filter(|row| row.len() > 1).count();
+        report.join.complete = presence.iter().filter(|row| row.len() == modalities.len()).count();
+        let mut data =
+            MemoryDataset::new(modalities)?.with_presence(presence)?.with_missing_cells(missing)?;
+        if let Some((labels, column)) = labels {
+            let ids = label_ids.as_ref().map(|ids| &ids.ids[..]);
+            let (values, unused) = join.labels(&labels, ids);
             report.unused_labels = unused;
-            data = data.with_labels(values)?;
-            if let Some(names) = labels.names {
-                data = data.with_label_names(names);
+            if values.iter().all(Option::is_none) {
+                if let (Some(ids), Join::Ids(rows)) = (ids, &join) {
+                    let side = |file: &Path, ids| Named { file: name(file), ids, columns: None };
+                    let own = report.join.files.first().map_or("data", |file| file.file.as_str());
+                    let (own, labels) = (Path::new(own), labels.path.clone());
+                    return Err(no_common(&labels, own, &side(&labels, ids), &side(own, rows)));
+                }
+                warnings.push(Warning::new(
+                    name(&labels.path),
+                    "no row has a label",
+                    "remove the file, or name the column of labels in a manifest",
+                ));
+            } else {
+                report.unlabelled = values.iter().filter(|label| label.is_none()).count();
+                schema.labels = Some(LabelSchema { column, names: labels.names.clone() });
+                data = data.with_some_labels(values)?;
+                if let Some(names) = labels.names {
+                    data = data.with_label_names(names);
+                }
+            }
+            if unused > 0 {
+                let found = format!("{unused} labels are of rows that no modality has");
+                warnings.push(Warning::note("labels", found));
             }
         }
-        let parts = splits.map(|splits| join.parts(splits)).transpose()?;
+        let (parts, left) = match splits {
+            Some(splits) => {
+                let (parts, left) = join.parts(splits)?;
+                (Some(parts), left)
+            }
+            None => (None, 0),
+        };
+        if left > 0 {
+            let found = format!("{left} rows are in no split and are left out");
+            warnings.push(Warning::new("splits", found, "add them to a split if they are wanted"));
+        }
         if let Some(ids) = join.into_ids() {
             data = data.with_ids(ids)?;
         }
+        let data = data.with_schema(schema);
         check_values(&data)?;
+        report.warnings = warnings;
+        report.fingerprint = fingerprint::of(&data);
         report.log();
         Ok(Assembled { data, parts, report })
     }
 }
 
+/// Labels and splits with the identifiers of their rows.
+struct Identified {
+    /// The labels, and the column that they stood in.
+    labels: Option<(Labels, Option<String>)>,
+    label_ids: Option<Ids>,
+    splits: Option<Assigned>,
+    /// What is unusual about these files.
+    notes: Vec<Warning>,
+}
+
+/// Finds the identifiers of all files and takes them out of the values.
+fn identify(
+    sources: &mut [Source],
+    labels: Option<LabelFile>,
+    splits: Option<Fixed>,
+    known: Option<&Known>,
+) -> Result<Identified> {
+    let of_labels = match &labels {
+        Some(LabelFile::Table(table)) => Some(table.candidates()),
+        _ => None,
+    };
+    let of_splits = match &splits {
+        Some(Fixed::Table(table)) => Some(table.candidates()),
+        _ => None,
+    };
+    let choices = {
+        let mut files: Vec<Unmatched> = sources
+            .iter()
+            .map(|Source { block, .. }| Unmatched {
+                path: &block.path,
+                fixed: block.ids.as_ref(),
+                candidates: &block.candidates,
+                spare: block.shape.iter().product::<usize>() > 1,
+                words: true,
+            })
+            .collect();
+        let tables = [
+            (labels.as_ref().map(LabelFile::path), of_labels.as_ref()),
+            (splits.as_ref().and_then(Fixed::table), of_splits.as_ref()),
+        ];
+        for (path, candidates) in tables {
+            if let (Some(path), Some(candidates)) = (path, candidates) {
+                let spare = true;
+                files.push(Unmatched { path, fixed: None, candidates, spare, words: false });
+            }
+        }
+        join::choose(&files)?
+    };
+    let mut choices = choices.into_iter();
+    for source in sources.iter_mut() {
+        let choice = choices.next().flatten();
+        source.block.settle(choice)?;
+    }
+    let names = known.and_then(|known| known.class_names());
+    let mut label_ids = None;
+    let mut notes = Vec::new();
+    let labels = match labels {
+        None => None,
+        Some(LabelFile::Values(labels)) => Some((known_classes(labels, names)?, None)),
+        Some(LabelFile::Table(mut table)) => {
+            notes.append(&mut table.notes);
+            let ids = table.chosen(choices.next().flatten(), of_labels);
+            let column = table.wanted(ids.as_ref())?;
+            let (title, cells) = &table.columns[column];
+            let (values, found) = match names {
+                Some(names) => (read::in_classes(cells, names), Some(names.to_vec())),
+                None => read::classes(cells),
+            };
+            let title = table.named.then(|| title.clone());
+            label_ids = ids;
+            Some((Labels { path: table.path, values, names: found }, title))
+        }
+    };
+    let splits = match splits {
+        None => None,
+        Some(Fixed::Lists { path, train, valid, test }) => {
+            Some(Assigned::Lists { path, train, valid, test })
+        }
+        Some(Fixed::Table(mut table)) => {
+            notes.append(&mut table.notes);
+            let ids = table.chosen(choices.next().flatten(), of_splits);
+            let column = table.wanted(ids.as_ref())?;
+            let parts = table.parts(column)?;
+            Some(Assigned::Column { path: table.path, ids: ids.map(|ids| ids.ids), parts })
+        }
+    };
+    Ok(Identified { labels, label_ids, splits, notes })
+}
+
+/// Labels of an array by the names of known classes.
+fn known_classes(labels: Labels, names: Option<&[String]>) -> Result<Labels> {
+    let (Some(names), Some(found)) = (names, &labels.names) else { return Ok(labels) };
+    let class = |label: i64| -> Option<i64> {
+        let word = found.get(usize::try_from(label).ok()?)?;
+        Some(names.iter().position(|name| name == word)? as i64)
+    };
+    let values = labels.values.iter().map(|label| label.and_then(class)).collect();
+    Ok(Labels { path: labels.path, values, names: Some(names.to_vec()) })
+}
+
+impl LabelFile {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Values(labels) => &labels.path,
+            Self::Table(table) => &table.path,
+        }
+    }
+}
+
+impl Fixed {
+    fn table(&self) -> Option<&Path> {
+        match self {
+            Self::Table(table) => Some(&table.path),
+            Self::Lists { .. } => None,
+        }
+    }
+}
+
+impl TextTable {
+    /// The columns that can hold identifiers: all their cells differ.
+    fn candidates(&self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (place, (column, cells)) in self.columns.iter().enumerate() {
+            let certain = self.id == Some(place);
+            let mut seen = HashSet::new();
+            let different = cells.iter().all(|cell| !cell.is_empty() && seen.insert(cell));
+            if self.columns.len() == 1 || self.wanted == Some(place) || !(certain || different) {
+                continue;
+            }
+            let words = cells.iter().position(|cell| cell.parse::<f64>().is_err());
+            candidates.push(Candidate {
+                column: column.clone(),
+                named: self.named,
+                usual: read::usual_id(column),
+                certain,
+                feature: None,
+                bad: words.map(|row| (self.lines[row], cells[row].clone(), "a number")),
+                ids: cells.clone(),
+            });
+        }
+        candidates
+    }
+
+    fn chosen(
+        &self,
+        choice: Option<join::Choice>,
+        candidates: Option<Vec<Candidate>>,
+    ) -> Option<Ids> {
+        let (choice, mut candidates) = (choice?, candidates?);
+        let Candidate { column, ids, .. } = candidates.swap_remove(choice.candidate);
+        Some(Ids { column: Some(column), reason: choice.reason, ids })
+    }
+
+    /// The column that was asked for, or the only one besides the identifiers.
+    fn wanted(&self, ids: Option<&Ids>) -> Result<usize> {
+        if let Some(wanted) = self.wanted {
+            return Ok(wanted);
+        }
+        let id = ids.and_then(|ids| ids.column.as_ref());
+        let others: Vec<_> =
+            (0..self.columns.len()).filter(|&c| Some(&self.columns[c].0) != id).collect();
+        match others[..] {
+            [column] => Ok(column),
+            _ => {
+                let found = list(others.iter().map(|&column| &self.columns[column].0));
+                let found = if others.is_empty() { "none".into() } else { found };
+                Err(DataError::AmbiguousColumn { path: self.path.clone(), found })
+            }
+        }
+    }
+
+    /// A column of splits.
+    fn parts(&self, column: usize) -> Result<Vec<Part>> {
+        let (title, cells) = &self.columns[column];
+        let part = |(cell, &line): (&String, &u64)| match cell.as_str() {
+            "train" => Ok(Part::Train),
+            "valid" => Ok(Part::Valid),
+            "test" => Ok(Part::Test),
+            _ => Err(DataError::Cell {
+                path: self.path.clone(),
+                line,
+                column: title.clone(),
+                expected: "`train`, `valid` or `test`",
+                found: cell.clone(),
+            }),
+        };
+        cells.iter().zip(&self.lines).map(part).collect()
+    }
+}
+
 impl Block {
     fn side(&self) -> Side<'_> {
-        Side { path: &self.path, rows: self.missing.len(), ids: self.ids.as_deref() }
+        let ids = self.ids.as_ref().map(|ids| &ids.ids[..]);
+        Side { path: &self.path, rows: self.rows, ids }
     }
+
+    fn named(&self) -> Option<Named<'_>> {
+        let ids = &self.ids.as_ref()?.ids[..];
+        Some(Named { file: name(&self.path), ids, columns: self.columns.as_deref() })
+    }
+
+    fn missing_in(&self, row: usize) -> usize {
+        self.missing.as_ref().map_or(0, |cells| cells.missing_in(row))
+    }
+
+    /// Takes the chosen column of identifiers out of the features, and refuses other columns of
+    /// words.
+    fn settle(&mut self, choice: Option<join::Choice>) -> Result<()> {
+        let chosen = choice.as_ref().map(|choice| choice.candidate);
+        let candidates = std::mem::take(&mut self.candidates);
+        let words = candidates.iter().enumerate().find_map(|(place, candidate)| {
+            let words = Some(place) != chosen && !candidate.certain;
+            candidate.bad.clone().filter(|_| words).map(|bad| (candidate.column.clone(), bad))
+        });
+        if let Some((column, (line, found, expected))) = words {
+            return Err(DataError::Cell { path: self.path.clone(), line, column, expected, found });
+        }
+        let Some(choice) = choice else { return Ok(()) };
+        let Candidate { column, ids, feature, .. } = candidates
+            .into_iter()
+            .nth(choice.candidate)
+            .expect("a choice is one of the candidates");
+        self.ids = Some(Ids { column: Some(column), reason: choice.reason, ids });
+        if let Some(feature) = feature {
+            let features: usize = self.shape.iter().product();
+            let kept: Vec<_> = (0..features).filter(|&f| f != feature).map(Some).collect();
+            self.take_columns(&kept);
+        }
+        Ok(())
+    }
+
+    /// The features at `places`, in their order; those without a place are missing.
+    pub(crate) fn take_columns(&mut self, places: &[Option<usize>]) {
+        let features: usize = self.shape.iter().product();
+        let rows = 0..self.rows;
+        let value = |row: usize, place: Option<usize>| {
+            place.map_or(0.0, |f| self.values.value(row * features + f))
+        };
+        let values: Vec<f64> = rows
+            .flat_map(|row| places.iter().map(move |&place| (row, place)))
+            .map(|(row, place)| value(row, place))
+            .collect();
+        let lacking = places.iter().any(Option::is_none);
+        self.missing = match &self.missing {
+            Some(cells) => cells.columns(places),
+            None if lacking => MissingCells::none(self.rows, features).columns(places),
+            None => None,
+        };
+        self.values = Storage::precise(values);
+        self.shape = vec![places.len()];
+        self.columns = self.columns.take().map(|columns| {
+            places
+                .iter()
+                .map(|place| place.map_or_else(String::new, |f| columns[f].clone()))
+                .collect()
+        });
+    }
+
+    /// Makes values missing that equal one of the codes, in the file's units.
+    fn take_codes(&mut self, codes: &[f64]) {
+        if codes.is_empty() {
+            return;
+        }
+        let features: usize = self.shape.iter().product();
+        let mut cells = match self.missing.take() {
+            Some(cells) => cells,
+            None => MissingCells::none(self.rows, features),
+        };
+        let mut taken = Vec::new();
+        for place in 0..self.values.len() {
+            let value = self.scale.invert(self.values.value(place));
+            if codes.iter().any(|&code| value == code || value as f32 == code as f32) {
+                cells.take(place / features, place % features);
+                taken.push(place);
+            }
+        }
+        self.values.zero(&taken);
+        self.missing = (cells.count() > 0).then_some(cells);
+    }
+
+    /// Least and greatest observed value in the file's units.
+    fn range(&self) -> Option<[f64; 2]> {
+        let (low, high) = match &self.missing {
+            None => {
+                let (low, high, _) = self.values.extent();
+                (low, high)
+            }
+            Some(cells) => {
+                let features: usize = self.shape.iter().product();
+                let there = |&place: &usize| !cells.is_missing(place / features, place % features);
+                let places = (0..self.values.len()).filter(there);
+                places.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), place| {
+                    let value = self.values.value(place);
+                    (low.min(value), high.max(value))
+                })
+            }
+        };
+        let end = |value| {
+            let value = self.scale.invert(value);
+            // Single precision does not give back every quotient.
+            let whole = !self.scale.is_identity() && (value - value.round()).abs() < 1e-3;
+            crate::standardise::as_written(if whole { value.round() } else { value })
+        };
+        (low <= high).then(|| [end(low), end(high)])
+    }
+}
+
+/// The error about two files without a common identifier.
+fn no_common(first: &Path, second: &Path, a: &Named, b: &Named) -> DataError {
+    let example = |ids: &[String]| ids.first().cloned().unwrap_or_default();
+    let hint = match join::hint(a, b) {
+        Some(hint) => format!(": {hint}"),
+        None => format!(" (`{}` against `{}`)", example(a.ids), example(b.ids)),
+    };
+    DataError::NoCommonRows { first: first.into(), second: second.into(), hint }
+}
+
+/// Refuses files of which no two have a row in common, and warns of those with few.
+fn check_overlaps(sources: &[Source]) -> Result<Vec<Warning>> {
+    let named: Vec<_> = sources.iter().filter_map(|s| Some((s, s.block.named()?))).collect();
+    let sets: Vec<HashSet<&String>> =
+        named.iter().map(|(_, named)| named.ids.iter().collect()).collect();
+    let mut any = named.len() < 2;
+    let mut warnings = Vec::new();
+    let mut joined = vec![named.len() < 2; named.len()];
+    for i in 0..named.len() {
+        for j in 0..i {
+            let common = sets[i].intersection(&sets[j]).count();
+            any |= common > 0;
+            joined[i] |= common > 0;
+            joined[j] |= common > 0;
+            let smaller = sets[i].len().min(sets[j].len());
+            if common > 0 && 2 * common < smaller {
+                let (a, b) = (&named[j].1, &named[i].1);
+                let found = format!("only {common} of {smaller} identifiers are in both");
+                let remedy = join::hint(a, b).unwrap_or_else(|| {
+                    "check that identifiers are written alike in both files".into()
+                });
+                let subject = format!("`{}` and `{}`", a.file, b.file);
+                warnings.push(Warning::new(subject, found, remedy));
+            }
+        }
+    }
+    if !any {
+        // The pair of which the reason is known, if there is one.
+        let pairs = || (0..named.len()).flat_map(|i| (0..i).map(move |j| (j, i)));
+        let (j, i) = pairs()
+            .find(|&(j, i)| join::hint(&named[j].1, &named[i].1).is_some())
+            .unwrap_or((0, 1));
+        let path = |i: usize| &named[i].0.block.path;
+        return Err(no_common(path(j), path(i), &named[j].1, &named[i].1));
+    }
+    for ((source, named), _) in named.iter().zip(&joined).filter(|(_, joined)| !**joined) {
+        warnings.push(Warning::new(
+            format!("modality `{}`", source.name),
+            format!("no row of `{}` has another modality", named.file),
+            "check that identifiers are written alike in all files",
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Says that rows were matched by place.
+fn by_place(sources: &[Source]) -> Option<Warning> {
+    let without: Vec<_> =
+        sources.iter().filter(|s| s.block.ids.is_none()).map(|s| name(&s.block.path)).collect();
+    let tables = sources.iter().any(|s| s.block.columns.is_some());
+    (!without.is_empty() && tables).then(|| {
+        Warning::new(
+            "join",
+            format!("rows are matched by their place, since {} has no identifiers", list(without)),
+            "add a column `id` to every file if their rows could be in another order",
+        )
+    })
+}
+
+/// What looks wrong about a modality's values.
+fn suspicious(name: &str, spec: &ModalitySpec, block: &Block, known: bool) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let subject = |column: String| format!("modality `{name}`, column `{column}`");
+    let features = spec.features();
+    if spec.is_image() && !known {
+        if spec.shape[0] > 4 {
+            warnings.push(Warning::new(
+                format!("modality `{name}`"),
+                format!(
+                    "rows of shape {:?} are taken for images of {} channels",
+                    spec.shape, spec.shape[0]
+                ),
+                "if they are volumes, give them as [rows, 1, depth, height, width]",
+            ));
+        }
+        let (low, high, _) = block.values.extent();
+        if low == high {
+            warnings.push(Warning::new(
+                format!("modality `{name}`"),
+                format!("all values are {}", block.scale.invert(low)),
+                "check how the images were saved",
+            ));
+        }
+        return warnings;
+    }
+    if spec.shape.len() > 1 {
+        return warnings;
+    }
+    for feature in 0..features {
+        let there = |&row: &usize| {
+            !block.missing.as_ref().is_some_and(|cells| cells.is_missing(row, feature))
+        };
+        let values = (0..block.rows)
+            .filter(there)
+            .map(|row| block.scale.invert(block.values.value(row * features + feature)));
+        let column = || match &block.columns {
+            Some(columns) => columns[feature].clone(),
+            None => feature.to_string(),
+        };
+        let mut ends = (f64::INFINITY, f64::NEG_INFINITY);
+        let mut count = 0;
+        for value in values.clone() {
+            ends = (ends.0.min(value), ends.1.max(value));
+            count += 1;
+        }
+        if count == 0 {
+            warnings.push(Warning::new(
+                subject(column()),
+                "no row has a value",
+                "remove the column: nothing can be learned about it",
+            ));
+            continue;
+        }
+        for code in SENTINELS.into_iter().filter(|&code| code == ends.0 || code == ends.1) {
+            let with = values.clone().filter(|&value| value == code).count();
+            let others = values.clone().filter(|&value| value != code);
+            let (low, high) = others.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+                (low.min(v), high.max(v))
+            });
+            let apart = if code < low { low - code } else { code - high };
+            // Far from all others: by more than these are from each other.
+            if low <= high && apart > 2.0 * (high - low).max(1.0) && with < count {
+                warnings.push(Warning::new(
+                    subject(column()),
+                    format!("{with} values are {code}, far from the others ({low} to {high})"),
+                    format!("if that means missing, say `missing = [{code}]` in a manifest"),
+                ));
+            }
+        }
+    }
+    warnings
 }
 
 impl Join {
@@ -248,6 +741,26 @@ impl Join {
             });
         }
         Ok(Self::Place { rows: first.rows, ids: with.first().map(|(_, ids)| ids.to_vec()) })
+    }
+
+    fn evidence(&self, sources: &[Source]) -> JoinReport {
+        let one = |source: &Source| match &source.block.ids {
+            Some(ids) => IdEvidence {
+                file: name(&source.block.path),
+                column: ids.column.clone(),
+                reason: ids.reason.clone(),
+            },
+            None => IdEvidence {
+                file: name(&source.block.path),
+                column: None,
+                reason: "it has no identifiers".into(),
+            },
+        };
+        let kind = match self {
+            Self::Place { .. } => JoinKind::Place,
+            Self::Ids(_) => JoinKind::Identifiers,
+        };
+        JoinReport { kind, files: sources.iter().map(one).collect(), ..Default::default() }
     }
 
     fn rows(&self) -> usize {
@@ -282,26 +795,18 @@ impl Join {
         }
     }
 
-    /// The label of each row, and how many labels are of other rows.
-    fn labels(&self, labels: &Labels) -> Result<(Vec<i64>, usize)> {
-        let Some(places) = self.places(labels.ids.as_deref()) else {
-            return Ok((labels.values.clone(), 0));
-        };
-        let without: Vec<_> = (0..places.len()).filter(|&row| places[row].is_none()).collect();
-        if let Some(&first) = without.first() {
-            return Err(DataError::MissingLabels {
-                path: labels.path.clone(),
-                first: self.name(first),
-                count: without.len(),
-            });
-        }
-        let unused = labels.values.len() - places.len();
-        Ok((places.into_iter().flatten().map(|place| labels.values[place]).collect(), unused))
+    /// The label of each row that has one, and how many labels are of other rows.
+    fn labels(&self, labels: &Labels, ids: Option<&[String]>) -> (Vec<Option<i64>>, usize) {
+        let Some(places) = self.places(ids) else { return (labels.values.clone(), 0) };
+        let used = places.iter().flatten().count();
+        let label = |place: Option<usize>| place.and_then(|place| labels.values[place]);
+        (places.into_iter().map(label).collect(), labels.values.len() - used)
     }
 
-    fn parts(&self, fixed: Fixed) -> Result<Parts> {
+    /// The rows of each split, and how many rows are in none.
+    fn parts(&self, fixed: Assigned) -> Result<(Parts, usize)> {
         let (path, parts) = match fixed {
-            Fixed::Column { path, ids, parts } => {
+            Assigned::Column { path, ids, parts } => {
                 let places = self.places(ids.as_deref());
                 let mut out = Parts::default();
                 for row in 0..self.rows() {
@@ -314,7 +819,7 @@ impl Join {
                 }
                 (path, out)
             }
-            Fixed::Lists { path, train, valid, test } => {
+            Assigned::Lists { path, train, valid, test } => {
                 let mut seen = HashSet::new();
                 let mut rows = |field: &str, names: Vec<RowName>| -> Result<Vec<usize>> {
                     names.into_iter().map(|name| self.row(&path, field, name, &mut seen)).collect()
@@ -332,10 +837,7 @@ impl Join {
             return Err(DataError::NoRows { reason });
         }
         let used: usize = parts.named().iter().map(|(_, rows)| rows.len()).sum();
-        if used < self.rows() {
-            tracing::warn!("{} rows are in no split and are left out", self.rows() - used);
-        }
-        Ok(parts)
+        Ok((parts, self.rows() - used))
     }
 
     /// The number of a row in a list.
@@ -378,14 +880,14 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
             return Err(DataError::Shape {
                 modality: source.name.clone(),
                 path: path.clone(),
-                expected: format!("{said:?} = {} values a row", said.iter().product::<usize>()),
+                expected: format!("{said:?} = {} values per row", said.iter().product::<usize>()),
                 found: format!("{shape:?} = {features}"),
             });
         }
         Some(said) => said,
         None => shape,
     };
-    let likelihood = source.likelihood.unwrap_or_else(|| likelihood(shape, values));
+    let likelihood = source.likelihood.clone().unwrap_or_else(|| likelihood(shape, values));
     let spec = ModalitySpec::new(&source.name, shape)?.with_likelihood(likelihood);
     spec.check()?;
     Ok(spec)
@@ -397,10 +899,12 @@ fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
     let binary = match values {
         Storage::Floats(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
         Storage::Bytes(bytes) => bytes.par_iter().all(|&b| b == 0 || b == 255),
+        Storage::Doubles(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
     };
     let unit = match values {
         Storage::Floats(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
         Storage::Bytes(_) => true,
+        Storage::Doubles(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
     };
     match (binary, shape.len() == 3 && unit) {
         (true, _) => Likelihood::Bernoulli {},
@@ -412,29 +916,20 @@ fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
 /// Checks that the values are such as their likelihood takes.
 fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
-        let bad: &dyn Fn(&[f32]) -> Option<f32>;
-        let unit = |row: &[f32]| row.iter().copied().find(|value| !(0.0..=1.0).contains(value));
-        let classes = *spec.shape.last().expect("a shape has an axis");
-        let one = |row: &[f32]| {
-            let sums = row.chunks(classes).map(|row| row.iter().sum::<f32>());
-            unit(row).or_else(|| sums.into_iter().find(|sum| (sum - 1.0).abs() > 1e-3))
-        };
-        let expected = match spec.likelihood {
-            Likelihood::Normal { .. } | Likelihood::Laplace { .. } => continue,
-            Likelihood::Bernoulli {} => {
-                bad = &unit;
-                "values from 0 to 1 for a bernoulli likelihood"
-            }
-            Likelihood::Categorical {} => {
-                bad = &one;
-                "values from 0 to 1 whose sum over the last axis is 1, for a categorical likelihood"
-            }
-        };
+        let family = spec.likelihood.family();
+        let support = family.support();
+        if let Support::Real = support {
+            continue;
+        }
         let mut buffer = vec![0.0; spec.features()];
         for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
             data.storage(m).read(row * spec.features(), &mut buffer);
-            if let Some(found) = bad(&buffer) {
+            let cells = data.cells(row, m);
+            let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
+            if let Some(column) = support.first_outside(&buffer, &spec.shape, observed) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
+                let expected = format!("{support} for a {} likelihood", family.name());
+                let found = buffer[column].to_string();
                 return Err(DataError::Value { modality, row, expected, found });
             }
         }
@@ -460,34 +955,54 @@ fn gather(values: &Storage, places: &[Option<usize>], features: usize) -> Storag
     match values {
         Storage::Floats(values) => Storage::Floats(rows(values, places, features)),
         Storage::Bytes(values) => Storage::Bytes(rows(values, places, features)),
+        Storage::Doubles(values) => Storage::Doubles(rows(values, places, features)),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use multivae_core::schema::Dtype;
+
     use super::*;
 
     fn block(name: &str, ids: Option<&[&str]>, values: Vec<f32>) -> Source {
-        let block = Block {
-            path: name.into(),
-            ids: ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect()),
-            shape: vec![1],
-            missing: values.iter().map(|value| value.is_nan()).collect(),
-            values: values.into(),
+        let ids = ids.map(|ids| Ids {
+            column: Some("id".into()),
+            reason: "said".into(),
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+        });
+        let array = read::Array {
+            name: name.into(),
+            shape: vec![values.len()],
+            dtype: Dtype::F32,
+            numbers: read::Numbers::Floats(values),
         };
-        Source { name: name.into(), block, shape: None, likelihood: None }
+        let block = array.block(Path::new(name)).expect("valid");
+        Source::plain(name.into(), Block { ids, ..block })
     }
 
-    fn labels(ids: Option<&[&str]>, values: Vec<i64>) -> Labels {
-        let ids = ids.map(|ids| ids.iter().map(|id| (*id).to_owned()).collect());
-        Labels { path: "labels".into(), ids, values, names: None }
+    fn labels(ids: Option<&[&str]>, values: Vec<i64>) -> LabelFile {
+        let cells = values.iter().map(i64::to_string).collect();
+        let mut columns = vec![("kind".to_owned(), cells)];
+        if let Some(ids) = ids {
+            columns.push(("id".into(), ids.iter().map(|id| (*id).to_owned()).collect()));
+        }
+        LabelFile::Table(TextTable {
+            path: "labels".into(),
+            id: ids.map(|_| 1),
+            lines: (2..).take(values.len()).collect(),
+            columns,
+            named: true,
+            wanted: None,
+            notes: Vec::new(),
+        })
     }
 
-    fn join(sources: Vec<Source>, labels: Option<Labels>) -> Result<Assembled> {
-        Files { sources, labels, splits: None }.join()
+    fn join(sources: Vec<Source>, labels: Option<LabelFile>) -> Result<Assembled> {
+        Files { sources, labels, splits: None, notes: Vec::new() }.join(None)
     }
 
-    fn message(sources: Vec<Source>, labels: Option<Labels>) -> String {
+    fn message(sources: Vec<Source>, labels: Option<LabelFile>) -> String {
         join(sources, labels).map(|_| ()).expect_err("cannot be joined").to_string()
     }
 
@@ -503,7 +1018,7 @@ mod tests {
         assert_eq!(data.values(0), [1.5, 2.5, 0.0, 0.0]);
         assert_eq!(data.values(1), [0.0, 20.0, 30.0, 0.0]);
         assert_eq!(data.values(2), [0.0, 0.0, 6.0, 5.0]);
-        assert_eq!(data.labels(), Some(vec![1, 2, 3, 4]));
+        assert_eq!(data.labels(), Some([1, 2, 3, 4].map(Some).to_vec()));
         assert_eq!((report.rows, report.unused_labels), (4, 1));
         let counts = |m: usize| {
             let ModalityReport { observed, not_a_number, absent, .. } = report.modalities[m];
@@ -534,9 +1049,13 @@ mod tests {
             message(sources(), Some(labels(None, vec![0, 1]))),
             "`b` has identifiers and `labels` has none: rows can only be joined if all files have them"
         );
-        assert_eq!(
-            message(sources(), Some(labels(Some(&["y", "z"]), vec![0, 1]))),
-            "`labels` has no label for row `x`; 1 rows lack one"
+        let part = join(sources(), Some(labels(Some(&["y", "z"]), vec![0, 1]))).expect("joined");
+        assert_eq!(part.data.labels(), Some(vec![None, Some(0)]));
+        assert_eq!((part.report.unlabelled, part.report.unused_labels), (1, 1));
+        let none = message(sources(), Some(labels(Some(&["y-1", "x-1"]), vec![0, 1])));
+        assert!(
+            none.ends_with("`y-1` of `labels` is `y` of `a` with a suffix; remove it"),
+            "{none}"
         );
         assert_eq!(
             message(vec![block("a", None, vec![1.0, 2.0])], Some(labels(None, vec![0]))),
@@ -549,7 +1068,7 @@ mod tests {
         let nan = f32::NAN;
         let a = || block("a", Some(&["x", "y", "z"]), vec![1.0, nan, nan]);
         assert_eq!(message(vec![a()], None), "row `y` observes no modality; there are 2 such rows");
-        let b = block("b", Some(&["z"]), vec![3.0]);
+        let b = block("b", Some(&["z", "x"]), vec![3.0, nan]);
         assert_eq!(
             message(vec![a(), b], None),
             "row `y` observes no modality; there are 1 such rows"
@@ -585,7 +1104,7 @@ mod tests {
         );
         assert_eq!(
             with(Likelihood::Categorical {}, vec![1.0, 0.5]),
-            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1, \
+            "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1 \
              for a categorical likelihood, found `0.5`"
         );
         assert_eq!(

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use multivae_core::dataset::Dataset;
+use multivae_core::{dataset::Dataset, schema::Schema};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    assemble::{Assembled, LoadReport},
+    assemble::Assembled,
+    conform::{Known, MissingColumns},
     embedded,
     error::{DataError, Result},
-    folder, manifest,
+    fingerprint, folder, manifest,
     memory::MemoryDataset,
     missing::MissingConfig,
+    record::{DataRecord, REMEDY, SplitAssignment},
+    report::LoadReport,
     split::{Parts, SplitConfig},
     standardise::{Standardisation, Standardise},
 };
@@ -64,6 +67,17 @@ pub struct Splits {
     pub standardisation: Standardisation,
     /// What was found when the data was read.
     pub report: LoadReport,
+    /// What has to be kept, so that the data is opened the same way again.
+    pub record: DataRecord,
+}
+
+/// New data, as a model takes it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// All rows, standardised.
+    pub data: MemoryDataset,
+    /// What was found when the data was read, and what was changed so that it fits.
+    pub report: LoadReport,
 }
 
 impl DataConfig {
@@ -85,7 +99,119 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let Loaded { data, parts, report } = self.load()?;
+        let loaded = self.load(None)?.split(self)?;
+        let record = loaded.record();
+        let Loaded { data, parts, report } = loaded;
+        self.share_out(data, &parts, report, record, None)
+    }
+
+    /// The data of a run of an earlier version, which has kept nothing of its data but how it was
+    /// standardised: read and split as training data, and refused if its training rows have other
+    /// means or deviations.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Changed`]; any other [`DataError`].
+    pub fn reopen_unrecorded(&self, fitted: &Standardisation) -> Result<Splits> {
+        let loaded = self.load(None)?.split(self)?;
+        let record = loaded.record();
+        let Loaded { data, parts, report } = loaded;
+        let train = self.missing.drop_rows(self.missing.mask(&data)?.select(&parts.train));
+        if train.is_empty() || !Standardisation::fit(&train, self.standardise)?.agrees(fitted) {
+            return Err(DataError::Changed {
+                name: self.source.clone(),
+                changes: "its training rows have other means and standard deviations".into(),
+                remedy: REMEDY.into(),
+            });
+        }
+        self.share_out(data, &parts, report, record, Some(fitted))
+    }
+
+    /// The data of a run that began with [`DataConfig::open`]: read by the run's description, with
+    /// the run's split and standardisation, and refused if it is not what it was.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Changed`] with what changed; any other [`DataError`].
+    pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
+        let Read { data, report, .. } = self.load(Some(&Known {
+            schema: &record.schema,
+            missing_columns: MissingColumns::Refuse,
+        }))?;
+        record.check(&report.fingerprint, &self.source)?;
+        let (parts, _) = record.split.parts(&data, &self.source)?;
+        self.share_out(data, &parts, report, record.clone(), Some(fitted))
+    }
+
+    /// All rows of the data of a run, as they were before anything was taken from them; refused as
+    /// [`DataConfig::reopen`] does.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Changed`] with what changed; any other [`DataError`].
+    pub fn reopen_all(
+        &self,
+        record: &DataRecord,
+        fitted: &Standardisation,
+    ) -> Result<MemoryDataset> {
+        let Read { data, report, .. } = self.load(Some(&Known {
+            schema: &record.schema,
+            missing_columns: MissingColumns::Refuse,
+        }))?;
+        record.check(&report.fingerprint, &self.source)?;
+        fitted.apply_to(&data)
+    }
+
+    /// All rows as the data has them, standardised by what was fitted before.
+    ///
+    /// # Errors
+    ///
+    /// Any [`DataError`]; [`DataError::Standardisation`] if it belongs to other data.
+    pub fn open_all(&self, standardisation: &Standardisation) -> Result<MemoryDataset> {
+        standardisation.apply_to(&self.load(None)?.data)
+    }
+
+    /// All rows of new data, one or a million, read by the description of the data that a model
+    /// was trained on and never as if it were training data: columns are matched by name, values
+    /// put on the scale of the training, likelihoods and shapes are the model's, and nothing is
+    /// split. Modalities of the model can be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::UnknownModality`], [`DataError::Columns`], [`DataError::Scale`] for data that
+    /// does not fit the description; any other [`DataError`].
+    pub fn open_new(
+        &self,
+        schema: &Schema,
+        standardisation: &Standardisation,
+        missing_columns: MissingColumns,
+    ) -> Result<Opened> {
+        schema.check()?;
+        let Read { data, mut report, .. } = self.load(Some(&Known { schema, missing_columns }))?;
+        let (data, mut outside) = standardisation.apply_to_new(&data)?;
+        outside.iter().for_each(|warning| tracing::warn!("{warning}"));
+        report.warnings.append(&mut outside);
+        Ok(Opened { data, report })
+    }
+
+    /// The rows as they are in the files, neither split nor standardised, and what was found.
+    ///
+    /// # Errors
+    ///
+    /// Any [`DataError`].
+    pub fn read(&self) -> Result<Opened> {
+        let Read { data, report, .. } = self.load(None)?;
+        Ok(Opened { data, report })
+    }
+
+    fn share_out(
+        &self,
+        data: MemoryDataset,
+        parts: &Parts,
+        report: LoadReport,
+        record: DataRecord,
+        fitted: Option<&Standardisation>,
+    ) -> Result<Splits> {
         let masked = self.missing.mask(&data)?;
         let part = |rows: &[usize]| self.missing.drop_rows(masked.select(rows));
         let train = part(&parts.train);
@@ -94,7 +220,10 @@ impl DataConfig {
                 if parts.train.is_empty() { "it was given none" } else { "none is complete" };
             return Err(DataError::NoRows { reason: reason.into() });
         }
-        let standardisation = Standardisation::fit(&train, self.standardise)?;
+        let standardisation = match fitted {
+            Some(fitted) => fitted.clone(),
+            None => Standardisation::fit(&train, self.standardise)?,
+        };
         // The values are changed once; the splits are selections of them.
         let changed = standardisation.apply_to(&data)?;
         let values: Vec<_> =
@@ -105,23 +234,21 @@ impl DataConfig {
             test: data.select(&parts.test).with_storage(values),
             standardisation,
             report,
+            record,
         })
     }
 
-    /// All rows as the data has them, standardised by what was fitted before.
-    ///
-    /// # Errors
-    ///
-    /// Any [`DataError`]; [`DataError::Standardisation`] if it belongs to other data.
-    pub fn open_all(&self, standardisation: &Standardisation) -> Result<MemoryDataset> {
-        standardisation.apply_to(&self.load()?.data)
-    }
-
-    fn load(&self) -> Result<Loaded> {
+    /// All rows; their splits where the data says them.
+    fn load(&self, known: Option<&Known>) -> Result<Read> {
         let embedded = embedded::load(&self.source, self.modalities, self.rows, &self.split);
         if let Some(loaded) = embedded {
             let (data, parts) = loaded?;
-            return Ok(Loaded { report: LoadReport::complete(&data), data, parts });
+            if let Some(known) = known {
+                known.check_specs(data.modalities())?;
+            }
+            let mut report = LoadReport::complete(&data);
+            report.fingerprint = fingerprint::of(&data);
+            return Ok(Read { report, data, parts: Some(parts) });
         }
         let path = Path::new(&self.source);
         if !path.exists() {
@@ -139,21 +266,45 @@ impl DataConfig {
         } else {
             folder::open(path)?
         };
-        let Assembled { data, parts, report } = files.join()?;
-        match (parts, self.rows) {
-            (Some(parts), None) => Ok(Loaded { data, parts, report }),
-            (Some(_), Some(rows)) => Err(DataError::Config {
+        let Assembled { data, parts, mut report } = files.join(known)?;
+        if let (Some(_), Some(rows)) = (&parts, self.rows) {
+            return Err(DataError::Config {
                 field: "rows".into(),
                 expected: "nothing, since the manifest says which rows are used".into(),
                 found: rows.to_string(),
-            }),
-            (None, limit) => {
-                let kept = embedded::kept(data.len(), limit, self.split.seed)?;
-                let parts = self.split.parts(kept.len())?;
-                let data = if kept.len() < data.len() { data.select(&kept) } else { data };
-                Ok(Loaded { data, parts, report })
-            }
+            });
         }
+        let kept = embedded::kept(data.len(), self.rows, self.split.seed)?;
+        if kept.len() == data.len() {
+            return Ok(Read { data, parts, report });
+        }
+        let data = data.select(&kept);
+        report.fingerprint = fingerprint::of(&data);
+        Ok(Read { data, parts, report })
+    }
+}
+
+/// The schema of a data set; what its specifications say if it has none.
+fn schema_of(data: &MemoryDataset) -> Schema {
+    data.schema().cloned().unwrap_or_else(|| Schema::of_specs(data.modalities()))
+}
+
+/// Rows as they were read.
+struct Read {
+    data: MemoryDataset,
+    /// Splits that the data says.
+    parts: Option<Parts>,
+    report: LoadReport,
+}
+
+impl Read {
+    fn split(self, config: &DataConfig) -> Result<Loaded> {
+        let Self { data, parts, report } = self;
+        let parts = match parts {
+            Some(parts) => parts,
+            None => config.split.parts(data.len())?,
+        };
+        Ok(Loaded { data, parts, report })
     }
 }
 
@@ -161,6 +312,18 @@ struct Loaded {
     data: MemoryDataset,
     parts: Parts,
     report: LoadReport,
+}
+
+impl Loaded {
+    /// What a run has to keep of it.
+    fn record(&self) -> DataRecord {
+        DataRecord {
+            version: DataRecord::VERSION,
+            schema: schema_of(&self.data),
+            fingerprint: self.report.fingerprint.clone(),
+            split: SplitAssignment::of(&self.data, &self.parts),
+        }
+    }
 }
 
 /// Refuses a number of modalities where it cannot be chosen.
@@ -193,7 +356,7 @@ mod tests {
     fn every_embedded_set_opens_split_and_standardised() {
         for info in embedded::embedded() {
             let config = DataConfig::new(info.name);
-            let Splits { train, valid, test, standardisation, report } =
+            let Splits { train, valid, test, standardisation, report, .. } =
                 config.open().expect("embedded");
             assert_eq!(train.len() + valid.len() + test.len(), info.rows);
             assert_eq!(report, LoadReport { rows: info.rows, ..report.clone() });
@@ -242,7 +405,7 @@ mod tests {
             splits.train.stored_rows().iter().map(|&row| row as f32 + 2.0).collect();
         let mean = train.iter().sum::<f32>() / train.len() as f32;
         let moments = splits.standardisation.moments("a").expect("a table");
-        assert!((moments.mean[0] - mean).abs() < 1e-5, "{moments:?}");
+        assert!((moments.mean[0] - f64::from(mean)).abs() < 1e-5, "{moments:?}");
         let mut test = splits.test.values(0);
         splits.standardisation.invert_slice("a", &mut test);
         for (value, row) in test.iter().zip(splits.test.stored_rows()) {

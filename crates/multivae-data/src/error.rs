@@ -85,7 +85,7 @@ pub enum DataError {
         /// Place of the value in the flattened row, from 0.
         value: usize,
         /// What it holds.
-        found: f32,
+        found: f64,
     },
     /// A value that the likelihood of its modality cannot have.
     #[error("modality `{modality}`, row `{row}`: expected {expected}, found `{found}`")]
@@ -95,9 +95,9 @@ pub enum DataError {
         /// Identifier of the row.
         row: String,
         /// What the likelihood takes.
-        expected: &'static str,
+        expected: String,
         /// What was found.
-        found: f32,
+        found: String,
     },
     /// Values of a type that is not read here.
     #[error("`{path}`: expected values of type {expected}, found `{found}`")]
@@ -193,7 +193,8 @@ pub enum DataError {
     /// Images of different size in one folder.
     #[error(
         "`{path}` is {found}, and `{first}` is {expected}: \
-         all images of a modality must have one size"
+         all images of a modality must have one size and as many channels; `channels` and `resize` in a \
+         manifest make them so"
     )]
     ImageSize {
         /// The image that differs.
@@ -245,15 +246,83 @@ pub enum DataError {
         /// How many there are.
         count: usize,
     },
-    /// Rows without a label, where others have one.
-    #[error("`{path}` has no label for row `{first}`; {count} rows lack one")]
-    MissingLabels {
-        /// The file of the labels.
+    /// No row observes two modalities, although there are several: the files do not fit together.
+    #[error(
+        "no row has two modalities: `{first}` and `{second}` have no identifier in common{hint}"
+    )]
+    NoCommonRows {
+        /// A file.
+        first: PathBuf,
+        /// Another file.
+        second: PathBuf,
+        /// The likely reason, after a colon or semicolon.
+        hint: String,
+    },
+    /// Columns that could be identifiers and say another order of rows than their places do.
+    #[error(
+        "column `{first_column}` of `{first}` and column `{second_column}` of `{second}` hold the \
+         same different values in another order: if they are identifiers, name them as `id` in a \
+         manifest, or call both `id`"
+    )]
+    PossibleIds {
+        /// A file.
+        first: PathBuf,
+        /// Its column.
+        first_column: String,
+        /// Another file.
+        second: PathBuf,
+        /// Its column.
+        second_column: String,
+    },
+    /// A modality that a model does not have.
+    #[error("the model has no modality `{modality}`; it has {known}")]
+    UnknownModality {
+        /// The modality.
+        modality: String,
+        /// Those that it has.
+        known: String,
+    },
+    /// New data whose columns are not those that a model was trained on.
+    #[error("modality `{modality}` (`{path}`): {what} {columns}; {remedy}")]
+    Columns {
+        /// The modality.
+        modality: String,
+        /// Its file.
         path: PathBuf,
-        /// Identifier of the first row without.
-        first: String,
-        /// How many there are.
-        count: usize,
+        /// What is wrong with them.
+        what: &'static str,
+        /// The columns.
+        columns: String,
+        /// What can be done.
+        remedy: &'static str,
+    },
+    /// New values on another scale than those that a model was trained on.
+    #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]
+    Scale {
+        /// The modality.
+        modality: String,
+        /// Its file.
+        path: PathBuf,
+        /// The scale of the training data.
+        expected: String,
+        /// What was found.
+        found: String,
+    },
+    /// Data that is not what a run began with.
+    #[error("the data `{name}` has changed since the run began: {changes}; {remedy}")]
+    Changed {
+        /// The source.
+        name: String,
+        /// What changed.
+        changes: String,
+        /// What can be done.
+        remedy: String,
+    },
+    /// Rows of a data set that cannot be read.
+    #[error("rows cannot be read: {reason}")]
+    Rows {
+        /// Why.
+        reason: String,
     },
     /// A modality that nothing can be learned about.
     #[error("modality `{modality}`: no row of the training split observes it")]

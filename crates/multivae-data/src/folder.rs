@@ -2,16 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use multivae_core::schema::Dtype;
 use rayon::prelude::*;
 
 use crate::{
     assemble::{Files, Source},
     error::{DataError, Result},
-    read::{self, Block, Kind, Said},
+    read::{self, Block, Ids, Kind, LabelFile, Said},
+    report::Warning,
 };
 
 /// The stem of the file of class labels, or the name of their array.
 const LABELS: &str = "labels";
+/// Names of arrays of identifiers.
+const IDS: [&str; 2] = ["ids", "id"];
+/// The name of the array in which files written here say which modalities a row observes.
+const OBSERVED: &str = "observed";
+/// Files that lie beside data and hold none, without their extension, in lower case.
+const BESIDE: [&str; 7] =
+    ["readme", "licence", "license", "citation", "changelog", "notes", "metadata"];
 
 /// One modality for each file or folder of images in a folder, named by its stem; or for each array
 /// of an NPZ or safetensors file.
@@ -29,8 +38,18 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
 }
 
 fn folder(path: &Path) -> Result<Files> {
-    let mut files: Vec<(String, PathBuf)> =
-        read::entries(path)?.into_iter().map(|path| (read::stem(&path), path)).collect();
+    let mut notes = Vec::new();
+    let mut files: Vec<(String, PathBuf)> = Vec::new();
+    for path in read::entries(path)? {
+        let stem = read::stem(&path);
+        // What says something about the data is no data, unless it could be read as such.
+        if BESIDE.contains(&stem.to_lowercase().as_str()) && Kind::of(&path).is_err() {
+            let found = "it is passed over, since it is no data";
+            notes.push(Warning::note(read::name(&path), found));
+        } else {
+            files.push((stem, path));
+        }
+    }
     files.sort();
     if let Some(pair) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(DataError::DuplicateModality {
@@ -50,29 +69,54 @@ fn folder(path: &Path) -> Result<Files> {
     let sources = files
         .into_iter()
         .zip(blocks)
-        .map(|((name, _), block)| Ok(Source { name, block: block?, shape: None, likelihood: None }))
+        .map(|((name, _), block)| Ok(Source::plain(name, block?)))
         .collect::<Result<_>>()?;
     let labels = labels.map(|path| read::labels(&path, Said::default())).transpose()?;
-    Ok(Files { sources, labels, splits: None })
+    Ok(Files { sources, labels, splits: None, notes })
 }
 
 fn arrays(path: &Path) -> Result<Files> {
     let mut labels = None;
+    let mut ids = None;
     let mut sources = Vec::new();
-    for array in read::arrays(path)? {
+    let mut notes = Vec::new();
+    let arrays = read::arrays(path)?;
+    let has_ids = arrays.iter().any(|array| IDS.contains(&array.name.as_str()));
+    for array in arrays {
         let name = array.name.clone();
+        let of_rows = array.shape.len() == 1;
         if name == LABELS {
-            labels = Some(array.labels(path)?);
+            labels = Some(LabelFile::Values(array.labels(path)?));
+        } else if IDS.contains(&name.as_str()) && of_rows {
+            let reason = format!("the array `{name}` is named so");
+            ids = Some(Ids { column: Some(name), reason, ids: array.ids(path)? });
+        } else if name == OBSERVED && array.dtype == Dtype::Bool && has_ids {
+            let found =
+                "the array `observed` is passed over: it says which modalities rows observe";
+            notes.push(Warning::note(read::name(path), found));
         } else {
             let block = array.block(&path.join(&name))?;
-            sources.push(Source { name, block, shape: None, likelihood: None });
+            sources.push(Source::plain(name, block));
         }
     }
     if sources.is_empty() {
         let reason = "it has no arrays of modalities";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
-    Ok(Files { sources, labels, splits: None })
+    if let Some(ids) = ids {
+        for source in &mut sources {
+            if source.block.rows != ids.ids.len() {
+                return Err(DataError::RowCounts {
+                    first: path.join(&source.name),
+                    first_rows: source.block.rows,
+                    second: path.join("ids"),
+                    second_rows: ids.ids.len(),
+                });
+            }
+            source.block.ids = Some(ids.clone());
+        }
+    }
+    Ok(Files { sources, labels, splits: None, notes })
 }
 
 #[cfg(test)]
@@ -86,7 +130,9 @@ mod tests {
     };
 
     fn opened(folder: &Folder, name: &str) -> Result<Assembled, String> {
-        open(&folder.path(name)).and_then(Files::join).map_err(|error| folder.message(error))
+        open(&folder.path(name))
+            .and_then(|files| files.join(None))
+            .map_err(|error| folder.message(error))
     }
 
     fn refused(folder: &Folder) -> String {
@@ -109,10 +155,10 @@ mod tests {
         assert_eq!((specs[1].name.as_str(), &specs[1].shape[..]), ("table", &[2][..]));
         assert_eq!(specs[1].likelihood, Likelihood::normal(1.0));
         assert_eq!(data.values(0)[5..7], [0.2, 1.0]);
-        assert_eq!(data.values(1), [1.0, 2.0, 0.0, 0.0, 5.0, 6.0]);
-        assert_eq!(data.labels(), Some(vec![1, 1, 0]));
+        assert_eq!(data.values(1), [1.0, 2.0, 3.0, 0.0, 5.0, 6.0]);
+        assert_eq!(data.labels(), Some([1, 1, 0].map(Some).to_vec()));
         assert_eq!(data.label_names().map(<[_]>::len), Some(2));
-        assert_eq!((report.modalities[0].absent, report.modalities[1].not_a_number), (1, 1));
+        assert_eq!((report.modalities[0].absent, report.modalities[1].missing_cells), (1, 1));
         assert!(parts.is_none());
     }
 
@@ -138,10 +184,10 @@ mod tests {
                 "modality `a` is given twice: `a.csv` and `a.npy`",
             ),
             (
-                vec![("a.npy", npy(3, 1)), ("notes.txt", text("x"))],
-                "`notes.txt`: expected `.npy`, `.npz`, `.csv`, `.csv.gz`, `.safetensors`, `.idx`, \
-                 `-ubyte` (IDX, also `.gz`) or a folder of `.png` or `.jpg` images, \
-                 found another kind of file",
+                vec![("a.npy", npy(3, 1)), ("about.txt", text("x"))],
+                "`about.txt`: expected `.npy`, `.npz`, `.csv`, `.tsv`, `.txt` (a table, also `.gz`), \
+                 `.safetensors`, `.idx`, `-ubyte` (IDX, also `.gz`) or a folder of `.png` or `.jpg` \
+                 images, found another kind of file",
             ),
             (
                 vec![("a.npz", npz(&[("x", 2, 1), ("y", 2, 1)]))],

@@ -40,19 +40,36 @@
 //!
 //! | file | what is read |
 //! |---|---|
-//! | `.npy`, `.npz` | `f32`, `f64`, `bool`, integers; the first axis is the rows |
-//! | `.safetensors` | `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
-//! | `.csv`, `.csv.gz` | numbers below a header line; the column `id`, or a first column without a name, holds identifiers |
+//! | `.npy`, `.npz` | `f16`, `bf16`, `f32`, `f64`, `bool`, integers; the first axis is the rows; text as `labels` and `ids` |
+//! | `.safetensors` | `F16`, `BF16`, `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
+//! | `.csv`, `.tsv`, `.txt`, any with `.gz` | numbers, below a header line or without one, separated by commas, semicolons, tabs, bars or spaces |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
 //! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier |
 //!
 //! *Rows.* Files with identifiers are joined by them, in the order in which they first occur; what
-//! a file does not have is missing in that row. Files without identifiers must have the same rows.
-//! A row with an empty cell, `NaN` or `NA` lacks the modality; [`LoadReport`] counts such rows.
+//! a file does not have is missing in that row. Identifiers are the names of image files, an array
+//! `ids`, and in tables the column `id`, the first column if it has no name, or else a column of
+//! values that all differ: one with a usual name (`sample`, `patient_id`), one of words, or the only
+//! one whose values are those of another file. [`JoinReport`] says which and why. Files without
+//! identifiers must have the same rows. If no row has two modalities, the files are refused with the
+//! likely reason.
 //!
-//! *Values.* Bytes of images `[channels, height, width]` are scaled to `[0, 1]`, unless all of them
-//! are 0 or 1. Class labels are whole numbers, or words, which are numbered alphabetically. Columns
-//! of numbers are never taken for classes.
+//! *Missing values.* An empty cell, `NaN`, `NA` and the other codes of pandas, R and clinical
+//! exports are missing cells; a row that observes one cell of a modality observes it. Numbers that
+//! mean missing, such as -999, are warned of and named in a manifest.
+//!
+//! *Values.* Whole numbers of images `[channels, height, width]` are scaled to `[0, 1]` by the least
+//! of 8, 10, 12, 14 and 16 bits that holds them, unless all of them are 0 or 1. Values of `f64`, of
+//! large integers and of text keep their digits until they are standardised. Class labels are whole
+//! numbers, or words, which are numbered alphabetically; rows whose label is missing have none.
+//! Columns of numbers are never taken for classes.
+//!
+//! *New data* for a model is opened with [`DataConfig::open_new`] by the [schema] of the data that it
+//! was trained on: columns are matched by name, scales put right or refused, and nothing is inferred
+//! anew. A run's own data is opened again with [`DataConfig::reopen`], which refuses data that has
+//! changed and keeps each row in its split.
+//!
+//! [schema]: multivae_core::schema::Schema
 //!
 //! *Likelihoods*, unless a manifest gives them: Bernoulli if all values are 0 or 1; Laplace of scale
 //! 0.75 for other images in `[0, 1]`, as in the field's benchmarks; else unit normal.
@@ -62,33 +79,52 @@
 //! | item | holds |
 //! |---|---|
 //! | [`DataConfig`], [`Splits`] | the description of data in a run, and what becomes of it |
+//! | [`inspect()`] | what a source holds, before anything is trained on it |
 //! | [`embedded()`] | the embedded data sets, their origin and licences |
 //! | [`MemoryDataset`] | rows in memory, selected without copies, gathered a batch at a time |
 //! | [`split`] | training, validation and test rows by a seed |
 //! | [`missing`] | modalities missing at random, by class, and complete cases |
 //! | [`standardise`] | mean and deviation of the training rows, applied and undone |
+//! | [`view`] | rows, masks, standardisation and alignment over any data set |
+//! | [`cells`] | which single values are missing |
+//! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
+//! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`manifest`] | the format of manifests |
 //! | [`DataError`] | what can be wrong, and where |
 
 mod assemble;
+#[cfg(test)]
+mod cases;
+pub mod cells;
 pub mod config;
+mod conform;
 pub mod embedded;
 pub mod error;
+mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod folder;
+pub mod inspect;
+mod join;
 pub mod manifest;
 pub mod memory;
 pub mod missing;
 mod read;
+pub mod record;
+pub mod report;
 pub mod split;
 pub mod standardise;
+pub mod view;
 
-pub use assemble::{LoadReport, ModalityReport};
-pub use config::{DataConfig, Splits};
+pub use cells::MissingCells;
+pub use config::{DataConfig, Opened, Splits};
+pub use conform::MissingColumns;
 pub use embedded::{Info, embedded};
 pub use error::DataError;
+pub use inspect::{Inspection, inspect};
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};
+pub use record::{DataRecord, RowKey, SplitAssignment};
+pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use split::{Parts, SplitConfig};
 pub use standardise::{Standardisation, Standardise};

@@ -6,11 +6,15 @@
 //! file = "scans"                           # relative to the manifest; a folder of images
 //! shape = [1, 64, 64]                      # optional: as in the file
 //! likelihood = { kind = "bernoulli" }      # optional: by the values
+//! channels = 1                             # optional, of images: 1 makes them grey, 3 colour
+//! resize = [64, 64]                        # optional, of images: height and width
 //!
 //! [[modality]]
 //! name = "genes"
 //! file = "genes.csv"
 //! id = "sample"                            # optional: the column of identifiers
+//! header = true                            # optional: whether the first line names the columns
+//! missing = [-999]                         # optional: numbers that mean that nothing was measured
 //!
 //! [[modality]]
 //! name = "proteins"
@@ -38,7 +42,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::{
-    assemble::{Files, Fixed, Part, RowName, Source},
+    assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
     read::{self, Block, Kind, Said, csv},
 };
@@ -58,6 +62,11 @@ struct ModalityEntry {
     file: PathBuf,
     array: Option<String>,
     id: Option<String>,
+    header: Option<bool>,
+    channels: Option<usize>,
+    resize: Option<[u32; 2]>,
+    #[serde(default)]
+    missing: Vec<f64>,
     shape: Option<Vec<usize>>,
     likelihood: Option<Likelihood>,
 }
@@ -84,7 +93,7 @@ struct SplitsEntry {
 
 /// Reads a manifest and the files that it names.
 pub(crate) fn open(path: &Path) -> Result<Files> {
-    let bytes = read::bytes(path)?;
+    let (bytes, _) = read::bytes(path)?;
     let bad = |line: Option<usize>, reason: String| DataError::Manifest {
         path: path.into(),
         line: line.map(|line| format!(", line {line}")).unwrap_or_default(),
@@ -110,31 +119,33 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<Block>> = modality
         .par_iter()
-        .map(|ModalityEntry { name, file, array, id, .. }| {
+        .map(|ModalityEntry { name, file, array, id, header, channels, resize, .. }| {
             let field = format!("modality `{name}`");
             let file = existing(folder, file)?;
             check_said(&file, &field, array, id, &None, &bad)?;
-            read::block(&file, Said { array: array.as_deref(), column: None, id: id.as_deref() })
+            check_images(&file, &field, *channels, *resize, &bad)?;
+            let (array, id) = (array.as_deref(), id.as_deref());
+            let (header, channels, resize) = (*header, *channels, *resize);
+            read::block(&file, Said { array, column: None, id, header, channels, resize })
         })
         .collect();
     let sources = modality
         .into_iter()
         .zip(blocks)
-        .map(|(ModalityEntry { name, shape, likelihood, .. }, block)| {
-            Ok(Source { name, block: block?, shape, likelihood })
+        .map(|(ModalityEntry { name, shape, likelihood, missing, .. }, block)| {
+            Ok(Source { name, block: block?, shape, likelihood, missing })
         })
         .collect::<Result<_>>()?;
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
             let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
-            let said =
-                Said { array: array.as_deref(), column: column.as_deref(), id: id.as_deref() };
-            read::labels(&file, said)
+            let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
+            read::labels(&file, Said { array, column, id, ..Said::default() })
         })
         .transpose()?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
-    Ok(Files { sources, labels, splits })
+    Ok(Files { sources, labels, splits, notes: Vec::new() })
 }
 
 /// The path of a file beside the manifest.
@@ -171,6 +182,29 @@ fn check_said(
     Ok(())
 }
 
+/// Refuses what is said about images where there are none, and what images cannot be.
+fn check_images(
+    file: &Path,
+    entry: &str,
+    channels: Option<usize>,
+    resize: Option<[u32; 2]>,
+    bad: &impl Fn(Option<usize>, String) -> DataError,
+) -> Result<()> {
+    let said = if channels.is_some() { "channels" } else { "resize" };
+    if (channels.is_some() || resize.is_some()) && Kind::of(file)? != Kind::Images {
+        let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
+        return Err(bad(None, reason));
+    }
+    if let Some(channels) = channels.filter(|channels| ![1, 3].contains(channels)) {
+        return Err(bad(None, format!("{entry}: `channels`: expected 1 or 3, found {channels}")));
+    }
+    if let Some(size) = resize.filter(|size| size.contains(&0)) {
+        let reason = format!("{entry}: `resize`: expected a height and a width, found {size:?}");
+        return Err(bad(None, reason));
+    }
+    Ok(())
+}
+
 fn fixed(
     path: &Path,
     folder: &Path,
@@ -184,22 +218,9 @@ fn fixed(
                 let expected = "a table of splits, `.csv` or `.csv.gz`";
                 return Err(DataError::UnsupportedFile { path: file, expected });
             }
-            let said = Said { array: None, column: column.as_deref(), id: id.as_deref() };
-            let csv::Column { name, ids, cells } = csv::column(&file, said)?;
-            let part = |(line, cell): (u64, String)| match cell.as_str() {
-                "train" => Ok(Part::Train),
-                "valid" => Ok(Part::Valid),
-                "test" => Ok(Part::Test),
-                _ => Err(DataError::Cell {
-                    path: file.clone(),
-                    line,
-                    column: name.clone(),
-                    expected: "`train`, `valid` or `test`",
-                    found: cell,
-                }),
-            };
-            let parts = cells.into_iter().map(part).collect::<Result<_>>()?;
-            Ok(Fixed::Column { path: file, ids, parts })
+            let (column, id) = (column.as_deref(), id.as_deref());
+            let said = Said { column, id, ..Said::default() };
+            Ok(Fixed::Table(csv::text(&file, said)?))
         }
         SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
             Ok(Fixed::Lists {
@@ -240,7 +261,7 @@ mod tests {
 
     fn opened(folder: &Folder) -> Result<Assembled, String> {
         open(&folder.path("manifest.toml"))
-            .and_then(Files::join)
+            .and_then(|files| files.join(None))
             .map_err(|error| folder.message(error))
     }
 
@@ -269,14 +290,14 @@ mod tests {
         let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
         let specs = data.modalities();
         assert_eq!(
-            (&specs[0].shape[..], specs[0].likelihood),
+            (&specs[0].shape[..], specs[0].likelihood.clone()),
             (&[4][..], Likelihood::Bernoulli {})
         );
         assert_eq!((specs[1].likelihood.kind(), specs[1].name.as_str()), ("laplace", "genes"));
         let ids: Vec<_> = (0..3).map(|row| data.id(row)).collect();
         assert_eq!(ids, ["p1", "p2", "p3"]);
         assert_eq!(data.values(1), [0.5, 0.0, 1.0, 2.0, 3.0, 4.0]);
-        assert_eq!(data.labels(), Some(vec![0, 1, 0]));
+        assert_eq!(data.labels(), Some([0, 1, 0].map(Some).to_vec()));
         assert_eq!(parts, Some(Parts { train: vec![0], valid: vec![2], test: vec![1] }));
     }
 
@@ -306,7 +327,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `shape`, `likelihood`",
+                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `missing`, `shape`, `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),
@@ -321,7 +342,15 @@ mod tests {
             (format!("{GENES}id = 'name'"), "`genes.csv` has no column `name`; it has `sample`"),
             (
                 format!("{GENES}id = 'sample'\nshape = [3]"),
-                "modality `genes` (`genes.csv`): expected [3] = 3 values a row, found [2] = 2",
+                "modality `genes` (`genes.csv`): expected [3] = 3 values per row, found [2] = 2",
+            ),
+            (
+                format!("{GENES}id = 'sample'\nchannels = 1"),
+                "manifest `manifest.toml`: modality `genes`: `channels` is of images, and ",
+            ),
+            (
+                "[[modality]]\nname = 'x'\nfile = 'scans'\nchannels = 2".into(),
+                "manifest `manifest.toml`: modality `x`: `channels`: expected 1 or 3, found 2",
             ),
             (
                 format!("{GENES}array = 'x'"),
@@ -332,8 +361,8 @@ mod tests {
                 "`arrays.npz`: expected an array `c`, found the arrays `a`, `b`",
             ),
             (
-                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'poisson' }}"),
-                "manifest `manifest.toml`, line 5: unknown variant `poisson`, expected one of ",
+                format!("{GENES}id = 'sample'\nlikelihood = {{ kind = 'cauchy' }}"),
+                "manifest `manifest.toml`, line 5: unknown variant `cauchy`, expected one of ",
             ),
             (
                 format!("{GENES}id = 'sample'\n[splits]\ntrain = [0, 3]"),

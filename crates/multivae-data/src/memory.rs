@@ -7,11 +7,16 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::{Dataset, DatasetError},
     modality::{self, ModalitySpec},
+    schema::{Fingerprint, Schema, ValueScale},
     subset::Subset,
 };
 use rayon::prelude::*;
 
-use crate::error::{DataError, Result};
+use crate::{
+    cells::MissingCells,
+    error::{DataError, Result},
+    fingerprint,
+};
 
 /// Values above which a batch is gathered by several threads: below, waking them costs more.
 const PARALLEL: usize = 1 << 18;
@@ -23,6 +28,8 @@ pub enum Storage {
     Floats(Vec<f32>),
     /// Images as they come from files, a quarter of the memory: a byte `b` is the value `b / 255`.
     Bytes(Vec<u8>),
+    /// Values with more digits than `f32` has, until they are standardised; a batch rounds them.
+    Doubles(Vec<f64>),
 }
 
 impl Storage {
@@ -31,6 +38,16 @@ impl Storage {
         match self {
             Self::Floats(values) => values.len(),
             Self::Bytes(values) => values.len(),
+            Self::Doubles(values) => values.len(),
+        }
+    }
+
+    /// Values in as little memory as keeps all their digits: `f32` if that changes none.
+    pub fn precise(values: Vec<f64>) -> Self {
+        if values.par_iter().all(|&value| f64::from(value as f32) == value) {
+            Self::Floats(values.into_iter().map(|value| value as f32).collect())
+        } else {
+            Self::Doubles(values)
         }
     }
 
@@ -49,7 +66,71 @@ impl Storage {
                     *out = f32::from(byte) / 255.0;
                 }
             }
+            Self::Doubles(values) => {
+                for (out, &value) in out.iter_mut().zip(&values[range]) {
+                    *out = value as f32;
+                }
+            }
         }
+    }
+
+    /// One value, with all its digits.
+    pub(crate) fn value(&self, place: usize) -> f64 {
+        match self {
+            Self::Floats(values) => f64::from(values[place]),
+            // As a batch has it, in single precision.
+            Self::Bytes(values) => f64::from(f32::from(values[place]) / 255.0),
+            Self::Doubles(values) => values[place],
+        }
+    }
+
+    /// Writes values `from..from + out.len()` to `out`, with all their digits.
+    pub(crate) fn read_precise(&self, from: usize, out: &mut [f64]) {
+        let range = from..from + out.len();
+        match self {
+            Self::Floats(values) => {
+                for (out, &value) in out.iter_mut().zip(&values[range]) {
+                    *out = f64::from(value);
+                }
+            }
+            Self::Bytes(values) => {
+                for (out, &byte) in out.iter_mut().zip(&values[range]) {
+                    *out = f64::from(f32::from(byte) / 255.0);
+                }
+            }
+            Self::Doubles(values) => out.copy_from_slice(&values[range]),
+        }
+    }
+
+    /// Makes the values at `places` 0.
+    pub(crate) fn zero(&mut self, places: &[usize]) {
+        match self {
+            Self::Floats(values) => places.iter().for_each(|&place| values[place] = 0.0),
+            Self::Bytes(values) => places.iter().for_each(|&place| values[place] = 0),
+            Self::Doubles(values) => places.iter().for_each(|&place| values[place] = 0.0),
+        }
+    }
+
+    /// Least and greatest value, and whether all are whole numbers.
+    pub(crate) fn extent(&self) -> (f64, f64, bool) {
+        let none = (f64::INFINITY, f64::NEG_INFINITY, true);
+        let join =
+            |a: (f64, f64, bool), b: (f64, f64, bool)| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
+        (0..self.len())
+            .into_par_iter()
+            .with_min_len(1 << 14)
+            .map(|place| self.value(place))
+            .fold(|| none, |seen, value| join(seen, (value, value, value.fract() == 0.0)))
+            .reduce(|| none, join)
+    }
+
+    /// Values of one scale on another one.
+    pub(crate) fn rescaled(self, from: ValueScale, to: ValueScale) -> Self {
+        if from == to {
+            return self;
+        }
+        let value = |place| to.apply(from.invert(self.value(place)));
+        Self::Floats((0..self.len()).into_par_iter().map(|place| value(place) as f32).collect())
     }
 }
 
@@ -71,9 +152,12 @@ impl From<Vec<u8>> for Storage {
 pub struct MemoryDataset {
     specs: Arc<[ModalitySpec]>,
     values: Vec<Arc<Storage>>,
-    labels: Option<Arc<[i64]>>,
+    /// Missing values of each modality, by stored row; `None` if nothing is missing.
+    missing: Vec<Option<Arc<MissingCells>>>,
+    labels: Option<Arc<[Option<i64>]>>,
     label_names: Option<Arc<[String]>>,
     ids: Option<Arc<[String]>>,
+    schema: Option<Arc<Schema>>,
     /// The stored row of each row.
     rows: Arc<[usize]>,
     /// The observed modalities of each row.
@@ -103,11 +187,13 @@ impl MemoryDataset {
         }
         Ok(Self {
             presence: vec![Subset::full(specs.len()); rows].into(),
+            missing: vec![None; specs.len()],
             specs: specs.into(),
             values: values.into_iter().map(Arc::new).collect(),
             labels: None,
             label_names: None,
             ids: None,
+            schema: None,
             rows: (0..rows).collect(),
         })
     }
@@ -117,9 +203,18 @@ impl MemoryDataset {
     /// # Errors
     ///
     /// [`DataError::RowCounts`].
-    pub fn with_labels(mut self, labels: Vec<i64>) -> Result<Self> {
+    pub fn with_labels(self, labels: Vec<i64>) -> Result<Self> {
+        self.with_some_labels(labels.into_iter().map(Some).collect())
+    }
+
+    /// The same with a class label for some rows, in this data set's order.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::RowCounts`].
+    pub fn with_some_labels(mut self, labels: Vec<Option<i64>>) -> Result<Self> {
         self.check_rows("labels", labels.len())?;
-        self.labels = Some(self.scatter(labels, 0));
+        self.labels = Some(self.scatter(labels, None));
         Ok(self)
     }
 
@@ -164,6 +259,72 @@ impl MemoryDataset {
         Ok(self)
     }
 
+    /// The same with single missing values: `missing[m]` of modality `m`, by this data set's rows;
+    /// `None` where nothing is missing. A row of which all values of a modality are missing lacks
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::RowCounts`]; [`DataError::EmptyRows`] if a row is left with nothing.
+    pub fn with_missing_cells(mut self, missing: Vec<Option<MissingCells>>) -> Result<Self> {
+        if missing.len() != self.specs.len() {
+            return Err(DataError::Config {
+                field: "missing cells".into(),
+                expected: format!("an entry for each of {} modalities", self.specs.len()),
+                found: missing.len().to_string(),
+            });
+        }
+        let stored = self.stored();
+        for (m, taken) in missing.into_iter().enumerate() {
+            let Some(taken) = taken else { continue };
+            self.check_rows("missing cells", taken.rows())?;
+            let features = self.specs[m].features();
+            let mut all = match &self.missing[m] {
+                Some(before) => (**before).clone(),
+                None => MissingCells::none(stored, features),
+            };
+            for (row, &place) in self.rows.iter().enumerate() {
+                for feature in (0..features).filter(|&feature| taken.is_missing(row, feature)) {
+                    all.take(place, feature);
+                }
+            }
+            self.missing[m] = (all.count() > 0).then(|| Arc::new(all));
+        }
+        let empty = |this: &Self, row: usize, m: usize| {
+            let cells = this.missing[m].as_ref();
+            let features = this.specs[m].features();
+            cells.is_some_and(|cells| cells.missing_in(this.rows[row]) == features)
+        };
+        let mut presence = Vec::with_capacity(self.len());
+        let mut lost = Vec::new();
+        for (row, before) in self.presence.iter().enumerate() {
+            match Subset::new(before.iter().filter(|&m| !empty(&self, row, m))) {
+                Ok(kept) => presence.push(kept),
+                Err(_) => lost.push(row),
+            }
+        }
+        if let Some(&first) = lost.first() {
+            return Err(DataError::EmptyRows { first: self.id(first), count: lost.len() });
+        }
+        self.presence = presence.into();
+        Ok(self)
+    }
+
+    /// The same with what is known of the data as it was read.
+    pub fn with_schema(mut self, schema: Schema) -> Self {
+        self.schema = Some(Arc::new(schema));
+        self
+    }
+
+    /// Values of a modality that are missing in rows that observe it, and these rows.
+    pub fn missing_cells(&self, modality: usize) -> (usize, usize) {
+        let Some(cells) = &self.missing[modality] else { return (0, 0) };
+        let observing = (0..self.len()).filter(|&row| self.presence[row].contains(modality));
+        let counts = observing.map(|row| cells.missing_in(self.rows[row]));
+        let some = counts.filter(|&count| count > 0);
+        some.fold((0, 0), |(cells, rows), count| (cells + count, rows + 1))
+    }
+
     /// The given rows, in the given order; the values are shared.
     ///
     /// # Panics
@@ -189,10 +350,15 @@ impl MemoryDataset {
         self.label_names.as_deref()
     }
 
-    /// The labels of all rows, where there are labels.
-    pub fn labels(&self) -> Option<Vec<i64>> {
+    /// The labels of all rows, where there are labels; `None` for a row without one.
+    pub fn labels(&self) -> Option<Vec<Option<i64>>> {
         let labels = self.labels.as_deref()?;
         Some(self.rows.iter().map(|&row| labels[row]).collect())
+    }
+
+    /// Whether rows have identifiers, and not only numbers.
+    pub fn has_ids(&self) -> bool {
+        self.ids.is_some()
     }
 
     /// Place of each row in the data as it was read, from 0.
@@ -226,10 +392,20 @@ impl MemoryDataset {
     fn gather(&self, modality: usize, rows: &[usize]) -> Vec<f32> {
         let features = self.specs[modality].features();
         let storage = &*self.values[modality];
+        let missing = self.missing[modality].as_deref();
         let mut out = vec![0.0; rows.len() * features];
         let fill = |(out, &row): (&mut [f32], &usize)| {
             if self.presence[row].contains(modality) {
                 storage.read(self.rows[row] * features, out);
+                if let Some(missing) = missing
+                    && missing.missing_in(self.rows[row]) > 0
+                {
+                    for (feature, out) in out.iter_mut().enumerate() {
+                        if missing.is_missing(self.rows[row], feature) {
+                            *out = 0.0;
+                        }
+                    }
+                }
             }
         };
         if out.len() < PARALLEL {
@@ -244,14 +420,38 @@ impl MemoryDataset {
         out
     }
 
+    /// 1 where a value of the given rows is observed, `[rows, features]`; `None` if all values of
+    /// the rows that observe the modality are.
+    fn cell_tensor(&self, modality: usize, rows: &[usize], device: &Device) -> Option<Tensor<2>> {
+        let missing = self.missing[modality].as_deref()?;
+        let lacks = |&row: &usize| {
+            self.presence[row].contains(modality) && missing.missing_in(self.rows[row]) > 0
+        };
+        if !rows.iter().any(lacks) {
+            return None;
+        }
+        let features = self.specs[modality].features();
+        let mut mask = vec![1.0f32; rows.len() * features];
+        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(*row)) {
+            for (feature, out) in out.iter_mut().enumerate() {
+                *out = f32::from(u8::from(!missing.is_missing(self.rows[*row], feature)));
+            }
+        }
+        Some(Tensor::from_data(TensorData::new(mask, [rows.len(), features]), device))
+    }
+
     /// Values given in the order of this data set's rows, put where their rows are stored.
     fn scatter<T: Clone>(&self, values: Vec<T>, filler: T) -> Arc<[T]> {
-        let stored = self.values[0].len() / self.specs[0].features();
-        let mut out = vec![filler; stored];
+        let mut out = vec![filler; self.stored()];
         for (&row, value) in self.rows.iter().zip(values) {
             out[row] = value;
         }
         out.into()
+    }
+
+    /// How many rows are stored, of which these are a selection.
+    fn stored(&self) -> usize {
+        self.values[0].len() / self.specs[0].features()
     }
 
     fn check_rows(&self, what: &str, rows: usize) -> Result<()> {
@@ -291,9 +491,14 @@ impl Dataset for MemoryDataset {
             .collect();
         let presence = rows.iter().map(|&row| self.presence[row]).collect();
         let presence = Presence::new(presence, self.specs.len(), device);
-        let labels = self.labels.as_deref();
-        let labels = labels.map(|labels| rows.iter().map(|&row| labels[self.rows[row]]).collect());
-        Ok(Batch::new(values, presence)?.with_labels(labels)?)
+        // A batch has labels if all its rows have one.
+        let labels = self.labels.as_deref().and_then(|labels| {
+            rows.iter().map(|&row| labels[self.rows[row]]).collect::<Option<Vec<i64>>>()
+        });
+        let batch = Batch::new(values, presence)?.with_labels(labels)?;
+        let cells: Vec<_> =
+            (0..self.specs.len()).map(|m| self.cell_tensor(m, rows, device)).collect();
+        if cells.iter().all(Option::is_none) { Ok(batch) } else { Ok(batch.with_cells(cells)?) }
     }
 
     fn presence(&self, row: usize) -> Subset {
@@ -301,12 +506,41 @@ impl Dataset for MemoryDataset {
     }
 
     fn label(&self, row: usize) -> Option<i64> {
-        Some(self.labels.as_deref()?[self.rows[row]])
+        self.labels.as_deref()?[self.rows[row]]
     }
 
     fn id(&self, row: usize) -> String {
         let row = self.rows[row];
         self.ids.as_deref().map_or_else(|| row.to_string(), |ids| ids[row].clone())
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        self.schema.as_deref()
+    }
+
+    fn cells(&self, row: usize, modality: usize) -> Option<Vec<bool>> {
+        let missing = self.missing[modality].as_deref()?;
+        let stored = self.rows[row];
+        if !self.presence[row].contains(modality) || missing.missing_in(stored) == 0 {
+            return None;
+        }
+        let features = self.specs[modality].features();
+        Some((0..features).map(|feature| !missing.is_missing(stored, feature)).collect())
+    }
+
+    fn precise(&self, row: usize, modality: usize, out: &mut [f64]) -> bool {
+        if !self.presence[row].contains(modality) {
+            return false;
+        }
+        self.values[modality].read_precise(self.rows[row] * out.len(), out);
+        if let Some(observed) = self.cells(row, modality) {
+            out.iter_mut().zip(observed).filter(|(_, there)| !there).for_each(|(v, _)| *v = 0.0);
+        }
+        true
+    }
+
+    fn fingerprint(&self) -> Option<Fingerprint> {
+        Some(fingerprint::of(self))
     }
 }
 
@@ -335,6 +569,13 @@ mod tests {
         assert_eq!(floats(&batch, 0), [4.0, 5.0, 0.0, 1.0, 4.0, 5.0]);
         assert_eq!(floats(&batch, 1), [1.0, 0.0, 1.0]);
         assert_eq!(batch.labels(), Some([9, 7, 9].as_slice()));
+        let some = data().with_some_labels(vec![Some(1), None, Some(2)]).expect("three rows");
+        assert_eq!((some.label(0), some.label(1)), (Some(1), None));
+        let labels = |rows: &[usize]| {
+            let batch = some.batch(rows, &Device::flex()).expect("rows exist");
+            batch.labels().map(<[i64]>::to_vec)
+        };
+        assert_eq!((labels(&[2, 0]), labels(&[0, 1])), (Some(vec![2, 1]), None));
     }
 
     #[test]
@@ -363,6 +604,45 @@ mod tests {
         assert_eq!(batch.presence().rows(), presence);
         assert_eq!(data.incomplete_rows(), 2);
         assert_eq!(data.complete_cases().stored_rows(), [0]);
+    }
+
+    #[test]
+    fn single_missing_values_are_read_as_zero_and_a_row_of_them_lacks_the_modality() {
+        let of = |flags: &[bool]| MissingCells::from_flags(2, flags.to_vec()).expect("some");
+        let cells = of(&[false, true, true, true, false, false]);
+        let data = data().with_missing_cells(vec![Some(cells), None]).expect("rows keep `b`");
+        assert_eq!(data.values(0), [0.0, 0.0, 0.0, 0.0, 4.0, 5.0]);
+        assert_eq!((data.presence(1), data.missing_cells(0)), (Subset::single(1), (1, 1)));
+        assert_eq!(data.cells(0, 0), Some(vec![true, false]));
+        assert_eq!((data.cells(1, 0), data.cells(2, 0), data.cells(0, 1)), (None, None, None));
+        let batch = data.batch(&[2, 0], &Device::flex()).expect("rows exist");
+        let mask = batch.cells(0).expect("a cell is missing").clone().into_data();
+        assert_eq!(mask.try_into_vec::<f32>().expect("floats"), [1.0, 1.0, 1.0, 0.0]);
+        assert!(batch.cells(1).is_none());
+        let batch = data.batch(&[2, 1], &Device::flex()).expect("rows exist");
+        assert!(batch.cells(0).is_none(), "a row that lacks the modality needs no cells");
+        // More can go missing, of a selection too.
+        let selected = data.select(&[2, 0]);
+        let more = of(&[true, false, false, false]);
+        let more = selected.with_missing_cells(vec![Some(more), None]).expect("a row each");
+        assert_eq!(more.values(0), [0.0, 5.0, 0.0, 0.0]);
+        let all = of(&[false, false, true, true]);
+        let one = MissingCells::from_flags(1, [false, true]);
+        let error = more.with_missing_cells(vec![Some(all), one]).expect_err("nothing is left");
+        assert!(error.to_string().starts_with("row `0` observes no modality"), "{error}");
+    }
+
+    #[test]
+    fn values_keep_their_digits_until_a_batch_rounds_them() {
+        let spec = ModalitySpec::new("t", &[1]).expect("valid");
+        let seconds = vec![1_700_000_000.0, 1_700_000_001.5];
+        let storage = Storage::precise(seconds.clone());
+        assert_eq!(storage, Storage::Doubles(seconds.clone()));
+        let data = MemoryDataset::new(vec![(spec, storage)]).expect("two rows");
+        let mut out = [0.0];
+        assert!(data.precise(1, 0, &mut out) && out == [seconds[1]]);
+        assert_eq!(data.values(0), [1.7e9, 1.7e9]);
+        assert_eq!(Storage::precise(vec![0.5, 3.0]), Storage::Floats(vec![0.5, 3.0]));
     }
 
     #[test]

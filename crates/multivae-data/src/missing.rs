@@ -1,13 +1,17 @@
-//! Rows that lack modalities, made on purpose.
+//! Rows that lack modalities, or single values of them, made on purpose.
+
+use std::sync::Arc;
 
 use multivae_core::{dataset::Dataset, subset::Subset};
-use rand::{RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    cells::MissingCells,
     error::{DataError, Result},
     memory::MemoryDataset,
+    view::{Masked, Select},
 };
 
 /// Which modalities go missing.
@@ -21,25 +25,31 @@ pub enum Pattern {
     Mcar,
     /// With a probability that differs between classes; see [`class_dependent`].
     ClassDependent,
+    /// Single values completely at random, each with the same probability; see [`cells`].
+    Cells,
+    /// Single values with a probability that differs between the columns; see [`columns`].
+    Columns,
+    /// Runs of neighbouring columns, another one in each row; see [`blocks`].
+    Blocks,
     /// Rows that lack a modality are dropped, those that the data lacks and those that
     /// [`Pattern::Mcar`] takes at the same rate and seed: what a model that needs complete rows
     /// would have to learn from.
     CompleteCases,
 }
 
-/// Missing modalities of the training and validation rows.
+/// Missing modalities, or values of them, of the training and validation rows.
 ///
 /// | name | default | meaning | range |
 /// |---|---|---|---|
-/// | `pattern` | `"none"` | `"none"`, `"mcar"`, `"class_dependent"` or `"complete_cases"` | |
-/// | `rate` | 0.0 | probability that a modality is missing; for `"class_dependent"` its mean over the classes | `[0, 1)` |
+/// | `pattern` | `"none"` | `"none"`, `"mcar"`, `"class_dependent"` or `"complete_cases"` for modalities; `"cells"`, `"columns"` or `"blocks"` for single values | |
+/// | `rate` | 0.0 | probability that a modality, or a value, is missing; for `"class_dependent"` and `"columns"` its mean over the classes or columns | `[0, 1)` |
 /// | `seed` | 0 | from which the missing entries derive | |
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MissingConfig {
-    /// Which modalities go missing.
+    /// Which modalities or values go missing.
     pub pattern: Pattern,
-    /// Probability that a modality is missing.
+    /// Probability that a modality, or a value, is missing.
     pub rate: f64,
     /// From which the missing entries derive.
     pub seed: u64,
@@ -57,8 +67,44 @@ impl MissingConfig {
         Ok(self.drop_rows(masked))
     }
 
-    /// The data set with all its rows, and missing modalities.
+    /// A view of any data set with missing modalities or values, or without the rows that lack a
+    /// modality.
+    ///
+    /// # Errors
+    ///
+    /// As [`MissingConfig::apply`].
+    pub fn view(&self, data: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+        self.drop_view(self.mask_view(data)?)
+    }
+
+    /// A view with all rows, and missing modalities or values.
+    pub(crate) fn mask_view(&self, data: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+        Ok(match self.taken(&*data)? {
+            Taken::Nothing => data,
+            Taken::Modalities(presence) => Arc::new(Masked::modalities(data, presence)?),
+            Taken::Cells(cells) => Arc::new(Masked::cells(data, cells)?),
+        })
+    }
+
+    pub(crate) fn drop_view(&self, data: Arc<dyn Dataset>) -> Result<Arc<dyn Dataset>> {
+        if self.pattern != Pattern::CompleteCases {
+            return Ok(data);
+        }
+        let all = data.modalities().len();
+        let complete = (0..data.len()).filter(|&row| data.presence(row).len() == all).collect();
+        Ok(Arc::new(Select::new(data, complete)?))
+    }
+
+    /// The data set with all its rows, and missing modalities or values.
     pub(crate) fn mask(&self, data: &MemoryDataset) -> Result<MemoryDataset> {
+        match self.taken(data)? {
+            Taken::Nothing => Ok(data.clone()),
+            Taken::Modalities(presence) => data.clone().with_presence(presence),
+            Taken::Cells(cells) => data.clone().with_missing_cells(cells),
+        }
+    }
+
+    fn taken(&self, data: &dyn Dataset) -> Result<Taken> {
         let bad = |expected: &str| DataError::Config {
             field: "missing.rate".into(),
             expected: expected.into(),
@@ -69,22 +115,41 @@ impl MissingConfig {
         }
         match self.pattern {
             Pattern::None if self.rate > 0.0 => Err(bad("0, since `missing.pattern` is `none`")),
-            Pattern::None => Ok(data.clone()),
-            Pattern::Mcar | Pattern::CompleteCases => mcar(data, self.rate, self.seed),
+            Pattern::None => Ok(Taken::Nothing),
+            Pattern::Mcar | Pattern::CompleteCases => {
+                mcar_presence(data, self.rate, self.seed).map(Taken::Modalities)
+            }
             Pattern::ClassDependent => {
                 let classes = classes(data)?;
                 let table = class_rates(data.modalities().len(), classes.len(), self.rate);
-                class_dependent(data, &table, self.seed)
+                class_presence(data, &table, self.seed).map(Taken::Modalities)
             }
+            Pattern::Cells => lost_cells(data, self.rate, self.seed).map(Taken::Cells),
+            Pattern::Columns => lost_columns(data, self.rate, self.seed).map(Taken::Cells),
+            Pattern::Blocks => lost_blocks(data, self.rate, self.seed).map(Taken::Cells),
         }
     }
 
     pub(crate) fn drop_rows(&self, data: MemoryDataset) -> MemoryDataset {
         match self.pattern {
             Pattern::CompleteCases => data.complete_cases(),
-            Pattern::None | Pattern::Mcar | Pattern::ClassDependent => data,
+            Pattern::None
+            | Pattern::Mcar
+            | Pattern::ClassDependent
+            | Pattern::Cells
+            | Pattern::Columns
+            | Pattern::Blocks => data,
         }
     }
+}
+
+/// What goes missing.
+enum Taken {
+    Nothing,
+    /// Each row observes these modalities and no more.
+    Modalities(Vec<Subset>),
+    /// These values of each modality.
+    Cells(Vec<Option<MissingCells>>),
 }
 
 /// Takes each modality but the first from each row with probability `rate`, independently: missing
@@ -97,6 +162,10 @@ impl MissingConfig {
 ///
 /// [`DataError::Config`] if `rate` is not in `[0, 1)`.
 pub fn mcar(data: &MemoryDataset, rate: f64, seed: u64) -> Result<MemoryDataset> {
+    data.clone().with_presence(mcar_presence(data, rate, seed)?)
+}
+
+fn mcar_presence(data: &dyn Dataset, rate: f64, seed: u64) -> Result<Vec<Subset>> {
     let first = |row| data.presence(row).iter().next().expect("a subset is not empty");
     let firsts: Vec<_> = (0..data.len()).map(first).collect();
     let rates: Vec<Vec<f64>> = (0..data.modalities().len())
@@ -120,6 +189,10 @@ pub fn class_dependent(
     rates: &[Vec<f64>],
     seed: u64,
 ) -> Result<MemoryDataset> {
+    data.clone().with_presence(class_presence(data, rates, seed)?)
+}
+
+fn class_presence(data: &dyn Dataset, rates: &[Vec<f64>], seed: u64) -> Result<Vec<Subset>> {
     let classes = classes(data)?;
     let modalities = data.modalities().len();
     if rates.len() != modalities || rates.iter().any(|r| r.len() != classes.len()) {
@@ -129,11 +202,17 @@ pub fn class_dependent(
             found: format!("{:?}", rates.iter().map(Vec::len).collect::<Vec<_>>()),
         });
     }
-    let labels = data.labels().expect("classes come from labels");
-    let class = |label| classes.binary_search(label).expect("every label is a class");
-    let of_rows: Vec<usize> = labels.iter().map(class).collect();
-    let rates: Vec<Vec<f64>> =
-        rates.iter().map(|rates| of_rows.iter().map(|&class| rates[class]).collect()).collect();
+    let class = |row| classes.binary_search(&data.label(row)?).ok();
+    let of_rows: Vec<Option<usize>> = (0..data.len()).map(class).collect();
+    // A row without a label goes by the mean of the classes.
+    let of_row = |rates: &Vec<f64>, class: Option<usize>| match class {
+        Some(class) => rates[class],
+        None => rates.iter().sum::<f64>() / rates.len() as f64,
+    };
+    let rates: Vec<Vec<f64>> = rates
+        .iter()
+        .map(|rates| of_rows.iter().map(|&class| of_row(rates, class)).collect())
+        .collect();
     // The kept one is drawn for every row, so that it is no matter which rows need it.
     let mut keep = stream(seed, modalities);
     let keep: Vec<f64> = (0..data.len()).map(|_| keep.random()).collect();
@@ -144,12 +223,132 @@ pub fn class_dependent(
     })
 }
 
+/// Takes each value of each modality with probability `rate`, independently.
+///
+/// A modality of which a row loses all values is missing there. A row that would lose everything
+/// keeps the first value that it has.
+///
+/// # Errors
+///
+/// [`DataError::Config`] if `rate` is not in `[0, 1)`.
+pub fn cells(data: &MemoryDataset, rate: f64, seed: u64) -> Result<MemoryDataset> {
+    data.clone().with_missing_cells(lost_cells(data, rate, seed)?)
+}
+
+fn lost_cells(data: &dyn Dataset, rate: f64, seed: u64) -> Result<Vec<Option<MissingCells>>> {
+    check_rate(rate)?;
+    take_cells(data, seed, |features, _, random| {
+        (0..features).map(|_| random.random::<f64>() < rate).collect()
+    })
+}
+
+/// Takes values with a probability that differs between the columns of a modality: it rises evenly
+/// over the columns, in an order of the seed's, as widely as probabilities can around the mean
+/// `rate`. So some columns are nearly complete and others nearly empty, as in clinical tables.
+///
+/// Rows keep a value as with [`cells`].
+///
+/// # Errors
+///
+/// [`DataError::Config`] if `rate` is not in `[0, 1)`.
+pub fn columns(data: &MemoryDataset, rate: f64, seed: u64) -> Result<MemoryDataset> {
+    data.clone().with_missing_cells(lost_columns(data, rate, seed)?)
+}
+
+fn lost_columns(data: &dyn Dataset, rate: f64, seed: u64) -> Result<Vec<Option<MissingCells>>> {
+    check_rate(rate)?;
+    let modalities = data.modalities();
+    let rates: Vec<Vec<f64>> = modalities
+        .iter()
+        .enumerate()
+        .map(|(m, spec)| {
+            let mut rates = class_rates(1, spec.features(), rate).remove(0);
+            rates.shuffle(&mut stream(seed, modalities.len() + m));
+            rates
+        })
+        .collect();
+    take_cells(data, seed, |_, m, random| {
+        rates[m].iter().map(|&rate| random.random::<f64>() < rate).collect()
+    })
+}
+
+/// Takes a run of neighbouring columns of each modality from each row, which begins anywhere, goes
+/// on at the first column after the last, and is `rate` of the columns long on average: values that
+/// are measured together are missing together.
+///
+/// Rows keep a value as with [`cells`].
+///
+/// # Errors
+///
+/// [`DataError::Config`] if `rate` is not in `[0, 1)`.
+pub fn blocks(data: &MemoryDataset, rate: f64, seed: u64) -> Result<MemoryDataset> {
+    data.clone().with_missing_cells(lost_blocks(data, rate, seed)?)
+}
+
+fn lost_blocks(data: &dyn Dataset, rate: f64, seed: u64) -> Result<Vec<Option<MissingCells>>> {
+    check_rate(rate)?;
+    take_cells(data, seed, |features, _, random| {
+        let length = (rate * features as f64 + random.random::<f64>()) as usize;
+        let start = (random.random::<f64>() * features as f64) as usize;
+        (0..features).map(|f| (f + features - start) % features < length).collect()
+    })
+}
+
+fn check_rate(rate: f64) -> Result<()> {
+    if (0.0..1.0).contains(&rate) {
+        return Ok(());
+    }
+    Err(DataError::Config {
+        field: "rate".into(),
+        expected: "a probability from 0 to below 1".into(),
+        found: rate.to_string(),
+    })
+}
+
+/// Takes the values of `lost(features, modality, random)` from each row.
+fn take_cells(
+    data: &dyn Dataset,
+    seed: u64,
+    lost: impl Fn(usize, usize, &mut ChaCha8Rng) -> Vec<bool>,
+) -> Result<Vec<Option<MissingCells>>> {
+    let specs = data.modalities();
+    let mut taken: Vec<MissingCells> = Vec::new();
+    for (m, spec) in specs.iter().enumerate() {
+        let features = spec.features();
+        // A stream for each modality: what a modality lacks does not depend on the other ones.
+        let mut random = stream(seed, m);
+        let mut cells = MissingCells::none(data.len(), features);
+        for row in 0..data.len() {
+            let lost = lost(features, m, &mut random);
+            for feature in (0..features).filter(|&feature| lost[feature]) {
+                cells.take(row, feature);
+            }
+        }
+        taken.push(cells);
+    }
+    for row in 0..data.len() {
+        let kept = |m: usize| -> Option<usize> {
+            let before = data.cells(row, m);
+            let there = |&f: &usize| before.as_ref().is_none_or(|cells| cells[f]);
+            (0..specs[m].features()).filter(there).find(|&f| !taken[m].is_missing(row, f))
+        };
+        if data.presence(row).iter().all(|m| kept(m).is_none()) {
+            let first = data.presence(row).iter().next().expect("a subset is not empty");
+            let before = data.cells(row, first);
+            let place = before.and_then(|cells| cells.iter().position(|&there| there));
+            taken[first].give_back(row, place.unwrap_or(0));
+        }
+    }
+    let some = |cells: MissingCells| (cells.count() > 0).then_some(cells);
+    Ok(taken.into_iter().map(some).collect())
+}
+
 /// The different labels, ascending.
-fn classes(data: &MemoryDataset) -> Result<Vec<i64>> {
-    let mut classes = data.labels().ok_or(DataError::NoLabels)?;
+fn classes(data: &dyn Dataset) -> Result<Vec<i64>> {
+    let mut classes: Vec<i64> = (0..data.len()).filter_map(|row| data.label(row)).collect();
     classes.sort_unstable();
     classes.dedup();
-    Ok(classes)
+    if classes.is_empty() { Err(DataError::NoLabels) } else { Ok(classes) }
 }
 
 /// Rates `[modality, class]` whose mean over the classes is `rate`: they rise evenly over the
@@ -167,11 +366,11 @@ fn class_rates(modalities: usize, classes: usize, rate: f64) -> Vec<Vec<f64>> {
 
 /// Takes modalities by `rates[modality][row]`; a row that would lose all keeps `keep(row)`.
 fn take(
-    data: &MemoryDataset,
+    data: &dyn Dataset,
     seed: u64,
     rates: &[Vec<f64>],
     keep: impl Fn(usize) -> usize,
-) -> Result<MemoryDataset> {
+) -> Result<Vec<Subset>> {
     if let Some(rate) = rates.iter().flatten().find(|rate| !(0.0..=1.0).contains(*rate)) {
         return Err(DataError::Config {
             field: "rates".into(),
@@ -194,7 +393,7 @@ fn take(
             Subset::new(kept).unwrap_or_else(|_| Subset::single(keep(row)))
         })
         .collect();
-    data.clone().with_presence(presence)
+    Ok(presence)
 }
 
 fn stream(seed: u64, number: usize) -> ChaCha8Rng {
@@ -290,6 +489,66 @@ mod tests {
         assert_eq!(complete.incomplete_rows(), 0);
         // (1 - 0.4)^2 of the rows, within six standard deviations.
         assert!((complete.len() as f64 - 360.0).abs() < 91.0, "{}", complete.len());
+    }
+
+    fn table(rows: usize, features: usize) -> MemoryDataset {
+        let one = |name| {
+            let spec = ModalitySpec::new(name, &[features]).expect("valid");
+            (spec, vec![1.0f32; rows * features].into())
+        };
+        MemoryDataset::new(vec![one("a"), one("b")]).expect("whole rows")
+    }
+
+    fn lost(data: &MemoryDataset, row: usize, modality: usize, feature: usize) -> bool {
+        !data.presence(row).contains(modality)
+            || data.cells(row, modality).is_some_and(|cells| !cells[feature])
+    }
+
+    #[test]
+    fn single_values_go_missing_at_the_rate_asked_for() {
+        for pattern in [Pattern::Cells, Pattern::Columns, Pattern::Blocks] {
+            for rate in [0.1, 0.5] {
+                let config = MissingConfig { pattern, rate, seed: 2 };
+                let data = config.apply(&table(400, 10)).expect("a probability");
+                let count = (0..400)
+                    .flat_map(|row| (0..10).map(move |f| (row, f)))
+                    .filter(|&(row, f)| lost(&data, row, 1, f))
+                    .count();
+                let found = count as f64 / 4000.0;
+                assert!((found - rate).abs() < 0.05, "{pattern:?} {rate} {found}");
+                assert_eq!(data.len(), 400);
+            }
+        }
+    }
+
+    #[test]
+    fn columns_differ_and_blocks_hold_together() {
+        let data = columns(&table(500, 10), 0.5, 1).expect("a probability");
+        let mut rates: Vec<_> = (0..10)
+            .map(|f| (0..500).filter(|&row| lost(&data, row, 0, f)).count() as f64 / 500.0)
+            .collect();
+        rates.sort_by(f64::total_cmp);
+        assert!(rates[0] < 0.1 && rates[9] > 0.9, "{rates:?}");
+        let data = blocks(&table(50, 10), 0.3, 1).expect("a probability");
+        for row in 0..50 {
+            let flags: Vec<_> = (0..10).map(|f| lost(&data, row, 0, f)).collect();
+            let starts = (0..10).filter(|&f| flags[f] && !flags[(f + 9) % 10]).count();
+            assert_eq!((flags.iter().filter(|lost| **lost).count(), starts), (3, 1), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn every_row_keeps_a_value() {
+        let data = cells(&table(500, 2), 0.95, 3).expect("a probability");
+        for row in 0..500 {
+            let kept = data.presence(row).iter().any(|m| (0..2).any(|f| !lost(&data, row, m, f)));
+            assert!(kept, "{row}");
+        }
+        // What was missing before stays missing.
+        let again = cells(&data, 0.5, 4).expect("a probability");
+        for (row, f) in (0..500).flat_map(|row| [(row, 0), (row, 1)]) {
+            assert!(!lost(&data, row, 0, f) || lost(&again, row, 0, f), "{row} {f}");
+        }
     }
 
     #[test]

@@ -1,22 +1,35 @@
-//! Standardisation of tables.
+//! Standardisation: mean and deviation of the training rows, applied and undone.
+//!
+//! Moments are taken in double precision, in one pass, over the cells that are observed; values are
+//! shifted and scaled in double precision and only then rounded, so that seconds since 1970 or
+//! positions on a genome keep their differences.
 
 use std::{fs, path::Path, sync::Arc};
 
-use burn::tensor::{Tensor, TensorData};
-use multivae_core::{dataset::Dataset, distribution::Likelihood, modality::ModalitySpec};
+use burn::tensor::{Device, Tensor, TensorData};
+use multivae_core::{
+    dataset::Dataset,
+    modality::ModalitySpec,
+    schema::{Schema, ValueScale},
+};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{DataError, Result},
     memory::{MemoryDataset, Storage},
+    report::Warning,
 };
+
+/// Rows that are read at once from data that does not give them one by one.
+const CHUNK: usize = 256;
 
 /// Whether modalities are standardised.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standardise {
-    /// Modalities with a normal or Laplace likelihood that are not images.
+    /// Modalities with a normal or Laplace likelihood; of images those with values outside of
+    /// `[0, 1]`.
     #[default]
     Auto,
     /// None.
@@ -25,20 +38,34 @@ pub enum Standardise {
 
 impl Standardise {
     fn takes(self, spec: &ModalitySpec) -> bool {
-        let located =
-            matches!(spec.likelihood, Likelihood::Normal { .. } | Likelihood::Laplace { .. });
-        self == Self::Auto && located && !spec.is_image()
+        self == Self::Auto && spec.likelihood.family().is_standardised()
     }
 }
 
-/// Mean and standard deviation of each feature.
+/// Mean and standard deviation of each feature; the pixels of an image share one deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moments {
     /// Mean of each feature.
-    pub mean: Vec<f32>,
-    /// Standard deviation of each feature (divisor: the number of rows); 1 for a constant feature.
-    pub std: Vec<f32>,
+    pub mean: Vec<f64>,
+    /// Standard deviation of each feature (divisor: the number of observed values), of all values of
+    /// an image from their means; 1 for a constant feature.
+    pub std: Vec<f64>,
+    /// Least and greatest observed value of each feature; empty in files of version 1, which do not
+    /// say it.
+    #[serde(default)]
+    pub range: Vec<[f64; 2]>,
+}
+
+/// How many standard deviations new values can lie outside of the range of the training values
+/// before they are drawn in, so that a single value cannot move a result without limit.
+pub const LEEWAY: f64 = 10.0;
+
+impl Moments {
+    /// Mean and standard deviation of a feature.
+    pub fn of(&self, feature: usize) -> (f64, f64) {
+        (self.mean[feature], self.std[feature])
+    }
 }
 
 /// What a modality's values were shifted and scaled by.
@@ -57,13 +84,14 @@ pub struct Entry {
 pub struct Standardisation {
     /// Version of the file's format.
     pub version: u32,
-    /// One entry a modality, in the data's order.
+    /// One entry per modality, in the data's order.
     pub modalities: Vec<Entry>,
 }
 
 impl Standardisation {
-    /// The version that this crate writes and reads.
-    pub const VERSION: u32 = 1;
+    /// The version that this crate writes. It reads version 1 too, whose numbers are of single
+    /// precision.
+    pub const VERSION: u32 = 2;
 
     /// Leaves all values as they are.
     pub fn none(specs: &[ModalitySpec]) -> Self {
@@ -71,23 +99,46 @@ impl Standardisation {
         Self { version: Self::VERSION, modalities: specs.iter().map(entry).collect() }
     }
 
-    /// Fits mean and standard deviation of each feature to the observed rows of `data`.
+    /// Fits mean and standard deviation to the observed cells of `data`, in one pass over its rows.
     ///
     /// # Errors
     ///
-    /// [`DataError::Unobserved`] for a modality that no row observes.
-    pub fn fit(data: &MemoryDataset, which: Standardise) -> Result<Self> {
+    /// [`DataError::Unobserved`] for a modality that no row observes; [`DataError::Rows`] if rows
+    /// cannot be read.
+    pub fn fit(data: &dyn Dataset, which: Standardise) -> Result<Self> {
         let fit = |(m, spec): (usize, &ModalitySpec)| {
             if !(0..data.len()).any(|row| data.presence(row).contains(m)) {
                 return Err(DataError::Unobserved { modality: spec.name.to_string() });
             }
-            let moments = which.takes(spec).then(|| moments(data, m));
+            let moments = if which.takes(spec) { moments(data, m, spec)? } else { None };
             Ok(Entry { modality: spec.name.to_string(), moments })
         };
         let specs = data.modalities();
         let entries: Vec<_> = specs.par_iter().enumerate().map(fit).collect();
         let modalities = entries.into_iter().collect::<Result<_>>()?;
         Ok(Self { version: Self::VERSION, modalities })
+    }
+
+    /// Whether two standardisations say the same, as far as the precision of their versions goes.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let single = self.version.min(other.version) < 2;
+        let close = |a: f64, b: f64| {
+            a == b || (single && (a - b).abs() <= 1e-6 * a.abs().max(b.abs()).max(1e-3))
+        };
+        let all = |a: &[f64], b: &[f64]| {
+            a.len() == b.len() && a.iter().zip(b).all(|(&a, &b)| close(a, b))
+        };
+        let same = |(a, b): (&Entry, &Entry)| {
+            a.modality == b.modality
+                && match (&a.moments, &b.moments) {
+                    (Some(a), Some(b)) => all(&a.mean, &b.mean) && all(&a.std, &b.std),
+                    (None, None) => true,
+                    // Version 1 left images outside of the unit range as they are.
+                    _ => single,
+                }
+        };
+        self.modalities.len() == other.modalities.len()
+            && self.modalities.iter().zip(&other.modalities).all(same)
     }
 
     /// The moments of a modality, if it is known and standardised.
@@ -102,7 +153,7 @@ impl Standardisation {
     /// If the last axis has another length than the modality has features.
     pub fn apply<const D: usize>(&self, modality: &str, values: Tensor<D>) -> Tensor<D> {
         match self.moments(modality) {
-            Some(Moments { mean, std }) => {
+            Some(Moments { mean, std, .. }) => {
                 let [mean, std] = rows(&values, [mean, std]);
                 (values - mean) / std
             }
@@ -110,14 +161,15 @@ impl Standardisation {
         }
     }
 
-    /// Undoes [`Standardisation::apply`] on `[.., features]`.
+    /// Undoes [`Standardisation::apply`] on `[.., features]`, in the precision of the tensor; see
+    /// [`Standardisation::invert_precise`] for values far from 0.
     ///
     /// # Panics
     ///
     /// If the last axis has another length than the modality has features.
     pub fn invert<const D: usize>(&self, modality: &str, values: Tensor<D>) -> Tensor<D> {
         match self.moments(modality) {
-            Some(Moments { mean, std }) => {
+            Some(Moments { mean, std, .. }) => {
                 let [mean, std] = rows(&values, [mean, std]);
                 values * std + mean
             }
@@ -125,14 +177,42 @@ impl Standardisation {
         }
     }
 
-    /// Standardises rows in place, flattened `[.., features]`.
+    /// Standardises rows in place, flattened `[rows, features]`, in double precision.
     pub fn apply_slice(&self, modality: &str, values: &mut [f32]) {
-        self.each(modality, values, |value, mean, std| *value = (*value - mean) / std);
+        self.each(modality, values, |value, mean, std| {
+            *value = ((f64::from(*value) - mean) / std) as f32;
+        });
     }
 
     /// Undoes [`Standardisation::apply_slice`].
     pub fn invert_slice(&self, modality: &str, values: &mut [f32]) {
-        self.each(modality, values, |value, mean, std| *value = *value * std + mean);
+        self.each(modality, values, |value, mean, std| {
+            *value = (f64::from(*value) * std + mean) as f32;
+        });
+    }
+
+    /// The values before standardisation, flattened `[rows, features]`, with all digits that they
+    /// have: values far from 0 keep the differences that `f32` would round away.
+    pub fn invert_precise(&self, modality: &str, values: &[f32]) -> Vec<f64> {
+        let Some(moments) = self.moments(modality) else {
+            return values.iter().copied().map(f64::from).collect();
+        };
+        let undo = |(place, &value): (usize, &f32)| {
+            let (mean, std) = moments.of(place % moments.mean.len());
+            f64::from(value) * std + mean
+        };
+        values.iter().enumerate().map(undo).collect()
+    }
+
+    /// The values in the units of the file that the modality was read from, flattened
+    /// `[rows, features]`: standardisation and the scale of the schema undone.
+    pub fn file_units(&self, schema: &Schema, modality: &str, values: &[f32]) -> Vec<f64> {
+        let scale = schema.modality(modality).map_or(ValueScale::IDENTITY, |known| known.scale);
+        let mut values = self.invert_precise(modality, values);
+        if !scale.is_identity() {
+            values.iter_mut().for_each(|value| *value = scale.invert(*value));
+        }
+        values
     }
 
     /// The data set with standardised values; modalities that stay are shared.
@@ -144,16 +224,86 @@ impl Standardisation {
         self.check(data.modalities())?;
         let apply = |(m, spec): (usize, &ModalitySpec)| {
             let storage = data.storage(m);
-            if self.moments(spec.name.as_str()).is_none() {
-                return storage.clone();
-            }
+            let features = spec.features();
+            let Some(moments) = self.moments(spec.name.as_str()) else {
+                return match &**storage {
+                    // Batches are of single precision.
+                    Storage::Doubles(values) => Arc::new(Storage::Floats(
+                        values.iter().map(|&value| value as f32).collect(),
+                    )),
+                    Storage::Floats(_) | Storage::Bytes(_) => storage.clone(),
+                };
+            };
             let mut values = vec![0.0; storage.len()];
-            storage.read(0, &mut values);
-            self.apply_slice(spec.name.as_str(), &mut values);
+            values.par_chunks_exact_mut(features).enumerate().for_each_init(
+                || vec![0.0; features],
+                |row, (place, out)| {
+                    storage.read_precise(place * features, row);
+                    for (feature, (out, value)) in out.iter_mut().zip(row.iter()).enumerate() {
+                        let (mean, std) = moments.of(feature);
+                        *out = ((value - mean) / std) as f32;
+                    }
+                },
+            );
             Arc::new(Storage::Floats(values))
         };
         let values = data.modalities().par_iter().enumerate().map(apply).collect();
         Ok(data.clone().with_storage(values))
+    }
+
+    /// New data with standardised values, and what lies far outside of the training's range, by row
+    /// and column: such values of tables are drawn in to [`LEEWAY`] deviations beyond it. A column
+    /// that was constant in training has deviation 1.
+    ///
+    /// # Errors
+    ///
+    /// As [`Standardisation::check`].
+    pub fn apply_to_new(&self, data: &MemoryDataset) -> Result<(MemoryDataset, Vec<Warning>)> {
+        let applied = self.apply_to(data)?;
+        let mut warnings = Vec::new();
+        let mut storages = Vec::new();
+        for (m, spec) in data.modalities().iter().enumerate() {
+            let storage = applied.storage(m);
+            let moments = self.moments(spec.name.as_str());
+            let moments = moments.filter(|m| !m.range.is_empty() && !spec.is_image());
+            let (Some(moments), Storage::Floats(values)) = (moments, &**storage) else {
+                storages.push(storage.clone());
+                continue;
+            };
+            let features = spec.features();
+            let limits: Vec<(f32, f32)> = (0..features)
+                .map(|feature| {
+                    let (mean, std) = moments.of(feature);
+                    let [low, high] = moments.range[feature];
+                    let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
+                    (end(low, -LEEWAY), end(high, LEEWAY))
+                })
+                .collect();
+            let mut changed: Option<Vec<f32>> = None;
+            let mut outside: Vec<(usize, usize)> = Vec::new();
+            for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
+                let place = data.stored_rows()[row] * features;
+                let mut cells = None;
+                for (feature, &(low, high)) in limits.iter().enumerate() {
+                    let value = values[place + feature];
+                    if (low..=high).contains(&value) {
+                        continue;
+                    }
+                    let cells = cells.get_or_insert_with(|| data.cells(row, m));
+                    if cells.as_ref().is_none_or(|cells| cells[feature]) {
+                        let changed = changed.get_or_insert_with(|| values.clone());
+                        changed[place + feature] = value.clamp(low, high);
+                        outside.push((row, feature));
+                    }
+                }
+            }
+            warnings.extend(outside_of_training(data, m, moments, &outside));
+            storages.push(match changed {
+                Some(values) => Arc::new(Storage::Floats(values)),
+                None => storage.clone(),
+            });
+        }
+        Ok((applied.with_storage(storages), warnings))
     }
 
     /// Checks that it belongs to these modalities.
@@ -171,9 +321,13 @@ impl Standardisation {
             };
             let name = spec.name.as_str();
             let Some(entry) = self.modalities.iter().find(|e| e.modality == name) else {
-                return Err(bad("an entry".into(), names()));
+                return Err(DataError::UnknownModality { modality: name.into(), known: names() });
             };
-            if let Some(Moments { mean, std }) = &entry.moments {
+            if let Some(Moments { mean, std, range }) = &entry.moments {
+                if !range.is_empty() && range.len() != mean.len() {
+                    let expected = format!("{} ranges", mean.len());
+                    return Err(bad(expected, range.len().to_string()));
+                }
                 for (what, values) in [("means", mean), ("standard deviations", std)] {
                     if values.len() != spec.features() {
                         let expected = format!("{} {what}", spec.features());
@@ -195,10 +349,7 @@ impl Standardisation {
     /// [`DataError::Write`].
     pub fn save(&self, path: &Path) -> Result<()> {
         let json = serde_json::to_vec_pretty(self).expect("numbers and names have a JSON form");
-        let beside = path.with_extension("json.partial");
-        fs::write(&beside, json)
-            .and_then(|()| fs::rename(&beside, path))
-            .map_err(|cause| DataError::Write { path: path.into(), cause })
+        crate::record::write_whole(path, &json)
     }
 
     /// Reads what [`Standardisation::save`] wrote.
@@ -211,15 +362,16 @@ impl Standardisation {
         let malformed =
             |reason| DataError::Malformed { path: path.into(), format: "standardisation", reason };
         let found: Self = serde_json::from_slice(&json).map_err(|e| malformed(e.to_string()))?;
-        if found.version != Self::VERSION {
-            let reason = format!("expected version {}, found {}", Self::VERSION, found.version);
+        if !(1..=Self::VERSION).contains(&found.version) {
+            let reason =
+                format!("expected version 1 or {}, found {}", Self::VERSION, found.version);
             return Err(malformed(reason));
         }
         Ok(found)
     }
 
-    fn each(&self, modality: &str, values: &mut [f32], change: impl Fn(&mut f32, f32, f32)) {
-        let Some(Moments { mean, std }) = self.moments(modality) else { return };
+    fn each(&self, modality: &str, values: &mut [f32], change: impl Fn(&mut f32, f64, f64)) {
+        let Some(Moments { mean, std, .. }) = self.moments(modality) else { return };
         for row in values.chunks_exact_mut(mean.len()) {
             for ((value, &mean), &std) in row.iter_mut().zip(mean).zip(std) {
                 change(value, mean, std);
@@ -228,64 +380,203 @@ impl Standardisation {
     }
 }
 
-/// Moments of one modality over the rows that observe it, in two passes and double precision.
-fn moments(data: &MemoryDataset, modality: usize) -> Moments {
-    let features = data.modalities()[modality].features();
-    let storage = &**data.storage(modality);
-    let rows: Vec<usize> = (0..data.len())
-        .filter(|&row| data.presence(row).contains(modality))
-        .map(|row| data.stored_rows()[row])
-        .collect();
-    let n = rows.len() as f64;
-    let mut buffer = vec![0.0; features];
-    let mut mean = vec![0.0f64; features];
-    let mut range = vec![(f32::INFINITY, f32::NEG_INFINITY); features];
-    for row in &rows {
-        storage.read(row * features, &mut buffer);
-        for ((&value, mean), (low, high)) in buffer.iter().zip(&mut mean).zip(&mut range) {
-            *mean += f64::from(value) / n;
-            *low = low.min(value);
-            *high = high.max(value);
-        }
+/// Moments of a feature, one value after the other (Welford).
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    count: f64,
+    mean: f64,
+    squares: f64,
+    low: f64,
+    high: f64,
+}
+
+impl Running {
+    const NONE: Self =
+        Self { count: 0.0, mean: 0.0, squares: 0.0, low: f64::INFINITY, high: f64::NEG_INFINITY };
+
+    fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        let distance = value - self.mean;
+        self.mean += distance / self.count;
+        self.squares += distance * (value - self.mean);
+        self.low = self.low.min(value);
+        self.high = self.high.max(value);
     }
-    let mut variance = vec![0.0f64; features];
-    for row in &rows {
-        storage.read(row * features, &mut buffer);
-        for ((&value, mean), variance) in buffer.iter().zip(&mean).zip(&mut variance) {
-            *variance += (f64::from(value) - mean).powi(2) / n;
-        }
+
+    /// Rounding gives a constant feature a tiny deviation, by which nothing must be divided.
+    fn std(&self) -> f64 {
+        let std = (self.squares / self.count).sqrt();
+        if self.count == 0.0 || self.low == self.high || std == 0.0 { 1.0 } else { std }
     }
-    // Rounding gives a constant feature a tiny deviation, by which nothing must be divided.
-    let std = |(variance, (low, high)): (f64, (f32, f32))| {
-        let std = variance.sqrt() as f32;
-        if low == high || std == 0.0 { 1.0 } else { std }
+}
+
+/// Moments of one modality over its observed cells; `None` for an image whose values are in `[0, 1]`.
+fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<Option<Moments>> {
+    let image = spec.is_image();
+    let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
+    // What was scaled by its range when it was read is in `[0, 1]`.
+    if image && known.is_some_and(|known| !known.scale.is_identity()) {
+        return Ok(None);
+    }
+    let features = spec.features();
+    let mut running = vec![Running::NONE; features];
+    let mut add = |row: usize, values: &[f64]| {
+        let cells = data.cells(row, modality);
+        for (feature, &value) in values.iter().enumerate() {
+            if cells.as_ref().is_none_or(|cells| cells[feature]) {
+                running[feature].add(value);
+            }
+        }
     };
-    Moments {
-        mean: mean.into_iter().map(|mean| mean as f32).collect(),
-        std: variance.into_iter().zip(range).map(std).collect(),
+    let observing: Vec<usize> =
+        (0..data.len()).filter(|&row| data.presence(row).contains(modality)).collect();
+    let mut buffer = vec![0.0; features];
+    for chunk in observing.chunks(CHUNK) {
+        let coarse: Vec<usize> = chunk
+            .iter()
+            .copied()
+            .filter(|&row| {
+                let precise = data.precise(row, modality, &mut buffer);
+                if precise {
+                    add(row, &buffer);
+                }
+                !precise
+            })
+            .collect();
+        for (row, values) in coarse.iter().zip(batch_rows(data, &coarse, modality)?) {
+            add(*row, &values);
+        }
     }
+    if image && running.iter().all(|pixel| pixel.low >= 0.0 && pixel.high <= 1.0) {
+        return Ok(None);
+    }
+    // Pixels are not units of their own: each would be as loud as the others.
+    let shared = image.then(|| {
+        let pool = |pool: Running, pixel: &Running| Running {
+            count: pool.count + pixel.count,
+            squares: pool.squares + pixel.squares,
+            low: pool.low.min(pixel.low),
+            high: pool.high.max(pixel.high),
+            ..pool
+        };
+        running.iter().fold(Running::NONE, pool).std()
+    });
+    let std = |feature: &Running| as_written(shared.unwrap_or_else(|| feature.std()));
+    Ok(Some(Moments {
+        range: running
+            .iter()
+            .map(|feature| if feature.count > 0.0 { [feature.low, feature.high] } else { [0.0; 2] })
+            .map(|ends| ends.map(as_written))
+            .collect(),
+        mean: running.iter().map(|feature| as_written(feature.mean)).collect(),
+        std: running.iter().map(std).collect(),
+    }))
+}
+
+/// Says which values lie far outside of the training's range: the first of each column, of at most
+/// five columns.
+fn outside_of_training(
+    data: &MemoryDataset,
+    modality: usize,
+    moments: &Moments,
+    outside: &[(usize, usize)],
+) -> Vec<Warning> {
+    let spec = &data.modalities()[modality];
+    let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
+    let mut columns: Vec<usize> = outside.iter().map(|&(_, feature)| feature).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    let mut values = vec![0.0; spec.features()];
+    let mut warnings = Vec::new();
+    for &feature in columns.iter().take(5) {
+        let rows: Vec<_> = outside.iter().filter(|place| place.1 == feature).map(|p| p.0).collect();
+        let column = known.map_or_else(|| feature.to_string(), |known| known.column(feature));
+        data.precise(rows[0], modality, &mut values);
+        let [low, high] = moments.range[feature];
+        let before = if low == high {
+            format!("was {low} in all training rows")
+        } else {
+            format!("went from {low} to {high} in training")
+        };
+        warnings.push(Warning::new(
+            format!("modality `{}`, column `{column}`", spec.name),
+            format!(
+                "it {before} and is {} in row `{}`; {} rows are that far outside",
+                values[feature],
+                data.id(rows[0]),
+                rows.len()
+            ),
+            format!(
+                "they are drawn in to {LEEWAY} deviations beyond the training; check the column"
+            ),
+        ));
+    }
+    if columns.len() > 5 {
+        warnings.push(Warning::new(
+            format!("modality `{}`", spec.name),
+            format!("{} more columns have values far outside of training", columns.len() - 5),
+            "check units and scale of the file",
+        ));
+    }
+    warnings
+}
+
+/// The next number that JSON gives back as it was written, so that a run's moments are the same
+/// before and after they are saved: the reader is exact but for the last digit.
+pub(crate) fn as_written(value: f64) -> f64 {
+    let read = |value: f64| {
+        let text = serde_json::to_string(&value).ok()?;
+        serde_json::from_str(&text).ok()
+    };
+    let steps = std::iter::successors(Some(value), |&value| read(value));
+    let mut pairs = steps.clone().zip(steps.skip(1)).take(16);
+    pairs.find(|(before, after)| before == after).map_or(value, |(_, fixed)| fixed)
+}
+
+/// Rows of one modality as a batch has them.
+fn batch_rows(data: &dyn Dataset, rows: &[usize], modality: usize) -> Result<Vec<Vec<f64>>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let spec = &data.modalities()[modality];
+    let unreadable = |reason: String| DataError::Rows { reason };
+    let batch =
+        data.batch(rows, &Device::default()).map_err(|error| unreadable(error.to_string()))?;
+    let values = batch.values()[modality].dense().ok_or_else(|| {
+        unreadable(format!("modality `{}` holds tokens, which have no mean", spec.name))
+    })?;
+    let values: Vec<f32> = values
+        .clone()
+        .into_data()
+        .try_into_vec()
+        .map_err(|error| unreadable(format!("modality `{}`: {error:?}", spec.name)))?;
+    let row = |row: &[f32]| row.iter().copied().map(f64::from).collect();
+    Ok(values.chunks(spec.features()).map(row).collect())
 }
 
 /// `[features]` as a tensor that broadcasts over `values`, `[.., features]`.
 fn rows<const D: usize, const N: usize>(
     values: &Tensor<D>,
-    features: [&Vec<f32>; N],
+    features: [&Vec<f64>; N],
 ) -> [Tensor<D>; N] {
     features.map(|features| {
         let mut shape = [1; D];
         shape[D - 1] = features.len();
-        assert_eq!(values.dims()[D - 1], features.len(), "one value a feature");
-        Tensor::from_data(TensorData::new(features.clone(), shape), &values.device())
+        assert_eq!(values.dims()[D - 1], features.len(), "one value per feature");
+        let features: Vec<f32> = features.iter().map(|&value| value as f32).collect();
+        Tensor::from_data(TensorData::new(features, shape), &values.device())
     })
 }
 
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use multivae_core::distribution::Likelihood;
     use multivae_core::subset::Subset;
     use proptest::prelude::*;
 
     use super::*;
+    use crate::cells::MissingCells;
 
     fn table(values: Vec<f32>, features: usize) -> MemoryDataset {
         let a = ModalitySpec::new("a", &[features]).expect("valid");
@@ -316,7 +607,7 @@ mod tests {
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
         let data = fitted.apply_to(&data).expect("its own");
         let again = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        let Moments { mean, std } = again.moments("a").expect("a table");
+        let Moments { mean, std, .. } = again.moments("a").expect("a table");
         assert!(mean.iter().all(|m| m.abs() < 1e-6), "{mean:?}");
         assert!(std.iter().all(|s| (s - 1.0).abs() < 1e-6), "{std:?}");
     }
@@ -327,7 +618,74 @@ mod tests {
         let presence = vec![Subset::full(2), Subset::full(2), Subset::single(1)];
         let data = data.with_presence(presence).expect("a part");
         let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
-        assert_eq!(fitted.moments("a"), Some(&Moments { mean: vec![2.0], std: vec![1.0] }));
+        assert_eq!(
+            fitted.moments("a"),
+            Some(&Moments { mean: vec![2.0], std: vec![1.0], range: vec![[1.0, 3.0]] })
+        );
+    }
+
+    #[test]
+    fn missing_cells_have_no_part_in_it_whatever_stands_there() {
+        let data = table(vec![1.0, 7.0, 3.0, 1e9, 1e9, 9.0], 2);
+        let cells = MissingCells::from_flags(2, [false, false, false, true, true, false]);
+        let data = data.with_missing_cells(vec![cells, None]).expect("rows keep a cell");
+        let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let range = vec![[1.0, 3.0], [7.0, 9.0]];
+        let expected = Moments { mean: vec![2.0, 8.0], std: vec![1.0, 1.0], range };
+        assert_eq!(fitted.moments("a"), Some(&expected));
+        let changed = fitted.apply_to(&data).expect("its own").values(0);
+        assert_eq!(changed, [-1.0, -1.0, 1.0, 0.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn large_offsets_keep_their_differences_both_ways() {
+        let spec = ModalitySpec::new("when", &[2]).expect("valid");
+        let seconds = |row: usize| 1_700_000_000.0 + 60.5 * row as f64;
+        let genome = |row: usize| 155_000_000.0 + row as f64;
+        let values: Vec<f64> = (0..20).flat_map(|row| [seconds(row), genome(row)]).collect();
+        let storage = Storage::precise(values.clone());
+        let data = MemoryDataset::new(vec![(spec, storage)]).expect("whole rows");
+        let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let changed = fitted.apply_to(&data).expect("its own").values(0);
+        // The same as without the offset.
+        let step = 60.5 * (33.25f64).sqrt();
+        assert!((fitted.moments("when").expect("a table").std[0] - step).abs() < 1e-6 * step);
+        for (found, value) in fitted.invert_precise("when", &changed).iter().zip(&values) {
+            assert!((found - value).abs() < 1e-3, "{found} {value}");
+        }
+    }
+
+    #[test]
+    fn images_outside_of_unit_range_share_one_deviation() {
+        let image = ModalitySpec::new("curve", &[1, 2, 1]).expect("valid");
+        let values = vec![100.0f32, 300.0, 100.0 + 2.0, 300.0 + 14.0];
+        let data = MemoryDataset::new(vec![(image, values.clone().into())]).expect("two rows");
+        let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let moments = fitted.moments("curve").expect("not in the unit range");
+        // Squares of 1, 7, 1 and 7 have the mean 25.
+        assert_eq!((&moments.mean[..], &moments.std[..]), (&[101.0, 307.0][..], &[5.0, 5.0][..]));
+        let changed = fitted.apply_to(&data).expect("its own");
+        assert_eq!(changed.values(0), [-0.2, -1.4, 0.2, 1.4]);
+        let mut again = changed.values(0);
+        fitted.invert_slice("curve", &mut again);
+        assert_eq!(again, values);
+    }
+
+    #[test]
+    fn files_of_single_precision_agree_with_what_is_fitted_now() {
+        let data = table(vec![0.1, 0.7, 0.3], 1);
+        let now = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let mut then = now.clone();
+        then.version = 1;
+        let moments = then.modalities[0].moments.as_mut().expect("a table");
+        moments.mean[0] = f64::from(moments.mean[0] as f32);
+        assert!(now.agrees(&then) && then.agrees(&now) && now.agrees(&now));
+        then.version = 2;
+        assert!(!now.agrees(&then));
+        then.modalities[0].moments = None;
+        assert!(!now.agrees(&then));
+        then.version = 1;
+        assert!(now.agrees(&then));
     }
 
     #[test]
@@ -369,9 +727,9 @@ mod tests {
         fitted.save(&path).expect("writable");
         assert_eq!(Standardisation::load(&path).expect("readable"), fitted);
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
-        fs::write(&path, r#"{"version":2,"modalities":[]}"#).expect("writable");
+        fs::write(&path, r#"{"version":3,"modalities":[]}"#).expect("writable");
         let error = Standardisation::load(&path).expect_err("another version");
-        assert!(error.to_string().contains("expected version 1, found 2"), "{error}");
+        assert!(error.to_string().contains("expected version 1 or 2, found 3"), "{error}");
     }
 
     #[test]
@@ -381,7 +739,8 @@ mod tests {
         let error = error.expect_err("two features");
         assert!(error.to_string().contains("modality `a`: expected 2 means, found 1"), "{error}");
         let error = Standardisation::none(&[]).apply_to(&table(vec![1.0], 1));
-        assert!(matches!(error, Err(DataError::Standardisation { .. })));
+        let error = error.expect_err("unknown").to_string();
+        assert!(error.starts_with("the model has no modality `a`"), "{error}");
     }
 
     #[test]

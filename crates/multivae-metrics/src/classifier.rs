@@ -111,8 +111,7 @@ impl<'a> Classifiers<'a> {
         })
     }
 
-    /// Places of the classes that the means of a decoder's output `[samples, batch, features]`
-    /// show, `[samples, batch]`.
+    /// Places of the classes that means of a modality, `[samples, batch, features]`, show, `[samples, batch]`.
     ///
     /// # Panics
     ///
@@ -120,11 +119,11 @@ impl<'a> Classifiers<'a> {
     pub(crate) fn classify(
         &self,
         spec: &ModalitySpec,
-        output: Tensor<3>,
+        mean: Tensor<3>,
     ) -> Result<Vec<usize>, PassError> {
         let name = spec.name.as_str();
         let classifier = self.get(name).expect("targets are those that have a classifier");
-        let mean: Tensor<2> = spec.likelihood.mean(output, &spec.shape).flatten(0, 1);
+        let mean: Tensor<2> = mean.flatten(0, 1);
         read_classes(classifier.scores(&mean), &format!("scores of the classifier of `{name}`"))
     }
 }

@@ -287,7 +287,8 @@ pub fn coherence(
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
             let outputs = model.decode(&latent, wanted);
             for (i, (target, output)) in wanted.iter().zip(outputs).enumerate() {
-                let found = classifiers.classify(&specs[target], output)?;
+                let mean = model.mean(output, target, batch.offset(target));
+                let found = classifiers.classify(&specs[target], mean)?;
                 let observed = batch.presence().rows().iter();
                 for (place, (row, observed)) in range.clone().zip(observed).enumerate() {
                     let Some(class) = labels[row].filter(|_| within(given, *observed)) else {
@@ -514,7 +515,7 @@ pub fn joint_coherence(
     for latent in latents {
         let outputs = targets.iter().zip(model.decode(&latent, targets));
         let found = outputs
-            .map(|(m, output)| classifiers.classify(&specs[m], output))
+            .map(|(m, output)| classifiers.classify(&specs[m], model.mean(output, m, None)))
             .collect::<Result<Vec<_>, _>>()?;
         for row in 0..found[0].len() {
             let mut votes = vec![0_usize; classes.len()];

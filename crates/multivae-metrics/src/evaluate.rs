@@ -193,7 +193,8 @@ pub fn evaluate(
             let latent = model.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
             let mut errors = vec![None; specs.len()];
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
-                errors[m] = squared_error(output, &specs[m], &batch.values()[m])?;
+                let mean = model.mean(output, m, batch.offset(m));
+                errors[m] = squared_error(mean, &specs[m], &batch.values()[m])?;
             }
             sums.cross(number, &batch, &likelihood, &errors);
         }
@@ -216,12 +217,12 @@ pub(crate) fn check(specs: &[ModalitySpec], data: &dyn Dataset) -> Result<(), Me
 
 /// The mean squared error of each row, or `None` for text.
 fn squared_error(
-    output: Tensor<3>,
+    mean: Tensor<3>,
     spec: &ModalitySpec,
     values: &Values,
 ) -> Result<Option<Vec<Vec<f64>>>, MetricsError> {
     let Some(values) = values.dense() else { return Ok(None) };
-    let mean: Tensor<2> = spec.likelihood.mean(output, &spec.shape).squeeze_dim(0);
+    let mean: Tensor<2> = mean.squeeze_dim(0);
     let error = (mean - values.clone()).square().mean_dim(1);
     // Not checked to be finite: rows that miss the modality hold any filler.
     raw(error, &format!("mean squared error of `{}`", spec.name)).map(Some)

@@ -239,7 +239,8 @@ fn from_given(
             for (target, set) in targets.iter().zip(&mut sets) {
                 let output = output_of(target.modality, wanted, &outputs);
                 let spec = &specs[target.modality];
-                let values = spec.likelihood.mean(output, &spec.shape).squeeze_dim(0);
+                let offset = batch.offset(target.modality);
+                let values = model.mean(output, target.modality, offset).squeeze_dim(0);
                 let values = choose(values, &rows);
                 set.push(target.features, values, spec, |i| data.number(range.start + rows[i]))?;
             }
@@ -273,7 +274,7 @@ fn from_joint(
         for (target, set) in targets.iter().zip(&mut sets) {
             let output = output_of(target.modality, wanted, &outputs);
             let spec = &specs[target.modality];
-            let values: Tensor<2> = spec.likelihood.mean(output, &spec.shape).flatten(0, 1);
+            let values: Tensor<2> = model.mean(output, target.modality, None).flatten(0, 1);
             count = values.dims()[0].min(config.max_rows - done);
             set.push(target.features, values.narrow(0, 0, count), spec, |i| done + i)?;
         }

@@ -177,7 +177,8 @@ pub fn reconstruction(
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
                 let log_prob = model.log_prob(&batch, &latent, m);
-                let values = measure(&specs[m], &batch.values()[m], output, log_prob, config)?;
+                let mean = model.mean(output, m, batch.offset(m));
+                let values = measure(&specs[m], &batch.values()[m], mean, log_prob, config)?;
                 for ((values, sum), what) in values.iter().zip(&mut sums[number][m]).zip(MEASURES) {
                     let Some(values) = values else { continue };
                     for &row in &rows[m] {
@@ -226,7 +227,7 @@ fn image(spec: &ModalitySpec) -> Option<[usize; 3]> {
 fn measure(
     spec: &ModalitySpec,
     values: &Values,
-    output: Tensor<3>,
+    mean: Tensor<3>,
     log_prob: Tensor<2>,
     config: &ReconstructionConfig,
 ) -> Result<[Option<Vec<f64>>; MEASURES.len()], MetricsError> {
@@ -238,7 +239,7 @@ fn measure(
     let Some(values) = values.dense() else {
         return Ok([Some(cross_entropy), None, None, None, None]);
     };
-    let mean: Tensor<2> = spec.likelihood.mean(output, &spec.shape).squeeze_dim(0);
+    let mean: Tensor<2> = mean.squeeze_dim(0);
     let error = (mean.clone() - values.clone()).square().mean_dim(1);
     let error = column(error.squeeze_dim(1), 1)?;
     let Some([channels, height, width]) = image(spec) else {

@@ -194,7 +194,7 @@ impl CmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Cmvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let Self { latent, private, family, .. } = *self;
         let sizes = vec![private; modalities.len()];
@@ -460,6 +460,10 @@ impl Generate for Cmvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

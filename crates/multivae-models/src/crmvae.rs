@@ -114,7 +114,7 @@ impl CrmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Crmvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -127,7 +127,7 @@ impl CrmvaeConfig {
 impl Crmvae {
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        blocks::posterior(&self.encoders, batch, given, Product::without_prior())
+        blocks::posterior(&self.encoders, &self.modalities, batch, given, Product::without_prior())
     }
 }
 
@@ -151,7 +151,8 @@ impl Learn for Crmvae {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let experts =
+            blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let joint = blocks::only(Product::without_prior().of(&experts, &blocks::all_of(m)));
         let z = blocks::draw(&joint, Draws::Samples(1), noise);
         let unimodal = Normal::new(experts.mean.clone(), experts.log_var.clone());
@@ -188,6 +189,10 @@ impl Generate for Crmvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

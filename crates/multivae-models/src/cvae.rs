@@ -207,7 +207,7 @@ impl CvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Cvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let Roles { main, conditioning } = self.roles(&modalities)?;
         let read: Vec<_> = conditioning.iter().map(|&m| modalities[m].clone()).collect();
@@ -268,6 +268,7 @@ impl Cvae {
         let samples = z.dims()[0];
         let named = |(&m, values): (&usize, &Values)| {
             let spec = &self.modalities[m];
+            let values = spec.likelihood.encode_view(values.clone());
             let values = values.flat(spec.shape[spec.shape.len() - 1]);
             (spec.name.clone(), values.unsqueeze_dim::<3>(0).repeat(&[samples, 1, 1]))
         };
@@ -356,6 +357,10 @@ impl Generate for Cvae {
             targets.label(&self.modalities)
         );
         vec![self.decoder.decode(Self::input(latent))]
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        (modality == self.main).then_some(&self.decoder)
     }
 }
 

@@ -150,7 +150,7 @@ impl DmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Dmvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = blocks::private_sizes(&self.private, &modalities)?;
         let private_betas = self.betas(&modalities)?;
@@ -165,7 +165,7 @@ impl DmvaeConfig {
 impl Dmvae {
     /// The posterior of the shared space and the sources of the private codes, given a subset.
     fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = blocks::encode(&self.encoders, batch, given);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, given);
         let rule = Product::with_prior();
         let shared = blocks::only(rule.of(&unimodal.experts, &blocks::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
@@ -192,7 +192,7 @@ impl Learn for Dmvae {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let unimodal = blocks::encode(&self.encoders, batch, Subset::full(m));
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m));
         let experts = &unimodal.experts;
         let joint = Product::with_prior().of(experts, &blocks::all_of(m));
         // The joint posterior and those of single modalities, `[1 + modality, batch, latent]`.
@@ -249,6 +249,10 @@ impl Generate for Dmvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

@@ -140,7 +140,7 @@ impl JmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Jmvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -179,7 +179,7 @@ impl Learn for Jmvae {
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let posterior = joint::of_complete(&self.joint_encoder, batch);
         let all = Subset::full(self.modalities.len());
-        let experts = blocks::encode(&self.encoders, batch, all).experts;
+        let experts = blocks::encode(&self.encoders, &self.modalities, batch, all).experts;
         let z = blocks::draw(&posterior, Draws::Samples(1), noise);
         let mut terms = blocks::reconstructions(&self.decoders, batch, &z, &self.rescale);
         let reconstruction = Tensor::cat(terms.clone(), 0).sum();
@@ -214,6 +214,10 @@ impl Generate for Jmvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

@@ -183,7 +183,7 @@ impl JnfConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Jnf> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check(&modalities)?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -228,7 +228,7 @@ impl Jnf {
         let joint = joint::of_complete(&self.joint_encoder, batch).map(Tensor::detach);
         let z = blocks::draw(&joint, Draws::Samples(1), noise).squeeze_dim::<2>(0);
         let all = Subset::full(self.modalities.len());
-        let experts = blocks::encode(&self.encoders, batch, all).experts;
+        let experts = blocks::encode(&self.encoders, &self.modalities, batch, all).experts;
         let of = |(m, flow): (usize, &FlowNet)| {
             let one = |x: &Tensor<3>| x.clone().narrow(0, m, 1).squeeze_dim::<2>(0);
             let base = flow.forward(z.clone());
@@ -328,6 +328,10 @@ impl Generate for Jnf {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

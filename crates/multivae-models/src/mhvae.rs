@@ -55,7 +55,10 @@ use multivae_core::{
     fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
     modality::ModalitySpec,
     model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
-    nn::{Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, PosteriorConfig},
+    nn::{
+        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks,
+        PosteriorConfig,
+    },
     noise::Noise,
     objective::{Budget, Estimate, Rescale, importance_estimate},
     subset::{Subset, Subsets},
@@ -189,7 +192,7 @@ impl MhvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mhvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let default = || self.default_blocks(&modalities);
         let blocks = self.blocks.clone().unwrap_or_else(default);
@@ -275,7 +278,7 @@ impl Mhvae {
         let members: Vec<usize> = which.iter().filter(|&m| m < self.modalities.len()).collect();
         let (mut skips, mut mean, mut log_var, mut presence) = (vec![], vec![], vec![], vec![]);
         for &m in &members {
-            let values = batch.observed(m);
+            let values = batch.input(m, &self.modalities[m]);
             let mut levels = vec![self.hierarchy.encoders.at(m).forward_values(&values)];
             for block in self.hierarchy.bottom_up.at(m) {
                 levels.push(block.forward(levels[levels.len() - 1].clone()));
@@ -639,6 +642,10 @@ impl Generate for Mhvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         targets.iter().map(|m| self.hierarchy.decoders.at(m).decode(latent.z())).collect()
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.hierarchy.decoders.at(modality))
     }
 }
 

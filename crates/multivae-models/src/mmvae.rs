@@ -145,7 +145,7 @@ impl MmvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mmvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -164,7 +164,7 @@ impl Mmvae {
 
     /// The posteriors of the modalities in `which`.
     fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        let unimodal = blocks::encode(&self.encoders, batch, which);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, which);
         Sources::new(unimodal, which, self.config.family)
     }
 
@@ -255,6 +255,10 @@ impl Generate for Mmvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

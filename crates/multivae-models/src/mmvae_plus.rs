@@ -166,7 +166,7 @@ impl MmvaePlusConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<MmvaePlus> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let Self { latent, private, family, .. } = *self;
         let sizes = vec![private; modalities.len()];
@@ -271,6 +271,10 @@ impl Generate for MmvaePlus {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

@@ -163,7 +163,7 @@ impl MopoeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mopoe> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let subsets = self.components(&modalities)?;
         let private = blocks::private_sizes(&self.private, &modalities)?;
@@ -186,7 +186,7 @@ impl Mopoe {
 
     /// The posterior of the shared space and the sources of the private codes, given a subset.
     fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = blocks::encode(&self.encoders, batch, given);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, given);
         let rule = self.rule(given);
         let shared = blocks::only(rule.of(&unimodal.experts, &blocks::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
@@ -195,7 +195,7 @@ impl Mopoe {
     /// The mean of the mixture over the subsets that each row can use, `[batch, latent]`.
     fn mixture_mean(&self, batch: &Batch) -> (Tensor<2>, Vec<PrivateSpace>) {
         let all = Subset::full(self.modalities.len());
-        let unimodal = blocks::encode(&self.encoders, batch, all);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, all);
         let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
         let weights = self.weights(batch).1.unsqueeze_dim(2);
         let mean = (components.mean * weights).sum_dim(0).squeeze_dim(0);
@@ -205,7 +205,7 @@ impl Mopoe {
     /// The mixture of the products of the components within `targets`, and of `targets` itself,
     /// over those that a row observes.
     fn proposal(&self, batch: &Batch, targets: Subset) -> (Mixture, Vec<PrivateSpace>) {
-        let unimodal = blocks::encode(&self.encoders, batch, targets);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, targets);
         let within = |s: &Subset| s.intersection(targets) == Some(*s) && *s != targets;
         let list: Vec<Subset> = self.subsets.iter().filter(within).chain([targets]).collect();
         // The experts are those of the targets, in order.
@@ -273,7 +273,7 @@ impl Learn for Mopoe {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let all = Subset::full(self.modalities.len());
-        let unimodal = blocks::encode(&self.encoders, batch, all);
+        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, all);
         let components = Product::prior_on_full_set().of(&unimodal.experts, &self.subsets);
         let (host_weights, weights) = self.weights(batch);
         let chosen = noise.categorical(&host_weights, 1);
@@ -322,6 +322,10 @@ impl Generate for Mopoe {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

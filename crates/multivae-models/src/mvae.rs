@@ -169,7 +169,7 @@ impl MvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mvae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -200,7 +200,8 @@ impl Mvae {
     pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
         let subsets = self.subsets(batch.purpose, noise);
         let (t, m) = (subsets.len(), self.modalities.len());
-        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let experts =
+            blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let kept = subsets.membership(&batch.device()).matmul(experts.presence.clone());
         let posteriors = Product::with_prior().of(&experts, &subsets);
         let [_, rows, latent] = posteriors.mean.dims();
@@ -225,7 +226,7 @@ impl Mvae {
 
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        blocks::posterior(&self.encoders, batch, given, Product::with_prior())
+        blocks::posterior(&self.encoders, &self.modalities, batch, given, Product::with_prior())
     }
 }
 
@@ -285,6 +286,10 @@ impl Generate for Mvae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

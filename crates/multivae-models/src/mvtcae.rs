@@ -121,7 +121,7 @@ impl MvtcaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mvtcae> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -134,7 +134,7 @@ impl MvtcaeConfig {
 impl Mvtcae {
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        blocks::posterior(&self.encoders, batch, given, Product::without_prior())
+        blocks::posterior(&self.encoders, &self.modalities, batch, given, Product::without_prior())
     }
 }
 
@@ -156,7 +156,8 @@ impl Learn for Mvtcae {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
-        let experts = blocks::encode(&self.encoders, batch, Subset::full(m)).experts;
+        let experts =
+            blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let joint = blocks::only(Product::without_prior().of(&experts, &blocks::all_of(m)));
         let latent = Latent::shared(blocks::draw(&joint, Draws::Samples(1), noise));
         let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
@@ -186,6 +187,10 @@ impl Generate for Mvtcae {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

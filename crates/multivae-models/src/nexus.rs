@@ -231,7 +231,7 @@ impl NexusConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Nexus> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check(&modalities)?;
         let sizes = blocks::private_sizes(&self.private, &modalities)?;
         let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
@@ -303,7 +303,10 @@ impl Nexus {
     /// The posteriors of the codes of the modalities in `given`, `[batch, features]`, with their
     /// numbers.
     fn posteriors(&self, batch: &Batch, given: Subset) -> Vec<(usize, Normal<2>)> {
-        let encode = |m| self.encoders.at(m).encode(&batch.observed(m)).shared.bounded();
+        let encode = |m: usize| {
+            let values = batch.input(m, &self.modalities[m]);
+            self.encoders.at(m).encode(&values).shared.bounded()
+        };
         given.iter().map(|m| (m, encode(m))).collect()
     }
 
@@ -524,6 +527,10 @@ impl Generate for Nexus {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         targets.iter().map(|m| self.decoders.at(m).decode(self.input(latent, m))).collect()
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

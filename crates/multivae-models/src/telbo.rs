@@ -165,7 +165,7 @@ impl TelboConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Telbo> {
-        let modalities = blocks::specs(&self.modalities)?;
+        let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
@@ -203,7 +203,7 @@ impl Telbo {
     fn unimodal(&self, batch: &Batch, noise: &mut Noise) -> Vec<Tensor<1>> {
         joint::check_complete(batch);
         let all = Subset::full(self.modalities.len());
-        let experts = blocks::encode(&self.encoders, batch, all).experts;
+        let experts = blocks::encode(&self.encoders, &self.modalities, batch, all).experts;
         let posteriors = Normal::new(experts.mean, experts.log_var);
         let shape = posteriors.mean.dims();
         let z = posteriors.rsample(noise.normal(shape, 1, &batch.device()));
@@ -273,6 +273,10 @@ impl Generate for Telbo {
 
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
         blocks::decode(&self.decoders, &self.modalities, latent, targets)
+    }
+
+    fn decoder(&self, modality: usize) -> Option<&Decoder> {
+        Some(self.decoders.at(modality))
     }
 }
 

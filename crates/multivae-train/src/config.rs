@@ -1,5 +1,7 @@
 //! Settings of a run.
 
+use std::collections::BTreeMap;
+
 use burn::optim::{
     ModuleOptimizer, RmsPropConfig, SgdConfig, decay::WeightDecayConfig, momentum::MomentumConfig,
 };
@@ -76,9 +78,22 @@ section! {
         pub schedule: ScheduleConfig = ScheduleConfig::default(),
         /// What is done about large gradients: name = "none", "norm" or "value".
         pub clip: ClipConfig = ClipConfig::default(),
+        /// Settings of single phases of models that make several steps with a batch, by name:
+        /// phases.critic.optimizer is the optimiser of the phase `critic`, with its own learning
+        /// rate. Without one a phase has the optimiser above, in a state of its own.
+        pub phases: BTreeMap<String, PhaseConfig> = BTreeMap::new(),
         /// Ends the last stage when the validation loss no longer falls; absent for never.
         /// Earlier stages always run their length, since models tell stages by the epoch.
         pub early_stopping: Option<EarlyStopping> = None,
+    }
+}
+
+section! {
+    /// How the parameters of one phase learn.
+    pub struct PhaseConfig {
+        /// The optimiser of the phase: name = "adam", "adamw", "sgd" or "rmsprop", with its
+        /// settings. Its learning rate follows the run's schedule in proportion.
+        pub optimizer: Option<OptimizerConfig> = None,
     }
 }
 
@@ -322,7 +337,12 @@ impl TrainConfig {
             // TOML has no larger integers.
             return Err(TrainError::config("seed", "at most 2^63 - 1", self.seed));
         }
-        self.optimizer.check()?;
+        self.optimizer.check("optimizer")?;
+        for (name, phase) in &self.phases {
+            if let Some(optimizer) = &phase.optimizer {
+                optimizer.check(&format!("phases.{name}.optimizer"))?;
+            }
+        }
         self.schedule.check()?;
         match &self.clip {
             ClipConfig::None(_) => {}
@@ -349,6 +369,11 @@ impl TrainConfig {
         let mut sections = String::new();
         for (field, docs) in Self::FIELDS {
             match values.get(*field) {
+                Some(toml::Value::Table(_)) if *field == "phases" => {
+                    sections.push('\n');
+                    comment(&mut sections, docs, "");
+                    self.phase_sections(&mut sections);
+                }
                 Some(toml::Value::Table(table)) => {
                     sections.push('\n');
                     comment(&mut sections, docs, "");
@@ -372,15 +397,25 @@ impl TrainConfig {
         out + &sections
     }
 
+    /// Sections of the phases that have settings.
+    fn phase_sections(&self, out: &mut String) {
+        for (name, phase) in &self.phases {
+            let key = toml::Value::from(name.as_str());
+            out.push_str(&format!("[phases.{key}]\n"));
+            for (field, docs) in PhaseConfig::FIELDS {
+                let Some(optimizer) = &phase.optimizer else { continue };
+                let table = toml::Table::try_from(optimizer).expect("settings are plain data");
+                comment(out, docs, "");
+                out.push_str(&format!("[phases.{key}.{field}]\n"));
+                entries(out, &table, optimizer.fields(), "");
+            }
+        }
+    }
+
     /// Documentation of the fields of a section.
     fn fields_of(&self, section: &str) -> Fields {
         match section {
-            "optimizer" => match &self.optimizer {
-                OptimizerConfig::Adam(_) => Adam::FIELDS,
-                OptimizerConfig::AdamW(_) => AdamW::FIELDS,
-                OptimizerConfig::Sgd(_) => Sgd::FIELDS,
-                OptimizerConfig::RmsProp(_) => RmsProp::FIELDS,
-            },
+            "optimizer" => self.optimizer.fields(),
             "schedule" => match &self.schedule {
                 ScheduleConfig::Constant(_) => Constant::FIELDS,
                 ScheduleConfig::Cosine(_) => Cosine::FIELDS,
@@ -399,6 +434,16 @@ impl TrainConfig {
 }
 
 impl OptimizerConfig {
+    /// Documentation of its fields.
+    fn fields(&self) -> Fields {
+        match self {
+            Self::Adam(_) => Adam::FIELDS,
+            Self::AdamW(_) => AdamW::FIELDS,
+            Self::Sgd(_) => Sgd::FIELDS,
+            Self::RmsProp(_) => RmsProp::FIELDS,
+        }
+    }
+
     /// Its name in files.
     pub fn name(&self) -> &'static str {
         match self {
@@ -465,12 +510,13 @@ impl OptimizerConfig {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        positive("optimizer.learning_rate", self.learning_rate())?;
+    fn check(&self, section: &str) -> Result<()> {
+        let field = |name: &str| format!("{section}.{name}");
+        positive(&field("learning_rate"), self.learning_rate())?;
         let adam = |beta_1: f64, beta_2: f64, epsilon: f64| {
-            below_one("optimizer.beta_1", beta_1)?;
-            below_one("optimizer.beta_2", beta_2)?;
-            positive("optimizer.epsilon", epsilon)
+            below_one(&field("beta_1"), beta_1)?;
+            below_one(&field("beta_2"), beta_2)?;
+            positive(&field("epsilon"), epsilon)
         };
         let decay = match self {
             Self::Adam(o) => {
@@ -482,16 +528,16 @@ impl OptimizerConfig {
                 o.weight_decay
             }
             Self::Sgd(o) => {
-                below_one("optimizer.momentum", o.momentum)?;
+                below_one(&field("momentum"), o.momentum)?;
                 in_range(
-                    "optimizer.dampening",
+                    &field("dampening"),
                     o.dampening,
                     (0.0..=1.0).contains(&o.dampening),
                     "0 to 1",
                 )?;
                 if o.nesterov && o.momentum == 0.0 {
                     return Err(TrainError::config(
-                        "optimizer.nesterov",
+                        field("nesterov"),
                         "false without momentum",
                         true,
                     ));
@@ -499,13 +545,13 @@ impl OptimizerConfig {
                 o.weight_decay
             }
             Self::RmsProp(o) => {
-                below_one("optimizer.alpha", o.alpha)?;
-                below_one("optimizer.momentum", o.momentum)?;
-                positive("optimizer.epsilon", o.epsilon)?;
+                below_one(&field("alpha"), o.alpha)?;
+                below_one(&field("momentum"), o.momentum)?;
+                positive(&field("epsilon"), o.epsilon)?;
                 o.weight_decay
             }
         };
-        not_negative("optimizer.weight_decay", decay)
+        not_negative(&field("weight_decay"), decay)
     }
 }
 
@@ -576,6 +622,7 @@ mod tests {
 
     #[test]
     fn commented_settings_read_back_and_name_every_field() {
+        let critic = OptimizerConfig::RmsProp(RmsProp { alpha: 0.5, ..RmsProp::default() });
         let configs = [
             TrainConfig::default(),
             TrainConfig {
@@ -585,6 +632,11 @@ mod tests {
                 clip: ClipConfig::None(NoClip {}),
                 non_finite: NonFinite::RestoreBest,
                 seed: 1 << 40,
+                phases: [
+                    ("critic".to_owned(), PhaseConfig { optimizer: Some(critic) }),
+                    ("code book".to_owned(), PhaseConfig::default()),
+                ]
+                .into(),
                 ..TrainConfig::default()
             },
         ];
@@ -592,10 +644,10 @@ mod tests {
             let text = config.commented_toml();
             assert_eq!(read(&text), config, "{text}");
             for (field, docs) in TrainConfig::FIELDS {
-                assert!(
-                    text.contains(&format!("{field} = ")) || text.contains(&format!("[{field}]")),
-                    "{field}"
-                );
+                let named = [format!("{field} = "), format!("[{field}]"), format!("[{field}.")];
+                // Without phases there is only the comment.
+                let absent = *field == "phases" && config.phases.is_empty();
+                assert!(absent || named.iter().any(|name| text.contains(name)), "{field}");
                 assert!(text.contains(&format!("# {}\n", docs[0].trim())), "{field}");
             }
         }
@@ -638,6 +690,22 @@ mod tests {
             ("optimizer.learning_rate", adam(Adam { learning_rate: 0.0, ..Adam::default() })),
             ("optimizer.learning_rate", adam(Adam { learning_rate: f64::NAN, ..Adam::default() })),
             ("optimizer.beta_2", adam(Adam { beta_2: 1.0, ..Adam::default() })),
+            (
+                "phases.critic.optimizer.learning_rate",
+                TrainConfig {
+                    phases: [(
+                        "critic".to_owned(),
+                        PhaseConfig {
+                            optimizer: Some(OptimizerConfig::Sgd(Sgd {
+                                learning_rate: -1.0,
+                                ..Sgd::default()
+                            })),
+                        },
+                    )]
+                    .into(),
+                    ..TrainConfig::default()
+                },
+            ),
             (
                 "clip.max",
                 TrainConfig {

@@ -10,7 +10,8 @@ use std::{
 
 use burn::{
     data::dataset::DatasetError,
-    tensor::{Device, Tensor},
+    optim::ModuleOptimizer,
+    tensor::{Bytes, Device, Tensor},
     train::{Interrupter, TrainingError},
 };
 use multivae_kernels::is_eager;
@@ -18,12 +19,11 @@ use multivae_kernels::is_eager;
 use crate::{
     TrainError,
     config::{ClipConfig, NonFinite},
-    history::Split,
-    report::SharedReport,
+    names::GRADIENT,
+    observer::Observers,
+    plan::PhasePlan,
+    split::Split,
 };
-
-/// Name of the gradient's norm among the terms.
-const GRADIENT: &str = "gradient";
 
 /// A handle that ends a run from outside: another thread, a signal handler.
 ///
@@ -58,11 +58,15 @@ pub(crate) struct Context {
     pub(crate) stop: Interrupter,
     pub(crate) policy: NonFinite,
     pub(crate) clip: ClipConfig,
-    pub(crate) report: SharedReport,
+    pub(crate) observers: Observers,
     /// Names of the modalities.
     pub(crate) modalities: Vec<String>,
-    /// Names of the total and the terms.
-    pub(crate) terms: Vec<String>,
+    /// What is done with every batch.
+    pub(crate) phases: Vec<PhasePlan>,
+    /// The optimisers of all phases but the first, which burn-train has.
+    ///
+    /// One for each phase, so that a parameter of two phases has a state in each.
+    pub(crate) optimizers: Mutex<Vec<ModuleOptimizer>>,
     /// Epochs of the whole run.
     pub(crate) epochs: usize,
     pub(crate) live: Live,
@@ -81,7 +85,7 @@ impl Live {
         let state = State {
             error: None,
             epoch: done,
-            step: 0,
+            at: Place::default(),
             made: 0,
             skipped: None,
             norm: None,
@@ -96,11 +100,12 @@ impl Live {
 struct State {
     error: Option<TrainError>,
     epoch: usize,
-    step: usize,
+    /// The step of training at work.
+    at: Place,
     /// Steps of the epoch that were made.
     made: usize,
     /// What was wrong with the last step that was left out.
-    skipped: Option<Bad>,
+    skipped: Option<NonFiniteValue>,
     /// The norm of the last gradient, `[1]`, still on its device.
     norm: Option<(Tensor<1>, Place)>,
     started: Instant,
@@ -113,12 +118,22 @@ struct State {
 pub(crate) struct Place {
     pub(crate) split: Split,
     pub(crate) epoch: usize,
+    /// The batch within the epoch, from 1.
     pub(crate) step: usize,
+    /// Which of the steps with that batch it is, from 0.
+    pub(crate) turn: usize,
+    pub(crate) phase: usize,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { split: Split::Train, epoch: 0, step: 0, turn: 0, phase: 0 }
+    }
 }
 
 /// A value that is not finite.
 #[derive(Clone, Debug)]
-pub(crate) struct Bad {
+pub(crate) struct NonFiniteValue {
     pub(crate) term: String,
     pub(crate) place: Place,
     pub(crate) value: f64,
@@ -129,7 +144,7 @@ impl Context {
     pub(crate) fn fail(&self, error: TrainError) {
         let message = error.to_string();
         self.state().error.get_or_insert(error);
-        self.stop.fail(TrainingError::Dataset(DatasetError::new(Told(message))));
+        self.stop.fail(TrainingError::Dataset(DatasetError::new(MessageError(message))));
     }
 
     /// Whether the launch has failed.
@@ -153,7 +168,7 @@ impl Context {
         state.skipped = None;
         state.started = Instant::now();
         drop(state);
-        self.report.with(|report| report.epoch_started(epoch, self.epochs));
+        self.observers.each(|observer| observer.epoch_started(epoch, self.epochs));
     }
 
     /// The steps of an epoch are made, and validation begins.
@@ -180,14 +195,18 @@ impl Context {
     }
 
     /// A step of training begins.
-    pub(crate) fn begin_step(&self, step: usize) {
-        self.state().step = step;
+    pub(crate) fn begin_step(&self, at: Place) {
+        self.state().at = at;
     }
 
     /// The step of training at work.
     pub(crate) fn step(&self) -> Place {
-        let state = self.state();
-        Place { split: Split::Train, epoch: state.epoch, step: state.step }
+        self.state().at
+    }
+
+    /// The phase of a step.
+    pub(crate) fn phase(&self, place: Place) -> &PhasePlan {
+        &self.phases[place.phase]
     }
 
     /// Whether values of a device are read while the next steps are on their way to it. Where a
@@ -211,7 +230,11 @@ impl Context {
     pub(crate) fn read_norm(&self, norm: Tensor<1>, place: Place) -> Option<f64> {
         let value = *self.read(norm)?.first()?;
         if !value.is_finite() {
-            self.not_finite(Bad { term: GRADIENT.to_owned(), place, value });
+            let term = match place.phase {
+                0 => GRADIENT.to_owned(),
+                _ => format!("{GRADIENT}/{}", self.phase(place).name),
+            };
+            self.not_finite(NonFiniteValue { term, place, value });
             return None;
         }
         Some(value)
@@ -239,7 +262,7 @@ impl Context {
     /// Whether a part of the step at work is not finite, so that all of it is left out.
     pub(crate) fn leaves_out(&self) -> bool {
         let now = self.step();
-        self.state().skipped.as_ref().is_some_and(|bad| bad.place == now)
+        self.state().skipped.as_ref().is_some_and(|found| found.place == now)
     }
 
     /// A step of training was made.
@@ -248,16 +271,16 @@ impl Context {
     }
 
     /// A value is not finite: ends the launch, or notes that the step is left out.
-    pub(crate) fn not_finite(&self, bad: Bad) {
+    pub(crate) fn not_finite(&self, found: NonFiniteValue) {
         if self.policy != NonFinite::Skip {
-            self.fail(self.error_of(bad));
+            self.fail(self.error_of(found));
             return;
         }
-        let message = self.error_of(bad.clone()).to_string();
-        tracing::warn!("{message}: left out");
-        self.report.with(|report| report.event(&format!("{message}: left out")));
-        if bad.place.split == Split::Train {
-            self.state().skipped = Some(bad);
+        let message = format!("{}: left out", self.error_of(found.clone()));
+        tracing::warn!("{message}");
+        self.observers.each(|observer| observer.event(&message));
+        if found.place.split == Split::Train {
+            self.state().skipped = Some(found);
         }
     }
 
@@ -268,17 +291,35 @@ impl Context {
             self.read_norm(norm, place);
         }
         let state = self.state();
-        let bad = state.skipped.clone().filter(|_| state.made == 0);
+        let found = state.skipped.clone().filter(|_| state.made == 0);
         drop(state);
-        if let Some(bad) = bad {
-            self.fail(self.error_of(bad));
+        if let Some(found) = found {
+            self.fail(self.error_of(found));
         }
     }
 
-    fn error_of(&self, bad: Bad) -> TrainError {
-        let last = bad.term.rsplit('/').next().unwrap_or_default();
-        let modality = self.modalities.iter().find(|name| *name == last).cloned();
-        let Bad { term, place: Place { split, epoch, step }, value } = bad;
+    /// The states of the optimisers that burn-train does not have, by phase.
+    pub(crate) fn optimizer_states(&self) -> Result<Vec<(String, Bytes)>, TrainError> {
+        let optimizers = self.optimizers.lock().expect("no thread panics while it holds them");
+        let phases = self.phases.iter().skip(1);
+        phases
+            .zip(&*optimizers)
+            .map(|(phase, optimizer)| {
+                let bytes = optimizer.into_bytes().map_err(|error| {
+                    let reason = format!("the optimiser of phase {}: {error}", phase.name);
+                    TrainError::Device(reason)
+                })?;
+                Ok((phase.name.clone(), bytes))
+            })
+            .collect()
+    }
+
+    fn error_of(&self, found: NonFiniteValue) -> TrainError {
+        let NonFiniteValue { term, place: Place { split, epoch, step, .. }, value } = found;
+        // What is named after a phase is named after no modality.
+        let own = self.phases.iter().any(|phase| phase.terms[1..].contains(&term));
+        let last = term.rsplit('/').next().filter(|_| own);
+        let modality = self.modalities.iter().find(|name| Some(name.as_str()) == last).cloned();
         TrainError::NotFinite { term, modality, split, epoch, step, value }
     }
 
@@ -287,7 +328,7 @@ impl Context {
     }
 }
 
-/// An error that the context holds, for burn-train's log.
+/// An error of which only the words are passed on.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct Told(pub(crate) String);
+pub(crate) struct MessageError(pub(crate) String);

@@ -16,13 +16,14 @@ use burn::train::{
 
 use crate::{
     TrainError,
+    checkpoint::{Collector, Fingerprint, Header},
     config::{EarlyStopping, TrainConfig},
     context::Context,
     fit::Kept,
-    history::{History, Split},
-    report::Summary,
-    terms::LOSS,
-    vault::{Collector, Fingerprint, Header},
+    history::History,
+    names::LOSS,
+    observer::EpochSummary,
+    split::Split,
 };
 
 /// A function of the caller that is called after every epoch with the model in validation form,
@@ -32,7 +33,7 @@ pub type OnEpoch<M> =
 
 /// By what a stage is judged.
 #[derive(Clone, Debug)]
-pub(crate) struct Judge {
+pub(crate) struct ModelSelection {
     pub(crate) history: History,
     /// The split whose loss decides.
     pub(crate) split: Split,
@@ -42,7 +43,7 @@ pub(crate) struct Judge {
     pub(crate) early_stopping: Option<EarlyStopping>,
 }
 
-impl Judge {
+impl ModelSelection {
     /// The best epoch of the stage up to `epoch`.
     pub(crate) fn best(&self, epoch: usize) -> Option<usize> {
         self.history.best(LOSS, self.split, self.from + 1..=epoch)
@@ -67,7 +68,7 @@ impl Judge {
 
 /// Decides whether an epoch is written.
 pub(crate) struct Keep {
-    pub(crate) judge: Judge,
+    pub(crate) selection: ModelSelection,
     pub(crate) every: usize,
     pub(crate) run: Fingerprint,
     pub(crate) collector: Arc<Collector>,
@@ -77,12 +78,12 @@ pub(crate) struct Keep {
 impl Keep {
     pub(crate) fn new(
         config: &TrainConfig,
-        judge: Judge,
+        selection: ModelSelection,
         run: Fingerprint,
         collector: Arc<Collector>,
         context: Arc<Context>,
     ) -> Self {
-        Self { judge, every: config.checkpoint_every, run, collector, context }
+        Self { selection, every: config.checkpoint_every, run, collector, context }
     }
 }
 
@@ -98,21 +99,28 @@ impl CheckpointingStrategy for Keep {
         if self.context.failed() {
             return Vec::new();
         }
-        let best = self.judge.best(epoch);
-        let last = epoch == self.judge.to
-            || self.judge.is_over(epoch)
+        let best = self.selection.best(epoch);
+        let last = epoch == self.selection.to
+            || self.selection.is_over(epoch)
             || self.context.interrupt.is_stopped();
         if !(epoch.is_multiple_of(self.every) || last || best == Some(epoch)) {
             return Vec::new();
         }
-        self.collector.announce(Header::new(epoch, self.judge.from, best, self.run.clone()));
+        let header = Header::new(epoch, self.selection.from, best, self.run.clone());
+        match self.context.optimizer_states() {
+            Ok(states) => self.collector.announce(header, states),
+            Err(error) => {
+                self.context.fail(error);
+                return Vec::new();
+            }
+        }
         vec![CheckpointingAction::Save]
     }
 }
 
 /// Reports the epoch, calls the caller and decides whether training ends.
 pub(crate) struct AfterEpoch<M> {
-    pub(crate) judge: Judge,
+    pub(crate) selection: ModelSelection,
     pub(crate) context: Arc<Context>,
     pub(crate) kept: Kept<M>,
     pub(crate) on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
@@ -121,7 +129,7 @@ pub(crate) struct AfterEpoch<M> {
 impl<M> Clone for AfterEpoch<M> {
     fn clone(&self) -> Self {
         Self {
-            judge: self.judge.clone(),
+            selection: self.selection.clone(),
             context: self.context.clone(),
             kept: self.kept.clone(),
             on_epoch: self.on_epoch.clone(),
@@ -134,7 +142,7 @@ impl<M: Send> AfterEpoch<M> {
         let kept = self.kept.lock().expect("no thread panics while it holds the model").take();
         let (Some(model), Some(call)) = (kept, &self.on_epoch) else { return };
         let mut call = call.lock().expect("a panic of the callback ends the run");
-        if let Err(source) = call(&model, epoch, &self.judge.history) {
+        if let Err(source) = call(&model, epoch, &self.selection.history) {
             self.context.fail(TrainError::Callback { epoch, source });
         }
     }
@@ -146,22 +154,21 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
         if context.failed() {
             return true;
         }
-        let history = &self.judge.history;
+        let history = &self.selection.history;
         let [trained, whole] = context.end_epoch(epoch);
-        context.report.with(|report| {
-            report.epoch_finished(&Summary {
-                epoch,
-                epochs: context.epochs,
-                train: history.terms(epoch, Split::Train),
-                valid: history.terms(epoch, Split::Valid),
-                rate: history.rate(epoch),
-                best: self.judge.best(epoch) == Some(epoch),
-                train_seconds: trained.as_secs_f64(),
-                seconds: whole.as_secs_f64(),
-            });
-        });
+        let summary = EpochSummary {
+            epoch,
+            epochs: context.epochs,
+            train: history.terms(epoch, Split::Train),
+            valid: history.terms(epoch, Split::Valid),
+            rate: history.rate(epoch),
+            best: self.selection.best(epoch) == Some(epoch),
+            train_seconds: trained.as_secs_f64(),
+            seconds: whole.as_secs_f64(),
+        };
+        context.observers.each(|observer| observer.epoch_finished(&summary));
         self.call(epoch);
-        context.is_over() || self.judge.is_over(epoch)
+        context.is_over() || self.selection.is_over(epoch)
     }
 }
 
@@ -183,14 +190,14 @@ mod tests {
             })
             .collect();
         std::fs::write(&path, lines).expect("written");
-        let judge = Judge {
+        let selection = ModelSelection {
             history: History::read(&path).expect("readable"),
             split: Split::Valid,
             from,
             to: losses.len(),
             early_stopping: Some(EarlyStopping { patience, min_delta }),
         };
-        (from + 1..=losses.len()).find(|epoch| judge.is_over(*epoch))
+        (from + 1..=losses.len()).find(|epoch| selection.is_over(*epoch))
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::history::Split;
+use crate::split::Split;
 
 /// A result whose error is [`TrainError`].
 pub type Result<T, E = TrainError> = std::result::Result<T, E>;

@@ -1,6 +1,7 @@
 //! Any model as a learner's model.
 
 use std::{
+    collections::HashSet,
     fmt::{self, Display},
     sync::{Arc, Mutex},
 };
@@ -9,7 +10,7 @@ use burn::{
     lr_scheduler::module_lr_scheduler::ModuleLearningRate,
     module::{
         Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper, ModuleVisitor,
-        Param,
+        Param, ParamId,
     },
     optim::{GradientsParams, ModuleOptimizer},
     tensor::{Device, Tensor},
@@ -25,9 +26,9 @@ use crate::{
     TrainError,
     config::ClipConfig,
     context::{Context, Place},
-    history::Split,
-    rows::{Check, Step},
-    terms::{LOSS, Terms, Unread},
+    rows::{TrainItem, ValidationItem},
+    split::Split,
+    terms::{Terms, Unread},
 };
 
 /// Where the model of the last validation is kept.
@@ -50,10 +51,10 @@ impl<M: TrainableModel> Fit<M> {
     /// The terms of an objective; none if the step is not to be made.
     fn terms(&self, loss: &Loss, place: Place, rows: usize) -> Option<Terms> {
         let context = &self.context;
-        let found = || std::iter::once(LOSS).chain(loss.terms.iter().map(|(name, _)| &**name));
-        if !found().eq(context.terms.iter().map(String::as_str)) {
+        let declared = &context.phase(place).terms[1..];
+        if !loss.terms.iter().map(|(name, _)| name).eq(declared) {
             context.fail(TrainError::Terms {
-                expected: context.terms[1..].to_vec(),
+                expected: declared.to_vec(),
                 found: loss.terms.iter().map(|(name, _)| name.clone()).collect(),
             });
             return None;
@@ -67,22 +68,39 @@ impl<M: TrainableModel> Fit<M> {
 }
 
 impl<M: TrainableModel> TrainStep for Fit<M> {
-    type Input = Step;
+    type Input = TrainItem;
     type Output = Terms;
 
-    fn step(&self, step: Step) -> TrainOutput<Terms> {
-        self.context.begin_step(step.step);
+    fn step(&self, item: TrainItem) -> TrainOutput<Terms> {
+        let nothing = || TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
+        let TrainItem::Rows(step) = item else { return nothing() };
+        let context = &self.context;
+        let place = Place {
+            split: Split::Train,
+            epoch: context.epoch(),
+            step: step.step,
+            turn: step.turn,
+            phase: step.phase,
+        };
+        context.begin_step(place);
         if step.first {
             // Dropout draws from the device; its state is in no checkpoint.
             step.batch.device().seed(step.device_seed);
         }
+        let phase = context.phase(place);
+        // Gradients of what does not learn in this phase are not even computed.
+        let partial = phase.partial.then(|| hold_others(self.model.clone(), &phase.learns));
+        let model = partial.as_ref().unwrap_or(&self.model);
         let (loss, mut grads) = on_workers(&step.batch.device(), || {
-            let learner = self.model.learner();
-            learner.step(&step.batch, &mut Noise::of(&step.batch)).into_gradients(&self.model)
+            model.learner().step(&step.batch, &mut Noise::of(&step.batch)).into_gradients(model)
         });
-        let Some(item) = self.terms(&loss, self.context.step(), step.rows) else {
+        if phase.partial {
+            // An estimator of the model's own may give more of them.
+            grads = keep(model, grads, &phase.learns);
+        }
+        let Some(item) = self.terms(&loss, place, step.rows) else {
             // Without gradients the weights stay as they are.
-            return TrainOutput { grads: GradientsParams::new(), item: Terms::none() };
+            return nothing();
         };
         if step.weight != 1.0 {
             self.model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
@@ -123,29 +141,50 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
             }
         }
         self.context.step_made();
-        let Self { model, context, kept } = self;
-        let model = on_workers(&device, || optimizer.step(rate, model, gradients));
+        let Self { mut model, context, kept } = self;
+        let place = context.step();
+        let phase = context.phase(place);
+        let rate = match phase.rate {
+            1.0 => rate,
+            factor => (rate.base() * factor).into(),
+        };
+        let mut own = context.optimizers.lock().expect("no thread panics while it holds them");
+        let optimizer = match place.phase {
+            0 => optimizer,
+            later => &mut own[later - 1],
+        };
+        model = on_workers(&device, || optimizer.step(rate, model, gradients));
+        drop(own);
+        if let Some(bound) = phase.clip {
+            model = model.map(&mut Within { learns: &phase.learns, bound });
+        }
         Self { model, context, kept }
     }
 }
 
 impl<M: TrainableModel> InferenceStep for Fit<M> {
-    type Input = Check;
+    type Input = ValidationItem;
     type Output = Terms;
 
-    fn step(&self, check: Check) -> Terms {
-        let step = match check {
-            Check::Keep => {
+    fn step(&self, item: ValidationItem) -> Terms {
+        let step = match item {
+            ValidationItem::Keep => {
                 let kept = self.model.clone();
                 *self.kept.lock().expect("no thread panics while it holds the model") = Some(kept);
                 return Terms::none();
             }
-            Check::Rows(step) => step,
+            ValidationItem::Rows(step) => step,
         };
         let loss = on_workers(&step.batch.device(), || {
             self.model.learner().loss(&step.batch, &mut Noise::of(&step.batch))
         });
-        let place = Place { split: Split::Valid, epoch: self.context.epoch(), step: step.step };
+        let place = Place {
+            split: Split::Valid,
+            epoch: self.context.epoch(),
+            step: step.step,
+            turn: 0,
+            phase: 0,
+        };
         self.terms(&loss, place, step.rows).unwrap_or_else(Terms::none)
     }
 }
@@ -203,6 +242,68 @@ impl<M: ModuleDisplay> ModuleDisplayDefault for Fit<M> {
 }
 
 impl<M: ModuleDisplay> ModuleDisplay for Fit<M> {}
+
+/// The model with gradients of some parameters only; those of the others are not computed.
+fn hold_others<M: Module>(model: M, learns: &HashSet<ParamId>) -> M {
+    struct Hold<'a>(&'a HashSet<ParamId>);
+    impl ModuleMapper for Hold<'_> {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if self.0.contains(&param.id) { param } else { param.set_require_grad(false) }
+        }
+    }
+    model.map(&mut Hold(learns))
+}
+
+/// The gradients of some parameters.
+fn keep<M: Module>(
+    model: &M,
+    gradients: GradientsParams,
+    learns: &HashSet<ParamId>,
+) -> GradientsParams {
+    struct Keep<'a> {
+        from: GradientsParams,
+        to: GradientsParams,
+        learns: &'a HashSet<ParamId>,
+    }
+    impl ModuleVisitor for Keep<'_> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.learns.contains(&param.id)
+                && let Some(gradient) = self.from.remove::<D>(param.id)
+            {
+                self.to.register(param.id, gradient);
+            }
+        }
+    }
+    let mut keep = Keep { from: gradients, to: GradientsParams::new(), learns };
+    model.visit(&mut keep);
+    keep.to
+}
+
+/// Keeps the parameters of a phase within a distance of zero.
+struct Within<'a> {
+    learns: &'a HashSet<ParamId>,
+    bound: f64,
+}
+
+impl ModuleMapper for Within<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        // Running statistics are no weights, and never require gradients.
+        if !self.learns.contains(&param.id) || !param.is_require_grad() {
+            return param;
+        }
+        // A weight that learns is a leaf of the graph: the bound is no step to go back through.
+        param.map(|weight| {
+            let strategy = weight.gradient_checkpointing_strategy();
+            let within = weight.inner().clamp(-self.bound, self.bound);
+            let within = Tensor::from_inner(within);
+            let within = match strategy {
+                Some(strategy) => within.with_gradient_checkpointing_strategy(strategy),
+                None => within,
+            };
+            within.require_grad()
+        })
+    }
+}
 
 /// The norm of the gradient over all parameters, `[1]`.
 fn norm<M: TrainableModel>(

@@ -1,44 +1,18 @@
 //! What was measured, epoch by epoch.
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    fmt, fs,
+    collections::BTreeMap,
+    fs,
     io::Write,
     ops::RangeBounds,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use burn::train::{
-    logger::MetricLogger,
-    metric::{
-        MetricDefinition, MetricId, NumericEntry,
-        store::{EpochSummary, MetricsUpdate, Split as BurnSplit},
-    },
-};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Result, TrainError, context::Context, terms::RATE};
-
-/// Which rows something was measured on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Split {
-    /// Training rows, while learning from them.
-    Train,
-    /// Validation rows, after the epoch.
-    Valid,
-}
-
-impl fmt::Display for Split {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Train => "train",
-            Self::Valid => "valid",
-        })
-    }
-}
+use crate::{Result, TrainError, split::Split};
 
 /// Loss terms of all epochs, in memory and as a file of JSON lines.
 ///
@@ -56,12 +30,12 @@ pub struct History {
 
 /// One line of the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Line {
-    epoch: usize,
-    split: Split,
-    terms: Map<String, Value>,
+pub(crate) struct Line {
+    pub(crate) epoch: usize,
+    pub(crate) split: Split,
+    pub(crate) terms: Map<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    rate: Option<f64>,
+    pub(crate) rate: Option<f64>,
 }
 
 impl History {
@@ -150,19 +124,13 @@ impl History {
         Ok(())
     }
 
-    /// Writes down what burn-train reports.
-    pub(crate) fn logger(&self, context: Arc<Context>) -> Logger {
-        Logger {
-            history: self.clone(),
-            context,
-            names: HashMap::new(),
-            terms: Map::new(),
-            rate: None,
-            seen: false,
-        }
+    /// Where the file is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
-    fn add(&self, line: Line) -> std::io::Result<()> {
+    /// Adds a line to the file.
+    pub(crate) fn add(&self, line: Line) -> std::io::Result<()> {
         let text = line.text();
         // Read back, so that a run sees the numbers that its continuation will see.
         let line = serde_json::from_str::<Line>(&text)?;
@@ -187,64 +155,6 @@ fn number(value: &Value) -> Option<f64> {
     match value {
         Value::Null => Some(f64::NAN),
         value => value.as_f64(),
-    }
-}
-
-/// Turns the final values of a split into a line.
-pub(crate) struct Logger {
-    history: History,
-    context: Arc<Context>,
-    names: HashMap<MetricId, String>,
-    terms: Map<String, Value>,
-    rate: Option<f64>,
-    /// Whether any row was measured.
-    seen: bool,
-}
-
-impl MetricLogger for Logger {
-    fn log(&mut self, update: MetricsUpdate, _: usize, _: &BurnSplit) {
-        for update in update.entries_numeric {
-            let name = &self.names[&update.entry.metric_id];
-            match update.numeric_entry {
-                Some(NumericEntry::Final(value)) if name == RATE => self.rate = Some(value),
-                Some(NumericEntry::Final(value)) => {
-                    self.terms.insert(name.clone(), Value::from(value));
-                }
-                Some(_) => self.seen |= name != RATE,
-                None => {}
-            }
-        }
-    }
-
-    fn read_numeric(
-        &mut self,
-        _: &str,
-        _: usize,
-        _: &BurnSplit,
-    ) -> Result<Vec<NumericEntry>, String> {
-        // All who ask ask the history itself.
-        Ok(Vec::new())
-    }
-
-    fn log_metric_definition(&mut self, definition: MetricDefinition) {
-        self.names.insert(definition.metric_id, definition.name.to_string());
-    }
-
-    fn log_epoch_summary(&mut self, summary: EpochSummary) {
-        let terms = std::mem::take(&mut self.terms);
-        let rate = self.rate.take();
-        if !std::mem::take(&mut self.seen) {
-            return;
-        }
-        let split = match summary.split {
-            BurnSplit::Train => Split::Train,
-            BurnSplit::Valid | BurnSplit::Test(_) => Split::Valid,
-        };
-        let rate = rate.filter(|_| split == Split::Train);
-        let line = Line { epoch: summary.epoch_number, split, terms, rate };
-        if let Err(error) = self.history.add(line) {
-            self.context.fail(TrainError::file(&self.history.path, error));
-        }
     }
 }
 

@@ -1,63 +1,67 @@
-//! Training of multimodal VAEs on burn-train, with exact resume.
+#![doc = include_str!("../README.md")]
+//!
+//! ## How it is made
 //!
 //! burn-train has the loop, the optimisers, several devices and a dashboard. What it lacks for
 //! long runs that must be repeatable is here: an order of rows and a noise that derive from the
 //! seed, checkpoints that are whole or absent, a history that strategies ask instead of
-//! remembering, named terms that are checked in every step, and stages.
-//!
-//! ```no_run
-//! use std::{path::Path, sync::Arc};
-//! use multivae_core::{dataset::Dataset, model::TrainableModel};
-//! use multivae_train::{TrainConfig, TrainError, Trainer};
-//!
-//! fn train<M: TrainableModel>(
-//!     model: M,
-//!     train: Arc<dyn Dataset>,
-//!     valid: Arc<dyn Dataset>,
-//! ) -> Result<M, TrainError> {
-//!     let config = TrainConfig { epochs: 20, ..TrainConfig::default() };
-//!     let fitted = Trainer::new(config, Path::new("runs/first")).fit(model, train, valid)?;
-//!     // The weights of the epoch with the lowest validation loss.
-//!     Ok(fitted.model)
-//! }
-//! ```
+//! remembering, named terms that are checked in every step, stages and phases.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `config` | the settings of a run, and their TOML with comments |
-//! | `trainer` | runs: stages, launches of burn-train, resuming |
+//! | `trainer` | runs: stage after stage, resuming |
+//! | `preflight` | what is checked before anything is written |
+//! | `plan` | stages and phases: epochs, parameters, optimisers, names of terms |
+//! | `launch` | one launch of burn-train |
 //! | `rows` | the loader: batches in an order that derives from (seed, epoch) |
 //! | `fit` | a model as burn-train wants it: steps, clipping, values that are not finite |
-//! | `vault` | checkpoints |
-//! | `history` | what was measured |
+//! | `terms`, `schedule` | loss terms as metrics, the learning rate of each step |
+//! | `checkpoint` | checkpoints |
+//! | `history`, `logger` | what was measured, and how burn-train writes it |
 //! | `epoch` | what happens after an epoch: checkpoint, callback, early stopping |
-//! | `report` | what a run tells while it goes on |
+//! | `observer`, `json_lines` | what a run tells while it goes on |
+//! | `renderer` | what burn-train tells of its progress |
+//! | `context` | what the parts of a launch share |
 
+mod checkpoint;
 mod config;
 mod context;
 mod epoch;
 mod error;
 mod fit;
 mod history;
-mod report;
+mod json_lines;
+mod launch;
+mod logger;
+mod names;
+mod observer;
+mod plan;
+mod preflight;
+mod renderer;
 mod rows;
 mod schedule;
+mod split;
 mod terms;
 mod trainer;
-mod vault;
 
+pub use checkpoint::{Checkpoint, latest_intact, save_weights};
 pub use config::{
     Adam, AdamW, ClipConfig, ClipNorm, ClipValue, Constant, Cosine, EarlyStopping, Exponential,
-    Linear, NoClip, NonFinite, OptimizerConfig, RmsProp, ScheduleConfig, Sgd, Steps, TrainConfig,
+    Linear, NoClip, NonFinite, OptimizerConfig, PhaseConfig, RmsProp, ScheduleConfig, Sgd, Steps,
+    TrainConfig,
 };
 pub use context::Interrupt;
 pub use epoch::OnEpoch;
 pub use error::{Result, TrainError};
-pub use history::{History, Split};
-pub use report::{Display, Report, Summary};
-pub use terms::LOSS;
-pub use trainer::{Fitted, Stopped, Trainer, load_best};
-pub use vault::{Checkpoint, latest_intact, save_weights};
+pub use history::History;
+pub use json_lines::JsonLines;
+pub use names::LOSS;
+pub use observer::{
+    Artifact, EpochSummary, Observed, Observer, RunEnd, RunInfo, StepInfo, Stopped,
+};
+pub use split::Split;
+pub use trainer::{Fitted, Trainer, load_best};
 
 /// What a panic says.
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

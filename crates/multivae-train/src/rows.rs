@@ -1,6 +1,11 @@
 //! Batches of a data set, in an order that derives from (seed, epoch).
+//!
+//! A step of the optimiser is made of one batch or of several whose gradients are added, and each of
+//! those may be shared by several devices. With the rows of a step every phase makes its steps, one
+//! after the other: a *turn* is one of them.
 
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
@@ -20,14 +25,16 @@ use burn::{
 use multivae_core::{
     batch::{Batch, NoiseKey, Progress, Purpose},
     dataset::Dataset,
+    subset::Subset,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
     TrainError,
-    context::{Context, Told},
+    context::{Context, MessageError},
     panic_message,
+    plan::Clock,
 };
 
 /// Batches that are read ahead of the step at work.
@@ -43,9 +50,9 @@ pub(crate) enum Use {
 }
 
 /// A random stream of a run; no stream of [`multivae_core::noise`] is equal to it.
-pub(crate) fn stream(seed: u64, epoch: usize, step: usize, for_what: Use) -> ChaCha8Rng {
+pub(crate) fn stream(seed: u64, epoch: usize, step: u64, for_what: Use) -> ChaCha8Rng {
     let mut key = [0; 32];
-    let parts = [seed, epoch as u64, step as u64, u64::MAX - for_what as u64];
+    let parts = [seed, epoch as u64, step, u64::MAX - for_what as u64];
     for (place, part) in key.chunks_exact_mut(8).zip(parts) {
         place.copy_from_slice(&part.to_le_bytes());
     }
@@ -67,20 +74,31 @@ pub(crate) fn shuffled(rows: usize, seed: u64, epoch: usize) -> Vec<usize> {
 /// A batch with its place in the run.
 pub(crate) struct Step {
     pub(crate) batch: Batch,
-    /// Number of the optimiser's step within the epoch, from 1.
+    /// Number of the optimiser's step within the epoch, from 1; the same for all turns.
     pub(crate) step: usize,
+    pub(crate) turn: usize,
+    pub(crate) phase: usize,
     /// Its part in the rows of that step.
     pub(crate) weight: f64,
     /// How many of its rows count in means.
     pub(crate) rows: usize,
-    /// The first part of its step.
+    /// The first part of its turn.
     pub(crate) first: bool,
     /// From what the generator of the device is seeded.
     pub(crate) device_seed: u64,
 }
 
+/// What the model is given in training.
+pub(crate) enum TrainItem {
+    /// Rows to learn from.
+    Rows(Box<Step>),
+    /// Fills up a turn: burn-train adds the gradients of a fixed number of items, and the last step
+    /// of an epoch may have fewer parts.
+    Filler,
+}
+
 /// What the model is given in validation.
-pub(crate) enum Check {
+pub(crate) enum ValidationItem {
     /// Comes first in every epoch, and carries no rows: the model is to be kept for whoever wants
     /// it after the epoch.
     Keep,
@@ -90,83 +108,171 @@ pub(crate) enum Check {
 
 /// A batch that is to be read.
 #[derive(Clone, Debug, PartialEq)]
-struct Cut {
+struct BatchPlan {
+    /// None of a filler.
     rows: Vec<usize>,
     /// Place of the first row among the rows of the step.
     first_row: usize,
+    /// All rows of the step, if these are a part of them.
+    of_step: Option<Arc<[usize]>>,
     /// Number of the step, from 0.
     step: usize,
     steps: usize,
+    turn: usize,
+    phase: usize,
     weight: f64,
     counted: usize,
     first: bool,
+}
+
+/// How the rows of an epoch are cut into batches and steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cutting {
+    pub(crate) batch_size: usize,
+    /// Batches in a step.
+    pub(crate) accumulate: usize,
+    /// Devices that share each batch.
+    pub(crate) devices: usize,
+    /// The fewest rows of a batch that a device gets. With 1, a device may get none.
+    pub(crate) least: usize,
+}
+
+impl Cutting {
+    /// Where the share of a batch of `rows` rows begins whose device begins at `start` of `items`.
+    fn share_start(&self, rows: usize, start: usize, items: usize) -> usize {
+        if self.least <= 1 {
+            return rows * start / items;
+        }
+        // burn-train cuts the items into equal parts but for a rest, which would tip the shares of
+        // small batches: equal parts of the batch are meant.
+        let device = (start * self.devices + items / 2) / items;
+        rows * device / self.devices
+    }
+
+    /// Whether the shares of a batch have enough rows; the shares are those of a data set of
+    /// `items` items.
+    pub(crate) fn is_enough(&self, rows: usize, items: usize) -> bool {
+        let step = items / self.devices;
+        let start = |d| if d == self.devices { items } else { d * step };
+        let at = |d| self.share_start(rows, start(d), items);
+        self.least <= 1 || (0..self.devices).all(|d| at(d + 1) >= at(d) + self.least)
+    }
+
+    /// The batches of `rows` rows; what is too small at the end joins the one before it.
+    fn batches(&self, rows: usize, items: usize) -> Vec<Range<usize>> {
+        let starts = (0..rows).step_by(self.batch_size);
+        let mut batches: Vec<_> =
+            starts.map(|start| start..(start + self.batch_size).min(rows)).collect();
+        if let [.., before, last] = &mut batches[..]
+            && !self.is_enough(last.len(), items)
+        {
+            before.end = last.end;
+            batches.pop();
+        }
+        batches
+    }
+
+    /// Steps in an epoch, in each of which `turns` turns are made.
+    pub(crate) fn steps(&self, rows: usize, turns: usize) -> usize {
+        self.batches(rows, rows * turns).len().div_ceil(self.accumulate)
+    }
 }
 
 /// Where the rows of a step come from: a data set, cut into steps.
 #[derive(Clone)]
 pub(crate) struct Source {
     pub(crate) data: Arc<dyn Dataset>,
-    pub(crate) batch_size: usize,
-    /// Batches in a step.
-    pub(crate) accumulate: usize,
+    pub(crate) cutting: Cutting,
+    /// The phase of each turn.
+    pub(crate) turns: Arc<[usize]>,
+    /// Time of the stage as the model counts it.
+    pub(crate) clock: Clock,
     pub(crate) seed: u64,
     pub(crate) device: Device,
-    /// The part of each batch that is given, as a range of `0..data.len()`; the parts of several
+    /// The part of each batch that is given, as a range of `0..items()`; the parts of several
     /// devices lie side by side.
     pub(crate) share: (usize, usize),
     pub(crate) context: Arc<Context>,
 }
 
 impl Source {
-    /// Steps in an epoch.
-    pub(crate) fn steps(rows: usize, batch_size: usize, accumulate: usize) -> usize {
-        rows.div_ceil(batch_size * accumulate)
+    /// Rows of an epoch, each counted once a turn.
+    fn items(&self) -> usize {
+        self.data.len() * self.turns.len()
     }
 
-    fn cuts(&self, order: &[usize]) -> Vec<Cut> {
-        let n = self.data.len();
-        let steps = Self::steps(n, self.batch_size, self.accumulate);
-        let of_step = self.batch_size * self.accumulate;
-        let mut cuts = Vec::new();
-        for (step, rows) in order.chunks(of_step).enumerate() {
-            for (i, whole) in rows.chunks(self.batch_size).enumerate() {
-                let (from, to) = (whole.len() * self.share.0 / n, whole.len() * self.share.1 / n);
-                // A device without rows still has to answer: with a row of weight 0.
-                let taken = if from < to { from..to } else { 0..1 };
-                cuts.push(Cut {
-                    rows: whole[taken.clone()].to_vec(),
-                    first_row: i * self.batch_size + taken.start,
-                    step,
-                    steps,
-                    weight: (to - from) as f64 / rows.len() as f64,
-                    counted: to - from,
-                    first: i == 0,
-                });
+    fn plans(&self, order: &[usize]) -> Vec<BatchPlan> {
+        let items = self.items();
+        let accumulate = self.cutting.accumulate;
+        let batches = self.cutting.batches(order.len(), items);
+        let steps = batches.len().div_ceil(accumulate);
+        let mut plans = Vec::new();
+        for (step, parts) in batches.chunks(accumulate).enumerate() {
+            let whole = parts[0].start..parts[parts.len() - 1].end;
+            let divided = self.cutting.devices > 1 || parts.len() > 1;
+            let of_step: Option<Arc<[usize]>> = divided.then(|| order[whole.clone()].into());
+            for (turn, &phase) in self.turns.iter().enumerate() {
+                for (i, part) in parts.iter().enumerate() {
+                    let at = |start| self.cutting.share_start(part.len(), start, items);
+                    let (from, to) = (at(self.share.0), at(self.share.1));
+                    // A device without rows still has to answer: with a row of weight 0.
+                    let taken = if from < to { from..to } else { 0..1 };
+                    plans.push(BatchPlan {
+                        rows: order[part.start + taken.start..part.start + taken.end].to_vec(),
+                        first_row: part.start - whole.start + taken.start,
+                        of_step: of_step.clone(),
+                        step,
+                        steps,
+                        turn,
+                        phase,
+                        weight: (to - from) as f64 / whole.len() as f64,
+                        counted: to - from,
+                        first: i == 0,
+                    });
+                }
+                let last = step + 1 == steps && turn + 1 == self.turns.len();
+                if !last {
+                    let filler = BatchPlan {
+                        rows: Vec::new(),
+                        first_row: 0,
+                        of_step: None,
+                        weight: 0.0,
+                        counted: 0,
+                        first: false,
+                        step,
+                        steps,
+                        turn,
+                        phase,
+                    };
+                    plans.extend(std::iter::repeat_n(filler, accumulate - parts.len()));
+                }
             }
         }
-        cuts
+        plans
     }
 
-    /// Reads the cuts on a thread of its own, a few ahead.
+    /// Reads the batches on a thread of its own, a few ahead.
     fn read(
         &self,
-        cuts: Vec<Cut>,
+        plans: Vec<BatchPlan>,
         epoch: usize,
         purpose: Purpose,
         progress: Option<Progress>,
     ) -> Steps {
-        let total = cuts.iter().map(|cut| cut.counted).sum();
-        let left = cuts.len();
+        let total = plans.iter().map(|plan| plan.counted).sum();
+        let left = plans.len();
         let (sender, receiver) = sync_channel(AHEAD - 1);
         let source = self.clone();
         let reader = std::thread::spawn(move || {
-            for cut in cuts {
-                let step =
-                    catch_unwind(AssertUnwindSafe(|| source.step(cut, epoch, purpose, progress)))
-                        .unwrap_or_else(|panic| Err(TrainError::Panic(panic_message(&*panic))));
-                let failed = step.is_err();
+            let mut last = None;
+            for plan in plans {
+                let item = catch_unwind(AssertUnwindSafe(|| {
+                    source.item(plan, epoch, purpose, progress, &mut last)
+                }))
+                .unwrap_or_else(|panic| Err(TrainError::Panic(panic_message(&*panic))));
+                let failed = item.is_err();
                 // Nobody listens any more when the epoch was broken off.
-                if sender.send(step).is_err() || failed {
+                if sender.send(item).is_err() || failed {
                     return;
                 }
             }
@@ -181,42 +287,63 @@ impl Source {
         }
     }
 
-    fn step(
+    /// Reads a batch, or takes it from `last` if it has the same rows.
+    fn item(
         &self,
-        cut: Cut,
+        plan: BatchPlan,
         epoch: usize,
         purpose: Purpose,
         progress: Option<Progress>,
-    ) -> Result<Step, TrainError> {
-        let mut batch = self.data.batch(&cut.rows, &self.device).map_err(TrainError::Data)?;
-        if batch.rows() != cut.rows.len() {
-            let message = format!("{} rows were asked for, {} came", cut.rows.len(), batch.rows());
-            return Err(TrainError::Data(Box::new(Told(message))));
+        last: &mut Option<(Vec<usize>, Batch)>,
+    ) -> Result<TrainItem, TrainError> {
+        if plan.rows.is_empty() {
+            return Ok(TrainItem::Filler);
+        }
+        let mut batch = match last {
+            Some((rows, batch)) if *rows == plan.rows => batch.clone(),
+            _ => self.batch(&plan.rows)?,
+        };
+        if self.turns.len() > 1 {
+            *last = Some((plan.rows, batch.clone()));
+        }
+        if let Some(rows) = plan.of_step {
+            let presence: Arc<[Subset]> = rows.iter().map(|&row| self.data.presence(row)).collect();
+            batch = batch.with_step(presence);
+        }
+        batch.purpose = purpose;
+        let fraction = plan.step as f64 / plan.steps as f64;
+        let reached = || self.clock.at(epoch, fraction).in_phase(plan.phase);
+        batch.progress = progress.unwrap_or_else(reached);
+        // Turns with the same rows have different noise.
+        let step = plan.step as u64 | (plan.turn as u64) << 32;
+        batch.key =
+            NoiseKey { seed: self.seed, epoch: epoch as u64, step, first_row: plan.first_row };
+        Ok(TrainItem::Rows(Box::new(Step {
+            batch,
+            step: plan.step + 1,
+            turn: plan.turn,
+            phase: plan.phase,
+            weight: plan.weight,
+            rows: plan.counted,
+            first: plan.first,
+            device_seed: stream(self.seed, epoch, step, Use::Device).next_u64(),
+        })))
+    }
+
+    fn batch(&self, rows: &[usize]) -> Result<Batch, TrainError> {
+        let batch = self.data.batch(rows, &self.device).map_err(TrainError::Data)?;
+        if batch.rows() != rows.len() {
+            let message = format!("{} rows were asked for, {} came", rows.len(), batch.rows());
+            return Err(TrainError::Data(Box::new(MessageError(message))));
         }
         batch.check(self.data.modalities()).map_err(|error| TrainError::Data(Box::new(error)))?;
-        batch.purpose = purpose;
-        batch.progress =
-            progress.unwrap_or(Progress::new(epoch, cut.step as f64 / cut.steps as f64));
-        batch.key = NoiseKey {
-            seed: self.seed,
-            epoch: epoch as u64,
-            step: cut.step as u64,
-            first_row: cut.first_row,
-        };
-        Ok(Step {
-            batch,
-            step: cut.step + 1,
-            weight: cut.weight,
-            rows: cut.counted,
-            first: cut.first,
-            device_seed: stream(self.seed, epoch, cut.step, Use::Device).next_u64(),
-        })
+        Ok(batch)
     }
 }
 
 /// Steps of one epoch.
 struct Steps {
-    receiver: Option<Receiver<Result<Step, TrainError>>>,
+    receiver: Option<Receiver<Result<TrainItem, TrainError>>>,
     reader: Option<JoinHandle<()>>,
     context: Arc<Context>,
     left: usize,
@@ -225,7 +352,7 @@ struct Steps {
 }
 
 impl Iterator for Steps {
-    type Item = Result<Step, DatasetError>;
+    type Item = Result<TrainItem, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         // burn-train asks its own handle after every step, and before it goes on to validation.
@@ -234,17 +361,19 @@ impl Iterator for Steps {
         }
         self.left -= 1;
         let receiver = self.receiver.as_ref().expect("present until the end");
-        let step = receiver.recv().expect("the reader answers for every batch, or with an error");
-        Some(match step {
-            Ok(step) => {
-                self.done += step.rows;
-                Ok(step)
+        let item = receiver.recv().expect("the reader answers for every batch, or with an error");
+        Some(match item {
+            Ok(item) => {
+                if let TrainItem::Rows(step) = &item {
+                    self.done += step.rows;
+                }
+                Ok(item)
             }
             Err(error) => {
                 self.left = 0;
-                let told = Told(error.to_string());
+                let message = MessageError(error.to_string());
                 self.context.fail(error);
-                Err(DatasetError::new(told))
+                Err(DatasetError::new(message))
             }
         })
     }
@@ -267,7 +396,7 @@ impl Drop for Steps {
     }
 }
 
-impl DataLoaderIterator<Step> for Steps {
+impl DataLoaderIterator<TrainItem> for Steps {
     fn progress(&self) -> Done {
         Steps::progress(self)
     }
@@ -287,30 +416,30 @@ impl TrainRows {
     }
 
     /// The same loader elsewhere, with a counter of its own.
-    fn with(&self, source: Source) -> Arc<dyn DataLoader<Step>> {
+    fn with(&self, source: Source) -> Arc<dyn DataLoader<TrainItem>> {
         Arc::new(Self::new(source, self.epoch.load(Ordering::SeqCst)))
     }
 }
 
-impl DataLoader<Step> for TrainRows {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Step> + 'a> {
+impl DataLoader<TrainItem> for TrainRows {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<TrainItem> + 'a> {
         let epoch = self.epoch.fetch_add(1, Ordering::SeqCst) + 1;
         self.source.context.begin_epoch(epoch);
         let order = shuffled(self.source.data.len(), self.source.seed, epoch);
-        Box::new(self.source.read(self.source.cuts(&order), epoch, Purpose::Train, None))
+        Box::new(self.source.read(self.source.plans(&order), epoch, Purpose::Train, None))
     }
 
     fn num_items(&self) -> usize {
-        self.source.data.len()
+        self.source.items()
     }
 
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Step>> {
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<TrainItem>> {
         self.with(Source { device: device.clone(), ..self.source.clone() })
     }
 
     /// A part of every batch, not a range of rows: several devices then make the same steps as
     /// one.
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Step>> {
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<TrainItem>> {
         self.with(Source { share: (start, end), ..self.source.clone() })
     }
 }
@@ -326,48 +455,51 @@ pub(crate) struct ValidRows {
     pub(crate) last: usize,
 }
 
-impl DataLoader<Check> for ValidRows {
-    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<Check> + 'a> {
+impl DataLoader<ValidationItem> for ValidRows {
+    fn iter<'a>(&'a self) -> Box<dyn DataLoaderIterator<ValidationItem> + 'a> {
         self.source.context.end_training();
         let epoch = self.source.context.epoch();
         let wanted = epoch.is_multiple_of(self.every) || epoch == self.last;
         let order: Vec<usize> = if wanted { (0..self.source.data.len()).collect() } else { vec![] };
-        let cuts = self.source.cuts(&order);
-        let steps = self.source.read(cuts, 0, Purpose::Evaluate, Some(self.progress));
-        Box::new(Checks { kept: false, steps })
+        let plans = self.source.plans(&order);
+        let steps = self.source.read(plans, 0, Purpose::Evaluate, Some(self.progress));
+        Box::new(ValidationItems { kept: false, steps })
     }
 
     fn num_items(&self) -> usize {
         self.source.data.len()
     }
 
-    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<Check>> {
+    fn to_device(&self, device: &Device) -> Arc<dyn DataLoader<ValidationItem>> {
         Arc::new(Self { source: Source { device: device.clone(), ..self.source.clone() }, ..*self })
     }
 
     /// Validation is never shared between devices by burn-train.
-    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<Check>> {
+    fn slice(&self, start: usize, end: usize) -> Arc<dyn DataLoader<ValidationItem>> {
         Arc::new(Self { source: Source { share: (start, end), ..self.source.clone() }, ..*self })
     }
 }
 
-struct Checks {
+struct ValidationItems {
     kept: bool,
     steps: Steps,
 }
 
-impl Iterator for Checks {
-    type Item = Result<Check, DatasetError>;
+impl Iterator for ValidationItems {
+    type Item = Result<ValidationItem, DatasetError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if !std::mem::replace(&mut self.kept, true) {
-            return Some(Ok(Check::Keep));
+            return Some(Ok(ValidationItem::Keep));
         }
-        Some(self.steps.next()?.map(|step| Check::Rows(Box::new(step))))
+        Some(self.steps.next()?.map(|item| match item {
+            TrainItem::Rows(step) => ValidationItem::Rows(step),
+            TrainItem::Filler => unreachable!("validation has one turn and nothing to fill up"),
+        }))
     }
 }
 
-impl DataLoaderIterator<Check> for Checks {
+impl DataLoaderIterator<ValidationItem> for ValidationItems {
     fn progress(&self) -> Done {
         self.steps.progress()
     }
@@ -379,10 +511,10 @@ mod tests {
     use crate::{
         config::{ClipConfig, NonFinite},
         context::{Interrupt, Live},
-        report::SharedReport,
+        observer::Observers,
     };
     use burn::train::Interrupter;
-    use multivae_core::{modality::ModalitySpec, subset::Subset};
+    use multivae_core::modality::ModalitySpec;
 
     /// So many rows that cannot be read.
     struct Numbers(usize);
@@ -412,16 +544,18 @@ mod tests {
             stop: Interrupter::new(),
             policy: NonFinite::Stop,
             clip: ClipConfig::default(),
-            report: SharedReport::default(),
+            observers: Observers::default(),
             modalities: vec![],
-            terms: vec![],
+            phases: vec![],
+            optimizers: std::sync::Mutex::default(),
             epochs: 1,
             live: Live::new(0),
         };
         Source {
             data: Arc::new(Numbers(rows)),
-            batch_size,
-            accumulate,
+            cutting: Cutting { batch_size, accumulate, devices: 1, least: 1 },
+            turns: [0].into(),
+            clock: Clock { from: 0, epochs: 1, asked_from: 0, asked: 1 },
             seed: 3,
             device: Device::flex(),
             share: (0, rows),
@@ -445,37 +579,78 @@ mod tests {
         for (rows, devices) in [(23, 2), (23, 3), (9, 8)] {
             let whole = source(rows, 4, 2);
             let order = shuffled(rows, 1, 1);
-            let of_all = whole.cuts(&order);
+            let of_all = whole.plans(&order);
             let step = rows / devices;
             let bounds = |d| (d * step, if d + 1 == devices { rows } else { (d + 1) * step });
-            let shares: Vec<Vec<Cut>> = (0..devices)
-                .map(|d| Source { share: bounds(d), ..whole.clone() }.cuts(&order))
+            let shares: Vec<Vec<BatchPlan>> = (0..devices)
+                .map(|d| {
+                    let cutting = Cutting { devices, ..whole.cutting };
+                    Source { share: bounds(d), cutting, ..whole.clone() }.plans(&order)
+                })
                 .collect();
-            for (i, cut) in of_all.iter().enumerate() {
+            for (i, plan) in of_all.iter().enumerate() {
                 let mut found = Vec::new();
                 let mut weight = 0.0;
                 for share in shares.iter().map(|share| &share[i]) {
-                    assert_eq!(share.step, cut.step);
+                    assert_eq!(share.step, plan.step);
                     weight += share.weight;
                     if share.counted > 0 {
-                        assert_eq!(share.first_row, cut.first_row + found.len());
+                        assert_eq!(share.first_row, plan.first_row + found.len());
                         found.extend_from_slice(&share.rows);
                     }
                 }
-                assert_eq!(found, cut.rows);
-                assert!((weight - cut.weight).abs() < 1e-12);
+                assert_eq!(found, plan.rows);
+                assert!((weight - plan.weight).abs() < 1e-12);
             }
         }
     }
 
     #[test]
     fn the_weights_of_a_step_add_up_to_one() {
-        let cuts = source(23, 4, 2).cuts(&(0..23).collect::<Vec<_>>());
-        assert_eq!(cuts.len(), 6);
+        let plans = source(23, 4, 2).plans(&(0..23).collect::<Vec<_>>());
+        assert_eq!(plans.len(), 6);
         for step in 0..3 {
-            let sum: f64 = cuts.iter().filter(|c| c.step == step).map(|c| c.weight).sum();
+            let sum: f64 = plans.iter().filter(|p| p.step == step).map(|p| p.weight).sum();
             assert!((sum - 1.0).abs() < 1e-12, "{sum}");
         }
+    }
+
+    #[test]
+    fn a_rest_that_is_too_small_joins_the_batch_before_it() {
+        let sizes = |rows: usize, devices, least| -> Vec<usize> {
+            let cutting = Cutting { batch_size: 4, accumulate: 1, devices, least };
+            cutting.batches(rows, rows).into_iter().map(|batch| batch.len()).collect()
+        };
+        assert_eq!(sizes(9, 1, 1), [4, 4, 1]);
+        assert_eq!(sizes(9, 1, 2), [4, 5]);
+        assert_eq!(sizes(10, 1, 2), [4, 4, 2]);
+        // Each of two devices needs two rows.
+        assert_eq!(sizes(10, 2, 2), [4, 6]);
+        assert_eq!(sizes(3, 1, 4), [3], "there is none before it");
+    }
+
+    #[test]
+    fn turns_take_the_same_rows_and_fill_up_all_but_the_last() {
+        let source = Source { turns: [0, 1, 1].into(), share: (0, 30), ..source(10, 4, 2) };
+        let plans = source.plans(&(0..10).collect::<Vec<_>>());
+        let found: Vec<(usize, usize, usize, usize)> =
+            plans.iter().map(|p| (p.step, p.turn, p.phase, p.rows.len())).collect();
+        let expected = [
+            (0, 0, 0, 4),
+            (0, 0, 0, 4),
+            (0, 1, 1, 4),
+            (0, 1, 1, 4),
+            (0, 2, 1, 4),
+            (0, 2, 1, 4),
+            (1, 0, 0, 2),
+            (1, 0, 0, 0),
+            (1, 1, 1, 2),
+            (1, 1, 1, 0),
+            (1, 2, 1, 2),
+        ];
+        assert_eq!(found, expected);
+        assert_eq!(plans[0].rows, plans[2].rows);
+        assert_eq!(source.cutting.steps(10, 3), 2);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::config::{ScheduleConfig, TrainConfig};
 /// Key of the number of steps in a record.
 const STEPS: &str = "steps";
 
-/// The learning rate as a function of the number of steps.
+/// The learning rate as a function of the number of batches.
 ///
 /// Its state is that number alone. A resumed run with other settings follows the new curve from
 /// where it stands.
@@ -18,25 +18,34 @@ pub(crate) struct Curve {
     warmup: usize,
     steps_per_epoch: usize,
     total: usize,
+    /// Steps that are made with a batch; the rate is the same for all of them.
+    turns: usize,
     done: usize,
 }
 
 impl Curve {
-    /// The curve of a stage of `epochs` epochs.
-    pub(crate) fn new(config: &TrainConfig, epochs: usize, steps_per_epoch: usize) -> Self {
+    /// The curve of a stage of `epochs` epochs, in each of which `turns` steps are made with so
+    /// many batches.
+    pub(crate) fn new(
+        config: &TrainConfig,
+        epochs: usize,
+        steps_per_epoch: usize,
+        turns: usize,
+    ) -> Self {
         Self {
             schedule: config.schedule.clone(),
             base: config.optimizer.learning_rate(),
             warmup: config.warmup_steps,
             steps_per_epoch,
             total: epochs * steps_per_epoch,
+            turns,
             done: 0,
         }
     }
 
-    /// The same curve after `done` steps.
-    pub(crate) fn after(self, done: usize) -> Self {
-        Self { done, ..self }
+    /// The same curve after `done` epochs.
+    pub(crate) fn after(self, epochs: usize) -> Self {
+        Self { done: epochs * self.steps_per_epoch * self.turns, ..self }
     }
 
     fn rate(&self, step: usize) -> f64 {
@@ -63,7 +72,7 @@ impl Curve {
 impl LrScheduler for Curve {
     fn step(&mut self) -> f64 {
         self.done += 1;
-        self.rate(self.done - 1)
+        self.rate((self.done - 1) / self.turns)
     }
 
     fn to_record(&self) -> LrSchedulerRecord {
@@ -84,7 +93,7 @@ mod tests {
 
     fn rates(schedule: ScheduleConfig, warmup_steps: usize) -> Vec<f64> {
         let config = TrainConfig { schedule, warmup_steps, ..TrainConfig::default() };
-        let mut curve = Curve::new(&config, 4, 2);
+        let mut curve = Curve::new(&config, 4, 2, 1);
         (0..9).map(|_| (curve.step() * 1e9).round() / 1e3).collect()
     }
 
@@ -130,15 +139,29 @@ mod tests {
             schedule: ScheduleConfig::Cosine(Cosine::default()),
             ..TrainConfig::default()
         };
-        let mut whole = Curve::new(&config, 4, 2);
-        (0..3).for_each(|_| {
+        let mut whole = Curve::new(&config, 4, 2, 1);
+        (0..4).for_each(|_| {
             whole.step();
         });
-        let mut restored = Curve::new(&config, 4, 2);
+        let mut restored = Curve::new(&config, 4, 2, 1);
         restored.load_record(whole.to_record());
-        let mut stepped = Curve::new(&config, 4, 2).after(3);
+        let mut stepped = Curve::new(&config, 4, 2, 1).after(2);
         let next = whole.step();
         assert_eq!(next, restored.step());
         assert_eq!(next, stepped.step());
+    }
+
+    #[test]
+    fn steps_with_the_same_batch_have_the_same_rate() {
+        let config = TrainConfig {
+            schedule: ScheduleConfig::Cosine(Cosine::default()),
+            warmup_steps: 3,
+            ..TrainConfig::default()
+        };
+        let (mut one, mut four) = (Curve::new(&config, 4, 2, 1), Curve::new(&config, 4, 2, 4));
+        for _ in 0..8 {
+            let rate = one.step();
+            assert!((0..4).all(|_| four.step() == rate));
+        }
     }
 }

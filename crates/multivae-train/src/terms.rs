@@ -18,22 +18,20 @@ use multivae_core::model::Loss;
 
 use crate::{
     config::NonFinite,
-    context::{Bad, Context, Place},
-    history::Split,
+    context::{Context, NonFiniteValue, Place},
+    names::RATE,
+    observer::StepInfo,
+    split::Split,
 };
 
-/// Name of the total among the terms.
-pub const LOSS: &str = "loss";
-
-/// Name of the learning rate among the metrics.
-pub(crate) const RATE: &str = "rate";
-
-/// Values of all terms in one step.
+/// Values of the terms of a phase in one step.
 #[derive(Clone)]
 pub(crate) enum Terms {
     Read {
         /// In the order of the names; empty if nothing was measured.
         values: Arc<Vec<f64>>,
+        /// Place of the first of them among the terms of all phases.
+        first: usize,
         /// How many rows they are means of.
         rows: usize,
     },
@@ -56,7 +54,7 @@ pub(crate) struct Unread {
 impl Terms {
     /// Nothing was measured.
     pub(crate) fn none() -> Self {
-        Self::Read { values: Arc::default(), rows: 0 }
+        Self::Read { values: Arc::default(), first: 0, rows: 0 }
     }
 }
 
@@ -75,18 +73,31 @@ impl Unread {
             context.read_norm(norm, place)?;
         }
         let values = context.read(values)?;
+        let phase = context.phase(place);
         // The total is not finite whenever a term is not: the term says more.
-        let bad = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
-        if let Some(bad) = bad {
-            let bad = (bad + 1) % values.len();
-            let term = context.terms[bad].clone();
-            context.not_finite(Bad { term, place, value: values[bad] });
+        let found = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
+        if let Some(found) = found {
+            let found = (found + 1) % values.len();
+            let term = phase.terms[found].clone();
+            context.not_finite(NonFiniteValue { term, place, value: values[found] });
             // Under other policies than to end the run, validation reports what it found.
             if place.split == Split::Train || context.policy != NonFinite::Skip {
                 return None;
             }
         }
-        Some(Terms::Read { values: Arc::new(values), rows })
+        if place.split == Split::Train && rows > 0 {
+            let step = StepInfo {
+                epoch: place.epoch,
+                step: place.step,
+                turn: place.turn + 1,
+                phase: &phase.name,
+                rows,
+                terms: &phase.terms,
+                values: &values,
+            };
+            context.observers.each(|observer| observer.step(&step));
+        }
+        Some(Terms::Read { values: Arc::new(values), first: phase.first, rows })
     }
 }
 
@@ -143,13 +154,18 @@ impl Metric for Term {
         _: &MetricMetadata,
     ) -> Result<SerializedEntry, TensorReadError> {
         let (value, rows) = match terms {
-            Terms::Read { values, rows } if *rows > 0 => (values.get(self.place), *rows),
+            Terms::Read { values, first, rows } if *rows > 0 => {
+                (self.place.checked_sub(*first).and_then(|place| values.get(place)), *rows)
+            }
             _ => (None, 0),
         };
         self.seen = value.is_some();
         let Some(value) = value else { return Ok(SerializedEntry::not_available(None)) };
         self.state.update(*value, rows);
-        Ok(self.state.compute_update(FormatOptions::new(self.name())))
+        let entry = self.state.compute_update(FormatOptions::new(self.name()));
+        let (epoch, batch) = (self.state.running_value().current(), *value);
+        let shown = format!("epoch {} - batch {}", significant(epoch), significant(batch));
+        Ok(SerializedEntry::new(shown, entry.serialized))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
@@ -172,6 +188,19 @@ impl Numeric for Term {
 
     fn final_value(&self) -> NumericEntry {
         self.state.final_value()
+    }
+}
+
+/// A number with four significant digits, as people compare them; large ones are whole.
+fn significant(value: f64) -> String {
+    if value == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let exponent = value.abs().log10().floor();
+    match exponent {
+        -4.0..3.0 => format!("{value:.*}", (3.0 - exponent) as usize),
+        3.0..7.0 => format!("{value:.0}"),
+        _ => format!("{value:.3e}"),
     }
 }
 
@@ -222,5 +251,27 @@ impl Numeric for Rate {
 
     fn final_value(&self) -> NumericEntry {
         NumericEntry::Final(self.last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::significant;
+
+    #[test]
+    fn numbers_are_shown_with_four_significant_digits() {
+        let cases = [
+            (0.0, "0"),
+            (1.0, "1.000"),
+            (-583.714_285_714_285_7, "-583.7"),
+            (12_345.678, "12346"),
+            (0.000_123_456, "0.0001235"),
+            (1.234_56e-7, "1.235e-7"),
+            (-9.876_54e8, "-9.877e8"),
+            (f64::NAN, "NaN"),
+        ];
+        for (value, expected) in cases {
+            assert_eq!(significant(value), expected);
+        }
     }
 }

@@ -1,45 +1,26 @@
-//! Runs: stages, launches, resuming.
+//! Runs: stage after stage, from the start or from where one was broken off.
 
 use std::{
     fs::{self, File, TryLockError},
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
-use burn::{
-    lr_scheduler::module_lr_scheduler::ModuleLrScheduler,
-    module::Module,
-    store::RecordError,
-    tensor::{Bytes, Device},
-    train::{
-        ExecutionStrategy, Interrupter, Learner, MultiDeviceOptim, SupervisedTraining,
-        TrainingError, checkpoint::Checkpoint as _,
-    },
-};
-use multivae_core::{
-    batch::Progress,
-    dataset::Dataset,
-    model::TrainableModel,
-    module::{self, parameters, settle},
-};
+use burn::tensor::Device;
+use multivae_core::{dataset::Dataset, model::TrainableModel, module::settle};
+use serde_json::{Map, Value};
 
 use crate::{
     Result, TrainError,
+    checkpoint::{CHECKPOINTS, Checkpoint, Checkpoints, Fingerprint, Header, OPTIMIZER},
     config::{NonFinite, TrainConfig},
-    context::{Context, Interrupt, Live},
-    epoch::{AfterEpoch, Judge, Keep, OnEpoch},
-    fit::{Fit, Kept},
-    history::{History, Split},
-    panic_message,
-    report::{Adapter, Display, SharedReport},
-    rows::{Source, TrainRows, ValidRows},
-    schedule::Curve,
-    terms::{LOSS, RATE, Rate, Term},
-    vault::{
-        CHECKPOINTS, Checkpoint, Collector, Fingerprint, Header, MODEL, OPTIMIZER, Part, Parts,
-        SCHEDULER, Vault,
-    },
+    context::Interrupt,
+    epoch::{ModelSelection, OnEpoch},
+    history::History,
+    launch::{Launch, Run},
+    observer::{Artifact, Observer, Observers, RunEnd, RunInfo, Stopped},
+    plan::{StageEpochs, optimizer_names, stages},
+    preflight,
 };
 
 /// File of the history in a run's directory.
@@ -57,11 +38,113 @@ const LOCK: &str = ".lock";
 /// are whole epochs.
 ///
 /// One run at a time holds the directory.
+///
+/// # Phases
+///
+/// Where the model's [stages](multivae_core::model::Stage) have several phases, every batch is taken
+/// by each of them in order, as often as it says: a *turn* each. The rows are the same in all turns;
+/// the noise differs, since the step of its [key](multivae_core::batch::NoiseKey) holds the number
+/// of the turn in its upper 32 bits. Each phase has an optimiser of its own, and computes gradients
+/// of what learns in it only: a parameter of two phases has a state in each. The schedule of the
+/// learning rate counts batches, not turns. Losses are recorded as `loss` for the first phase, the
+/// one that is validated and judged, and as `loss/NAME` for the others.
+///
+/// # Examples
+///
+/// A generator and a critic: the model says what its phases are, the settings which optimiser each
+/// has.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use burn::tensor::{Device, Tensor};
+/// use multivae_core::{
+///     batch::{Batch, Progress},
+///     model::{Learn, Loss, Phase, Stage},
+///     noise::Noise,
+/// };
+/// use multivae_train::{Split, TrainConfig, Trainer};
+/// # use burn::{module::Module, nn::{Linear, LinearConfig}};
+/// # use multivae_core::{
+/// #     dataset::{Dataset, DatasetError}, modality::ModalitySpec,
+/// #     model::{Multimodal, MultimodalModel}, subset::Subset,
+/// # };
+/// # #[derive(Module, Debug)]
+/// # struct Gan {
+/// #     generator: Linear,
+/// #     critic: Linear,
+/// #     #[module(skip)]
+/// #     modalities: Vec<ModalitySpec>,
+/// # }
+/// # impl Multimodal for Gan {
+/// #     fn modalities(&self) -> &[ModalitySpec] { &self.modalities }
+/// # }
+/// # impl MultimodalModel for Gan {
+/// #     fn learner(&self) -> &dyn Learn { self }
+/// # }
+/// # struct Ones(Vec<ModalitySpec>);
+/// # impl Dataset for Ones {
+/// #     fn modalities(&self) -> &[ModalitySpec] { &self.0 }
+/// #     fn len(&self) -> usize { 32 }
+/// #     fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+/// #         Ok(Batch::complete(vec![Tensor::ones([rows.len(), 2], device)])?)
+/// #     }
+/// #     fn presence(&self, _: usize) -> Subset { Subset::full(1) }
+/// # }
+///
+/// impl Learn for Gan {
+///     fn stages(&self) -> Vec<Stage> {
+///         vec![Stage::whole().phases(vec![
+///             Phase::new("generator", &["generator"]),
+///             Phase::new("critic", &["critic"]).repeats(2).clip(0.1),
+///         ])]
+///     }
+///
+///     fn terms(&self, progress: Progress) -> Vec<String> {
+///         vec![["deceit", "difference"][progress.phase].into()]
+///     }
+///
+///     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+///         let observed = batch.observed(0).dense().expect("numbers").clone();
+///         let noise = noise.normal(observed.dims(), 0, &batch.device());
+///         let score = |x: Tensor<2>| self.critic.forward(x).mean();
+///         let generated = score(self.generator.forward(noise));
+///         let value = match batch.progress.phase {
+///             0 => -generated,
+///             _ => generated - score(observed),
+///         };
+///         let name = self.terms(batch.progress).remove(0);
+///         Loss { total: value.clone(), terms: vec![(name, value)] }
+///     }
+/// }
+///
+/// let config: TrainConfig = toml::from_str(
+///     "epochs = 2
+///     [phases.critic.optimizer]
+///     name = 'rmsprop'
+///     learning_rate = 5e-5",
+/// )?;
+/// # let device = Device::flex();
+/// # let modalities = vec![ModalitySpec::new("point", &[2])?];
+/// # let model = Gan {
+/// #     generator: LinearConfig::new(2, 2).init(&device),
+/// #     critic: LinearConfig::new(2, 1).init(&device),
+/// #     modalities: modalities.clone(),
+/// # };
+/// # let (train, valid) = (Arc::new(Ones(modalities.clone())), Arc::new(Ones(modalities)));
+/// # let dir = tempfile::tempdir()?;
+/// # let dir = dir.path();
+/// let fitted = Trainer::new(config, dir).fit(model, train, valid)?;
+/// assert!(fitted.history.get(2, Split::Train, "loss/critic").is_some());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub struct Trainer<M> {
     config: TrainConfig,
     dir: PathBuf,
     devices: Vec<Device>,
-    display: Display,
+    dashboard: bool,
+    observers: Vec<Box<dyn Observer>>,
+    configuration: Map<String, Value>,
     interrupt: Interrupt,
     on_epoch: Option<OnEpoch<M>>,
 }
@@ -85,59 +168,6 @@ pub struct Fitted<M> {
     pub stopped: Stopped,
 }
 
-/// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// All epochs are done.
-    Finished,
-    /// The validation loss no longer fell.
-    Early,
-    /// It was asked to; resuming goes on.
-    Interrupted,
-}
-
-/// Epochs of a stage.
-#[derive(Clone, Debug, PartialEq)]
-struct Span {
-    name: String,
-    frozen: Vec<String>,
-    /// The epochs are those after `from`, up to `to`.
-    from: usize,
-    to: usize,
-}
-
-/// The data of a run, and what it is recognised by.
-struct Run {
-    train: Arc<dyn Dataset>,
-    valid: Arc<dyn Dataset>,
-    vault: Vault,
-    history: History,
-    fingerprint: Fingerprint,
-    spans: Vec<Span>,
-    report: SharedReport,
-    /// Whether Burn's renderer is used.
-    dashboard: bool,
-    steps_per_epoch: usize,
-}
-
-/// What a launch of burn-train is to do.
-struct Leg<'a, M> {
-    judge: &'a Judge,
-    span: &'a Span,
-    model: M,
-    /// Records to go on from.
-    start: Option<Parts>,
-    /// Epochs done.
-    done: usize,
-    on_epoch: Option<Arc<Mutex<OnEpoch<M>>>>,
-}
-
-/// How a launch ended.
-struct Launched<M> {
-    model: M,
-    completed: usize,
-}
-
 impl<M: TrainableModel> Trainer<M> {
     /// A run in a directory, which is made if there is none.
     pub fn new(config: TrainConfig, dir: &Path) -> Self {
@@ -145,7 +175,9 @@ impl<M: TrainableModel> Trainer<M> {
             config,
             dir: dir.into(),
             devices: Vec::new(),
-            display: Display::Silent,
+            dashboard: false,
+            observers: Vec::new(),
+            configuration: Map::new(),
             interrupt: Interrupt::new(),
             on_epoch: None,
         }
@@ -157,15 +189,33 @@ impl<M: TrainableModel> Trainer<M> {
     }
 
     /// Trains on several devices: each gets a part of every batch, gradients are added on the
-    /// first. The steps are those of one device, but for the order in which numbers are added.
+    /// first. The steps are those of one device, but for the order in which numbers are added, if
+    /// the objective is a mean over rows, or over some of them by
+    /// [`Batch::share_of`](multivae_core::batch::Batch::share_of). Statistics that layers take of
+    /// their batch are those of its share.
     pub fn devices(mut self, devices: Vec<Device>) -> Self {
         self.devices = devices;
         self
     }
 
-    /// How the run is shown; not at all by default.
-    pub fn display(mut self, display: Display) -> Self {
-        self.display = display;
+    /// Tells an observer what happens; may be called several times, for several of them.
+    pub fn observe(mut self, observer: Box<dyn Observer>) -> Self {
+        self.observers.push(observer);
+        self
+    }
+
+    /// Whether Burn's own renderer shows the run, beside all observers: its terminal dashboard, if
+    /// Burn's feature `tui` is on and the output is a terminal, otherwise a line for every batch on
+    /// the standard output. Off by default.
+    pub fn dashboard(mut self, dashboard: bool) -> Self {
+        self.dashboard = dashboard;
+        self
+    }
+
+    /// What observers are told of the run's configuration beside the settings of its training:
+    /// entries such as `model` and `data`.
+    pub fn configuration(mut self, configuration: Map<String, Value>) -> Self {
+        self.configuration = configuration;
         self
     }
 
@@ -235,11 +285,18 @@ impl<M: TrainableModel> Trainer<M> {
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
         self.config.check()?;
-        self.check(&model, &*train, &*valid)?;
         let model = settle(model);
-        let spans = spans(&model, self.config.epochs)?;
+        let devices = match self.devices.is_empty() {
+            true => burn::module::Module::devices(&model).into_iter().take(1).collect(),
+            false => std::mem::take(&mut self.devices),
+        };
+        if devices.is_empty() {
+            return Err(TrainError::config("model", "parameters to learn", "none"));
+        }
+        let (stages, note) = stages(model.learner(), self.config.epochs)?;
+        preflight::check(&self.config, &stages, &model, &*train, &*valid, &devices)?;
         let _lock = lock(&self.dir)?;
-        let vault = Vault::open(&self.dir, self.config.keep_last)?;
+        let checkpoints = Checkpoints::open(&self.dir, self.config.keep_last)?;
         let newest = Checkpoint::newest(&self.dir)?;
         let fingerprint = Fingerprint {
             seed: self.config.seed,
@@ -249,28 +306,10 @@ impl<M: TrainableModel> Trainer<M> {
             validation_rows: valid.len(),
             modalities: model.modalities().iter().map(|spec| spec.name.to_string()).collect(),
             optimizer: self.config.optimizer.name().into(),
+            phases: optimizer_names(&self.config),
         };
         if let Some(newest) = &newest {
-            let Some(run) = &newest.header.run else {
-                return Err(TrainError::config(
-                    "resume",
-                    "a run that was trained here",
-                    "weights that were trained elsewhere",
-                ));
-            };
-            run.check(&fingerprint)?;
-            let span = spans.iter().find(|s| (s.from + 1..=s.to).contains(&newest.epoch()));
-            if let Some(span) = span.filter(|span| span.from != newest.header.stage_start) {
-                return Err(TrainError::config(
-                    "epochs of the stages",
-                    format!(
-                        "the stage of epoch {} to begin after epoch {} as in the run so far",
-                        newest.epoch(),
-                        newest.header.stage_start
-                    ),
-                    format!("after epoch {}", span.from),
-                ));
-            }
+            check_continuation(newest, &fingerprint, &stages)?;
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
         tracing::info!(
@@ -280,332 +319,211 @@ impl<M: TrainableModel> Trainer<M> {
         );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
-        let dashboard = matches!(self.display, Display::Dashboard);
-        let report = match std::mem::replace(&mut self.display, Display::Silent) {
-            Display::Report(report) => SharedReport::new(report),
-            Display::Dashboard | Display::Silent => SharedReport::default(),
+        let observers = Observers::new(std::mem::take(&mut self.observers));
+        let info = RunInfo {
+            dir: self.dir.clone(),
+            configuration: self.described(),
+            modalities: fingerprint.modalities.clone(),
+            epochs: self.config.epochs,
+            epochs_done: done,
+            rows: train.len(),
+            validation_rows: valid.len(),
+            seed: self.config.seed,
+            parameters: burn::module::Module::num_params(&model),
         };
-        let steps_per_epoch =
-            Source::steps(train.len(), self.config.batch_size, self.config.accumulate);
+        observers.each(|observer| observer.run_started(&info));
+        if let Some(note) = note {
+            tracing::warn!("{note}");
+            observers.each(|observer| observer.event(&note));
+        }
         let run = Run {
+            config: self.config,
+            dir: self.dir,
+            devices,
             train,
             valid,
-            vault,
+            checkpoints,
             history,
             fingerprint,
-            spans,
-            report,
-            dashboard,
-            steps_per_epoch,
+            stages,
+            interrupt: self.interrupt,
+            observers,
+            dashboard: self.dashboard,
         };
-        self.stages(&run, model, newest)
+        let result = run_stages(&run, self.on_epoch, model, newest);
+        if run.history.path().exists() {
+            let path = run.history.path();
+            run.observers.each(|observer| observer.artifact(path, Artifact::Metrics));
+        }
+        let end = match &result {
+            Ok(fitted) => RunEnd::Stopped {
+                why: fitted.stopped,
+                epochs: fitted.epochs,
+                best_epoch: fitted.best_epoch,
+            },
+            Err(error) => RunEnd::Failed(error),
+        };
+        run.observers.each(|observer| observer.run_ended(&end));
+        result
     }
 
-    /// Runs what is left of the stages.
-    fn stages(mut self, run: &Run, model: M, newest: Option<Checkpoint>) -> Result<Fitted<M>> {
-        let mut last = match &newest {
-            Some(newest) => newest.model(model.clone())?,
-            None => model.clone(),
-        };
-        let mut done = newest.as_ref().map_or(0, Checkpoint::epoch);
-        let mut newest = newest.map(|newest| newest.parts);
-        let on_epoch = self.on_epoch.take().map(|call| Arc::new(Mutex::new(call)));
-        let mut stopped = Stopped::Finished;
-        for (i, span) in run.spans.iter().enumerate() {
-            if done >= span.to && i + 1 < run.spans.len() {
-                continue;
-            }
-            let judge = self.judge(run, i);
-            while done < span.to {
-                if done > span.from && judge.is_over(done) {
-                    stopped = Stopped::Early;
-                    break;
-                }
-                if self.interrupt.is_stopped() {
-                    stopped = Stopped::Interrupted;
-                    break;
-                }
-                let start = if done > span.from {
-                    Some(newest.take().expect("read at the start, or restored"))
-                } else if i > 0 {
-                    let before = self.judge(run, i - 1);
-                    let best = self.checkpoint(run, before.best(done).unwrap_or(done))?;
-                    run.report.with(|report| report.event(&format!("stage {}", span.name)));
-                    // Burn would panic on weights of another model.
-                    best.model(model.clone())?;
-                    Some(self.fresh(run, span, best.parts, None)?)
-                } else {
-                    None
-                };
-                let leg = Leg {
-                    judge: &judge,
-                    span,
-                    model: model.clone(),
-                    start,
-                    done,
-                    on_epoch: on_epoch.clone(),
-                };
-                match self.launch(run, leg) {
-                    Ok(launched) => {
-                        last = launched.model;
-                        done = launched.completed;
-                        if done < span.to {
-                            let over = judge.is_over(done);
-                            stopped = if over { Stopped::Early } else { Stopped::Interrupted };
-                            break;
-                        }
-                    }
-                    Err(error) => {
-                        done = self.restore(run, &judge, span, error)?;
-                        let restored = self.checkpoint(run, done)?;
-                        last = restored.model(model.clone())?;
-                        newest = Some(restored.parts);
-                    }
-                }
-            }
-            if stopped != Stopped::Finished {
+    /// The settings, with what the caller says of the rest of the configuration.
+    fn described(&mut self) -> Value {
+        let mut all = std::mem::take(&mut self.configuration);
+        let train = serde_json::to_value(&self.config).expect("settings are plain data");
+        all.insert("train".into(), train);
+        all.into()
+    }
+}
+
+/// Checks that a run goes on as it was begun.
+fn check_continuation(
+    newest: &Checkpoint,
+    fingerprint: &Fingerprint,
+    stages: &[StageEpochs],
+) -> Result<()> {
+    let Some(run) = &newest.header.run else {
+        return Err(TrainError::config(
+            "resume",
+            "a run that was trained here",
+            "weights that were trained elsewhere",
+        ));
+    };
+    run.check(fingerprint)?;
+    let stage = stages.iter().find(|s| (s.from + 1..=s.to).contains(&newest.epoch()));
+    if let Some(stage) = stage.filter(|stage| stage.from != newest.header.stage_start) {
+        return Err(TrainError::config(
+            "epochs of the stages",
+            format!(
+                "the stage of epoch {} to begin after epoch {} as in the run so far",
+                newest.epoch(),
+                newest.header.stage_start
+            ),
+            format!("after epoch {}", stage.from),
+        ));
+    }
+    Ok(())
+}
+
+/// Runs what is left of the stages.
+fn run_stages<M: TrainableModel>(
+    run: &Run,
+    on_epoch: Option<OnEpoch<M>>,
+    model: M,
+    newest: Option<Checkpoint>,
+) -> Result<Fitted<M>> {
+    let mut last = match &newest {
+        Some(newest) => newest.model(model.clone())?,
+        None => model.clone(),
+    };
+    let mut done = newest.as_ref().map_or(0, Checkpoint::epoch);
+    let mut newest = newest.map(|newest| newest.parts);
+    let on_epoch = on_epoch.map(|call| Arc::new(Mutex::new(call)));
+    let mut stopped = Stopped::Finished;
+    for (i, stage) in run.stages.iter().enumerate() {
+        if done >= stage.to && i + 1 < run.stages.len() {
+            continue;
+        }
+        let selection = run.selection(i);
+        while done < stage.to {
+            if done > stage.from && selection.is_over(done) {
+                stopped = Stopped::Early;
                 break;
             }
-        }
-        self.fitted(run, last, done, stopped)
-    }
-
-    /// After a value that is not finite: makes the failed epoch one that ends with the best
-    /// weights so far, and says which epoch that is.
-    fn restore(&self, run: &Run, judge: &Judge, span: &Span, error: TrainError) -> Result<usize> {
-        let TrainError::NotFinite { epoch, .. } = error else { return Err(error) };
-        let best = judge.best(epoch - 1);
-        let (NonFinite::RestoreBest, Some(best)) = (self.config.non_finite, best) else {
-            return Err(error);
-        };
-        let message = format!("{error}: going on from epoch {best}");
-        tracing::warn!("{message}");
-        run.report.with(|report| report.event(&message));
-        let source = self.checkpoint(run, best)?;
-        let optimizer = source.parts.get(OPTIMIZER).cloned();
-        let mut parts = self.fresh(run, span, source.parts, Some(epoch))?;
-        parts.extend(optimizer.map(|bytes| (OPTIMIZER.to_owned(), bytes)));
-        let header = Header::new(epoch, span.from, Some(best), run.fingerprint.clone());
-        run.vault.write(header, &parts)?;
-        Ok(epoch)
-    }
-
-    /// Records of a model with a fresh optimiser and the schedule of a stage, after `epoch` or at
-    /// its start.
-    fn fresh(
-        &self,
-        run: &Run,
-        span: &Span,
-        mut parts: Parts,
-        epoch: Option<usize>,
-    ) -> Result<Parts> {
-        let model = parts.remove(MODEL).expect("a checkpoint was read into a model");
-        let bytes = |record: Result<Bytes, RecordError>| {
-            record.map_err(|error| TrainError::Checkpoint {
-                path: run.vault.path(epoch.unwrap_or(span.from)),
-                reason: format!("cannot be written: {error}"),
-                previous: None,
-            })
-        };
-        let optimizer = bytes(self.config.optimizer.init().into_bytes())?;
-        let scheduler = self.scheduler(run, span, epoch.unwrap_or(span.from));
-        let scheduler = bytes(scheduler.to_record().checkpoint_into_bytes())?;
-        let named = [(MODEL, model), (OPTIMIZER, optimizer), (SCHEDULER, scheduler)];
-        Ok(named.map(|(name, bytes)| (name.to_owned(), bytes)).into())
-    }
-
-    /// The learning rate of a stage, as it is after an epoch.
-    fn scheduler(&self, run: &Run, span: &Span, epoch: usize) -> ModuleLrScheduler {
-        let curve = Curve::new(&self.config, span.to - span.from, run.steps_per_epoch);
-        curve.after((epoch - span.from) * run.steps_per_epoch).into()
-    }
-
-    fn judge(&self, run: &Run, stage: usize) -> Judge {
-        let span = &run.spans[stage];
-        let last = stage + 1 == run.spans.len();
-        Judge {
-            history: run.history.clone(),
-            split: if run.valid.is_empty() { Split::Train } else { Split::Valid },
-            from: span.from,
-            to: span.to,
-            early_stopping: self.config.early_stopping.clone().filter(|_| last),
-        }
-    }
-
-    fn checkpoint(&self, run: &Run, epoch: usize) -> Result<Checkpoint> {
-        Checkpoint::read(&run.vault.path(epoch))
-    }
-
-    /// One launch of burn-train, from `done` to the end of the stage.
-    fn launch(&self, run: &Run, leg: Leg<M>) -> Result<Launched<M>> {
-        let Leg { judge, span, model, start, done, on_epoch } = leg;
-        // Objectives tell stages by the epoch: an earlier stage is judged as at its end.
-        let end = match run.spans.last() == Some(span) {
-            true => Progress::DONE,
-            false => Progress::new(span.to, 0.0),
-        };
-        let names =
-            std::iter::once(LOSS.to_owned()).chain(model.learner().terms(end)).collect::<Vec<_>>();
-        let context = Arc::new(Context {
-            interrupt: self.interrupt.clone(),
-            stop: Interrupter::new(),
-            policy: self.config.non_finite,
-            clip: self.config.clip.clone(),
-            report: run.report.clone(),
-            modalities: run.fingerprint.modalities.clone(),
-            terms: names.clone(),
-            epochs: run.spans.last().map_or(0, |span| span.to),
-            live: Live::new(done),
-        });
-        let devices = match self.devices.is_empty() {
-            true => model.devices().into_iter().take(1).collect(),
-            false => self.devices.clone(),
-        };
-        let main =
-            devices.first().cloned().expect("a model has parameters, and they lie somewhere");
-        let source = |data: &Arc<dyn Dataset>, accumulate| Source {
-            data: data.clone(),
-            batch_size: self.config.batch_size,
-            accumulate,
-            seed: self.config.seed,
-            device: main.clone(),
-            share: (0, data.len()),
-            context: context.clone(),
-        };
-        let train = TrainRows::new(source(&run.train, self.config.accumulate), done);
-        let valid = ValidRows {
-            source: source(&run.valid, 1),
-            progress: end,
-            every: self.config.evaluate_every,
-            last: span.to,
-        };
-        let model = freeze(model.train(), span)?;
-        let resumes = start.is_some();
-        let collector =
-            Collector::new(run.vault.clone(), context.clone(), start.unwrap_or_default());
-        let part = |name| Part { collector: collector.clone(), name };
-        let kept: Kept<M> = Kept::default();
-        let keep = Keep::new(
-            &self.config,
-            judge.clone(),
-            run.fingerprint.clone(),
-            collector.clone(),
-            context.clone(),
-        );
-        let after = AfterEpoch {
-            judge: judge.clone(),
-            context: context.clone(),
-            kept: kept.clone(),
-            on_epoch,
-        };
-        let strategy = match devices.len() {
-            1 => ExecutionStrategy::single(main),
-            _ => ExecutionStrategy::multi(devices, MultiDeviceOptim::OptimMainDevice),
-        };
-        let mut training =
-            SupervisedTraining::<Fit<M>>::new(&self.dir, Arc::new(train), Arc::new(valid))
-                .num_epochs(span.to)
-                .with_interrupter(context.stop.clone())
-                .with_custom_checkpointers(part(MODEL), part(OPTIMIZER), part(SCHEDULER))
-                .with_checkpointing_strategy(keep)
-                .early_stopping(after)
-                .with_metric_logger(run.history.logger(context.clone()))
-                .with_training_strategy(strategy.into())
-                // It would install a subscriber for the whole process.
-                .with_application_logger(None)
-                .metric_train_numeric(Rate::default());
-        for (place, name) in names.iter().enumerate() {
-            training = training
-                .metric_train_numeric(Term::new(name, place))
-                .metric_valid_numeric(Term::new(name, place));
-        }
-        if !run.dashboard {
-            training = training.renderer(Box::new(Adapter::new(run.report.clone())));
-        }
-        if resumes {
-            training = training.checkpoint(done);
-        }
-        if self.config.accumulate > 1 {
-            training = training.grads_accumulation(self.config.accumulate);
-        }
-        let learner = Learner::new(
-            Fit::new(model, context.clone(), kept),
-            self.config.optimizer.init(),
-            self.scheduler(run, span, span.from),
-        );
-        // burn-train panics where it cannot go on; its threads are joined on the way.
-        let result = catch_unwind(AssertUnwindSafe(|| training.launch(learner)));
-        // What was measured in an epoch that was broken off is no part of the run.
-        run.history.cut(context.completed())?;
-        if let Some(error) = context.take_error() {
-            return Err(error);
-        }
-        let result = result.map_err(|panic| TrainError::Panic(panic_message(&*panic)))?;
-        if let Some(error) = result.error {
-            return Err(translate(&error, &self.dir));
-        }
-        Ok(Launched { model: result.model.model, completed: context.completed() })
-    }
-
-    fn fitted(&self, run: &Run, last: M, done: usize, stopped: Stopped) -> Result<Fitted<M>> {
-        let last = last.valid();
-        let stage = run.spans.iter().rposition(|span| span.from < done).unwrap_or(0);
-        let best_epoch = self.judge(run, stage).best(done);
-        let model = match best_epoch {
-            // A run that was interrupted may have gone on since.
-            Some(best) if best < done || stopped == Stopped::Interrupted => {
-                self.checkpoint(run, best)?.model(last.clone())?
+            if run.interrupt.is_stopped() {
+                stopped = Stopped::Interrupted;
+                break;
             }
-            _ => last.clone(),
-        };
-        let history = run.history.clone();
-        Ok(Fitted { model, last, best_epoch, epochs: done, history, stopped })
-    }
-
-    /// Checks that settings, model and data go together.
-    fn check(&self, model: &M, train: &dyn Dataset, valid: &dyn Dataset) -> Result<()> {
-        if train.is_empty() {
-            return Err(TrainError::config("training rows", "at least 1", 0));
-        }
-        if valid.is_empty() && self.config.early_stopping.is_some() {
-            return Err(TrainError::config("early_stopping", "validation rows to watch", "none"));
-        }
-        for (split, data) in [("training", train), ("validation", valid)] {
-            let shapes = |specs: &[multivae_core::modality::ModalitySpec]| -> Vec<String> {
-                specs.iter().map(|spec| format!("{} {:?}", spec.name, spec.shape)).collect()
+            let start = if done > stage.from {
+                Some(newest.take().expect("read at the start, or restored"))
+            } else if i > 0 {
+                let before = run.selection(i - 1);
+                let best = run.checkpoint(before.best(done).unwrap_or(done))?;
+                run.observers.each(|observer| observer.event(&format!("stage {}", stage.name)));
+                Some(run.fresh(stage, best.parts, None)?)
+            } else {
+                None
             };
-            let (expected, found) = (shapes(model.modalities()), shapes(data.modalities()));
-            if !data.is_empty() && expected != found {
-                return Err(TrainError::config(
-                    format!("modalities of the {split} data"),
-                    format!("{} as in the model", expected.join(", ")),
-                    found.join(", "),
-                ));
-            }
-            let incomplete = match model.learner().needs_complete_rows() {
-                true => data.incomplete_rows(),
-                false => 0,
+            let launch = Launch {
+                selection: &selection,
+                stage,
+                model: model.clone(),
+                start,
+                done,
+                on_epoch: on_epoch.clone(),
             };
-            if incomplete > 0 {
-                return Err(TrainError::config(
-                    format!("{split} rows"),
-                    "all modalities in every row, since the model's objective needs them; leave the \
-                     other rows out, or take a model that accepts missing modalities",
-                    format!("{incomplete} rows that lack one"),
-                ));
-            }
-        }
-        for span in spans(model, self.config.epochs)? {
-            let terms = model.learner().terms(Progress::new(span.to, 0.0));
-            for (i, name) in terms.iter().enumerate() {
-                if name == LOSS || name == RATE || terms[..i].contains(name) {
-                    let expected = format!("names other than `{LOSS}` and `{RATE}`, each once");
-                    return Err(TrainError::config("terms of the model", expected, name));
+            match run.launch(launch) {
+                Ok(launched) => {
+                    last = launched.model;
+                    done = launched.completed;
+                    if done < stage.to {
+                        let over = selection.is_over(done);
+                        stopped = if over { Stopped::Early } else { Stopped::Interrupted };
+                        break;
+                    }
+                }
+                Err(error) => {
+                    done = restore(run, &selection, stage, error)?;
+                    let restored = run.checkpoint(done)?;
+                    last = restored.model(model.clone())?;
+                    newest = Some(restored.parts);
                 }
             }
         }
-        Ok(())
+        if stopped != Stopped::Finished {
+            break;
+        }
     }
+    fitted(run, last, done, stopped)
+}
+
+/// After a value that is not finite: makes the failed epoch one that ends with the best weights so
+/// far, and says which epoch that is.
+fn restore(
+    run: &Run,
+    selection: &ModelSelection,
+    stage: &StageEpochs,
+    error: TrainError,
+) -> Result<usize> {
+    let TrainError::NotFinite { epoch, .. } = error else { return Err(error) };
+    let best = selection.best(epoch - 1);
+    let (NonFinite::RestoreBest, Some(best)) = (run.config.non_finite, best) else {
+        return Err(error);
+    };
+    let message = format!("{error}: going on from epoch {best}");
+    tracing::warn!("{message}");
+    run.observers.each(|observer| observer.event(&message));
+    let source = run.checkpoint(best)?;
+    let is_optimizer = |name: &str| name.split('/').next() == Some(OPTIMIZER);
+    let mut optimizers = source.parts.clone();
+    optimizers.retain(|name, _| is_optimizer(name));
+    let mut parts = run.fresh(stage, source.parts, Some(epoch))?;
+    parts.extend(optimizers);
+    let header = Header::new(epoch, stage.from, Some(best), run.fingerprint.clone());
+    run.checkpoints.write(header, &parts)?;
+    let path = run.checkpoints.path(epoch);
+    run.observers.each(|observer| observer.artifact(&path, Artifact::Checkpoint));
+    Ok(epoch)
+}
+
+fn fitted<M: TrainableModel>(
+    run: &Run,
+    last: M,
+    done: usize,
+    stopped: Stopped,
+) -> Result<Fitted<M>> {
+    let last = last.valid();
+    let stage = run.stages.iter().rposition(|stage| stage.from < done).unwrap_or(0);
+    let best_epoch = run.selection(stage).best(done);
+    let model = match best_epoch {
+        // A run that was interrupted may have gone on since.
+        Some(best) if best < done || stopped == Stopped::Interrupted => {
+            run.checkpoint(best)?.model(last.clone())?
+        }
+        _ => last.clone(),
+    };
+    let history = run.history.clone();
+    Ok(Fitted { model, last, best_epoch, epochs: done, history, stopped })
 }
 
 /// Loads the best weights of a run into a model of the same architecture.
@@ -629,55 +547,6 @@ pub fn load_best<M: TrainableModel>(dir: &Path, model: M) -> Result<M> {
     }
 }
 
-/// The epochs of the stages of a run of `epochs` epochs.
-fn spans<M: TrainableModel>(model: &M, epochs: usize) -> Result<Vec<Span>> {
-    let stages = model.learner().stages();
-    let fixed: usize = stages.iter().filter_map(|stage| stage.epochs).sum();
-    let open = stages.iter().any(|stage| stage.epochs.is_none());
-    if fixed + usize::from(open) > epochs {
-        let each: Vec<String> = stages
-            .iter()
-            .map(|stage| match stage.epochs {
-                Some(epochs) => format!("{epochs} of `{}`", stage.name),
-                None => format!("the rest of `{}`", stage.name),
-            })
-            .collect();
-        let least = fixed + usize::from(open);
-        let expected =
-            format!("at least {least} for the stages of the model, {}", each.join(" and "));
-        return Err(TrainError::config("epochs", expected, epochs));
-    }
-    let mut from = 0;
-    let mut left = epochs - fixed;
-    let mut spans = Vec::new();
-    for stage in stages {
-        let length = stage.epochs.unwrap_or_else(|| std::mem::take(&mut left));
-        if length > 0 {
-            let to = from + length;
-            spans.push(Span { name: stage.name, frozen: stage.frozen, from, to });
-            from = to;
-        }
-    }
-    if spans.is_empty() {
-        return Err(TrainError::config("stages of the model", "at least one epoch", "none"));
-    }
-    Ok(spans)
-}
-
-/// Lets the parameters of a stage learn, and no others.
-fn freeze<M: Module>(model: M, span: &Span) -> Result<M> {
-    let parameters = parameters(&model);
-    let unused = |prefix: &&String| !parameters.iter().any(|p| p.is_below(prefix));
-    if let Some(unused) = span.frozen.iter().find(unused) {
-        return Err(TrainError::config(
-            format!("frozen of stage {}", span.name),
-            "the beginning of a parameter's path",
-            unused,
-        ));
-    }
-    Ok(module::freeze(model, &span.frozen))
-}
-
 /// Holds the directory of a run, until the file is closed: by the end of the process at the latest.
 fn lock(dir: &Path) -> Result<File> {
     let path = dir.join(LOCK);
@@ -688,19 +557,5 @@ fn lock(dir: &Path) -> Result<File> {
         Err(TryLockError::WouldBlock) => Err(TrainError::Busy(dir.into())),
         // Some file systems have no locks. They are a help, and no condition.
         Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
-    }
-}
-
-/// Says in our words what burn-train reports.
-fn translate(error: &TrainingError, dir: &Path) -> TrainError {
-    match error {
-        TrainingError::Dataset(error) => TrainError::Data(error.to_string().into()),
-        TrainingError::Workers(_) => TrainError::Panic(error.to_string()),
-        TrainingError::Checkpoint(error) => TrainError::Checkpoint {
-            path: dir.join(CHECKPOINTS),
-            reason: error.to_string(),
-            previous: crate::latest_intact(dir).ok().flatten(),
-        },
-        TrainingError::EventProcessor(error) => TrainError::Device(error.to_string()),
     }
 }

@@ -8,6 +8,8 @@ pub use multivae_core as core;
 pub use multivae_data as data;
 pub use multivae_metrics as metrics;
 pub use multivae_models as models;
+pub use multivae_report as report;
+pub use multivae_run as run;
 pub use multivae_samplers as samplers;
 pub use multivae_train as train;
 
@@ -33,6 +35,7 @@ pub mod prelude {
     pub use multivae_data::{DataConfig, MemoryDataset, Splits, Standardisation};
     pub use multivae_metrics::{EvaluateConfig, Evaluation, evaluate};
     pub use multivae_models::{Model, ModelConfig};
+    pub use multivae_run::{Bundle, Run, RunConfig, RunFolder, Trained};
     pub use multivae_samplers::{PriorSampler, Sampler, SamplerConfig};
     pub use multivae_train::{Fitted, TrainConfig, Trainer, load_best};
 }

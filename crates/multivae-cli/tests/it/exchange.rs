@@ -154,9 +154,9 @@ fn described_networks_take_the_weights_in_order() {
     // What is exported is read again, now by our names.
     place.succeeds("export run --out exported");
     assert!(!place.path("exported/model_config.json").exists(), "the reference cannot rebuild it");
-    let config = fs::read(place.path("saved/model_config.json")).expect("it is there");
-    place.file("exported/model_config.json", config);
-    place.succeeds("import exported --config networks.toml --out again");
+    let itself = ["`--config networks.toml`", "describes its networks itself"];
+    place.fails("import exported --config networks.toml --out again", 2, &itself);
+    place.succeeds("import exported --out again");
     place.succeeds("encode again --data data --out again.npz");
     same(&place, "again.npz", "z", &expected["encode_mean.all"]);
 }
@@ -288,8 +288,9 @@ fn an_exported_model_has_the_names_and_the_bits_of_the_one_that_was_imported() {
         serde_json::from_str(&text).expect("JSON")
     };
     assert_eq!(json("run/export/model_config.json"), json("saved/model_config.json"));
-    assert_eq!(json("run/export/config.json")["name"], "mvae");
-    assert!(!place.path("run/export/standardisation.json").exists());
+    assert_eq!(json("run/export/config.json")["model"]["name"], "mvae");
+    let standardisation = json("run/export/standardisation.json");
+    assert!(standardisation["modalities"][0]["moments"].is_null(), "{standardisation}");
 
     let bits = |path: &str| -> BTreeMap<String, (Vec<usize>, Vec<u32>)> {
         let arrays = arrays(&place.path(path));
@@ -326,4 +327,72 @@ fn a_model_that_was_trained_here_is_exported_with_its_standardisation() {
     }
     let names: Vec<String> = arrays(&place.path("out/model.safetensors")).into_keys().collect();
     assert!(names.contains(&"encoders.blood.layers.0.0.weight".to_owned()), "{names:?}");
+}
+
+#[test]
+fn what_is_exported_is_imported_as_a_folder_and_as_an_archive() {
+    let place = crate::place::with_run();
+    place.succeeds("export run --out out");
+    place.succeeds("export run --format tar --out out.tar");
+    place.succeeds("encode run --data data --out z.npz");
+    let encoding = |name: &str| fs::read(place.path(name)).expect("an encoding");
+    for from in ["out", "out.tar", "run/bundle"] {
+        let text = place.succeeds(&format!("import {from} --out again"));
+        assert!(text.contains("mopoe of blood [3], gait [2]"), "{text}");
+        // Standardised as before, and no training to go on with.
+        place.succeeds("encode again --data data --out again.npz");
+        assert_eq!(encoding("again.npz"), encoding("z.npz"), "{from}");
+        place.fails("train --resume again", 2, &["`again` was imported", "no training"]);
+        place.fails("evaluate again", 2, &["`again` was imported", "`--data`"]);
+        fs::remove_dir_all(place.path("again")).expect("it is there");
+    }
+    assert!(place.left_over().is_empty());
+}
+
+#[test]
+fn a_bundle_says_nothing_of_where_it_was_trained() {
+    let place = crate::place::with_run();
+    place.succeeds("export run --out out");
+    let config = fs::read_to_string(place.path("run/run.toml")).expect("a configuration");
+    let source = config.lines().find_map(|line| line.strip_prefix("source = "));
+    let source = source.expect("its data has a path").trim_matches('"').as_bytes();
+    assert!(Path::new(std::str::from_utf8(source).expect("text")).is_absolute());
+    for entry in fs::read_dir(place.path("out")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let bytes = fs::read(&path).expect("a file");
+        let found = bytes.windows(source.len()).any(|window| window == source);
+        assert!(!found, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_bundle_stands_for_a_run() {
+    let place = crate::place::with_run();
+    place.succeeds("export run --out out");
+    place.succeeds("encode out --data data --out z.npz");
+    place.succeeds("encode run --data data --out run.npz");
+    let bytes = |name: &str| fs::read(place.path(name)).expect("an encoding");
+    assert_eq!(bytes("z.npz"), bytes("run.npz"));
+    place.succeeds("generate out --prior -n 2 --out x.npz");
+    place.fails("encode out --out z.npz", 2, &["`out` was imported", "`--data`"]);
+    let weights = place.path("out/model.safetensors");
+    let mut damaged = fs::read(&weights).expect("it is there");
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    fs::write(weights, damaged).expect("a file");
+    place.fails("encode out --data data --out z.npz", 2, &["model.safetensors", "checksum"]);
+    place.fails("import out --out again", 2, &["model.safetensors", "checksum"]);
+}
+
+#[test]
+fn an_export_of_an_earlier_program_is_refused_with_what_to_do() {
+    let place = crate::place::with_run();
+    place.succeeds("export run --out out");
+    let text = fs::read_to_string(place.path("out/config.json")).expect("it is there");
+    let config: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    place.file("out/config.json", config["model"].to_string());
+    for name in ["SHA256SUMS", "model_config.json"] {
+        let _ = fs::remove_file(place.path("out").join(name));
+    }
+    place.fails("import out --out again", 2, &["out/SHA256SUMS", "write it again with `export`"]);
 }

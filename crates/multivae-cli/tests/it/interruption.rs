@@ -106,6 +106,11 @@ fn an_interrupted_run_exits_with_130_and_resumes_to_the_same_weights() {
     assert_eq!(output.status.code(), Some(130), "{message}");
     assert!(message.contains("--resume run"), "{message}");
     assert_eq!(place.left_over(), Vec::<std::path::PathBuf>::new());
+    // What is best so far can be used at once.
+    place.succeeds("encode run/bundle --data data --out from_bundle.npz");
+    place.succeeds("encode run --data data --out from_run.npz");
+    let file = |name: &str| fs::read(place.path(name)).expect("an encoding");
+    assert_eq!(file("from_bundle.npz"), file("from_run.npz"));
 
     let finished = place.succeeds("train --resume run");
     assert!(finished.contains("60 epochs"), "{finished}");

@@ -2,9 +2,11 @@
 
 mod bad_input;
 mod classifier;
+mod earlier;
 mod exchange;
 mod interruption;
 mod place;
 mod report;
 mod sampler;
+mod shares;
 mod tasks;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use multivae_report::Measures;
+use multivae::report::Measures;
 
 use crate::place::{Place, with_run};
 

@@ -13,11 +13,39 @@ fn npz(place: &Place, name: &str) -> NpzReader<File> {
 }
 
 #[test]
+fn data_is_described_before_anything_is_trained_on_it() {
+    let place = Place::new();
+    place.file("mine/blood.csv", "patient,iron,zinc\np1,1.5,7\np2,,8\np3,2.5,9\n");
+    place.file("mine/scan.csv", "patient,volume\np3,10\np1,30\np4,20\n");
+    let text = place.succeeds("data mine");
+    for expected in ["4 rows", "iron", "volume", "patient"] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let text = place.succeeds("data mine --json");
+    let found: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(found["rows"], 4);
+    assert_eq!(found["modalities"][0]["columns"][0]["missing"], 1);
+    assert!(place.succeeds("data").contains("mfeat"));
+}
+
+#[test]
 fn a_run_has_its_files_and_prints_a_line_an_epoch() {
     let place = Place::new();
     let text = place.succeeds("train --config small.toml --out run");
     assert_eq!(text.lines().filter(|line| line.starts_with("epoch ")).count(), 2, "{text}");
-    for name in ["run.toml", "standardisation.json", "metrics.jsonl", "checkpoints/epoch-2.ckpt"] {
+    let names = [
+        "run.toml",
+        "standardisation.json",
+        "data.json",
+        "metrics.jsonl",
+        "checkpoints/epoch-2.ckpt",
+        "bundle/SHA256SUMS",
+        "bundle/config.json",
+        "bundle/schema.json",
+        "bundle/model.safetensors",
+        "bundle/README.md",
+    ];
+    for name in names {
         assert!(place.path("run").join(name).is_file(), "{name}");
     }
     assert!(place.left_over().is_empty());

@@ -2,20 +2,20 @@
 //!
 //! Each is a struct of parameter tensors whose last axis is the event: `log_prob` and `kl` sum
 //! over it and give one number less an axis. [`Likelihood`] names the distribution that a decoder
-//! parametrises.
+//! parametrises; [`likelihood`] holds one file for each.
 
 mod bernoulli;
 mod categorical;
 mod family;
 mod laplace;
-mod likelihood;
+pub mod likelihood;
 mod normal;
 
 pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use family::{Family, LocationScale};
 pub use laplace::Laplace;
-pub use likelihood::{LearnedScale, Likelihood, Scale, softplus_scale};
+pub use likelihood::{Learned, Likelihood, LikelihoodFamily, Output, Scale, Support};
 pub use normal::{LOG_VAR_LIMIT, Normal};
 
 use burn::tensor::Tensor;

@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::{Encode, Latent};
-use crate::{noise::Noise, subset::Subset};
+use crate::{distribution::Output, nn::Decoder, noise::Noise, subset::Subset};
 
 /// A model that decodes latent values, and has a distribution of them to draw from.
 pub trait Generate: Encode {
@@ -20,11 +20,48 @@ pub trait Generate: Encode {
     /// `[samples, batch, parameters]` each; see [`Generate::mean`].
     fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>>;
 
+    /// The decoder of a modality, if the model has one: it holds what its likelihood learns. A model
+    /// without decoders has likelihoods that learn nothing.
+    fn decoder(&self, _modality: usize) -> Option<&Decoder> {
+        None
+    }
+
     /// The mean of `p(x_m | z)`, `[samples, batch, features]`, from the parameters of a modality
-    /// that [`decode`](Self::decode) gives: what to show of them.
-    fn mean(&self, parameters: Tensor<3>, modality: usize) -> Tensor<3> {
-        let spec = &self.modalities()[modality];
-        spec.likelihood.mean(parameters, &spec.shape)
+    /// that [`decode`](Self::decode) gives: what to show of them. The offset of a batch, `[batch]`,
+    /// is added to the logarithm of means of counts; see
+    /// [`Batch::offset`](crate::batch::Batch::offset).
+    fn mean(
+        &self,
+        parameters: Tensor<3>,
+        modality: usize,
+        offset: Option<&Tensor<1>>,
+    ) -> Tensor<3> {
+        match self.decoder(modality) {
+            Some(decoder) => decoder.mean(parameters, offset),
+            None => {
+                let spec = &self.modalities()[modality];
+                let output = Output::new(parameters, &spec.shape, &[]);
+                spec.likelihood.family().mean(&output, offset)
+            }
+        }
+    }
+
+    /// One value of `p(x_m | z)` for each of its means; see [`mean`](Self::mean).
+    fn sample(
+        &self,
+        parameters: Tensor<3>,
+        modality: usize,
+        offset: Option<&Tensor<1>>,
+        noise: &mut Noise,
+    ) -> Tensor<3> {
+        match self.decoder(modality) {
+            Some(decoder) => decoder.sample(parameters, offset, noise),
+            None => {
+                let spec = &self.modalities()[modality];
+                let output = Output::new(parameters, &spec.shape, &[]);
+                spec.likelihood.family().sample(&output, offset, noise)
+            }
+        }
     }
 
     /// The modalities that the model generates: all but its [`conditions`](Encode::conditions).

@@ -2,7 +2,8 @@
 //!
 //! Burn implements [`Module`] for vectors, arrays, options, tuples and what derives it, but for no
 //! map and no trait object. [`Named`] is that map and [`Custom`] that object. All hand-written
-//! `impl Module`s of this crate are here: they are what an upgrade of Burn breaks.
+//! `impl Module`s of this crate are here, but for that of decoders, which hold what their likelihood
+//! asks for: they are what an upgrade of Burn breaks.
 //!
 //! Beside them are three functions over the parameters of any module: [`settle`] draws them,
 //! [`parameters`] lists them by path, [`freeze`] keeps some of them from learning.

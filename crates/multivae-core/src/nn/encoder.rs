@@ -17,7 +17,7 @@ use super::{
 use crate::{
     Error, Result,
     batch::Values,
-    distribution::{Likelihood, Normal},
+    distribution::{Normal, Support},
     modality::ModalitySpec,
 };
 
@@ -295,7 +295,7 @@ impl EncoderConfig {
 
 /// Whether a perceptron on one-hot vectors would be larger than a transformer.
 fn is_long_text(spec: &ModalitySpec) -> bool {
-    matches!(spec.likelihood, Likelihood::Categorical {}) && spec.features() > 1 << 14
+    matches!(spec.likelihood.family().support(), Support::Simplex) && spec.features() > 1 << 14
 }
 
 impl BranchesConfig {
@@ -593,7 +593,7 @@ mod tests {
     #[test]
     fn a_long_text_has_a_transformer_by_default() {
         let spec = ModalitySpec::new("caption", &[32, 1590]).expect("valid");
-        let spec = spec.with_likelihood(Likelihood::Categorical {});
+        let spec = spec.with_likelihood(crate::distribution::Likelihood::Categorical {});
         let config = EncoderConfig::default_for(&spec);
         assert!(matches!(config, EncoderConfig::CubText { .. }), "{config:?}");
     }

@@ -88,7 +88,7 @@ impl JointEncoderConfig {
             expected: "a network".into(),
             found: "nothing".into(),
         };
-        let mut inputs = Vec::new();
+        let (mut inputs, mut read) = (Vec::new(), Vec::new());
         let mut width = 0;
         for spec in specs {
             let field = || format!("model.joint_encoder.inputs.{}", spec.name);
@@ -97,12 +97,13 @@ impl JointEncoderConfig {
             let net = config.init(&name, &spec.shape, None, networks, device)?;
             width += net.output_shape().iter().product::<usize>();
             inputs.push((spec.name.to_string(), net));
+            read.push(networks.resolve(spec.clone())?);
         }
         let encoder = self.encoder.as_ref();
         let encoder = encoder.ok_or_else(|| missing("model.joint_encoder.encoder".into()))?;
         let encoder =
             encoder.init("joint encoder", &[width], Some(&[latent]), None, networks, device)?;
-        Ok(JointEncoder { inputs: inputs.into_iter().collect(), encoder })
+        Ok(JointEncoder { inputs: inputs.into_iter().collect(), encoder, read })
     }
 }
 
@@ -113,9 +114,17 @@ pub struct JointEncoder {
     pub inputs: Named<NetworkNet>,
     /// From the features of all modalities to the posterior.
     pub encoder: EncoderNet,
+    /// The modalities, in order.
+    #[module(skip)]
+    read: Vec<ModalitySpec>,
 }
 
 impl JointEncoder {
+    /// The modalities that it reads, in order.
+    pub fn modalities(&self) -> &[ModalitySpec] {
+        &self.read
+    }
+
     /// The posterior, `[batch, latent]`, of rows that observe all of its modalities; `modalities`
     /// are their numbers in the batch.
     pub fn encode(&self, batch: &Batch, modalities: impl Iterator<Item = usize>) -> Normal<2> {
@@ -124,8 +133,10 @@ impl JointEncoder {
 
     /// The posterior, `[batch, latent]`, given values of all of its modalities, in its order.
     pub fn encode_values(&self, values: impl Iterator<Item = Values>) -> Normal<2> {
-        let features = self.inputs.values().zip(values);
-        let features = features.map(|(net, values)| net.forward_values(&values)).collect();
+        let inputs = self.inputs.values().zip(&self.read).zip(values);
+        let features = inputs
+            .map(|((net, spec), values)| net.forward_values(&spec.likelihood.encode_view(values)));
+        let features = features.collect();
         self.encoder.encode(&Values::Dense(Tensor::cat(features, 1))).shared.bounded()
     }
 }

@@ -114,7 +114,7 @@ impl NetworkConfig {
     /// A decoder that suits a modality: transposed convolutions for images of at least 8×8, else
     /// a perceptron.
     pub fn default_for(spec: &ModalitySpec) -> Self {
-        match spec.shape.as_slice() {
+        match spec.likelihood.family().output_shape(&spec.shape).as_slice() {
             [3, 28, 28] => Self::PolymnistConv {},
             [_, 32, 32] => Self::Svhn { output: Activation::None },
             &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => Self::Conv {

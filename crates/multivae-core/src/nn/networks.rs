@@ -1,4 +1,4 @@
-//! Networks of the user: builders by name, and the erased modules they yield.
+//! Networks of the user: builders by name, and the erased modules they yield; likelihoods too.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -10,6 +10,8 @@ use super::{Encoder, Encoding, Network};
 use crate::{
     Error, Result,
     batch::Values,
+    distribution::{Likelihood, LikelihoodFamily, likelihood::Custom as CustomLikelihood},
+    modality::ModalitySpec,
     module::{Custom, DynModule, Slot},
 };
 
@@ -62,7 +64,8 @@ impl Request<'_> {
 
 type Build<T> = Arc<dyn Fn(&Request<'_>) -> Result<T> + Send + Sync>;
 
-/// How to build the networks of the user, by the names that configs call them.
+/// How to build the networks of the user, and their likelihoods, by the names that configs call
+/// them.
 ///
 /// It holds builders and not networks: a clone of a Burn module keeps the identities of its
 /// parameters, so that two modalities served by clones of one network would share gradients.
@@ -98,6 +101,7 @@ type Build<T> = Arc<dyn Fn(&Request<'_>) -> Result<T> + Send + Sync>;
 pub struct Networks {
     encoders: BTreeMap<String, Build<CustomEncoder>>,
     networks: BTreeMap<String, Build<CustomNetwork>>,
+    likelihoods: BTreeMap<String, Arc<dyn LikelihoodFamily>>,
 }
 
 impl Networks {
@@ -141,6 +145,33 @@ impl Networks {
         self
     }
 
+    /// Adds a likelihood, or replaces the one of that name. It holds no parameters of its own: what
+    /// it learns is in the decoders that it is asked for; see [`LikelihoodFamily::learned`].
+    pub fn with_likelihood(mut self, name: &str, family: impl LikelihoodFamily + 'static) -> Self {
+        self.likelihoods.insert(name.to_owned(), Arc::new(family));
+        self
+    }
+
+    /// The modality with its likelihood looked up, if that is one of the user's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownLikelihood`], with the names there are, or as [`ModalitySpec::check`].
+    pub fn resolve(&self, mut spec: ModalitySpec) -> Result<ModalitySpec> {
+        if let Likelihood::Custom(CustomLikelihood { name, .. }) = &spec.likelihood {
+            let family = self.likelihoods.get(name).ok_or_else(|| Error::UnknownLikelihood {
+                name: name.clone(),
+                known: match self.likelihoods.is_empty() {
+                    true => "none".into(),
+                    false => self.likelihoods.keys().cloned().collect::<Vec<_>>().join(", "),
+                },
+            })?;
+            spec.likelihood = CustomLikelihood::found(name, family.clone()).into();
+            spec.check()?;
+        }
+        Ok(spec)
+    }
+
     pub(crate) fn encoder(&self, name: &str, request: &Request<'_>) -> Result<CustomEncoder> {
         find(&self.encoders, name)?(request)
     }
@@ -159,6 +190,7 @@ impl fmt::Debug for Networks {
         f.debug_struct("Networks")
             .field("encoders", &self.encoders.keys())
             .field("networks", &self.networks.keys())
+            .field("likelihoods", &self.likelihoods.keys())
             .finish()
     }
 }

@@ -3,10 +3,14 @@
 use std::io::Read;
 
 use flate2::read::ZlibDecoder;
+use multivae_core::{
+    dataset::Dataset,
+    schema::{Dtype, LabelSchema, Schema, ValueScale},
+};
 
 use crate::{
     error::{DataError, Result, list},
-    memory::MemoryDataset,
+    memory::{MemoryDataset, Storage},
     split::{Parts, SplitConfig, shuffled},
 };
 
@@ -88,12 +92,26 @@ fn build(
             });
         }
         let data = polydigits::compose(&Digits::load(), &kept, &parts, modalities, split.seed)?;
-        return Ok((data, parts));
+        return Ok((described(data), parts));
     }
     crate::config::no_modalities(modalities, info.name)?;
     let data = if info.name == "mfeat" { mfeat::load()? } else { mnist_labels::load()? };
     let data = if kept.len() < info.rows { data.select(&kept) } else { data };
-    Ok((data, parts))
+    Ok((described(data), parts))
+}
+
+/// The data set with a schema of its modalities: images are of bytes, one class is one numeral.
+fn described(data: MemoryDataset) -> MemoryDataset {
+    let mut schema = Schema::of_specs(data.modalities());
+    for (m, entry) in schema.modalities.iter_mut().enumerate() {
+        if matches!(**data.storage(m), Storage::Bytes(_)) {
+            entry.dtype = Dtype::U8;
+            entry.scale = ValueScale::up_to(255.0);
+            entry.range = Some([0.0, 255.0]);
+        }
+    }
+    schema.labels = Some(LabelSchema::default());
+    data.with_schema(schema)
 }
 
 /// The rows to use, ascending: all, or so many drawn by the seed.
@@ -152,8 +170,6 @@ fn inflate(bytes: &[u8], length: usize) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::dataset::Dataset;
-
     use super::*;
 
     #[test]
@@ -167,7 +183,8 @@ mod tests {
             assert_eq!(parts, split.parts(info.rows).expect("valid"));
             let names: Vec<_> = data.modalities().iter().map(|spec| spec.name.as_str()).collect();
             assert_eq!(names, info.modalities);
-            let mut labels = data.labels().expect("labelled");
+            let mut labels: Vec<_> =
+                data.labels().expect("labelled").into_iter().flatten().collect();
             labels.sort_unstable();
             let per_class = info.rows / 10;
             let expected: Vec<_> = (0..info.rows).map(|row| (row / per_class) as i64).collect();

@@ -1,13 +1,25 @@
-//! Tables with a header line.
+//! Tables of text: CSV and its kin.
 
-use std::{collections::HashSet, path::Path};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
-use csv::{ReaderBuilder, StringRecord, Trim};
+use csv::{ReaderBuilder, StringRecord};
+use multivae_core::schema::{Dtype, ValueScale};
 
-use super::{Block, Labels, Said, bytes, check_ids};
+use super::{
+    Block, Candidate, Said, TextTable, bytes,
+    dialect::Dialect,
+    name,
+    number::{Number, is_missing, number},
+    usual_id,
+};
 use crate::{
+    cells::MissingCells,
     error::{DataError, Result, list},
     memory::Storage,
+    report::Warning,
 };
 
 /// The column that holds identifiers if nothing else is said; or else a first column without a
@@ -16,229 +28,470 @@ const ID: &str = "id";
 
 /// A table as it is in the file.
 struct Table {
+    path: PathBuf,
+    dialect: Dialect,
     header: Vec<String>,
-    /// The column of identifiers.
+    /// Whether the file names its columns.
+    named: bool,
+    /// The column of identifiers, where it is certain.
     id: Option<usize>,
-    bytes: Vec<u8>,
+    /// Whether each row ends in a separator with nothing behind it.
+    trailing: bool,
 }
 
-/// A column of text, with the lines of its cells.
-pub(crate) struct Column {
-    pub(crate) name: String,
-    pub(crate) ids: Option<Vec<String>>,
-    pub(crate) cells: Vec<(u64, String)>,
-}
-
-/// Every column but the identifiers as a feature.
+/// Every column but the identifiers as a feature; single cells can be missing.
 ///
-/// A row with an empty cell, `NaN` or `NA` is missing.
-pub(super) fn block(path: &Path, id: Option<&str>) -> Result<Block> {
-    let table = Table::open(path, id)?;
-    let features = table.header.len() - usize::from(table.id.is_some());
-    if features == 0 {
+/// Columns that could hold identifiers are given as candidates beside the values.
+pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
+    let mut table = Table::open(path, said)?;
+    let width = table.header.len();
+    let comma = table.dialect.comma;
+    let mut tracks: Vec<_> = (0..width).map(|column| Track::new(&table, column)).collect();
+    let mut values: Vec<f64> = Vec::new();
+    let blanks = table.each(|table, byte, cells| {
+        for ((column, cell), track) in cells.iter().enumerate().zip(&mut tracks) {
+            let value = if table.id == Some(column) {
+                track.keep(cell);
+                f64::NAN
+            } else {
+                match number(cell, comma) {
+                    Number::Value(value) => {
+                        track.number(cell, value);
+                        value
+                    }
+                    Number::Missing => {
+                        track.end();
+                        f64::NAN
+                    }
+                    Number::Bad(expected) if track.text(cell, byte, expected) => f64::NAN,
+                    Number::Bad(_) if track.twice.is_some() => {
+                        return Err(table.twice(track.twice.take()));
+                    }
+                    Number::Bad(expected) => {
+                        return Err(table.cell(byte, column, expected, cell));
+                    }
+                }
+            };
+            values.push(value);
+        }
+        Ok(())
+    })?;
+    table.note_blanks(blanks);
+    let rows = values.len() / width;
+    let mut candidates = Vec::new();
+    let mut features: Vec<usize> = Vec::new();
+    for (column, track) in tracks.into_iter().enumerate() {
+        let name = table.header[column].clone();
+        let certain = table.id == Some(column);
+        let words = track.bad.is_some();
+        if certain || (track.alive && track.kept.len() == rows) {
+            candidates.push(Candidate {
+                usual: usual_id(&name),
+                column: name,
+                named: table.named,
+                certain,
+                feature: (!words && !certain).then_some(features.len()),
+                bad: track.bad.map(|(byte, cell, expected)| {
+                    let line = table.line(byte);
+                    (line, cell, expected)
+                }),
+                ids: track.kept,
+            });
+        } else if words && track.twice.is_some() {
+            return Err(table.twice(track.twice));
+        } else if let Some((byte, cell, expected)) = track.bad {
+            return Err(table.cell(byte, column, expected, &cell));
+        }
+        if !certain && !words {
+            features.push(column);
+        }
+    }
+    if features.is_empty() {
         let reason = "it has no columns besides the identifiers";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
-    let mut values = Vec::new();
-    let mut missing = Vec::new();
-    let ids = table.each(path, |line, record| {
-        let start = values.len();
-        let mut whole = true;
-        for (column, cell) in record.iter().enumerate() {
-            if table.id != Some(column) {
-                match number(cell) {
-                    Number::Value(value) => values.push(value),
-                    Number::Missing => {
-                        whole = false;
-                        values.push(0.0);
-                    }
-                    Number::Bad(expected) => {
-                        return Err(table.cell(path, line, column, expected, cell));
-                    }
-                }
-            }
-        }
-        if !whole {
-            values[start..].fill(0.0);
-        }
-        missing.push(!whole);
-        Ok(())
-    })?;
-    let path = path.to_path_buf();
-    Ok(Block { path, ids, shape: vec![features], values: Storage::Floats(values), missing })
-}
-
-/// Labels: whole numbers as they are; else the different words in alphabetical order are the
-/// classes.
-pub(super) fn labels(path: &Path, said: Said) -> Result<Labels> {
-    let Column { name, ids, cells } = column(path, said)?;
-    if let Some((line, cell)) = cells.iter().find(|(_, cell)| cell.is_empty()) {
-        return Err(DataError::Cell {
-            path: path.into(),
-            line: *line,
-            column: name,
-            expected: "a label",
-            found: cell.clone(),
-        });
+    if features.len() < width {
+        let kept = values.chunks_exact(width).flat_map(|row| features.iter().map(|&c| row[c]));
+        values = kept.collect();
     }
-    let numbers: Option<Vec<i64>> = cells.iter().map(|(_, cell)| cell.parse().ok()).collect();
-    let (values, names) = match numbers {
-        Some(values) => (values, None),
-        None => {
-            let mut names: Vec<_> = cells.iter().map(|(_, cell)| cell.clone()).collect();
-            names.sort();
-            names.dedup();
-            let class = |(_, cell): &(u64, String)| {
-                names.binary_search(cell).expect("every word is a class") as i64
-            };
-            (cells.iter().map(class).collect(), Some(names))
-        }
-    };
-    Ok(Labels { path: path.into(), ids, values, names })
+    let missing = MissingCells::from_flags(features.len(), values.iter().map(|v| v.is_nan()));
+    for value in values.iter_mut().filter(|value| value.is_nan()) {
+        *value = 0.0;
+    }
+    let columns = features.iter().map(|&column| table.header[column].clone()).collect();
+    Ok(Block {
+        path: path.to_path_buf(),
+        ids: None,
+        candidates,
+        shape: vec![features.len()],
+        columns: table.named.then_some(columns),
+        rows,
+        values: Storage::precise(values),
+        missing,
+        dtype: Dtype::Text,
+        scale: ValueScale::IDENTITY,
+        notes: table.dialect.notes,
+    })
 }
 
-/// The named column of a table, or the only one besides the identifiers.
-pub(crate) fn column(path: &Path, said: Said) -> Result<Column> {
-    let table = Table::open(path, said.id)?;
-    let wanted = match said.column {
-        Some(name) => table.find(path, name)?,
-        None => {
-            let others: Vec<_> =
-                (0..table.header.len()).filter(|&column| table.id != Some(column)).collect();
-            match others[..] {
-                [column] => column,
-                _ => {
-                    let found = list(others.iter().map(|&column| &table.header[column]));
-                    let found = if others.is_empty() { "none".into() } else { found };
-                    return Err(DataError::AmbiguousColumn { path: path.into(), found });
-                }
-            }
+/// All cells of a table as text.
+pub(crate) fn text(path: &Path, said: Said) -> Result<TextTable> {
+    let mut table = Table::open(path, said)?;
+    let wanted = said.column.map(|column| table.find(column)).transpose()?;
+    let mut columns: Vec<Vec<String>> = vec![Vec::new(); table.header.len()];
+    let mut bytes = Vec::new();
+    let blanks = table.each(|_, byte, cells| {
+        bytes.push(byte);
+        for (column, cell) in columns.iter_mut().zip(cells) {
+            column.push((*cell).to_owned());
         }
-    };
-    let mut cells = Vec::new();
-    let ids = table.each(path, |line, record| {
-        cells.push((line, record[wanted].to_owned()));
         Ok(())
     })?;
-    Ok(Column { name: table.header[wanted].clone(), ids, cells })
+    table.note_blanks(blanks);
+    let lines = bytes.into_iter().map(|byte| table.line(byte)).collect();
+    Ok(TextTable {
+        path: path.into(),
+        columns: table.header.into_iter().zip(columns).collect(),
+        named: table.named,
+        lines,
+        id: table.id,
+        wanted,
+        notes: table.dialect.notes,
+    })
+}
+
+/// What is known of a column while its rows are read.
+struct Track {
+    /// Whether the column can still hold identifiers: no cell is missing, none is a fraction, and
+    /// all differ.
+    alive: bool,
+    usual: bool,
+    kept: Vec<String>,
+    seen: HashSet<String>,
+    /// The first cell that is no number: where, what it holds, and what was expected.
+    bad: Option<(u64, String, &'static str)>,
+    /// The first cell that is given twice below a usual name.
+    twice: Option<String>,
+    rows: usize,
+}
+
+impl Track {
+    fn new(table: &Table, column: usize) -> Self {
+        let usual = usual_id(&table.header[column]).is_some();
+        let (kept, seen) = (Vec::new(), HashSet::new());
+        Self { alive: true, usual, kept, seen, bad: None, twice: None, rows: 0 }
+    }
+
+    /// A cell of a column of identifiers.
+    fn keep(&mut self, cell: &str) {
+        self.kept.push(cell.to_owned());
+    }
+
+    fn number(&mut self, cell: &str, value: f64) {
+        self.rows += 1;
+        if self.alive && (value.fract() != 0.0 || cell.contains(['e', 'E', ','])) {
+            self.end();
+        }
+        self.candidate(cell);
+    }
+
+    /// Whether text can be an identifier here: from the first row on, or below a usual name.
+    fn text(&mut self, cell: &str, byte: u64, expected: &'static str) -> bool {
+        self.rows += 1;
+        let first = self.rows == 1 || self.bad.is_some() || self.usual;
+        if !first || expected != "a number" || !self.alive {
+            return false;
+        }
+        self.bad.get_or_insert_with(|| (byte, cell.to_owned(), expected));
+        self.candidate(cell);
+        true
+    }
+
+    fn candidate(&mut self, cell: &str) {
+        if self.alive {
+            if self.seen.insert(cell.to_owned()) {
+                self.kept.push(cell.to_owned());
+            } else {
+                self.twice = self.usual.then(|| cell.to_owned());
+                self.end();
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.alive = false;
+        self.kept = Vec::new();
+        self.seen = HashSet::new();
+    }
 }
 
 impl Table {
-    fn open(path: &Path, id: Option<&str>) -> Result<Self> {
-        let bytes = bytes(path)?;
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(&bytes[..]);
-        let header = reader.headers().map_err(|error| malformed(path, &error))?;
-        let header: Vec<String> = header.iter().map(str::to_owned).collect();
+    fn open(path: &Path, said: Said) -> Result<Self> {
+        let (bytes, mut packing) = bytes(path)?;
+        let mut dialect = Dialect::of(&name(path), bytes);
+        dialect.notes.append(&mut packing);
+        let mut table = Self {
+            path: path.into(),
+            dialect,
+            header: Vec::new(),
+            named: true,
+            id: None,
+            trailing: false,
+        };
+        let mut first = Vec::new();
+        let mut reader = table.reader(table.dialect.start);
+        let mut record = StringRecord::new();
+        while first.len() < 2 {
+            if !reader.read_record(&mut record).map_err(|error| table.malformed(&error))? {
+                break;
+            }
+            let cells: Vec<String> = record.iter().map(|cell| cell.trim().to_owned()).collect();
+            if cells.len() > 1 || cells.iter().any(|cell| !cell.is_empty()) {
+                first.push(cells);
+            }
+        }
+        drop(reader);
+        let mut first = first.into_iter();
+        let Some(mut header) = first.next() else {
+            return Err(DataError::EmptyFile { path: path.into(), reason: "it has no lines" });
+        };
+        let row = first.next();
+        let file = name(path);
+        let headless = match said.header {
+            Some(header) => !header,
+            None => is_row(&header, row.as_deref(), table.dialect.comma),
+        };
+        if headless {
+            table.named = false;
+            if said.header.is_none() {
+                table.dialect.notes.push(Warning::new(
+                    &file,
+                    "its first line is taken for a row, since it holds numbers like those below",
+                    "if it names the columns, say `header = true` in a manifest",
+                ));
+            }
+            header = (0..header.len()).map(|column| column.to_string()).collect();
+        }
+        if let Some(row) = row {
+            let empty = |cell: Option<&String>| cell.is_some_and(String::is_empty);
+            if row.len() == header.len() + 1 && !headless && !empty(row.last()) {
+                header.insert(0, String::new());
+                table.dialect.notes.push(Warning::note(
+                    &file,
+                    "its header has one cell less than its rows: the first cells are names of rows",
+                ));
+            } else if empty(row.last()) && row.len() == header.len() + 1 {
+                table.trailing = true;
+            } else if header.len() > 1 && !headless && empty(header.last()) && empty(row.last()) {
+                table.trailing = true;
+                header.pop();
+            }
+            if table.trailing {
+                let found = "its lines end in a separator with nothing behind it";
+                table.dialect.notes.push(Warning::note(&file, found));
+            }
+        }
         let mut seen = HashSet::new();
         if let Some(column) = header.iter().find(|column| !seen.insert(*column)) {
             return Err(DataError::DuplicateColumn { path: path.into(), column: column.clone() });
         }
-        if header.len() == 1 {
-            check_empty_lines(path, &bytes)?;
+        table.header = header;
+        if table.header.len() == 1 {
+            table.check_empty_lines()?;
         }
-        let mut table = Self { header, id: None, bytes };
-        table.id = match id {
-            Some(id) => Some(table.find(path, id)?),
+        table.id = match said.id {
+            Some(id) => Some(table.find(id)?),
             None => (table.header.iter().position(|column| column == ID))
                 .or_else(|| table.header.first().filter(|column| column.is_empty()).map(|_| 0)),
         };
         Ok(table)
     }
 
-    fn find(&self, path: &Path, column: &str) -> Result<usize> {
+    fn reader(&self, from: usize) -> csv::Reader<&[u8]> {
+        ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(self.dialect.separator)
+            .from_reader(&self.dialect.bytes[from..])
+    }
+
+    fn find(&self, column: &str) -> Result<usize> {
         self.header.iter().position(|name| name == column).ok_or_else(|| DataError::MissingColumn {
-            path: path.into(),
+            path: self.path.clone(),
             column: column.into(),
             known: list(&self.header),
         })
     }
 
-    /// Calls `row` with the line and the cells of each row; gives the identifiers.
-    fn each(
-        &self,
-        path: &Path,
-        mut row: impl FnMut(u64, &StringRecord) -> Result<()>,
-    ) -> Result<Option<Vec<String>>> {
-        let mut reader = ReaderBuilder::new().trim(Trim::All).from_reader(&self.bytes[..]);
-        // Past the header, or an error in the first row would be said to be in the header.
-        reader.headers().map_err(|error| malformed(path, &error))?;
+    /// Calls `row` with the place and the trimmed cells of each row; gives how many rows without
+    /// any value were passed over.
+    fn each(&self, mut row: impl FnMut(&Self, u64, &[&str]) -> Result<()>) -> Result<usize> {
+        let mut reader = self.reader(self.dialect.start);
         let mut record = StringRecord::new();
-        let mut ids = Vec::new();
-        let mut rows = 0;
-        while reader.read_record(&mut record).map_err(|error| malformed(path, &error))? {
-            rows += 1;
-            let line = record.position().map_or(0, csv::Position::line);
-            if let Some(id) = self.id {
-                if record[id].is_empty() {
-                    return Err(self.cell(path, line, id, "an identifier", ""));
+        let width = self.header.len();
+        let mut seen = HashSet::new();
+        let (mut rows, mut skip, mut blanks, mut waiting) = (0, self.named, 0, Vec::new());
+        while reader.read_record(&mut record).map_err(|error| self.malformed(&error))? {
+            let byte = record.position().map_or(0, csv::Position::byte);
+            let mut cells: Vec<&str> = record.iter().map(str::trim).collect();
+            if skip {
+                if cells.len() > 1 || cells.iter().any(|cell| !cell.is_empty()) {
+                    skip = false;
                 }
-                ids.push(record[id].to_owned());
+                continue;
             }
-            row(line, &record)?;
+            if cells.len() == width + 1 && self.trailing && cells[width].is_empty() {
+                cells.pop();
+            }
+            if cells.len() != width {
+                let found = cells.len();
+                let reason =
+                    format!("line {}: expected {width} cells, found {found}", self.line(byte));
+                return Err(self.invalid(reason));
+            }
+            // Rows without anything at the end are left over by spreadsheets; between others they
+            // hold a place.
+            if width > 1 && cells.iter().all(|cell| cell.is_empty()) {
+                blanks += 1;
+                waiting.push(byte);
+                continue;
+            }
+            if self.id.is_none() {
+                for byte in waiting.drain(..) {
+                    blanks -= 1;
+                    rows += 1;
+                    row(self, byte, &vec![""; width])?;
+                }
+            }
+            rows += 1;
+            if let Some(id) = self.id {
+                if cells[id].is_empty() {
+                    return Err(self.cell(byte, id, "an identifier", ""));
+                }
+                if !seen.insert(cells[id].to_owned()) {
+                    let (path, id) = (self.path.clone(), cells[id].to_owned());
+                    return Err(DataError::DuplicateId { path, id });
+                }
+            }
+            row(self, byte, &cells)?;
         }
         if rows == 0 {
             let reason = "it has no rows below its header";
-            return Err(DataError::EmptyFile { path: path.into(), reason });
+            return Err(DataError::EmptyFile { path: self.path.clone(), reason });
         }
-        check_ids(path, &ids)?;
-        Ok(self.id.map(|_| ids))
+        Ok(blanks)
     }
 
-    fn cell(
-        &self,
-        path: &Path,
-        line: u64,
-        column: usize,
-        expected: &'static str,
-        found: &str,
-    ) -> DataError {
-        let (path, column) = (path.into(), self.header[column].clone());
-        DataError::Cell { path, line, column, expected, found: found.into() }
-    }
-}
-
-/// Refuses empty lines within a table of one column, where they could be missing values, since the
-/// reader would pass over them.
-fn check_empty_lines(path: &Path, bytes: &[u8]) -> Result<()> {
-    let lines: Vec<&[u8]> = bytes.trim_ascii().split(|&byte| byte == b'\n').collect();
-    match lines.iter().position(|line| line.trim_ascii().is_empty()) {
-        None => Ok(()),
-        Some(line) => Err(DataError::Malformed {
-            path: path.into(),
-            format: "CSV",
-            reason: format!("line {} is empty; a missing value is `NaN`", line + 1),
-        }),
-    }
-}
-
-enum Number {
-    Value(f32),
-    Missing,
-    Bad(&'static str),
-}
-
-fn number(cell: &str) -> Number {
-    match cell.parse::<f32>() {
-        Ok(value) if value.is_finite() => Number::Value(value),
-        Ok(value) if value.is_nan() => Number::Missing,
-        Ok(_) => Number::Bad("a finite number"),
-        Err(_) if cell.is_empty() || cell == "NA" => Number::Missing,
-        Err(_) => Number::Bad("a number"),
-    }
-}
-
-fn malformed(path: &Path, error: &csv::Error) -> DataError {
-    let reason = match error.kind() {
-        csv::ErrorKind::UnequalLengths { pos, expected_len, len } => format!(
-            "line {}: expected {expected_len} cells, found {len}",
-            pos.as_ref().map_or(0, csv::Position::line)
-        ),
-        csv::ErrorKind::Utf8 { pos, .. } => {
-            format!("line {}: the text is not UTF-8", pos.as_ref().map_or(0, csv::Position::line))
+    fn note_blanks(&mut self, blanks: usize) {
+        if blanks > 0 {
+            let found = format!("{blanks} rows without any value are passed over");
+            let subject = name(&self.path);
+            self.dialect.notes.push(Warning::new(subject, found, "delete them in the file"));
         }
-        _ => error.to_string(),
+    }
+
+    /// The number of the line, from 1, of the row read at a place.
+    fn line(&self, byte: u64) -> u64 {
+        let bytes = &self.dialect.bytes;
+        let mut end = self.dialect.start + byte as usize;
+        // A row is said to begin at the line breaks before it.
+        while matches!(bytes.get(end), Some(b'\n' | b'\r')) {
+            end += 1;
+        }
+        lines(&bytes[..end.min(bytes.len())]) + 1
+    }
+
+    fn cell(&self, byte: u64, column: usize, expected: &'static str, found: &str) -> DataError {
+        DataError::Cell {
+            path: self.path.clone(),
+            line: self.line(byte),
+            column: self.header[column].clone(),
+            expected,
+            found: found.into(),
+        }
+    }
+
+    /// The error about an identifier that is given twice.
+    fn twice(&self, id: Option<String>) -> DataError {
+        DataError::DuplicateId { path: self.path.clone(), id: id.unwrap_or_default() }
+    }
+
+    fn invalid(&self, reason: String) -> DataError {
+        DataError::Malformed { path: self.path.clone(), format: "CSV", reason }
+    }
+
+    fn malformed(&self, error: &csv::Error) -> DataError {
+        self.invalid(match error.kind() {
+            csv::ErrorKind::Utf8 { pos, .. } => {
+                let line = self.line(pos.as_ref().map_or(0, csv::Position::byte));
+                format!("line {line}: the text is not UTF-8; save it as UTF-8")
+            }
+            _ => error.to_string(),
+        })
+    }
+
+    /// Refuses empty lines within a table of one column, where they could be missing values, since
+    /// the reader would pass over them.
+    fn check_empty_lines(&self) -> Result<()> {
+        let bytes = self.dialect.bytes.trim_ascii_end();
+        let text = String::from_utf8_lossy(&bytes[self.dialect.start.min(bytes.len())..]);
+        let before = lines(&bytes[..self.dialect.start.min(bytes.len())]);
+        let text = text.replace("\r\n", "\n").replace('\r', "\n");
+        match text.split('\n').position(|line| line.trim().is_empty()) {
+            None => Ok(()),
+            Some(line) => {
+                let line = before + line as u64 + 1;
+                Err(self.invalid(format!("line {line} is empty; a missing value is `NaN`")))
+            }
+        }
+    }
+}
+
+/// How many lines end in a text: at a line feed, a carriage return, or both.
+fn lines(text: &[u8]) -> u64 {
+    let ends = |(place, &byte): (usize, &u8)| match byte {
+        b'\n' => true,
+        b'\r' => text.get(place + 1) != Some(&b'\n'),
+        _ => false,
     };
-    DataError::Malformed { path: path.into(), format: "CSV", reason }
+    text.iter().enumerate().filter(|&line| ends(line)).count() as u64
+}
+
+/// Whether the first line of a table is a row like those below: all its cells are numbers, or all
+/// but the first, which is text as in the next row. Numbers in sequence are names of columns, as
+/// data frames write them, and so are years, and five or more numbers that rise.
+fn is_row(first: &[String], second: Option<&[String]>, comma: bool) -> bool {
+    let value = |cell: &String| match number(cell, comma) {
+        Number::Value(value) => Some(value),
+        Number::Missing | Number::Bad(_) => None,
+    };
+    let numbers = |cells: &[String]| -> Option<Vec<f64>> {
+        let known = cells.iter().filter(|cell| !is_missing(cell));
+        known.map(value).collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())
+    };
+    let names = |values: &[f64]| {
+        let steps = values.windows(2).all(|pair| pair[1] - pair[0] == 1.0);
+        let years = values.iter().all(|v| v.fract() == 0.0 && (1800.0..2200.0).contains(v));
+        // Such as masses or wavelengths.
+        let rising = values.len() > 4 && values.windows(2).all(|pair| pair[1] > pair[0]);
+        let counted = steps && (values[0] == 0.0 || values[0] == 1.0);
+        values.len() > 1 && (years || counted || rising)
+    };
+    let text = |cell: Option<&String>| {
+        cell.is_some_and(|cell| !cell.is_empty() && matches!(number(cell, comma), Number::Bad(_)))
+    };
+    if let Some(values) = numbers(first) {
+        let index = first[0].is_empty();
+        return !index && !names(&values);
+    }
+    let Some(second) = second else { return false };
+    first.len() == second.len()
+        && first.len() > 1
+        && text(first.first())
+        && usual_id(&first[0]).is_none()
+        && text(second.first())
+        && numbers(&second[1..]).is_some()
+        && numbers(&first[1..]).is_some_and(|values| !names(&values))
 }
 
 #[cfg(test)]
@@ -259,7 +512,17 @@ mod tests {
     }
 
     fn table(text: &str) -> Result<Block, String> {
-        open(text.as_bytes(), |path| block(path, None))
+        open(text.as_bytes(), |path| block(path, Said::default()))
+    }
+
+    /// The candidates that are certain, or else all.
+    fn ids(block: &Block) -> Vec<(&str, Vec<&str>)> {
+        let candidates = block.candidates.iter();
+        let certain = block.candidates.iter().any(|candidate| candidate.certain);
+        candidates
+            .filter(|candidate| candidate.certain || !certain)
+            .map(|c| (c.column.as_str(), c.ids.iter().map(String::as_str).collect()))
+            .collect()
     }
 
     proptest! {
@@ -270,27 +533,116 @@ mod tests {
             let [a, b, c, d, e, f] = values[..] else { unreachable!("six values") };
             let text = format!("id,x,y\nr1,{a},{b}\nr2,{c},{d:e}\r\n\"r,3\",{e} ,\"{f}\"\n");
             let block = table(&text).expect("valid");
-            prop_assert_eq!(block.values, Storage::Floats(values));
-            prop_assert_eq!(block.ids, Some(vec!["r1".into(), "r2".into(), "r,3".into()]));
+            // `f32` writes as few digits as tell it from others, and so can `f64` have more.
+            let mut found = vec![0.0; 6];
+            block.values.read(0, &mut found);
+            prop_assert_eq!(found, values);
+            prop_assert_eq!(ids(&block), [("id", vec!["r1", "r2", "r,3"])]);
             prop_assert_eq!(block.shape, [2]);
         }
     }
 
     #[test]
-    fn rows_with_an_empty_cell_are_missing() {
-        let block = table("x,y\n1,2\n3,\nnan,4\nNA,5\n6,7\n").expect("valid");
-        assert_eq!(block.missing, [false, true, true, true, false]);
+    fn a_missing_cell_is_a_missing_cell() {
+        let block = table("x,y\n1,2\n3,\nnan,4\nNA,[Not Available]\n6,7\n").expect("valid");
+        let missing = block.missing.as_ref().expect("some");
+        let of_rows: Vec<_> = (0..5).map(|row| missing.missing_in(row)).collect();
+        assert_eq!(of_rows, [0, 1, 1, 2, 0]);
         assert_eq!(
             block.values,
-            Storage::Floats(vec![1.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 6.0, 7.0])
+            Storage::Floats(vec![1.0, 2.0, 3.0, 0.0, 0.0, 4.0, 0.0, 0.0, 6.0, 7.0])
         );
-        assert_eq!(block.ids, None);
+        assert_eq!(block.columns, Some(vec!["x".into(), "y".into()]));
+        assert_eq!(block.dtype, Dtype::Text);
+    }
+
+    #[test]
+    fn numbers_keep_the_digits_that_are_written() {
+        let block = table("when\n1700000000.125\n1700000060.25\n").expect("valid");
+        assert_eq!(block.values, Storage::Doubles(vec![1_700_000_000.125, 1_700_000_060.25]));
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_the_first_column() {
         let block = table("\u{feff}id,x\r\na,1\r\n").expect("valid");
-        assert_eq!(block.ids, Some(vec!["a".into()]));
+        assert_eq!(ids(&block), [("id", vec!["a"])]);
+    }
+
+    #[test]
+    fn ways_of_writing_tables_give_the_same_values() {
+        for (text, columns) in [
+            ("id\tx\ty\na\t1\t-2.5\nb\t3\t4\n", true),
+            ("id;x;y\na;1;-2,5\nb;3;4,0\n", true),
+            ("id|x|y\na|1|-2.5\nb|3|4\n", true),
+            ("id x   y\na 1 -2.5\nb   3 4\n", true),
+            ("sep=;\nid;x;y\na;1;-2.5\nb;3;4\n", true),
+            ("# from the lab\nid,x,y\na,1,-2.5\nb,3,4\n", true),
+            ("#id,x,y\na,1,-2.5\nb,3,4\n", true),
+            ("id,x,y,\na,1,-2.5,\nb,3,4,\n", true),
+            ("id,x,y\na,1,-2.5,\nb,3,4,\n", true),
+            ("id,x,y\na,1,-2.5\nb,3,4\n,,\n,,\n\n", true),
+            ("x,y\na,1,-2.5\nb,3,4\n", true),
+            ("id,x,y\ra,1,-2.5\rb,3,4\r", true),
+            ("id,x,y\na,1\u{a0},\u{2212}2.5\nb,3,4\n", true),
+            ("\"id\",\"x\",\"y\"\n\"a\",\"1\",\"-2.5\"\n\"b\",\"3\",\"4\"\n", true),
+            ("a,1,-2.5\nb,3,4\n", false),
+        ] {
+            let block = table(text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert_eq!(block.values, Storage::Floats(vec![1.0, -2.5, 3.0, 4.0]), "{text}");
+            let found = ids(&block).into_iter().find(|(_, ids)| ids == &["a", "b"]);
+            assert!(found.is_some(), "{text}: {:?}", block.candidates);
+            assert_eq!(block.columns.is_some(), columns, "{text}");
+            assert_eq!(block.missing, None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_first_line_of_numbers_is_a_row_and_not_names() {
+        let found = table("0.5,1.5\n2.5,3.5\n").expect("valid");
+        assert_eq!((found.rows, found.columns), (2, None));
+        assert!(found.notes[0].found.contains("its first line is taken for a row"));
+        let masses = "group,85.5,90.25,91.5,92.5,101.75\nill,1,2,1,2,1\n";
+        for text in [
+            masses,
+            "0,1,2\n5,6,7\n",
+            ",0,1\na,5,6\n",
+            "id,2019,2020\na,5,6\n",
+            "y,2019,2020\na,5,6\n",
+        ] {
+            assert_eq!(table(text).expect("valid").rows, 1, "{text}");
+        }
+        let said = |header| {
+            let said = Said { header: Some(header), ..Said::default() };
+            open(b"7,8\n2,3\n", move |path| block(path, said)).expect("valid").rows
+        };
+        assert_eq!((said(true), said(false)), (1, 2));
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them_and_comes_before() {
+        for text in [
+            "x,y\n1,2\n3,red\n",
+            "x,y\r\n1,2\r\n3,red\r\n",
+            "x,y\r1,2\r3,red\r",
+            "# note\r\nx,y\r\n3,red\r\n",
+            "sep=,\nx,y\n3,red\n",
+            "x,y\r\n\r\n3,red\r\n",
+        ] {
+            // A single row of words could be identifiers: these are settled later.
+            let text = text.replace("3,red", "3,red\n4,red");
+            let error = table(&text).expect_err("a word");
+            assert!(error.starts_with("`a.csv`, line 3, column `y`"), "{text:?} {error}");
+        }
+    }
+
+    #[test]
+    fn columns_whose_values_differ_are_candidates_for_identifiers() {
+        let block = table("patient,age,x\n7,30,0.5\n8,30,0.7\n").expect("valid");
+        assert_eq!(ids(&block), [("patient", vec!["7", "8"])]);
+        assert_eq!(block.candidates[0].feature, Some(0));
+        let block = table("who,x\nann,0.5\nbob,0.7\n").expect("valid");
+        assert_eq!(ids(&block), [("who", vec!["ann", "bob"])]);
+        assert_eq!((block.candidates[0].feature, block.shape), (None, vec![1]));
     }
 
     #[test]
@@ -299,7 +651,7 @@ mod tests {
         let path = folder.path().join("a.csv.gz");
         let mut file = GzEncoder::new(fs::File::create(&path).expect("new"), Compression::fast());
         file.write_all(b"x\n1\n2\n").and_then(|()| file.try_finish()).expect("writable");
-        let block = block(&path, None).expect("valid");
+        let block = block(&path, Said::default()).expect("valid");
         assert_eq!(block.values, Storage::Floats(vec![1.0, 2.0]));
     }
 
@@ -314,24 +666,36 @@ mod tests {
             ),
             ("x\n1e99\n", "`a.csv`, line 2, column `x`: expected a finite number, found `1e99`"),
             ("x,y\n1,2\n3\n", "`a.csv` is not a valid CSV file: line 3: expected 2 cells, found 1"),
+            (
+                "x,y\r\n1,2\r\n3\r\n",
+                "`a.csv` is not a valid CSV file: line 3: expected 2 cells, found 1",
+            ),
             ("x,y\n", "`a.csv` is empty: it has no rows below its header"),
             ("", "`a.csv` is empty: it has no bytes"),
             ("id\n1\n", "`a.csv` is empty: it has no columns besides the identifiers"),
             ("id,x\n1,2\n1,3\n", "`a.csv`: identifier `1` is given twice"),
+            ("patient,x\nann,2\nann,3\n", "`a.csv`: identifier `ann` is given twice"),
+            ("patient,x\nann,2\nann,3\nbob,4\n", "`a.csv`: identifier `ann` is given twice"),
             ("id,x\n1,2\n,3\n", "`a.csv`, line 3, column `id`: expected an identifier, found ``"),
-            ("1,1\n2,3\n", "`a.csv`: column `1` is given twice; is the header line missing?"),
+            ("a,a\n2,3\n", "`a.csv`: column `a` is given twice; is the header line missing?"),
         ] {
             assert_eq!(table(text).expect_err("bad"), expected);
         }
-        let error = open(b"x\n\xff\xfe\n", |path| block(path, None)).expect_err("not text");
-        assert_eq!(error, "`a.csv` is not a valid CSV file: line 2: the text is not UTF-8");
+        let error = open(b"x\n\xff\xfe\n", |path| block(path, Said::default()));
+        assert_eq!(
+            error.expect_err("not text"),
+            "`a.csv` is not a valid CSV file: line 2: the text is not UTF-8; save it as UTF-8"
+        );
     }
 
     #[test]
     fn the_column_of_identifiers_can_be_named() {
-        assert_eq!(table(",x\ns1,2\n").expect("an index").ids, Some(vec!["s1".into()]));
-        let read = |id| open(b"sample,x\ns1,2\n", move |path| block(path, Some(id)));
-        assert_eq!(read("sample").expect("there").ids, Some(vec!["s1".into()]));
+        assert_eq!(ids(&table(",x\ns1,2\n").expect("an index")), [("", vec!["s1"])]);
+        let read = |id| {
+            let said = Said { id: Some(id), ..Said::default() };
+            open(b"sample,x\ns1,2\n", move |path| block(path, said))
+        };
+        assert_eq!(ids(&read("sample").expect("there")), [("sample", vec!["s1"])]);
         assert_eq!(
             read("name").expect_err("not there"),
             "`a.csv` has no column `name`; it has `sample`, `x`"
@@ -339,21 +703,10 @@ mod tests {
     }
 
     #[test]
-    fn words_are_classes_in_alphabetical_order_and_numbers_are_themselves() {
-        let read = |text: &str| open(text.as_bytes(), |path| labels(path, Said::default()));
-        let words = read("id,kind\n1,b\n2,a\n3,b\n").expect("valid");
-        assert_eq!(words.values, [1, 0, 1]);
-        assert_eq!(words.names, Some(vec!["a".into(), "b".into()]));
-        let numbers = read("kind\n7\n-2\n").expect("valid");
-        assert_eq!((numbers.values, numbers.names), (vec![7, -2], None));
-        assert_eq!(
-            read("kind,age\na,1\n").expect_err("two columns"),
-            "`a.csv`: expected one column besides the identifiers, found `kind`, `age`; \
-             name one in a manifest"
-        );
-        assert_eq!(
-            read("id,kind\n1,\n").expect_err("no label"),
-            "`a.csv`, line 2, column `kind`: expected a label, found ``"
-        );
+    fn all_cells_are_given_as_text_with_their_lines() {
+        let found = open(b"id,kind\r\n1,b\r\n2,\r\n", |path| text(path, Said::default()));
+        let found = found.expect("valid");
+        assert_eq!(found.columns[1], ("kind".into(), vec!["b".into(), String::new()]));
+        assert_eq!((found.lines, found.id, found.wanted), (vec![2, 3], Some(0), None));
     }
 }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use multivae_core::schema::Dtype;
+
 use super::{Array, Numbers, stem};
 use crate::error::{DataError, Result};
 
@@ -34,15 +36,15 @@ pub(super) fn array(path: &Path, bytes: &[u8]) -> Result<Array> {
     if shape.len() == 3 {
         shape.insert(1, 1);
     }
-    let numbers = match kind {
-        0x08 => Numbers::Bytes(data.to_vec()),
-        0x09 => Numbers::Integers(values(data, |b| i64::from(i8::from_be_bytes(b)))),
-        0x0b => Numbers::Integers(values(data, |b| i64::from(i16::from_be_bytes(b)))),
-        0x0c => Numbers::Integers(values(data, |b| i64::from(i32::from_be_bytes(b)))),
-        0x0d => Numbers::Floats(values(data, f32::from_be_bytes)),
-        _ => Numbers::Floats(values(data, |b| f64::from_be_bytes(b) as f32)),
+    let (dtype, numbers) = match kind {
+        0x08 => (Dtype::U8, Numbers::Bytes(data.to_vec())),
+        0x09 => (Dtype::I8, Numbers::Integers(values(data, |b| i64::from(i8::from_be_bytes(b))))),
+        0x0b => (Dtype::I16, Numbers::Integers(values(data, |b| i64::from(i16::from_be_bytes(b))))),
+        0x0c => (Dtype::I32, Numbers::Integers(values(data, |b| i64::from(i32::from_be_bytes(b))))),
+        0x0d => (Dtype::F32, Numbers::Floats(values(data, f32::from_be_bytes))),
+        _ => (Dtype::F64, Numbers::Doubles(values(data, f64::from_be_bytes))),
     };
-    Ok(Array { name: stem(path), shape, numbers })
+    Ok(Array { name: stem(path), shape, dtype, numbers })
 }
 
 fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {

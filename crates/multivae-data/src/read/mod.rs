@@ -2,51 +2,195 @@
 
 use std::{
     collections::HashSet,
-    ffi::OsStr,
     fs,
     io::Read,
     path::{Path, PathBuf},
 };
 
 use flate2::read::MultiGzDecoder;
+use multivae_core::schema::{Dtype, ValueScale};
 
 use crate::{
+    cells::MissingCells,
     error::{DataError, Result, list},
     memory::Storage,
+    report::Warning,
 };
 
 pub(crate) mod csv;
+mod dialect;
 mod idx;
 mod image;
 mod npy;
+pub(crate) mod number;
 mod safetensors;
 
 /// The kinds of files that are read.
-pub(crate) const KINDS: &str = "`.npy`, `.npz`, `.csv`, `.csv.gz`, `.safetensors`, `.idx`, `-ubyte` \
-     (IDX, also `.gz`) or a folder of `.png` or `.jpg` images";
+pub(crate) const KINDS: &str = "`.npy`, `.npz`, `.csv`, `.tsv`, `.txt` (a table, also `.gz`), \
+     `.safetensors`, `.idx`, `-ubyte` (IDX, also `.gz`) or a folder of `.png` or `.jpg` images";
+
+/// Names that columns of identifiers usually have, without case and marks, the most usual first.
+const USUAL_IDS: &[&str] = &[
+    "id",
+    "ids",
+    "identifier",
+    "sampleid",
+    "sample",
+    "samples",
+    "samplename",
+    "patientid",
+    "patient",
+    "subjectid",
+    "subject",
+    "participantid",
+    "participant",
+    "caseid",
+    "cellid",
+    "barcode",
+    "barcodes",
+    "cellbarcode",
+    "cell",
+    "donorid",
+    "donor",
+    "individual",
+    "individualid",
+    "bcrpatientbarcode",
+    "case",
+    "index",
+    "rowname",
+    "rownames",
+    "unnamed0",
+    "uid",
+    "uuid",
+    "guid",
+    "key",
+    "mrn",
+    "ptid",
+    "rid",
+    "eid",
+    "fid",
+    "iid",
+    "recordid",
+    "record",
+    "accession",
+    "name",
+    "obs",
+    "obsnames",
+    "observation",
+    "specimen",
+    "specimenid",
+    "aliquot",
+    "filename",
+    "file",
+];
+
+/// How usual a column's name is for identifiers, 0 the most; `None` if it is not.
+pub(crate) fn usual_id(column: &str) -> Option<usize> {
+    let plain: String =
+        column.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
+    USUAL_IDS.iter().position(|usual| *usual == plain)
+}
+
+/// Whether a text file does not look like a table: its first lines have no separator in common.
+fn starts_like_prose(path: &Path) -> bool {
+    // What cannot be read is said when it is read.
+    let Ok((bytes, _)) = bytes(path) else { return false };
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1 << 16)]).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
+    let separated = |line: &&str| line.contains(['\t', ',', ';', '|']);
+    let numbers = |line: &&str| {
+        let cells: Vec<_> = line.split_whitespace().collect();
+        !cells.is_empty() && cells.iter().skip(1).all(|cell| cell.parse::<f64>().is_ok())
+    };
+    lines.len() < 2 || !(lines.iter().all(separated) || lines.iter().skip(1).all(numbers))
+}
 
 /// The values of one modality.
 #[derive(Debug)]
 pub(crate) struct Block {
     pub(crate) path: PathBuf,
-    /// Identifiers of the rows.
-    pub(crate) ids: Option<Vec<String>>,
+    /// Identifiers of the rows, where they are certain.
+    pub(crate) ids: Option<Ids>,
+    /// Columns of a table that can hold identifiers.
+    pub(crate) candidates: Vec<Candidate>,
     /// Shape of one row.
     pub(crate) shape: Vec<usize>,
-    /// Row by row; 0 where a row is missing.
+    /// Names of the features, if the file names them.
+    pub(crate) columns: Option<Vec<String>>,
+    pub(crate) rows: usize,
+    /// Row by row, after `scale`; 0 where a value is missing.
     pub(crate) values: Storage,
-    /// Rows with NaN or an empty cell.
-    pub(crate) missing: Vec<bool>,
+    /// The missing values; `None` if nothing is missing.
+    pub(crate) missing: Option<MissingCells>,
+    /// The type of the values in the file.
+    pub(crate) dtype: Dtype,
+    /// From the file's units to `values`.
+    pub(crate) scale: ValueScale,
+    /// What is unusual about the file.
+    pub(crate) notes: Vec<Warning>,
 }
 
-/// Class labels.
+/// Identifiers of the rows of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    /// The column they stand in, if it is one.
+    pub(crate) column: Option<String>,
+    /// Why they are taken for identifiers.
+    pub(crate) reason: String,
+    pub(crate) ids: Vec<String>,
+}
+
+/// A column of a table that can hold identifiers: its values all differ.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    pub(crate) column: String,
+    /// Whether the file names its columns.
+    pub(crate) named: bool,
+    /// How usual the name is for identifiers, 0 the most; `None` if it is not.
+    pub(crate) usual: Option<usize>,
+    /// Whether it was named as such, or is called `id`, or is the column without a name.
+    pub(crate) certain: bool,
+    /// Its place among the features, if its values are numbers.
+    pub(crate) feature: Option<usize>,
+    /// Line, contents and expectation of the first cell that is no number.
+    pub(crate) bad: Option<(u64, String, &'static str)>,
+    pub(crate) ids: Vec<String>,
+}
+
+/// All cells of a table, as text.
 #[derive(Debug)]
+pub(crate) struct TextTable {
+    pub(crate) path: PathBuf,
+    /// Name and cells of each column.
+    pub(crate) columns: Vec<(String, Vec<String>)>,
+    /// Whether the file names its columns.
+    pub(crate) named: bool,
+    /// The line of each row.
+    pub(crate) lines: Vec<u64>,
+    /// The column of identifiers, where it is certain.
+    pub(crate) id: Option<usize>,
+    /// The column that was asked for.
+    pub(crate) wanted: Option<usize>,
+    /// What is unusual about the file.
+    pub(crate) notes: Vec<Warning>,
+}
+
+/// Class labels; rows without one are not labelled.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Labels {
     pub(crate) path: PathBuf,
-    pub(crate) ids: Option<Vec<String>>,
-    pub(crate) values: Vec<i64>,
+    pub(crate) values: Vec<Option<i64>>,
     /// Names of the classes, if labels are not whole numbers.
     pub(crate) names: Option<Vec<String>>,
+}
+
+/// A file of labels.
+#[derive(Debug)]
+pub(crate) enum LabelFile {
+    /// One label per row, by place.
+    Values(Labels),
+    /// A table, of which one column holds the labels and another perhaps identifiers.
+    Table(TextTable),
 }
 
 /// What is said about a file beside its path.
@@ -58,6 +202,12 @@ pub(crate) struct Said<'a> {
     pub(crate) column: Option<&'a str>,
     /// Name of the column of identifiers.
     pub(crate) id: Option<&'a str>,
+    /// Whether a table names its columns in its first line.
+    pub(crate) header: Option<bool>,
+    /// Channels that images are made to have, 1 or 3.
+    pub(crate) channels: Option<usize>,
+    /// Height and width that images are made to have.
+    pub(crate) resize: Option<[u32; 2]>,
 }
 
 /// How a file is read.
@@ -83,7 +233,8 @@ impl Kind {
         match plain.rsplit_once('.').map(|(_, extension)| extension) {
             Some("npy") if !zipped => Ok(Self::Npy),
             Some("npz") if !zipped => Ok(Self::Npz),
-            Some("csv") => Ok(Self::Csv),
+            Some("csv" | "tsv" | "tab") => Ok(Self::Csv),
+            Some("txt") if !starts_like_prose(path) => Ok(Self::Csv),
             Some("safetensors") if !zipped => Ok(Self::Safetensors),
             Some("idx") => Ok(Self::Idx),
             _ if plain.ends_with("-ubyte") => Ok(Self::Idx),
@@ -93,11 +244,13 @@ impl Kind {
 }
 
 /// Numbers of a file, in the form in which they are stored.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Numbers {
     Floats(Vec<f32>),
+    Doubles(Vec<f64>),
     Bytes(Vec<u8>),
     Integers(Vec<i64>),
+    Text(Vec<String>),
 }
 
 /// An array with its rows as the first axis.
@@ -105,6 +258,7 @@ pub(crate) enum Numbers {
 pub(crate) struct Array {
     pub(crate) name: String,
     pub(crate) shape: Vec<usize>,
+    pub(crate) dtype: Dtype,
     pub(crate) numbers: Numbers,
 }
 
@@ -124,15 +278,15 @@ pub(crate) fn stem(path: &Path) -> String {
 /// The values of one modality in a file or a folder of images.
 pub(crate) fn block(path: &Path, said: Said) -> Result<Block> {
     match Kind::of(path)? {
-        Kind::Csv => csv::block(path, said.id),
-        Kind::Images => image::block(path),
+        Kind::Csv => csv::block(path, said),
+        Kind::Images => image::block(path, said),
         Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => one(path, said.array)?.block(path),
     }
 }
 
 /// All arrays of a file.
 pub(crate) fn arrays(path: &Path) -> Result<Vec<Array>> {
-    let bytes = bytes(path)?;
+    let (bytes, _) = bytes(path)?;
     match Kind::of(path)? {
         Kind::Npy => Ok(vec![npy::npy(path, &stem(path), &bytes)?]),
         Kind::Npz => npy::npz(path, bytes),
@@ -145,11 +299,11 @@ pub(crate) fn arrays(path: &Path) -> Result<Vec<Array>> {
 }
 
 /// Class labels in a file.
-pub(crate) fn labels(path: &Path, said: Said) -> Result<Labels> {
+pub(crate) fn labels(path: &Path, said: Said) -> Result<LabelFile> {
     match Kind::of(path)? {
-        Kind::Csv => csv::labels(path, said),
+        Kind::Csv => Ok(LabelFile::Table(csv::text(path, said)?)),
         Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => {
-            one(path, said.array)?.labels(path)
+            Ok(LabelFile::Values(one(path, said.array)?.labels(path)?))
         }
         Kind::Images => {
             Err(DataError::UnsupportedFile { path: path.into(), expected: "a file of labels" })
@@ -177,15 +331,35 @@ fn one(path: &Path, name: Option<&str>) -> Result<Array> {
     }
 }
 
-/// The contents of a file, unpacked if it ends in `.gz`.
-pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
+/// The contents of a file, unpacked if they are packed, whatever the file is called; and what is
+/// unusual about that.
+pub(crate) fn bytes(path: &Path) -> Result<(Vec<u8>, Vec<Warning>)> {
     let read = |cause| DataError::Read { path: path.into(), cause };
     let bytes = fs::read(path).map_err(read)?;
     if bytes.is_empty() {
         return Err(DataError::EmptyFile { path: path.into(), reason: "it has no bytes" });
     }
-    if path.extension() != Some(OsStr::new("gz")) {
-        return Ok(bytes);
+    let name = name(path).to_ascii_lowercase();
+    let (called, packed) = (name.ends_with(".gz"), bytes.starts_with(&[0x1f, 0x8b]));
+    let table = [".csv", ".tsv", ".tab", ".txt"].iter().any(|end| name.contains(end));
+    if table && (bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0")) {
+        return Err(DataError::Malformed {
+            path: path.into(),
+            format: "CSV",
+            reason: "it is an archive or a workbook of a spreadsheet; save the sheet as CSV".into(),
+        });
+    }
+    let mut notes = Vec::new();
+    if packed != called {
+        let found = if packed {
+            "it is packed with gzip and not called `.gz`"
+        } else {
+            "it is called `.gz` and not packed"
+        };
+        notes.push(Warning::note(self::name(path), found));
+    }
+    if !packed {
+        return Ok((bytes, notes));
     }
     let mut out = Vec::new();
     MultiGzDecoder::new(&bytes[..]).read_to_end(&mut out).map_err(|cause| {
@@ -194,7 +368,7 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
     if out.is_empty() {
         return Err(DataError::EmptyFile { path: path.into(), reason: "it unpacks to no bytes" });
     }
-    Ok(out)
+    Ok((out, notes))
 }
 
 /// What lies in a folder, by name, but for hidden files.
@@ -225,12 +399,73 @@ pub(crate) fn name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
+/// A half-precision number from its bits.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (bits >> 10 & 0x1f, f32::from(bits & 0x3ff));
+    let value = match exponent {
+        0 => fraction * 2f32.powi(-24),
+        0x1f if fraction == 0.0 => f32::INFINITY,
+        0x1f => f32::NAN,
+        _ => (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
+    };
+    if bits >> 15 == 1 { -value } else { value }
+}
+
+/// A number of which the upper half of single precision is given.
+fn brain(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// Unsigned integers: as integers if all fit.
+fn unsigned(values: Vec<u64>) -> Numbers {
+    match values.iter().map(|&value| i64::try_from(value)).collect() {
+        Ok(values) => Numbers::Integers(values),
+        Err(_) => Numbers::Doubles(values.into_iter().map(|value| value as f64).collect()),
+    }
+}
+
+/// The scale of the values of images `[channels, height, width]`: whole numbers from 0 become
+/// values from 0 to 1 by the least of 8, 10, 12, 14 and 16 bits that holds them all; others stay.
+pub(crate) fn image_scale(rank: usize, whole: bool, low: f64, high: f64) -> ValueScale {
+    let tops = [255.0, 1023.0, 4095.0, 16383.0, 65535.0];
+    match tops.into_iter().find(|&top| high <= top) {
+        Some(top) if rank == 3 && whole && low >= 0.0 && high > 1.0 => ValueScale::up_to(top),
+        _ => ValueScale::IDENTITY,
+    }
+}
+
+/// Labels of words or numbers: whole numbers as they are; else the different words in alphabetical
+/// order are the classes. Cells that say that nothing is known are no labels.
+pub(crate) fn classes(cells: &[String]) -> (Vec<Option<i64>>, Option<Vec<String>>) {
+    let known = |cell: &String| !number::is_unlabelled(cell);
+    let whole = |cell: &str| {
+        let float = || cell.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < 9e15);
+        cell.parse::<i64>().ok().or_else(|| float().map(|value| value as i64))
+    };
+    if cells.iter().filter(|cell| known(cell)).all(|cell| whole(cell).is_some()) {
+        return (cells.iter().map(|cell| whole(cell)).collect(), None);
+    }
+    let mut names: Vec<String> = cells.iter().filter(|cell| known(cell)).cloned().collect();
+    names.sort();
+    names.dedup();
+    (in_classes(cells, &names), Some(names))
+}
+
+/// Labels of words that are among the classes.
+pub(crate) fn in_classes(cells: &[String], names: &[String]) -> Vec<Option<i64>> {
+    let class = |cell: &String| names.iter().position(|name| name == cell).map(|i| i as i64);
+    let places: std::collections::HashMap<&String, i64> =
+        names.iter().filter_map(|name| Some((name, class(name)?))).collect();
+    cells.iter().map(|cell| places.get(cell).copied()).collect()
+}
+
 impl Array {
     /// As values of a modality.
     ///
-    /// Bytes of images are scaled to `[0, 1]`, unless all of them are 0 or 1 and so are in it.
+    /// Whole numbers of images are scaled to `[0, 1]`, unless all of them are 0 or 1 and so are in
+    /// it; see [`image_scale`].
     pub(crate) fn block(self, path: &Path) -> Result<Block> {
-        let Self { shape, numbers, name } = self;
+        let Self { shape, numbers, name, dtype } = self;
         let Some((&rows, rest)) = shape.split_first() else {
             return Err(DataError::Shape {
                 modality: name,
@@ -245,63 +480,124 @@ impl Array {
             let reason = if rows == 0 { "it has no rows" } else { "its rows have no values" };
             return Err(DataError::EmptyFile { path: path.into(), reason });
         }
-        let mut missing = vec![false; rows];
+        let infinite = |place: usize, found: f64| DataError::Infinite {
+            path: path.into(),
+            row: place / features,
+            value: place % features,
+            found,
+        };
+        let mut missing = None;
         let values = match numbers {
             Numbers::Bytes(bytes) if shape.len() == 3 && bytes.iter().any(|&byte| byte > 1) => {
                 Storage::Bytes(bytes)
             }
             Numbers::Bytes(bytes) => Storage::Floats(bytes.into_iter().map(f32::from).collect()),
             Numbers::Integers(values) => {
-                Storage::Floats(values.into_iter().map(|value| value as f32).collect())
+                Storage::precise(values.into_iter().map(|value| value as f64).collect())
             }
             Numbers::Floats(mut values) => {
-                for (row, values) in values.chunks_exact_mut(features).enumerate() {
-                    if let Some(value) = values.iter().position(|value| value.is_infinite()) {
-                        let found = values[value];
-                        return Err(DataError::Infinite { path: path.into(), row, value, found });
-                    }
-                    if values.iter().any(|value| value.is_nan()) {
-                        missing[row] = true;
-                        values.fill(0.0);
-                    }
+                if let Some(place) = values.iter().position(|value| value.is_infinite()) {
+                    return Err(infinite(place, f64::from(values[place])));
                 }
+                missing = MissingCells::from_flags(features, values.iter().map(|v| v.is_nan()));
+                values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
                 Storage::Floats(values)
             }
+            Numbers::Doubles(mut values) => {
+                let finite = |value: &f64| !(*value as f32).is_infinite();
+                if let Some(place) = values.iter().position(|value| !finite(value)) {
+                    return Err(infinite(place, values[place]));
+                }
+                missing = MissingCells::from_flags(features, values.iter().map(|v| v.is_nan()));
+                values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = 0.0);
+                Storage::precise(values)
+            }
+            Numbers::Text(cells) => {
+                return Err(DataError::Value {
+                    modality: name,
+                    row: "0".into(),
+                    expected: "numbers; text is read as `labels` and `ids` only".into(),
+                    found: cells.into_iter().next().unwrap_or_default(),
+                });
+            }
         };
-        Ok(Block { path: path.into(), ids: None, shape, values, missing })
+        let (scale, values) = if matches!(values, Storage::Bytes(_)) {
+            (ValueScale::up_to(255.0), values)
+        } else {
+            let (low, high, whole) = values.extent();
+            let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
+            (scale, values.rescaled(ValueScale::IDENTITY, scale))
+        };
+        Ok(Block {
+            path: path.into(),
+            ids: None,
+            candidates: Vec::new(),
+            shape,
+            columns: None,
+            rows,
+            values,
+            missing,
+            dtype,
+            scale,
+            notes: Vec::new(),
+        })
     }
 
     /// As class labels.
     pub(crate) fn labels(self, path: &Path) -> Result<Labels> {
+        self.check_one_per_row(path, "labels")?;
+        let whole = |values: Vec<f64>| {
+            let bad = values.iter().position(|v| !(v.is_nan() || v.fract() == 0.0));
+            if let Some(row) = bad {
+                return Err(DataError::Value {
+                    modality: "labels".into(),
+                    row: row.to_string(),
+                    expected: "a whole number".into(),
+                    found: values[row].to_string(),
+                });
+            }
+            Ok(values.into_iter().map(|v| (!v.is_nan()).then_some(v as i64)).collect())
+        };
+        let (values, names) = match self.numbers {
+            Numbers::Integers(values) => (values.into_iter().map(Some).collect(), None),
+            Numbers::Bytes(values) => {
+                (values.into_iter().map(|value| Some(i64::from(value))).collect(), None)
+            }
+            Numbers::Floats(values) => (whole(values.into_iter().map(f64::from).collect())?, None),
+            Numbers::Doubles(values) => (whole(values)?, None),
+            Numbers::Text(cells) => classes(&cells),
+        };
+        Ok(Labels { path: path.into(), values, names })
+    }
+
+    /// As identifiers of rows.
+    pub(crate) fn ids(self, path: &Path) -> Result<Vec<String>> {
+        self.check_one_per_row(path, "ids")?;
+        let ids = match self.numbers {
+            Numbers::Text(ids) => ids,
+            Numbers::Integers(values) => values.iter().map(i64::to_string).collect(),
+            Numbers::Bytes(values) => values.iter().map(u8::to_string).collect(),
+            Numbers::Floats(values) => values.iter().map(f32::to_string).collect(),
+            Numbers::Doubles(values) => values.iter().map(f64::to_string).collect(),
+        };
+        check_ids(path, &ids)?;
+        Ok(ids)
+    }
+
+    fn check_one_per_row(&self, path: &Path, what: &str) -> Result<()> {
         let rows = self.shape.first().copied().unwrap_or_default();
         if rows == 0 {
             return Err(DataError::EmptyFile { path: path.into(), reason: "it has no rows" });
         }
         if self.shape.iter().product::<usize>() != rows {
             return Err(DataError::Shape {
-                modality: "labels".into(),
+                modality: what.into(),
                 path: path.into(),
-                expected: "one label a row".into(),
+                expected: "one value per row".into(),
                 found: format!("{:?} for each of {rows} rows", &self.shape[1..]),
             });
         }
-        let values = match self.numbers {
-            Numbers::Integers(values) => values,
-            Numbers::Bytes(values) => values.into_iter().map(i64::from).collect(),
-            Numbers::Floats(values) => {
-                let bad = values.iter().position(|v| !v.is_finite() || v.fract() != 0.0);
-                if let Some(row) = bad {
-                    return Err(DataError::Value {
-                        modality: "labels".into(),
-                        row: row.to_string(),
-                        expected: "a whole number",
-                        found: values[row],
-                    });
-                }
-                values.into_iter().map(|value| value as i64).collect()
-            }
-        };
-        Ok(Labels { path: path.into(), ids: None, values, names: None })
+        Ok(())
     }
 }
 
@@ -324,7 +620,7 @@ mod tests {
 
     #[test]
     fn other_kinds_of_files_are_refused_with_those_that_are_read() {
-        for path in ["a.txt", "a", "a.npy.gz", "a.gz", "a.pt"] {
+        for path in ["a", "a.npy.gz", "a.gz", "a.pt", "a.xlsx"] {
             let error = Kind::of(Path::new(path)).expect_err("not read");
             assert!(
                 error.to_string().starts_with(&format!("`{path}`: expected `.npy`, ")),
@@ -342,6 +638,12 @@ mod tests {
         assert!(error.to_string().contains("is not a valid gzip file"), "{error}");
         fs::write(&path, []).expect("writable");
         assert!(matches!(bytes(&path), Err(DataError::EmptyFile { .. })));
+        fs::write(&path, b"id,x\n").expect("writable");
+        let (plain, notes) = bytes(&path).expect("not packed");
+        assert_eq!((&plain[..], notes.len()), (&b"id,x\n"[..], 1));
+        fs::write(&path, b"PK\x03\x04").expect("writable");
+        let error = bytes(&path).expect_err("a workbook").to_string();
+        assert!(error.ends_with("save the sheet as CSV"), "{error}");
         let error = bytes(&folder.path().join("b.csv")).expect_err("absent");
         assert!(error.to_string().contains("b.csv` cannot be read"), "{error}");
     }
@@ -351,7 +653,10 @@ mod tests {
         let array = |shape: &[usize], bytes: &[u8]| {
             let shape = shape.to_vec();
             let numbers = Numbers::Bytes(bytes.to_vec());
-            Array { name: "a".into(), shape, numbers }.block(Path::new("a")).expect("valid").values
+            Array { name: "a".into(), shape, dtype: Dtype::U8, numbers }
+                .block(Path::new("a"))
+                .expect("valid")
+                .values
         };
         assert_eq!(array(&[1, 1, 1, 2], &[0, 255]), Storage::Bytes(vec![0, 255]));
         assert_eq!(array(&[1, 1, 1, 2], &[0, 1]), Storage::Floats(vec![0.0, 1.0]));
@@ -359,14 +664,16 @@ mod tests {
     }
 
     #[test]
-    fn nan_makes_its_row_missing_and_infinity_is_refused() {
+    fn nan_makes_its_cell_missing_and_infinity_is_refused() {
         let array = |values: Vec<f32>| {
-            let numbers = Numbers::Floats(values);
-            Array { name: "a".into(), shape: vec![2, 2], numbers }.block(Path::new("a.npy"))
+            let (numbers, dtype) = (Numbers::Floats(values), Dtype::F32);
+            Array { name: "a".into(), shape: vec![2, 2], dtype, numbers }.block(Path::new("a.npy"))
         };
-        let block = array(vec![1.0, f32::NAN, 3.0, 4.0]).expect("missing rows are allowed");
-        assert_eq!(block.missing, [true, false]);
-        assert_eq!(block.values, Storage::Floats(vec![0.0, 0.0, 3.0, 4.0]));
+        let block = array(vec![1.0, f32::NAN, 3.0, 4.0]).expect("missing cells are allowed");
+        let missing = block.missing.expect("one");
+        assert_eq!((missing.count(), missing.is_missing(0, 1)), (1, true));
+        assert_eq!(block.values, Storage::Floats(vec![1.0, 0.0, 3.0, 4.0]));
+        assert_eq!(array(vec![1.0; 4]).expect("complete").missing, None);
         let error = array(vec![1.0, 2.0, 3.0, f32::INFINITY]).expect_err("infinite");
         assert_eq!(
             error.to_string(),
@@ -375,18 +682,80 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_whole_numbers_one_a_row() {
-        let labels = |shape: &[usize], values: &[f32]| {
-            let numbers = Numbers::Floats(values.to_vec());
-            Array { name: "l".into(), shape: shape.to_vec(), numbers }.labels(Path::new("l.npy"))
+    fn values_are_as_precise_as_in_their_file() {
+        let array = |numbers, dtype| {
+            let array = Array { name: "a".into(), shape: vec![2, 1], dtype, numbers };
+            array.block(Path::new("a.npy")).expect("valid").values
         };
-        assert_eq!(labels(&[2, 1], &[1.0, 3.0]).expect("whole").values, [1, 3]);
-        let error = labels(&[2], &[1.0, 0.5]).expect_err("a half");
+        let seconds = vec![1_700_000_000.0, 1_700_000_060.0];
+        let found = array(Numbers::Doubles(seconds.clone()), Dtype::F64);
+        assert_eq!(found, Storage::Doubles(seconds));
+        let found = array(Numbers::Integers(vec![16_777_216, 16_777_217]), Dtype::I64);
+        assert_eq!(found, Storage::Doubles(vec![16_777_216.0, 16_777_217.0]));
+        let found = array(Numbers::Doubles(vec![0.5, 2.0]), Dtype::F64);
+        assert_eq!(found, Storage::Floats(vec![0.5, 2.0]));
+    }
+
+    #[test]
+    fn whole_numbers_of_images_are_scaled_by_their_bits() {
+        let array = |values: Vec<i64>| {
+            let shape = vec![1, 1, 1, values.len()];
+            let numbers = Numbers::Integers(values);
+            let array = Array { name: "a".into(), shape, dtype: Dtype::U16, numbers };
+            array.block(Path::new("a.npy")).expect("valid")
+        };
+        for (values, top) in [
+            (vec![0, 255], 255.0),
+            (vec![0, 3531], 4095.0),
+            (vec![7, 65535], 65535.0),
+            (vec![0, 1], 1.0),
+            (vec![-1024, 3000], 1.0),
+            (vec![0, 70000], 1.0),
+        ] {
+            let block = array(values.clone());
+            assert_eq!(block.scale, ValueScale::up_to(top), "{values:?}");
+            let expected = values.iter().map(|&v| (v as f64 / top) as f32).collect();
+            assert_eq!(block.values, Storage::Floats(expected));
+        }
+    }
+
+    #[test]
+    fn labels_are_whole_numbers_or_words_one_per_row_and_can_be_unknown() {
+        let labels = |shape: &[usize], numbers: Numbers| {
+            let (shape, dtype) = (shape.to_vec(), Dtype::F32);
+            Array { name: "l".into(), shape, dtype, numbers }.labels(Path::new("l.npy"))
+        };
+        let floats = |values: &[f32]| Numbers::Floats(values.to_vec());
+        let found = labels(&[3, 1], floats(&[1.0, f32::NAN, 3.0])).expect("whole");
+        assert_eq!(found.values, [Some(1), None, Some(3)]);
+        let error = labels(&[2], floats(&[1.0, 0.5])).expect_err("a half");
         assert_eq!(
             error.to_string(),
             "modality `labels`, row `1`: expected a whole number, found `0.5`"
         );
-        let error = labels(&[1, 2], &[1.0, 2.0]).expect_err("two a row");
-        assert!(error.to_string().contains("expected one label a row"), "{error}");
+        let error = labels(&[1, 2], floats(&[1.0, 2.0])).expect_err("two per row");
+        assert!(error.to_string().contains("expected one value per row"), "{error}");
+        let words = Numbers::Text(["dog", "nan", "cat"].map(String::from).to_vec());
+        let found = labels(&[3], words).expect("words");
+        assert_eq!(found.values, [Some(1), None, Some(0)]);
+        assert_eq!(found.names, Some(vec!["cat".into(), "dog".into()]));
+    }
+
+    #[test]
+    fn one_unknown_label_does_not_make_words_of_numbers() {
+        let cells = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        assert_eq!(classes(&cells("7 NA -2 3.0")), (vec![Some(7), None, Some(-2), Some(3)], None));
+        let (found, names) = classes(&cells("b NA 10 b"));
+        assert_eq!(found, [Some(1), None, Some(0), Some(1)]);
+        assert_eq!(names, Some(vec!["10".into(), "b".into()]));
+    }
+
+    #[test]
+    fn usual_names_of_identifiers_are_known_in_any_writing() {
+        for name in ["ID", "sample_id", "Patient", "Sample ID", "bcr_patient_barcode", "Unnamed: 0"]
+        {
+            assert!(usual_id(name).is_some(), "{name}");
+        }
+        assert!(usual_id("x0").is_none() && usual_id("age").is_none() && usual_id("").is_none());
     }
 }

@@ -5,14 +5,16 @@ use std::{
     path::Path,
 };
 
-use ndarray::ArrayD;
-use ndarray_npy::{ReadNpyExt, ReadableElement, npy::header::Header};
+use multivae_core::schema::Dtype;
+use ndarray_npy::npy::header::{Header, Layout};
 use zip::ZipArchive;
 
 use super::{Array, Numbers};
 use crate::error::{DataError, Result};
 
-const TYPES: &str = "f32, f64, bool, or integers of 8 to 64 bits";
+const TYPES: &str = "f16, bf16, f32, f64, bool, text, or integers of 8 to 64 bits";
+const PICKLED: &str = "numbers or text; these are pickled Python objects: save them with \
+     `numpy.asarray(x, float)`, or `numpy.asarray(x, 'U')` for text";
 
 /// The array of an NPY file.
 pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
@@ -22,6 +24,7 @@ pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     let descriptor = header.type_descriptor.to_string();
     let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
     let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok());
+    let size = size.map(|size| if kind.starts_with('U') { 4 * size } else { size });
     let values = header.shape.iter().try_fold(1usize, |product, &axis| product.checked_mul(axis));
     // Before any memory is asked for, so that a damaged header cannot ask for too much.
     if let (Some(size), Some(values)) = (size, values)
@@ -33,45 +36,109 @@ pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
             rest.len()
         )));
     }
-    let malformed_data = |error: ndarray_npy::ReadNpyError| malformed(error.to_string());
-    macro_rules! integers {
-        ($type:ty) => {
-            Numbers::Integers(
-                read::<$type>(bytes)
-                    .map_err(malformed_data)?
-                    .into_iter()
-                    .map(|v| v as i64)
-                    .collect(),
-            )
-        };
-    }
-    let numbers = match kind {
-        "f4" => Numbers::Floats(read::<f32>(bytes).map_err(malformed_data)?),
-        "f8" => {
-            let values = read::<f64>(bytes).map_err(malformed_data)?;
-            Numbers::Floats(values.into_iter().map(|value| value as f32).collect())
-        }
-        "u1" => Numbers::Bytes(read::<u8>(bytes).map_err(malformed_data)?),
-        "b1" => {
-            let values = read::<bool>(bytes).map_err(malformed_data)?;
-            Numbers::Bytes(values.into_iter().map(u8::from).collect())
-        }
-        "i1" => integers!(i8),
-        "i2" => integers!(i16),
-        "i4" => integers!(i32),
-        "i8" => integers!(i64),
-        "u2" => integers!(u16),
-        "u4" => integers!(u32),
-        "u8" => integers!(u64),
-        _ => {
+    let (dtype, numbers) = match numbers(kind, rest, descriptor.contains('>')) {
+        Some(found) => found,
+        None => {
             return Err(DataError::Type {
                 path: path.display().to_string(),
-                expected: TYPES,
+                expected: if kind == "O" { PICKLED } else { TYPES },
                 found: descriptor.trim_matches('\'').into(),
             });
         }
     };
-    Ok(Array { name: name.into(), shape: header.shape, numbers })
+    let numbers = match header.layout {
+        Layout::Standard => numbers,
+        Layout::Fortran => match numbers {
+            Numbers::Floats(values) => Numbers::Floats(by_rows(values, &header.shape)),
+            Numbers::Doubles(values) => Numbers::Doubles(by_rows(values, &header.shape)),
+            Numbers::Bytes(values) => Numbers::Bytes(by_rows(values, &header.shape)),
+            Numbers::Integers(values) => Numbers::Integers(by_rows(values, &header.shape)),
+            Numbers::Text(values) => Numbers::Text(by_rows(values, &header.shape)),
+        },
+    };
+    Ok(Array { name: name.into(), shape: header.shape, dtype, numbers })
+}
+
+/// The values of a type, in the order in which they are stored.
+fn numbers(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
+    macro_rules! each {
+        ($type:ty, $value:expr) => {
+            values(data, |bytes| {
+                let value =
+                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
+                $value(value)
+            })
+        };
+    }
+    Some(match kind {
+        "f2" => (Dtype::F16, Numbers::Floats(each!(u16, super::half))),
+        // As the package `ml_dtypes` stores it.
+        "V2" => (Dtype::Bf16, Numbers::Floats(each!(u16, super::brain))),
+        "f4" => (Dtype::F32, Numbers::Floats(each!(f32, |value| value))),
+        "f8" => (Dtype::F64, Numbers::Doubles(each!(f64, |value| value))),
+        "u1" => (Dtype::U8, Numbers::Bytes(data.to_vec())),
+        "b1" => (Dtype::Bool, Numbers::Bytes(data.iter().map(|&b| u8::from(b != 0)).collect())),
+        "i1" => (Dtype::I8, Numbers::Integers(each!(i8, i64::from))),
+        "i2" => (Dtype::I16, Numbers::Integers(each!(i16, i64::from))),
+        "i4" => (Dtype::I32, Numbers::Integers(each!(i32, i64::from))),
+        "i8" => (Dtype::I64, Numbers::Integers(each!(i64, |value| value))),
+        "u2" => (Dtype::U16, Numbers::Integers(each!(u16, i64::from))),
+        "u4" => (Dtype::U32, Numbers::Integers(each!(u32, i64::from))),
+        "u8" => (Dtype::U64, super::unsigned(each!(u64, |value| value))),
+        _ => {
+            let width: usize = kind.get(1..)?.parse().ok().filter(|width| *width > 0)?;
+            let text = match kind.get(..1)? {
+                "U" => data
+                    .chunks_exact(4 * width)
+                    .map(|cell| {
+                        let points = values(cell, |bytes| {
+                            if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+                        });
+                        let known = points.into_iter().filter(|&point| point != 0);
+                        known
+                            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+                            .collect()
+                    })
+                    .collect(),
+                "S" => data
+                    .chunks_exact(width)
+                    .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
+                    .collect(),
+                _ => return None,
+            };
+            (Dtype::Text, Numbers::Text(text))
+        }
+    })
+}
+
+fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
+    data.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
+}
+
+/// The values row by row, of an array that is stored column by column.
+fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
+    let mut strides = Vec::with_capacity(shape.len());
+    let mut stride = 1;
+    for &axis in shape {
+        strides.push(stride);
+        stride *= axis;
+    }
+    let mut index = vec![0; shape.len()];
+    let mut place = 0;
+    let mut out = Vec::with_capacity(values.len());
+    for _ in 0..values.len() {
+        out.push(values[place].clone());
+        for axis in (0..shape.len()).rev() {
+            index[axis] += 1;
+            place += strides[axis];
+            if index[axis] < shape[axis] {
+                break;
+            }
+            place -= strides[axis] * shape[axis];
+            index[axis] = 0;
+        }
+    }
+    out
 }
 
 /// The arrays of an NPZ file, in its order.
@@ -92,16 +159,6 @@ pub(super) fn npz(path: &Path, bytes: Vec<u8>) -> Result<Vec<Array>> {
         return Err(DataError::EmptyFile { path: path.into(), reason: "it has no arrays" });
     }
     Ok(arrays)
-}
-
-/// The values in row-major order, however they are stored.
-fn read<T: ReadableElement + Clone>(bytes: &[u8]) -> Result<Vec<T>, ndarray_npy::ReadNpyError> {
-    let array = ArrayD::<T>::read_npy(bytes)?;
-    if array.is_standard_layout() {
-        Ok(array.into_raw_vec_and_offset().0)
-    } else {
-        Ok(array.iter().cloned().collect())
-    }
 }
 
 #[cfg(test)]
@@ -142,7 +199,7 @@ mod tests {
             assert_eq!(format!("{:?}", open(&file(&array)).expect("valid").numbers), expected);
         }
         check([1f32, 2.5], "Floats([1.0, 2.5])");
-        check([1f64, 2.5], "Floats([1.0, 2.5])");
+        check([1f64, 2.5], "Doubles([1.0, 2.5])");
         check([1u8, 2], "Bytes([1, 2])");
         check([false, true], "Bytes([0, 1])");
         check([-1i8, 2], "Integers([-1, 2])");
@@ -152,6 +209,43 @@ mod tests {
         check([1u16, 2], "Integers([1, 2])");
         check([1u32, 2], "Integers([1, 2])");
         check([1u64, 2], "Integers([1, 2])");
+        check([1u64, u64::MAX], "Doubles([1.0, 1.8446744073709552e19])");
+    }
+
+    /// An NPY file of version 1 with the given type and data.
+    fn raw(descriptor: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+        let header =
+            format!("{{'descr': {descriptor}, 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(data);
+        bytes
+    }
+
+    #[test]
+    fn half_floats_and_text_are_read() {
+        let halves: Vec<u8> =
+            [0x3c00u16, 0xc100, 0x0001, 0x7e00].into_iter().flat_map(u16::to_le_bytes).collect();
+        let found = open(&raw("'<f2'", "(4,)", &halves)).expect("valid");
+        let Numbers::Floats(values) = found.numbers else { panic!("floats") };
+        assert_eq!((found.dtype, &values[..3]), (Dtype::F16, &[1.0, -2.5, 2f32.powi(-24)][..]));
+        assert!(values[3].is_nan());
+        let text: Vec<u8> =
+            ['c', 'ä', '\0', 'd'].into_iter().flat_map(|c| (c as u32).to_le_bytes()).collect();
+        let found = open(&raw("'<U2'", "(2,)", &text)).expect("valid");
+        assert_eq!(found.numbers, Numbers::Text(vec!["cä".into(), "d".into()]));
+        let found = open(&raw("'|S3'", "(2,)", b"ab\0xyz")).expect("valid");
+        assert_eq!(found.numbers, Numbers::Text(vec!["ab".into(), "xyz".into()]));
+    }
+
+    #[test]
+    fn valid_files_of_other_kinds_are_not_called_invalid() {
+        let error = open(&raw("'|O'", "(2,)", b"\x80\x03]q")).expect_err("objects").to_string();
+        assert!(error.contains("pickled Python objects: save them with"), "{error}");
+        let error = open(&raw("[('x', '<f4'), ('y', '<f4')]", "(1,)", &[0; 8]));
+        let error = error.expect_err("a structure").to_string();
+        assert!(error.starts_with("`a.npy`: expected values of type f16"), "{error}");
     }
 
     #[test]

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use multivae_core::schema;
 use safetensors::{Dtype, SafeTensors};
 
 use super::{Array, Numbers};
 use crate::error::{DataError, Result};
 
-const TYPES: &str = "F32, F64, BOOL, or integers of 8 to 64 bits";
+const TYPES: &str = "F16, BF16, F32, F64, BOOL, or integers of 8 to 64 bits";
 
 /// The tensors of a file, by name, since the format keeps no order of its own.
 pub(super) fn arrays(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
@@ -24,34 +25,38 @@ pub(super) fn arrays(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
     tensors
         .into_iter()
         .map(|(name, tensor)| {
-            let numbers =
+            let (dtype, numbers) =
                 numbers(tensor.dtype(), tensor.data()).ok_or_else(|| DataError::Type {
                     path: path.join(&name).display().to_string(),
                     expected: TYPES,
                     found: format!("{:?}", tensor.dtype()),
                 })?;
-            Ok(Array { name, shape: tensor.shape().to_vec(), numbers })
+            Ok(Array { name, shape: tensor.shape().to_vec(), dtype, numbers })
         })
         .collect()
 }
 
-fn numbers(kind: Dtype, data: &[u8]) -> Option<Numbers> {
-    macro_rules! integers {
-        ($type:ty) => {
-            Numbers::Integers(values(data, |bytes| <$type>::from_le_bytes(bytes) as i64))
+fn numbers(kind: Dtype, data: &[u8]) -> Option<(schema::Dtype, Numbers)> {
+    use schema::Dtype as To;
+    macro_rules! each {
+        ($type:ty, $value:expr) => {
+            values(data, |bytes| $value(<$type>::from_le_bytes(bytes)))
         };
     }
     Some(match kind {
-        Dtype::F32 => Numbers::Floats(values(data, f32::from_le_bytes)),
-        Dtype::F64 => Numbers::Floats(values(data, |bytes| f64::from_le_bytes(bytes) as f32)),
-        Dtype::U8 | Dtype::BOOL => Numbers::Bytes(data.to_vec()),
-        Dtype::I8 => integers!(i8),
-        Dtype::I16 => integers!(i16),
-        Dtype::I32 => integers!(i32),
-        Dtype::I64 => integers!(i64),
-        Dtype::U16 => integers!(u16),
-        Dtype::U32 => integers!(u32),
-        Dtype::U64 => integers!(u64),
+        Dtype::F16 => (To::F16, Numbers::Floats(each!(u16, super::half))),
+        Dtype::BF16 => (To::Bf16, Numbers::Floats(each!(u16, super::brain))),
+        Dtype::F32 => (To::F32, Numbers::Floats(each!(f32, |value| value))),
+        Dtype::F64 => (To::F64, Numbers::Doubles(each!(f64, |value| value))),
+        Dtype::U8 => (To::U8, Numbers::Bytes(data.to_vec())),
+        Dtype::BOOL => (To::Bool, Numbers::Bytes(data.to_vec())),
+        Dtype::I8 => (To::I8, Numbers::Integers(each!(i8, i64::from))),
+        Dtype::I16 => (To::I16, Numbers::Integers(each!(i16, i64::from))),
+        Dtype::I32 => (To::I32, Numbers::Integers(each!(i32, i64::from))),
+        Dtype::I64 => (To::I64, Numbers::Integers(each!(i64, |value| value))),
+        Dtype::U16 => (To::U16, Numbers::Integers(each!(u16, i64::from))),
+        Dtype::U32 => (To::U32, Numbers::Integers(each!(u32, i64::from))),
+        Dtype::U64 => (To::U64, super::unsigned(each!(u64, |value| value))),
         _ => return None,
     })
 }
@@ -97,8 +102,10 @@ mod tests {
 
     #[test]
     fn other_types_are_refused_by_tensor_and_name() {
-        let error = open(&file(Dtype::BF16, &[2], &[0; 4])).expect_err("not read");
+        let halves = open(&file(Dtype::BF16, &[2], &[0x80, 0x3f, 0, 0xc0])).expect("valid");
+        assert_eq!(format!("{:?}", halves[0].numbers), "Floats([1.0, -2.0])");
+        let error = open(&file(Dtype::F8_E5M2, &[2], &[0; 2])).expect_err("not read");
         assert!(error.to_string().starts_with("`a.safetensors/a`"), "{error}");
-        assert!(error.to_string().ends_with("found `BF16`"), "{error}");
+        assert!(error.to_string().ends_with("found `F8_E5M2`"), "{error}");
     }
 }

@@ -308,7 +308,11 @@ enum Choice {
 impl PrivateExperts<'_> {
     /// The posteriors of the modalities in `which`.
     pub fn sources(&self, batch: &Batch, which: Subset) -> Sources {
-        Sources::new(blocks::encode(self.encoders, batch, which), which, self.family)
+        Sources::new(
+            blocks::encode(self.encoders, self.modalities, batch, which),
+            which,
+            self.family,
+        )
     }
 
     /// The log-weights of `samples` samples of every source that the batch observes, and which

@@ -110,7 +110,7 @@ pub fn posterior(
     let served = Served::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let product = || {
-        let experts = blocks::encode(encoders, batch, given).experts;
+        let experts = blocks::encode(encoders, joint.modalities(), batch, given).experts;
         blocks::only(rule.of(&experts, &blocks::all_of(given.len())))
     };
     match of_all {
@@ -155,7 +155,7 @@ pub fn proposal(
     components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));
     let single = components.len();
     if !served.all() {
-        let experts = blocks::encode(encoders, batch, given).experts;
+        let experts = blocks::encode(encoders, joint.modalities(), batch, given).experts;
         components.push(Normal::new(experts.mean, experts.log_var));
     }
     let usable = |(row, &served): (&Subset, &bool)| match served {

@@ -79,7 +79,7 @@ impl ModalityConfig {
         let spec = ModalitySpec {
             name: self.name.clone(),
             shape: self.shape.clone(),
-            likelihood: self.likelihood.unwrap_or_default(),
+            likelihood: self.likelihood.clone().unwrap_or_default(),
         };
         spec.check()?;
         Ok(spec)
@@ -126,7 +126,7 @@ pub fn complete_likelihoods(
             });
         }
         config.shape.clone_from(&spec.shape);
-        config.likelihood.get_or_insert(spec.likelihood);
+        config.likelihood.get_or_insert_with(|| spec.likelihood.clone());
         Ok(config)
     };
     data.iter().map(fill).collect()
@@ -141,6 +141,15 @@ pub fn specs(modalities: &[ModalityConfig]) -> Result<Vec<ModalitySpec>> {
     let specs = modalities.iter().map(ModalityConfig::spec).collect::<Result<Vec<_>>>()?;
     check_all(&specs)?;
     Ok(specs)
+}
+
+/// The same with the likelihoods of the user looked up.
+///
+/// # Errors
+///
+/// As [`specs`] and [`Networks::resolve`].
+pub fn resolved(modalities: &[ModalityConfig], networks: &Networks) -> Result<Vec<ModalitySpec>> {
+    specs(modalities)?.into_iter().map(|spec| networks.resolve(spec)).collect()
 }
 
 /// Checks a number of the configuration.
@@ -224,12 +233,17 @@ pub struct Unimodal {
 }
 
 /// Runs the encoders of the modalities in `which`, each once.
-pub fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Unimodal {
+pub fn encode(
+    encoders: &Named<EncoderNet>,
+    specs: &[ModalitySpec],
+    batch: &Batch,
+    which: Subset,
+) -> Unimodal {
     let n = encoders.len();
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
-        let encoding = encoders.at(m).encode(&batch.observed(m));
+        let encoding = encoders.at(m).encode(&batch.input(m, &specs[m]));
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);
@@ -249,11 +263,12 @@ pub fn encode(encoders: &Named<EncoderNet>, batch: &Batch, which: Subset) -> Uni
 /// The posterior of the modalities in `given` under a rule, `[batch, latent]`.
 pub fn posterior(
     encoders: &Named<EncoderNet>,
+    specs: &[ModalitySpec],
     batch: &Batch,
     given: Subset,
     rule: Product,
 ) -> Normal<2> {
-    let experts = encode(encoders, batch, given).experts;
+    let experts = encode(encoders, specs, batch, given).experts;
     only(rule.of(&experts, &all_of(given.len())))
 }
 

@@ -27,6 +27,8 @@
 //! let entries = exchange::entries(&model, &config)?;
 //! assert_eq!(entries[0].name, "encoders.blood.layers.0.0.weight");
 //! assert_eq!(entries[0].shape, [512, 3]);
+//! let layout = exchange::layout(&model, &config);
+//! assert!(layout.iter().zip(&entries).all(|((name, shape), e)| (name, shape) == (&e.name, &e.shape)));
 //! let again = exchange::fill(model, &config, &Weights::ordered(entries))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -37,7 +39,7 @@ mod reference;
 mod weights;
 
 pub use reference::{Part, Reference, describe};
-pub use weights::{Entry, Weights, entries, fill};
+pub use weights::{Entry, Weights, entries, fill, layout};
 
 /// Why a model cannot be exchanged.
 #[derive(Debug, thiserror::Error)]

@@ -425,7 +425,7 @@ fn cvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
     for config in &mut modalities {
         config.encoder = base.has("encoder").then(|| encoder(2));
         if config.name == main {
-            config.likelihood = Some(likelihood);
+            config.likelihood = Some(likelihood.clone());
             config.decoder = base.has("decoder").then(decoder);
         }
     }
@@ -453,7 +453,7 @@ fn write_cvae(config: &ModelConfig) -> Option<Own<'_>> {
         "input_dims": shapes,
         "latent_dim": config.latent,
         "beta": config.beta,
-        "decoder_dist": main.likelihood.unwrap_or_default().kind(),
+        "decoder_dist": main.likelihood.clone().unwrap_or_default().kind(),
         "decoder_dist_params": scale(main).unwrap_or_else(|| json!({})),
         "custom_architectures": [],
     });

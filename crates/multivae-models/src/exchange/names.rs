@@ -184,7 +184,11 @@ pub(super) fn order_of_modalities(weights: &Weights) -> Option<Vec<String>> {
 
 /// The modalities of any model, as far as they are known.
 pub(super) fn modalities(config: &ModelConfig) -> Vec<ModalityConfig> {
-    // Every configuration has this key, and leaves it out while it is empty.
+    // What a model of the user has under that key is its own matter.
+    if let ModelConfig::Custom(_) = config {
+        return Vec::new();
+    }
+    // Every other configuration has this key, and leaves it out while it is empty.
     let values = serde_json::to_value(config).expect("configurations are plain data");
     values.get("modalities").cloned().map_or_else(Vec::new, |modalities| {
         serde_json::from_value(modalities).expect("configurations read back")

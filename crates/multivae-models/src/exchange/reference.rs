@@ -483,7 +483,7 @@ fn write(class: &str, own: &Own<'_>, modalities: &[ModalityConfig]) -> Value {
             Rescale::Given(factors) => each(&|m, _| Some(json!(factors.get(m)))),
             Rescale::None | Rescale::BySize => Value::Null,
         };
-        let kind = |config: &ModalityConfig| config.likelihood.unwrap_or_default().kind();
+        let kind = |config: &ModalityConfig| config.likelihood.clone().unwrap_or_default().kind();
         json!({
             "n_modalities": modalities.len(),
             "latent_dim": latent,
@@ -506,7 +506,7 @@ fn write(class: &str, own: &Own<'_>, modalities: &[ModalityConfig]) -> Value {
 
 /// The parameters of a modality's likelihood, where they are not the defaults.
 pub(super) fn scale(config: &ModalityConfig) -> Option<Value> {
-    match config.likelihood.unwrap_or_default().scale() {
+    match config.likelihood.clone().unwrap_or_default().scale() {
         Some(Scale::Fixed(scale)) if scale != 1.0 => Some(json!({ "scale": scale })),
         _ => None,
     }

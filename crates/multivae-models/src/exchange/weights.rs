@@ -505,6 +505,17 @@ pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>>
     Ok(entries)
 }
 
+/// Names and shapes of a model's weights as [`entries`] gives them, without reading a value.
+pub fn layout<M: Module>(model: &M, config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
+    let slots = slots(model);
+    let Homes { mut of, extra, .. } = homes(&slots, config, None);
+    let own = slots.into_iter().map(|slot| {
+        let name = of.remove(&slot.path).expect("every parameter has a name");
+        (name, slot.shape)
+    });
+    own.chain(extra.into_iter().map(|(entry, _)| (entry.name, entry.shape))).collect()
+}
+
 /// Reads the values of all parameters, in the order of fields.
 struct Read {
     values: Vec<Vec<f32>>,

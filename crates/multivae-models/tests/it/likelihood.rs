@@ -203,7 +203,7 @@ fn modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
 /// The same with private codes, to which a part of the deviation belongs.
 fn private_modalities(widen: f64, shift: f64) -> Vec<ModalityConfig> {
     let rest = Likelihood::normal((DEVIATION * DEVIATION - PRIVATE * PRIVATE).sqrt());
-    let with_rest = |config| ModalityConfig { likelihood: Some(rest), ..config };
+    let with_rest = |config| ModalityConfig { likelihood: Some(rest.clone()), ..config };
     modalities(widen, shift).into_iter().map(with_rest).collect()
 }
 

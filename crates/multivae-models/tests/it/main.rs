@@ -6,6 +6,7 @@ mod parity;
 mod contract;
 mod exchange;
 mod experts;
+mod families;
 mod joint;
 mod likelihood;
 mod reference;

@@ -197,7 +197,7 @@ pub(super) fn autoencoders(
             let name = spec.name.as_str();
             Ok(ModalityConfig {
                 shape: spec.shape.clone(),
-                likelihood: Some(spec.likelihood),
+                likelihood: Some(spec.likelihood.clone()),
                 encoder: Some(network::encoder(arch, "encoders", name, layout)?),
                 decoder: Some(network::decoder(arch, "decoders", name, layout)?),
                 ..ModalityConfig::new(spec.name.clone())

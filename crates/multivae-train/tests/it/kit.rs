@@ -1,6 +1,7 @@
 //! A small model and small data.
 
 use std::{
+    collections::BTreeSet,
     fmt,
     path::Path,
     sync::{
@@ -72,6 +73,15 @@ pub(crate) struct Tiny {
     /// What `terms` says.
     #[module(skip)]
     pub(crate) declared: Vec<String>,
+    #[module(skip)]
+    pub(crate) needs: Needs,
+}
+
+/// What the tiny model says that it reads beside the modalities.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Needs {
+    pub(crate) labels: bool,
+    pub(crate) covariates: Vec<String>,
 }
 
 pub(crate) fn specs() -> Vec<ModalitySpec> {
@@ -82,17 +92,22 @@ pub(crate) fn specs() -> Vec<ModalitySpec> {
         .collect()
 }
 
-/// The model with weights that do not come from the generator of the process.
-pub(crate) fn tiny(seed: u64) -> Tiny {
+/// A layer with weights that do not come from the generator of the process.
+pub(crate) fn linear(noise: &mut Noise, inputs: usize, outputs: usize) -> Linear {
     let device = Device::flex();
+    Linear {
+        weight: Param::from_tensor(noise.normal([inputs, outputs], 0, &device) * 0.3),
+        bias: Some(Param::from_tensor(Tensor::zeros([outputs], &device))),
+    }
+}
+
+/// The model with weights of a seed.
+pub(crate) fn tiny(seed: u64) -> Tiny {
     let mut noise = Noise::seeded(seed);
-    let mut linear = |i: usize, o: usize| Linear {
-        weight: Param::from_tensor(noise.normal([i, o], 0, &device) * 0.3),
-        bias: Some(Param::from_tensor(Tensor::zeros([o], &device))),
-    };
     Tiny {
-        encoders: SIZES.iter().map(|&n| linear(n, LATENT)).collect(),
-        decoders: SIZES.iter().map(|&n| linear(LATENT, n)).collect(),
+        encoders: SIZES.iter().map(|&n| linear(&mut noise, n, LATENT)).collect(),
+        decoders: SIZES.iter().map(|&n| linear(&mut noise, LATENT, n)).collect(),
+        needs: Needs::default(),
         dropout: DropoutConfig::new(0.0).init(),
         specs: specs(),
         fault: Fault::default(),
@@ -184,6 +199,14 @@ impl Learn for Tiny {
     fn stages(&self) -> Vec<Stage> {
         self.stages.clone()
     }
+
+    fn needs_labels(&self) -> bool {
+        self.needs.labels
+    }
+
+    fn covariates(&self) -> BTreeSet<String> {
+        self.needs.covariates.iter().cloned().collect()
+    }
 }
 
 impl MultimodalModel for Tiny {
@@ -197,6 +220,8 @@ pub(crate) struct Toy {
     specs: Vec<ModalitySpec>,
     values: Vec<Vec<f32>>,
     rows: usize,
+    /// What a row observes.
+    present: fn(usize) -> Subset,
     /// Rows cannot be read any more.
     pub(crate) broken: AtomicBool,
     /// Batches to be read before a handle is used.
@@ -210,6 +235,11 @@ impl fmt::Debug for Toy {
 }
 
 pub(crate) fn toy(rows: usize, seed: u64) -> Arc<Toy> {
+    toy_with(rows, seed, |_| Subset::full(2))
+}
+
+/// The same rows, each with what it observes.
+pub(crate) fn toy_with(rows: usize, seed: u64, present: fn(usize) -> Subset) -> Arc<Toy> {
     let mut noise = Noise::seeded(seed);
     let device = Device::flex();
     let z: Tensor<2> = noise.normal([rows, 2], 0, &device);
@@ -226,6 +256,7 @@ pub(crate) fn toy(rows: usize, seed: u64) -> Arc<Toy> {
         specs: specs(),
         values,
         rows,
+        present,
         broken: AtomicBool::new(false),
         stop: Mutex::default(),
     })
@@ -265,11 +296,12 @@ impl Dataset for Toy {
                 Values::Dense(Tensor::from_data(TensorData::new(taken, [rows.len(), n]), device))
             })
             .collect();
-        Ok(Batch::new(values, Presence::complete(rows.len(), 2, device))?)
+        let present = rows.iter().map(|&row| (self.present)(row)).collect();
+        Ok(Batch::new(values, Presence::new(present, 2, device))?)
     }
 
-    fn presence(&self, _: usize) -> Subset {
-        Subset::full(2)
+    fn presence(&self, row: usize) -> Subset {
+        (self.present)(row)
     }
 }
 

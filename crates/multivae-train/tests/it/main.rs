@@ -3,7 +3,8 @@
 mod devices;
 mod failures;
 mod kit;
-mod reports;
+mod observers;
+mod phases;
 mod resume;
 mod settings;
 mod stages;

@@ -19,7 +19,7 @@ use crate::kit::{
 };
 
 /// The order of rows that runs promise.
-fn shuffled(rows: usize, seed: u64, epoch: u64) -> Vec<usize> {
+pub(crate) fn shuffled(rows: usize, seed: u64, epoch: u64) -> Vec<usize> {
     let mut key = [0; 32];
     for (place, part) in key.chunks_exact_mut(8).zip([seed, epoch, 0, u64::MAX]) {
         place.copy_from_slice(&part.to_le_bytes());
@@ -350,4 +350,26 @@ fn weights_from_elsewhere_are_read_and_not_trained_on() {
     let text = error.expect_err("there is nothing to go on from").to_string();
     assert!(text.contains("weights that were trained elsewhere"), "{text}");
     assert_eq!(checkpoints(dir.path()), ["epoch-0.ckpt"]);
+}
+
+#[test]
+fn a_run_of_an_earlier_version_goes_on() {
+    // Two epochs of the usual run, written before a batch could have several steps.
+    let dir = tempfile::tempdir().expect("a folder");
+    let written = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/before-phases");
+    let folder = dir.path().join("checkpoints");
+    std::fs::create_dir(&folder).expect("made");
+    std::fs::copy(written.join("epoch-2.ckpt"), folder.join("epoch-2.ckpt")).expect("copied");
+    std::fs::copy(written.join("metrics.jsonl"), dir.path().join("metrics.jsonl")).expect("copied");
+    let (train, valid) = data();
+    let whole = tempfile::tempdir().expect("a folder");
+    let unbroken = Trainer::new(config(), whole.path())
+        .fit(tiny(7), train.clone(), valid.clone())
+        .expect("trains");
+    let resumed =
+        Trainer::new(config(), dir.path()).resume(tiny(8), train, valid).expect("goes on");
+    assert_eq!((resumed.epochs, resumed.best_epoch), (6, unbroken.best_epoch));
+    // Another processor may round in another way than the one that wrote it.
+    let apart = crate::kit::distance(&weights(&resumed.last, ""), &weights(&unbroken.last, ""));
+    assert!(apart < 1e-4, "{apart}");
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use multivae_core::dataset::Dataset;
 use multivae_train::{
-    Checkpoint, ClipConfig, ClipNorm, ClipValue, Display, EarlyStopping, Fitted, History,
-    Interrupt, NoClip, OptimizerConfig, ScheduleConfig, Sgd, TrainConfig, TrainError, Trainer,
+    Checkpoint, ClipConfig, ClipNorm, ClipValue, EarlyStopping, Fitted, History, Interrupt, NoClip,
+    OptimizerConfig, ScheduleConfig, Sgd, TrainConfig, TrainError, Trainer,
 };
 
-use crate::kit::{Tiny, config, data, tiny, toy, weights};
+use crate::kit::{Needs, Tiny, config, data, tiny, toy, weights};
 
 fn refused(config: TrainConfig, train: Arc<dyn Dataset>, valid: Arc<dyn Dataset>) -> String {
     let dir = tempfile::tempdir().expect("a folder");
@@ -75,12 +75,36 @@ fn without_validation_rows_the_training_loss_decides() {
 }
 
 #[test]
+fn data_without_what_the_objective_reads_is_refused() {
+    let refused = |needs: Needs| {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (train, valid) = data();
+        let mut model = tiny(7);
+        model.needs = needs;
+        match Trainer::new(config(), &dir.path().join("run")).fit(model, train, valid) {
+            Err(error @ TrainError::Config { .. }) => error.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(
+        refused(Needs { labels: true, ..Needs::default() }),
+        "`labels of the training rows`: expected a class label in every row, since the model's \
+         objective learns from them, found 42 rows without one"
+    );
+    let covariates = ["age", "site"].map(String::from).to_vec();
+    assert_eq!(
+        refused(Needs { covariates, ..Needs::default() }),
+        "`covariates of the training rows`: expected `age`, `site`, which the model's objective \
+         reads, found no `age`, `site`"
+    );
+}
+
+#[test]
 fn public_types_can_be_sent_between_threads() {
     fn send<T: Send>() {}
     fn sync<T: Sync>() {}
     send::<Trainer<Tiny>>();
     send::<Fitted<Tiny>>();
-    send::<Display>();
     send::<TrainError>();
     sync::<TrainError>();
     send::<History>();

@@ -80,9 +80,9 @@ fn stages_that_cannot_be_are_refused() {
         }
     };
     assert_eq!(
-        refused(staged(7), TrainConfig { epochs: 3, ..config() }),
-        "`epochs`: expected at least 4 for the stages of the model, 3 of `joint` and the rest of \
-         `decoders`, found 3"
+        refused(staged(7), TrainConfig { epochs: 1, ..config() }),
+        "`epochs`: expected at least 2, one for each stage of the model: `joint`, `decoders`, \
+         found 1"
     );
     // More epochs would move the boundary that the run has passed.
     let dir = tempfile::tempdir().expect("a folder");
@@ -100,4 +100,33 @@ fn stages_that_cannot_be_are_refused() {
         refused(model, config()),
         "`frozen of stage joint`: expected the beginning of a parameter's path, found encoder"
     );
+}
+
+/// Keeps the events of a run.
+#[derive(Clone, Default)]
+struct Events(std::sync::Arc<std::sync::Mutex<Vec<String>>>);
+
+impl multivae_train::Observer for Events {
+    fn event(&mut self, message: &str) -> multivae_train::Observed {
+        self.0.lock().expect("not poisoned").push(message.into());
+        Ok(())
+    }
+}
+
+#[test]
+fn a_run_that_is_too_short_for_its_stages_shortens_them_and_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (train, valid) = data();
+    let events = Events::default();
+    let fitted = Trainer::new(TrainConfig { epochs: 3, ..halving() }, dir.path())
+        .observe(Box::new(events.clone()))
+        .fit(staged(7), train, valid)
+        .expect("trains");
+    // Three asked for and the rest: two epochs and one.
+    let rates: Vec<f64> = (1..=3).filter_map(|epoch| fitted.history.rate(epoch)).collect();
+    assert_eq!(rates, [0.02, 0.01, 0.02]);
+    let events = events.0.lock().expect("not poisoned");
+    let expected = "3 epochs are fewer than the stages of the model ask for: 2 of 3 for `joint`, \
+                    1 for `decoders`";
+    assert_eq!(*events, [expected, "stage decoders"]);
 }

@@ -24,7 +24,7 @@ use multivae::{
     data::{MemoryDataset, Storage},
     device::{self, on_workers},
     models::{Model, ModelConfig},
-    train::{Adam, Display, OptimizerConfig, Report, Summary, TrainConfig, Trainer},
+    train::{Adam, EpochSummary, Observed, Observer, OptimizerConfig, TrainConfig, Trainer},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -70,11 +70,12 @@ struct Learner {
 /// Seconds of the last epoch's steps.
 struct EpochTime(Arc<Mutex<f64>>);
 
-impl Report for EpochTime {
-    fn epoch_finished(&mut self, summary: &Summary) {
+impl Observer for EpochTime {
+    fn epoch_finished(&mut self, summary: &EpochSummary) -> Observed {
         if let Ok(mut seconds) = self.0.lock() {
             *seconds = summary.train_seconds;
         }
+        Ok(())
     }
 }
 
@@ -225,7 +226,7 @@ impl Subject {
             let epoch = Arc::new(Mutex::new(0.0));
             let trainer = Trainer::new(config, run.path())
                 .device(self.device.clone())
-                .display(Display::Report(Box::new(EpochTime(epoch.clone()))));
+                .observe(Box::new(EpochTime(epoch.clone())));
             let start = Instant::now();
             trainer.fit(model, train, valid)?;
             let seconds = match whole {

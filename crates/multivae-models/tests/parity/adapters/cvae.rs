@@ -53,7 +53,7 @@ impl super::Adapter for Adapter {
         let decoder = network::network(decoder, "decoder.net", "decoder.network", &mut layout)?;
         let modality = |spec: &ModalitySpec| ModalityConfig {
             shape: spec.shape.clone(),
-            likelihood: Some(spec.likelihood),
+            likelihood: Some(spec.likelihood.clone()),
             encoder: Some(EncoderConfig::mlp()),
             decoder: (spec.name == main).then(|| decoder.clone()),
             ..ModalityConfig::new(spec.name.clone())

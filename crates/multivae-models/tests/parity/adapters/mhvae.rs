@@ -32,7 +32,7 @@ impl super::Adapter for Adapter {
         let (blocks, layout) = network::hierarchy(arch, specs)?;
         let modality = |spec: &ModalitySpec| ModalityConfig {
             shape: spec.shape.clone(),
-            likelihood: Some(spec.likelihood),
+            likelihood: Some(spec.likelihood.clone()),
             ..ModalityConfig::new(spec.name.clone())
         };
         let config = MhvaeConfig {

@@ -17,7 +17,7 @@ use burn::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Result, TrainError, context::Context};
+use crate::{Result, TrainError, context::Context, observer::Artifact};
 
 /// Folder of the checkpoints in a run's directory.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
@@ -33,6 +33,14 @@ pub(crate) const MODEL: &str = "model";
 pub(crate) const OPTIMIZER: &str = "optimizer";
 pub(crate) const SCHEDULER: &str = "scheduler";
 
+/// How many records of an epoch come from burn-train.
+const RECORDS: usize = 3;
+
+/// Name of the record of the optimiser of a phase after the first.
+pub(crate) fn optimizer_of(phase: &str) -> String {
+    format!("{OPTIMIZER}/{phase}")
+}
+
 /// Records by name.
 pub(crate) type Parts = BTreeMap<String, Bytes>;
 
@@ -46,9 +54,17 @@ pub(crate) struct Fingerprint {
     pub(crate) validation_rows: usize,
     pub(crate) modalities: Vec<String>,
     pub(crate) optimizer: String,
+    /// Kinds of the optimisers that the settings name for phases.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) phases: BTreeMap<String, String>,
 }
 
 impl Fingerprint {
+    fn phase_optimizers(&self) -> String {
+        let each: Vec<String> = self.phases.iter().map(|(p, kind)| format!("{p} {kind}")).collect();
+        if each.is_empty() { "those of the run".into() } else { each.join(", ") }
+    }
+
     /// # Errors
     ///
     /// [`TrainError::Config`] with the first field that differs.
@@ -59,6 +75,7 @@ impl Fingerprint {
                 ("batch_size", f.batch_size.to_string()),
                 ("accumulate", f.accumulate.to_string()),
                 ("optimizer.name", f.optimizer.clone()),
+                ("optimisers of phases", f.phase_optimizers()),
                 ("modalities", f.modalities.join(", ")),
                 ("training rows", f.rows.to_string()),
                 ("validation rows", f.validation_rows.to_string()),
@@ -113,7 +130,7 @@ impl Header {
 /// A checkpoint that was read and found intact.
 ///
 /// The file is a line `multivae-checkpoint VERSION SHA256` over everything after it, a line of
-/// JSON, and the records of the model, the optimiser and the learning rate one after the other.
+/// JSON, and the records of the model, the optimisers and the learning rate one after the other.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -165,8 +182,13 @@ impl Checkpoint {
     ///
     /// [`TrainError::Checkpoint`] if the weights are of another model.
     pub fn model<M: Module>(&self, model: M) -> Result<M> {
-        let refuse = |reason: String| Self::error(&self.path, reason);
-        let bytes = self.parts.get(MODEL).ok_or_else(|| refuse("holds no model".into()))?;
+        Self::weights(&self.parts, model, &self.path)
+    }
+
+    /// Puts the weights among the records of the file at `path` into a model.
+    pub(crate) fn weights<M: Module>(parts: &Parts, model: M, path: &Path) -> Result<M> {
+        let refuse = |reason: String| Self::error(path, reason);
+        let bytes = parts.get(MODEL).ok_or_else(|| refuse("holds no model".into()))?;
         let record =
             ModuleRecord::from_bytes(bytes.clone()).map_err(|error| refuse(error.to_string()))?;
         model
@@ -234,13 +256,13 @@ pub fn save_weights<M: Module>(dir: &Path, model: &M) -> Result<()> {
     if !list(&dir.join(CHECKPOINTS))?.is_empty() {
         return Err(TrainError::Occupied(dir.into()));
     }
-    let vault = Vault::open(dir, 1)?;
+    let checkpoints = Checkpoints::open(dir, 1)?;
     let header = Header::foreign();
-    let refuse = |reason: String| Checkpoint::error(&vault.path(header.epoch), reason);
+    let refuse = |reason: String| Checkpoint::error(&checkpoints.path(header.epoch), reason);
     let bytes =
         model.clone().into_record().into_bytes().map_err(|error| refuse(error.to_string()))?;
     let parts = Parts::from([(MODEL.to_owned(), bytes)]);
-    vault.write(header, &parts)
+    checkpoints.write(header, &parts)
 }
 
 /// A file that is being written.
@@ -260,14 +282,14 @@ pub(crate) type Create = fn(&Path) -> io::Result<Box<dyn Sink>>;
 
 /// A folder of checkpoints.
 #[derive(Clone, Debug)]
-pub(crate) struct Vault {
+pub(crate) struct Checkpoints {
     folder: PathBuf,
     /// How many of the newest stay.
     keep_last: usize,
     create: Create,
 }
 
-impl Vault {
+impl Checkpoints {
     /// Makes the folder of a run's directory, and removes what a killed run left half-written.
     ///
     /// # Errors
@@ -349,39 +371,54 @@ impl Vault {
     }
 }
 
-/// Collects the three records of an epoch, which come on three threads, into one file.
+/// Collects the records of an epoch, three of which come on threads of burn-train, into one file.
 pub(crate) struct Collector {
-    vault: Vault,
+    checkpoints: Checkpoints,
     context: Arc<Context>,
     /// What the launch starts from.
     start: Mutex<Parts>,
-    arrived: Mutex<BTreeMap<usize, (Option<Header>, Parts)>>,
+    arrived: Mutex<BTreeMap<usize, Expected>>,
+}
+
+/// The records of an epoch, as far as they have come.
+struct Expected {
+    header: Header,
+    parts: Parts,
+    /// How many are still to come from burn-train.
+    left: usize,
 }
 
 impl Collector {
-    pub(crate) fn new(vault: Vault, context: Arc<Context>, start: Parts) -> Arc<Self> {
+    pub(crate) fn new(checkpoints: Checkpoints, context: Arc<Context>, start: Parts) -> Arc<Self> {
         let (start, arrived) = (Mutex::new(start), Mutex::default());
-        Arc::new(Self { vault, context, start, arrived })
+        Arc::new(Self { checkpoints, context, start, arrived })
     }
 
-    /// Says what the header of an epoch is, before its records come.
-    pub(crate) fn announce(&self, header: Header) {
+    /// Says what the header of an epoch is, and what the optimisers of later phases hold, before
+    /// burn-train's records come.
+    pub(crate) fn announce(&self, header: Header, optimizers: Vec<(String, Bytes)>) {
+        let named = |(phase, bytes): (String, Bytes)| (optimizer_of(&phase), bytes);
+        let parts = optimizers.into_iter().map(named).collect();
         let mut arrived = self.arrived.lock().expect("no thread panics while it holds the parts");
-        let epoch = header.epoch;
-        arrived.entry(epoch).or_default().0 = Some(header);
+        arrived.insert(header.epoch, Expected { header, parts, left: RECORDS });
     }
 
     fn take(&self, epoch: usize, name: &str, bytes: Bytes) -> Result<()> {
         let mut arrived = self.arrived.lock().expect("no thread panics while it holds the parts");
-        let (_, parts) = arrived.entry(epoch).or_default();
-        parts.insert(name.to_owned(), bytes);
-        if parts.len() < 3 {
+        let expected = arrived.get_mut(&epoch).expect("announced before its records");
+        expected.parts.insert(name.to_owned(), bytes);
+        expected.left -= 1;
+        if expected.left > 0 {
             return Ok(());
         }
-        let (header, parts) = arrived.remove(&epoch).expect("just filled");
+        let Expected { header, parts, .. } = arrived.remove(&epoch).expect("just filled");
         // The other threads may go on while this one writes.
         drop(arrived);
-        self.vault.write(header.expect("announced before its records"), &parts)
+        let path = self.checkpoints.path(header.epoch);
+        self.checkpoints.write(header, &parts)?;
+        let observers = &self.context.observers;
+        observers.each(|observer| observer.artifact(&path, Artifact::Checkpoint));
+        Ok(())
     }
 }
 
@@ -395,9 +432,9 @@ impl<R: Record> Checkpointer<R> for Part {
     fn save(&self, epoch: usize, record: R) -> Result<(), CheckpointerError> {
         let bytes = record.checkpoint_into_bytes().map_err(CheckpointerError::Record)?;
         self.collector.take(epoch, self.name, bytes).map_err(|error| {
-            let told = CheckpointerError::Unknown(error.to_string());
+            let message = CheckpointerError::Unknown(error.to_string());
             self.collector.context.fail(error);
-            told
+            message
         })
     }
 
@@ -469,6 +506,7 @@ mod tests {
             validation_rows: 4,
             modalities: vec!["a".into()],
             optimizer: "adam".into(),
+            phases: BTreeMap::new(),
         };
         Header::new(epoch, 0, best, run)
     }
@@ -482,14 +520,14 @@ mod tests {
             .into()
     }
 
-    fn vault() -> (tempfile::TempDir, Vault) {
+    fn checkpoints() -> (tempfile::TempDir, Checkpoints) {
         let dir = tempfile::tempdir().expect("a folder");
-        let vault = Vault::open(dir.path(), 2).expect("made");
-        (dir, vault)
+        let checkpoints = Checkpoints::open(dir.path(), 2).expect("made");
+        (dir, checkpoints)
     }
 
-    fn names(vault: &Vault) -> Vec<String> {
-        let mut names: Vec<String> = fs::read_dir(&vault.folder)
+    fn names(checkpoints: &Checkpoints) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(&checkpoints.folder)
             .expect("exists")
             .map(|entry| entry.expect("entry").file_name().into_string().expect("text"))
             .collect();
@@ -499,8 +537,8 @@ mod tests {
 
     #[test]
     fn a_checkpoint_reads_back_what_was_written() {
-        let (dir, vault) = vault();
-        vault.write(header(7, Some(7)), &parts()).expect("written");
+        let (dir, checkpoints) = checkpoints();
+        checkpoints.write(header(7, Some(7)), &parts()).expect("written");
         let found = Checkpoint::newest(dir.path()).expect("intact").expect("there is one");
         assert_eq!((found.epoch(), found.best()), (7, Some(7)));
         assert_eq!(found.parts, parts());
@@ -508,11 +546,11 @@ mod tests {
 
     #[test]
     fn only_the_newest_and_the_best_stay() {
-        let (_dir, vault) = vault();
+        let (_dir, checkpoints) = checkpoints();
         for epoch in 1..=5 {
-            vault.write(header(epoch, Some(epoch.min(2))), &parts()).expect("written");
+            checkpoints.write(header(epoch, Some(epoch.min(2))), &parts()).expect("written");
         }
-        assert_eq!(names(&vault), ["epoch-2.ckpt", "epoch-4.ckpt", "epoch-5.ckpt"]);
+        assert_eq!(names(&checkpoints), ["epoch-2.ckpt", "epoch-4.ckpt", "epoch-5.ckpt"]);
     }
 
     #[test]
@@ -542,17 +580,17 @@ mod tests {
             ),
         ];
         for (name, damage, reason) in cases {
-            let (dir, vault) = vault();
-            vault.write(header(1, Some(1)), &parts()).expect("written");
-            vault.write(header(2, Some(1)), &parts()).expect("written");
-            let path = vault.path(2);
+            let (dir, checkpoints) = checkpoints();
+            checkpoints.write(header(1, Some(1)), &parts()).expect("written");
+            checkpoints.write(header(2, Some(1)), &parts()).expect("written");
+            let path = checkpoints.path(2);
             let mut bytes = fs::read(&path).expect("exists");
             damage(&mut bytes);
             fs::write(&path, bytes).expect("written");
             let error = Checkpoint::newest(dir.path()).expect_err(name).to_string();
             assert!(error.contains(reason), "{name}: {error}");
             assert!(error.contains("epoch-1.ckpt"), "{name}: {error}");
-            assert_eq!(latest_intact(dir.path()).expect("readable"), Some(vault.path(1)));
+            assert_eq!(latest_intact(dir.path()).expect("readable"), Some(checkpoints.path(1)));
         }
     }
 
@@ -578,26 +616,26 @@ mod tests {
                 self.0.sync_all()
             }
         }
-        let (_dir, vault) = vault();
-        vault.write(header(1, None), &parts()).expect("written");
+        let (_dir, checkpoints) = checkpoints();
+        checkpoints.write(header(1, None), &parts()).expect("written");
         let create: Create = |path| Ok(Box::new(Full(fs::File::create(path)?, 0)));
-        let full = Vault { create, ..vault.clone() };
+        let full = Checkpoints { create, ..checkpoints.clone() };
         let error = full.write(header(2, None), &parts()).expect_err("no room");
         match error {
             TrainError::Checkpoint { path, previous, reason } => {
-                assert_eq!((path, previous), (vault.path(2), Some(vault.path(1))));
+                assert_eq!((path, previous), (checkpoints.path(2), Some(checkpoints.path(1))));
                 assert!(reason.contains("cannot be written"), "{reason}");
             }
             other => panic!("{other}"),
         }
-        assert_eq!(names(&vault), ["epoch-1.ckpt"]);
+        assert_eq!(names(&checkpoints), ["epoch-1.ckpt"]);
     }
 
     #[test]
     fn what_a_killed_run_left_half_written_is_removed() {
-        let (dir, vault) = vault();
-        fs::write(beside(&vault.path(3)), "half").expect("written");
-        Vault::open(dir.path(), 2).expect("opened");
-        assert_eq!(names(&vault), [""; 0]);
+        let (dir, checkpoints) = checkpoints();
+        fs::write(beside(&checkpoints.path(3)), "half").expect("written");
+        Checkpoints::open(dir.path(), 2).expect("opened");
+        assert_eq!(names(&checkpoints), [""; 0]);
     }
 }

@@ -1,0 +1,114 @@
+//! The command line: trains, encodes, generates and evaluates.
+//!
+//! It is a library so that a program with models of its own has the whole of it: such a program
+//! [registers](multivae::models::custom::register) them, and calls [`main`].
+//!
+//! ```no_run
+//! use std::process::ExitCode;
+//!
+//! fn main() -> ExitCode {
+//!     // multivae::models::custom::register::<MyConfig>("my_model", "What it is in a line")?;
+//!     multivae_cli::main()
+//! }
+//! ```
+
+mod arguments;
+mod classifier;
+mod comments;
+mod compare;
+mod config;
+mod drawing;
+mod encode;
+mod evaluate;
+mod export;
+mod failure;
+mod generate;
+mod given;
+mod import;
+mod lists;
+mod measure;
+mod npz;
+mod picture;
+mod progress;
+mod provenance;
+mod sampler;
+#[cfg(feature = "remote")]
+mod serve;
+mod terminal;
+mod torch;
+mod train;
+
+use std::process::ExitCode;
+
+use burn::tensor::Device;
+use clap::Parser;
+use multivae::{allocator::keep_pages, device::on_workers};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    arguments::{Arguments, Task},
+    failure::Outcome,
+};
+
+/// Does what the arguments of the process ask for, and says how the process is to end: with 0, with
+/// 1 if something failed while running, with 2 if what was given cannot be used, with 130 after an
+/// interrupt.
+pub fn main() -> ExitCode {
+    keep_pages();
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_env("MULTIVAE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .without_time()
+        .with_target(false)
+        .init();
+    // A panic is a defect, here or in a driver; its message is on standard error already.
+    let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
+        terminal::complain(
+            "error: the program has panicked; please report this with the lines above",
+        );
+        return ExitCode::from(failure::FAILED);
+    };
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Interrupted) => ExitCode::from(failure::INTERRUPTED),
+        Err(error) => failure::report(&error),
+    }
+}
+
+/// Prints an error as the program prints its own, and says how the process is to end.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    failure::report(error)
+}
+
+/// On the threads that kernels use, but for tasks that have threads of their own and wait for them.
+fn run(task: &Task) -> anyhow::Result<Outcome> {
+    match task {
+        Task::Train(_) => here(task),
+        #[cfg(feature = "remote")]
+        Task::Serve(_) => here(task),
+        _ => on_workers(&Device::default(), || here(task)),
+    }
+}
+
+fn here(task: &Task) -> anyhow::Result<Outcome> {
+    match task {
+        Task::Train(arguments) => train::run(arguments),
+        Task::Encode(arguments) => encode::run(arguments),
+        Task::Generate(arguments) => generate::run(arguments),
+        Task::Evaluate(arguments) => evaluate::run(arguments),
+        Task::Classifier(arguments) => classifier::run(arguments),
+        Task::Sampler(task) => sampler::run(task),
+        Task::Compare(arguments) => compare::run(arguments),
+        Task::Import(arguments) => import::run(arguments),
+        Task::Export(arguments) => export::run(arguments),
+        Task::Models => lists::models(),
+        Task::Data(arguments) => lists::data(arguments),
+        Task::Devices => lists::devices(),
+        #[cfg(feature = "remote")]
+        Task::Serve(arguments) => serve::run(arguments),
+        Task::Config { model } => lists::config(model),
+    }
+}

@@ -1,0 +1,44 @@
+//! The folder of a run that an earlier program has written; `multivae-run` has it among its tests.
+
+use std::{fs, path::Path};
+
+use crate::place::Place;
+
+/// A place with a copy of the run as `run`.
+fn with_earlier_run() -> Place {
+    let place = Place::new();
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../multivae-run/tests/it/assets/run-1");
+    let files = ["run.toml", "standardisation.json", "metrics.jsonl", "checkpoints/epoch-2.ckpt"];
+    for name in files {
+        place.file(&format!("run/{name}"), fs::read(run.join(name)).expect("an asset"));
+    }
+    place
+}
+
+#[test]
+fn an_earlier_run_is_evaluated_as_it_was() {
+    let place = with_earlier_run();
+    let text = place.succeeds("evaluate run");
+    let line = text.lines().find(|line| line.starts_with("elbo")).expect("a bound");
+    let mut words = line.split_whitespace().skip(1);
+    assert_eq!(words.next(), Some("20"), "{line}");
+    let bound: f64 = words.next().and_then(|word| word.parse().ok()).expect("a number");
+    assert!((bound + 1016.1171).abs() < 1e-2, "{line}");
+}
+
+#[test]
+fn an_earlier_run_goes_on_as_it_would_have() {
+    let place = with_earlier_run();
+    let text = place.succeeds("train --resume run --epochs 3");
+    assert!(text.contains("the best is 3 with a valid loss of 1953.62"), "{text}");
+    assert!(place.path("run/bundle/model.safetensors").is_file());
+}
+
+#[test]
+fn an_earlier_run_that_is_finished_gets_its_bundle() {
+    let place = with_earlier_run();
+    let text = place.succeeds("train --resume run");
+    assert!(text.contains("`run` is finished: 2 epochs"), "{text}");
+    place.succeeds("encode run --out z.npz");
+    place.succeeds("encode run/bundle --data mfeat --out all.npz");
+}

@@ -1,0 +1,381 @@
+//! What is known of data as it was read: the names, types and units behind a batch's numbers.
+//!
+//! A batch holds `f32` values by position. What these positions mean is the schema's: which column
+//! of the file a feature was, which type its values had, what they were divided by, and what the
+//! classes are called. It is made by readers, kept with a run, and new data is read by it, so that
+//! columns in another order or on another scale are put right or refused, never taken as they come.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Error, Result,
+    modality::{self, ModalitySpec},
+};
+
+/// The type of values in a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Dtype {
+    /// Truth values.
+    Bool,
+    /// Bytes.
+    U8,
+    /// Unsigned, 16 bits.
+    U16,
+    /// Unsigned, 32 bits.
+    U32,
+    /// Unsigned, 64 bits.
+    U64,
+    /// Signed, 8 bits.
+    I8,
+    /// Signed, 16 bits.
+    I16,
+    /// Signed, 32 bits.
+    I32,
+    /// Signed, 64 bits.
+    I64,
+    /// IEEE half precision.
+    F16,
+    /// The upper half of single precision.
+    Bf16,
+    /// Single precision.
+    #[default]
+    F32,
+    /// Double precision.
+    F64,
+    /// Numbers written as text, as in CSV.
+    Text,
+}
+
+impl Dtype {
+    /// Whether values of this type are whole numbers by necessity.
+    pub fn is_integer(self) -> bool {
+        !matches!(self, Self::F16 | Self::Bf16 | Self::F32 | Self::F64 | Self::Text)
+    }
+
+    /// Its name in messages and files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bool => "bool",
+            Self::U8 => "u8",
+            Self::U16 => "u16",
+            Self::U32 => "u32",
+            Self::U64 => "u64",
+            Self::I8 => "i8",
+            Self::I16 => "i16",
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::Text => "text",
+        }
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// From the units of a file to the values that are standardised and modelled:
+/// `value = (file - offset) / factor`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValueScale {
+    /// What is subtracted from a file's value, in its units.
+    pub offset: f64,
+    /// What the difference is divided by, in the file's units.
+    pub factor: f64,
+}
+
+impl Default for ValueScale {
+    fn default() -> Self {
+        Self::IDENTITY
+    }
+}
+
+impl ValueScale {
+    /// Values are as they are in the file.
+    pub const IDENTITY: Self = Self { offset: 0.0, factor: 1.0 };
+
+    /// Values from 0 to `top` become values from 0 to 1.
+    pub fn up_to(top: f64) -> Self {
+        Self { offset: 0.0, factor: top }
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_identity(self) -> bool {
+        self == Self::IDENTITY
+    }
+
+    /// A value in the file's units as it is stored.
+    pub fn apply(self, file: f64) -> f64 {
+        (file - self.offset) / self.factor
+    }
+
+    /// A stored value in the file's units.
+    pub fn invert(self, value: f64) -> f64 {
+        value * self.factor + self.offset
+    }
+}
+
+/// One modality as it was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModalitySchema {
+    /// Name, shape of a row and likelihood.
+    pub spec: ModalitySpec,
+    /// Names of the features in the order of a row's values, if the file names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// The type of the values in the file.
+    pub dtype: Dtype,
+    /// From the file's units to stored values, before any standardisation.
+    #[serde(default)]
+    pub scale: ValueScale,
+    /// Least and greatest observed value in the file's units, if any is observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<[f64; 2]>,
+}
+
+impl ModalitySchema {
+    /// A modality of which nothing but the specification is known.
+    pub fn new(spec: ModalitySpec) -> Self {
+        Self {
+            spec,
+            columns: None,
+            dtype: Dtype::default(),
+            scale: ValueScale::IDENTITY,
+            range: None,
+        }
+    }
+
+    /// The name of a feature: its column, or its place from 0 if there are no names.
+    pub fn column(&self, feature: usize) -> String {
+        let named = self.columns.as_ref().and_then(|columns| columns.get(feature));
+        named.map_or_else(|| feature.to_string(), Clone::clone)
+    }
+}
+
+/// The class labels of data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabelSchema {
+    /// The column of the labels, if their file is a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<String>,
+    /// Names of the classes, label `i` is `names[i]`; `None` if labels are whole numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<Vec<String>>,
+}
+
+/// Data as it was read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Schema {
+    /// Version of the format.
+    pub version: u32,
+    /// The column of identifiers, if rows are known by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// One entry per modality, in the data's order.
+    pub modalities: Vec<ModalitySchema>,
+    /// The labels, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<LabelSchema>,
+}
+
+impl Schema {
+    /// The version that this crate writes and reads.
+    pub const VERSION: u32 = 1;
+
+    /// Modalities of which nothing but the specification is known.
+    pub fn of_specs(specs: &[ModalitySpec]) -> Self {
+        Self {
+            version: Self::VERSION,
+            id: None,
+            modalities: specs.iter().cloned().map(ModalitySchema::new).collect(),
+            labels: None,
+        }
+    }
+
+    /// The modality of this name.
+    pub fn modality(&self, name: &str) -> Option<&ModalitySchema> {
+        self.modalities.iter().find(|modality| modality.spec.name.as_str() == name)
+    }
+
+    /// The specifications of the modalities.
+    pub fn specs(&self) -> Vec<ModalitySpec> {
+        self.modalities.iter().map(|modality| modality.spec.clone()).collect()
+    }
+
+    /// The name of a class; its number if classes have no names.
+    pub fn class(&self, label: i64) -> String {
+        let names = self.labels.as_ref().and_then(|labels| labels.names.as_ref());
+        let named = names.zip(usize::try_from(label).ok()).and_then(|(names, i)| names.get(i));
+        named.map_or_else(|| label.to_string(), Clone::clone)
+    }
+
+    /// Checks what a file can get wrong: the version, the modalities, the number of columns, and
+    /// that scales can be undone.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] with the field; as [`modality::check_all`].
+    pub fn check(&self) -> Result<()> {
+        let bad = |field: String, expected: String, found: String| {
+            Err(Error::Config { field, expected, found })
+        };
+        if self.version != Self::VERSION {
+            return bad(
+                "schema.version".into(),
+                format!("{}, the version that is read here", Self::VERSION),
+                self.version.to_string(),
+            );
+        }
+        modality::check_all(&self.specs())?;
+        for ModalitySchema { spec, columns, scale, .. } in &self.modalities {
+            let field = |field: &str| format!("schema.{}.{field}", spec.name);
+            if let Some(columns) = columns
+                && columns.len() != spec.features()
+            {
+                let expected = format!("{} names", spec.features());
+                return bad(field("columns"), expected, columns.len().to_string());
+            }
+            if !(scale.offset.is_finite() && scale.factor.is_finite() && scale.factor != 0.0) {
+                let found = format!("offset {}, factor {}", scale.offset, scale.factor);
+                return bad(field("scale"), "finite numbers, the factor not 0".into(), found);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a data set holds, as short codes that differ where the data differs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fingerprint {
+    /// Number of rows.
+    pub rows: usize,
+    /// Code of the identifiers, in the order of the rows.
+    pub ids: String,
+    /// Code of the labels, if there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// Name of each modality, and the code of its values and of which are observed.
+    pub modalities: Vec<(String, String)>,
+}
+
+impl Fingerprint {
+    /// What differs in `now` from `self`, in words; empty if nothing does.
+    pub fn changes(&self, now: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        if self.rows != now.rows {
+            changes.push(format!("the number of rows ({} then, {} now)", self.rows, now.rows));
+        }
+        if self.ids != now.ids {
+            changes.push("identifiers or their order".into());
+        }
+        match (&self.labels, &now.labels) {
+            (Some(then), Some(now)) if then != now => changes.push("labels".into()),
+            (Some(_), None) => changes.push("labels, which are gone".into()),
+            (None, Some(_)) => changes.push("labels, which are new".into()),
+            _ => {}
+        }
+        let code = |of: &Self, name: &str| {
+            of.modalities.iter().find(|(other, _)| other == name).map(|(_, code)| code.clone())
+        };
+        for (name, then) in &self.modalities {
+            match code(now, name) {
+                None => changes.push(format!("modality `{name}`, which is gone")),
+                Some(now) if now != *then => changes.push(format!("values of modality `{name}`")),
+                Some(_) => {}
+            }
+        }
+        for (name, _) in &now.modalities {
+            if code(self, name).is_none() {
+                changes.push(format!("modality `{name}`, which is new"));
+            }
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Schema {
+        let spec = ModalitySpec::new("rna", &[2]).expect("valid");
+        let columns = Some(vec!["TP53".into(), "MYC".into()]);
+        let scale = ValueScale { offset: 10.0, factor: 4.0 };
+        Schema {
+            id: Some("sample".into()),
+            modalities: vec![ModalitySchema { columns, scale, ..ModalitySchema::new(spec) }],
+            labels: Some(LabelSchema { column: None, names: Some(vec!["glia".into()]) }),
+            ..Schema::of_specs(&[])
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_the_file_and_places_where_it_has_none() {
+        let schema = schema();
+        let rna = schema.modality("rna").expect("there");
+        assert_eq!(
+            (rna.column(1), schema.class(0), schema.class(-1)),
+            ("MYC".into(), "glia".into(), "-1".into())
+        );
+        assert_eq!(rna.scale.invert(rna.scale.apply(13.0)), 13.0);
+        let plain = Schema::of_specs(&schema.specs());
+        assert_eq!((plain.modalities[0].column(1), plain.class(3)), ("1".into(), "3".into()));
+    }
+
+    #[test]
+    fn other_versions_columns_and_scales_are_refused_by_field() {
+        assert_eq!(schema().check(), Ok(()));
+        let changed = |change: fn(&mut Schema)| {
+            let mut schema = schema();
+            change(&mut schema);
+            schema.check().expect_err("refused").to_string()
+        };
+        let version = changed(|schema| schema.version = 9);
+        assert!(version.starts_with("`schema.version`: expected 1"), "{version}");
+        let columns = changed(|schema| schema.modalities[0].columns = Some(vec![]));
+        assert_eq!(columns, "`schema.rna.columns`: expected 2 names, found 0");
+        let scale = changed(|schema| schema.modalities[0].scale.factor = 0.0);
+        assert!(scale.starts_with("`schema.rna.scale`"), "{scale}");
+    }
+
+    #[test]
+    fn a_fingerprint_says_what_changed() {
+        let then = Fingerprint {
+            rows: 3,
+            ids: "a".into(),
+            labels: Some("l".into()),
+            modalities: vec![("x".into(), "1".into()), ("y".into(), "2".into())],
+        };
+        assert!(then.changes(&then).is_empty());
+        let now = Fingerprint {
+            rows: 4,
+            labels: None,
+            modalities: vec![("x".into(), "9".into()), ("z".into(), "2".into())],
+            ..then.clone()
+        };
+        assert_eq!(
+            then.changes(&now),
+            [
+                "the number of rows (3 then, 4 now)",
+                "labels, which are gone",
+                "values of modality `x`",
+                "modality `y`, which is gone",
+                "modality `z`, which is new",
+            ]
+        );
+    }
+}

@@ -1,0 +1,335 @@
+//! The configuration of a run: one TOML.
+
+use std::path::{Path, PathBuf};
+
+use multivae_data::DataConfig;
+use multivae_models::ModelConfig;
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+use crate::{
+    error::{Result, RunError},
+    files,
+    table::{self, origin},
+};
+
+/// The version of the format that is written, and the newest that is read.
+pub const VERSION: i64 = 1;
+
+/// The model of a configuration that names none.
+const DEFAULT_MODEL: &str = "mopoe";
+
+/// The epochs of a configuration that does not say: some minutes on two cores.
+const DEFAULT_EPOCHS: usize = 30;
+
+/// The section of the training: typed with the feature `train`, else kept as it stands.
+#[cfg(feature = "train")]
+pub type TrainSection = multivae_train::TrainConfig;
+
+/// The section of the training: typed with the feature `train`, else kept as it stands.
+#[cfg(not(feature = "train"))]
+pub type TrainSection = Table;
+
+/// Everything that determines a run.
+///
+/// ```
+/// use multivae_run::{RunConfig, table};
+/// use toml::Table;
+///
+/// let mut over = Table::new();
+/// table::set(&mut over, "model.name=mvae")?;
+/// table::set(&mut over, "model.latent=10")?;
+/// let config = RunConfig::assemble(None, over, "settings of the example")?;
+/// assert_eq!(config.model.name(), "mvae");
+/// // What is written reads back.
+/// assert_eq!(toml::from_str::<RunConfig>(&config.text()?)?, config);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Version of the format.
+    pub version: i64,
+    /// File with what the values were shifted and scaled by; in the configuration of a run only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub standardisation: Option<String>,
+    /// The model.
+    pub model: ModelConfig,
+    /// The data; none of a model that was imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataConfig>,
+    /// The training.
+    #[serde(default)]
+    pub train: TrainSection,
+    /// What else the run writes.
+    #[serde(default)]
+    pub output: OutputConfig,
+}
+
+/// What a run writes besides its checkpoints and measurements.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputConfig {
+    /// Epochs between two pictures of reconstructions and cross generations; 0 for none.
+    pub pictures_every: usize,
+    /// Rows of the validation split in a picture, at least 1.
+    pub picture_rows: usize,
+}
+
+impl Default for OutputConfig {
+    fn default() -> Self {
+        Self { pictures_every: 5, picture_rows: 8 }
+    }
+}
+
+impl RunConfig {
+    /// All defaults of a model.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::UnknownModel`].
+    pub fn named(model: &str) -> Result<Self> {
+        let Some(config) = ModelConfig::named(model) else {
+            let known = ModelConfig::list().into_iter().map(|(name, _)| format!("`{name}`"));
+            let known: Vec<_> = known.collect();
+            return Err(RunError::UnknownModel { name: model.into(), known: known.join(", ") });
+        };
+        let data = Some(DataConfig::default());
+        Ok(Self { data, train: default_training(), ..Self::imported(config) })
+    }
+
+    /// Of a model that was not trained here, and has no data of its own.
+    pub fn imported(model: ModelConfig) -> Self {
+        Self {
+            version: VERSION,
+            standardisation: None,
+            model,
+            data: None,
+            train: TrainSection::default(),
+            output: OutputConfig::default(),
+        }
+    }
+
+    /// From defaults, then a file, then further settings, each laid over those before.
+    /// `overrides_origin` is what messages call the last.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Config`] for unknown keys and values that cannot be, [`RunError::UnknownModel`].
+    pub fn assemble(file: Option<&Path>, overrides: Table, overrides_origin: &str) -> Result<Self> {
+        let table = file.map(table::read).transpose()?.unwrap_or_default();
+        let name = name_of(&overrides).or_else(|| name_of(&table)).unwrap_or(DEFAULT_MODEL);
+        let mut whole = as_table(&Self::named(name)?, "the defaults")?;
+        // First without overrides, so that a mistake in the file is reported as one.
+        table::merge(&mut whole, table);
+        if let Some(path) = file {
+            Self::parse(whole.clone(), &origin(path))?;
+        }
+        table::merge(&mut whole, overrides);
+        let config = Self::parse(whole, overrides_origin)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// # Errors
+    ///
+    /// [`RunError::Setting`], and what the training says of its section.
+    fn check(&self) -> Result<()> {
+        if self.output.picture_rows == 0 {
+            return Err(RunError::setting("output.picture_rows", "expected at least 1, found 0"));
+        }
+        #[cfg(feature = "train")]
+        self.train.check()?;
+        Ok(())
+    }
+
+    /// Reads the configuration that a run has stored.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Config`].
+    pub fn load(path: &Path) -> Result<Self> {
+        Self::parse(table::read(path)?, &origin(path))
+    }
+
+    /// Writes it as TOML, whole or not at all.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Write`].
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let text = self.text()?;
+        files::write_whole(path, |file| std::io::Write::write_all(file, text.as_bytes()))
+    }
+
+    /// As TOML that reads back; of an imported model without the sections of the training.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Config`] if a value has no form in TOML.
+    pub fn text(&self) -> Result<String> {
+        let wrong =
+            |error: toml::ser::Error| RunError::config("the configuration is no TOML", error);
+        if self.data.is_some() {
+            return toml::to_string(self).map_err(wrong);
+        }
+        // Nothing was trained here, so there is nothing to say of it.
+        let mut table = as_table(self, "the configuration")?;
+        table.remove("train");
+        table.remove("output");
+        toml::to_string(&table).map_err(wrong)
+    }
+
+    /// The folder of a run that is not told where to go: `runs/MODEL-DATA`.
+    pub fn default_folder(&self) -> PathBuf {
+        let source = self.data.as_ref().map_or("data", |data| data.source.as_str());
+        let data =
+            Path::new(source).file_stem().map_or("data".into(), |stem| stem.to_string_lossy());
+        Path::new("runs").join(format!("{}-{data}", self.model.name()))
+    }
+
+    fn parse(table: Table, origin: &str) -> Result<Self> {
+        Self::deserialize(Value::Table(table)).map_err(|error| RunError::config(origin, error))
+    }
+}
+
+/// The training of a configuration that does not say.
+fn default_training() -> TrainSection {
+    #[cfg(feature = "train")]
+    return TrainSection { epochs: DEFAULT_EPOCHS, ..TrainSection::default() };
+    #[cfg(not(feature = "train"))]
+    return Table::from_iter([("epochs".to_owned(), Value::Integer(DEFAULT_EPOCHS as i64))]);
+}
+
+fn as_table(value: &impl Serialize, what: &str) -> Result<Table> {
+    Table::try_from(value).map_err(|error| RunError::config(format!("{what} is no TOML"), error))
+}
+
+/// The name of the model that a table chooses.
+fn name_of(table: &Table) -> Option<&str> {
+    table.get("model")?.get("name")?.as_str()
+}
+
+/// Lays the section `model` of a file over the configuration of a model; entries of `modalities`
+/// by their names.
+///
+/// # Errors
+///
+/// [`RunError::Config`] for other sections, another model and unknown keys or modalities.
+pub fn describe(model: &ModelConfig, path: &Path) -> Result<ModelConfig> {
+    let wrong = |reason: String| RunError::config(origin(path), reason);
+    let mut file = table::read(path)?;
+    file.remove("version");
+    let over = file.remove("model");
+    if let Some(key) = file.keys().next() {
+        return Err(wrong(format!("unknown key `{key}`; there is `model`")));
+    }
+    let Some(Value::Table(mut over)) = over else {
+        return Err(wrong("expected a section `model`".into()));
+    };
+    let mut table = as_table(model, "the model")?;
+    if let (Some(name), Some(own)) = (over.get("name"), table.get("name"))
+        && name != own
+    {
+        return Err(wrong(format!("`model.name`: expected {own}, found {name}")));
+    }
+    if let (Some(Value::Array(base)), Some(Value::Array(list))) =
+        (table.get_mut("modalities"), over.get("modalities").cloned())
+    {
+        over.remove("modalities");
+        for entry in list {
+            let name = entry.get("name").cloned();
+            let place = base.iter_mut().find(|base| base.get("name") == name.as_ref());
+            let (Some(Value::Table(base)), Value::Table(entry)) = (place, entry) else {
+                let found = name.map_or_else(|| "one without a name".into(), |n| n.to_string());
+                return Err(wrong(format!(
+                    "`model.modalities`: expected modalities of the model, found {found}"
+                )));
+            };
+            table::merge(base, entry);
+        }
+    }
+    table::merge(&mut table, over);
+    ModelConfig::deserialize(Value::Table(table)).map_err(|error| wrong(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::Builder::new().suffix(".toml").tempfile().expect("a file");
+        std::fs::write(file.path(), text).expect("a file");
+        file
+    }
+
+    fn assembled(file: Option<&Path>, settings: &[&str]) -> Result<RunConfig> {
+        let mut over = Table::new();
+        for setting in settings {
+            table::set(&mut over, setting)?;
+        }
+        RunConfig::assemble(file, over, "settings")
+    }
+
+    fn message(file: Option<&Path>, settings: &[&str]) -> String {
+        assembled(file, settings).expect_err("bad input").to_string()
+    }
+
+    #[test]
+    fn nothing_said_is_the_defaults() {
+        let config = assembled(None, &[]).expect("defaults");
+        assert_eq!(config, RunConfig::named(DEFAULT_MODEL).expect("listed"));
+        assert_eq!(config.default_folder(), Path::new("runs/mopoe-polydigits"));
+    }
+
+    #[test]
+    fn settings_beat_the_file_and_the_file_beats_the_defaults() {
+        let file = file("[data]\nrows = 9\nsource = \"mfeat\"\n[model]\nname = \"mvae\"\n");
+        let config = assembled(Some(file.path()), &["data.rows=5"]).expect("valid");
+        let data = config.data.expect("given");
+        assert_eq!((data.rows, data.source.as_str()), (Some(5), "mfeat"));
+        assert_eq!(config.model.name(), "mvae");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_known_ones_and_its_place() {
+        let text = message(None, &["output.pictures=3"]);
+        assert!(text.contains("settings") && text.contains("`pictures_every`"), "{text}");
+        let file = file("[output]\npictures = 3\n");
+        let text = message(Some(file.path()), &[]);
+        assert!(text.contains("`pictures`") && text.contains("`pictures_every`"), "{text}");
+        assert!(text.contains(&file.path().display().to_string()), "{text}");
+    }
+
+    #[test]
+    fn an_unknown_model_is_refused_with_the_known_ones() {
+        let text = message(None, &["model.name=vae"]);
+        assert!(text.contains("unknown model `vae`; there are "), "{text}");
+        assert!(ModelConfig::NAMES.iter().all(|n| text.contains(&format!("`{n}`"))), "{text}");
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_none_is_the_first() {
+        let newer = file("version = 2\n");
+        let text = message(Some(newer.path()), &[]);
+        assert!(text.contains("expected 1 or lower, found 2"), "{text}");
+        assert!(assembled(Some(file("[output]\npicture_rows = 2\n").path()), &[]).is_ok());
+    }
+
+    #[test]
+    fn every_configuration_reads_what_it_writes() {
+        for name in ModelConfig::NAMES {
+            let config = RunConfig::named(name).expect("listed");
+            let text = config.text().expect("plain data");
+            let again: RunConfig = toml::from_str(&text).expect("own text");
+            assert_eq!(again, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_imported_model_says_nothing_of_training() {
+        let model = ModelConfig::named("mvae").expect("listed");
+        let text = RunConfig::imported(model).text().expect("plain data");
+        assert!(!text.contains("train") && !text.contains("output"), "{text}");
+    }
+}

@@ -1,0 +1,18 @@
+#![doc = include_str!("../README.md")]
+
+mod align;
+pub mod bundle;
+pub mod config;
+mod error;
+pub mod files;
+mod run;
+pub mod table;
+mod trained;
+pub mod weights;
+
+pub use align::{AlignedDataset, evenly};
+pub use bundle::Bundle;
+pub use config::{OutputConfig, RunConfig, TrainSection};
+pub use error::{Result, RunError};
+pub use run::{Run, RunFolder, absolute};
+pub use trained::{Trained, generate, init};

@@ -1,0 +1,60 @@
+//! Folders of runs that earlier programs have written.
+//!
+//! `assets/run-1` is of the first format: `train` with an MVAE of two latent features and two
+//! hidden units, on 100 rows of `mfeat` of which three tenths of the entries are missing, two epochs.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use multivae_core::{
+    dataset::Dataset,
+    model::{Draws, MultimodalModel},
+    pass::Pass,
+};
+use multivae_run::{Bundle, Run, RunFolder};
+
+use crate::models::bits;
+
+fn run_1() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/assets/run-1")
+}
+
+#[test]
+fn a_run_of_the_first_format_opens_and_encodes_as_it_did() {
+    let device = Device::flex();
+    let run = Run::open(&run_1(), &device).expect("an intact run");
+    assert_eq!(run.folder.config.model.name(), "mvae");
+    assert_eq!(run.folder.config.data.as_ref().map(|data| data.source.as_str()), Some("mfeat"));
+    assert_eq!(run.test_split().expect("embedded data").len(), 20);
+    let rows = run.all_rows(None).expect("embedded data");
+    assert_eq!(rows.len(), 100);
+    let (given, pass) = (run.trained.given(&[]).expect("all"), Pass { batch_size: 64, seed: 0 });
+    let model = run.trained.model.encoder().expect("it encodes");
+    let tables = pass.encode(model, &rows, given, Draws::Mean, &device).expect("embedded data");
+    // What the program printed that has trained it.
+    let expected = [
+        0.147_850_5,
+        -0.071_302_67,
+        0.197_790_03,
+        -0.098_150_276,
+        0.198_039_62,
+        -0.126_283_74,
+        0.124_528_26,
+        -0.129_636_6,
+    ];
+    let found = &tables[0].values;
+    let far = found.iter().zip(expected).map(|(a, b): (&f32, f32)| (a - b).abs());
+    let far = far.fold(0.0, f32::max);
+    assert!(far < 1e-5, "{far}: {:?}", &found[..8]);
+}
+
+#[test]
+fn a_run_of_the_first_format_becomes_a_bundle() {
+    let device = Device::flex();
+    let run = Run::open(&run_1(), &device).expect("an intact run");
+    let bytes = run.bundle().and_then(|bundle| bundle.to_bytes()).expect("complete");
+    let bundle = Bundle::from_bytes(&bytes).expect("own bundle");
+    let trained = bundle.load(&device).expect("own bundle");
+    assert_eq!(bits(&trained.model), bits(&run.trained.model));
+    assert_eq!(bundle.standardisation(), &RunFolder::open(&run_1()).expect("it").standardisation);
+}
