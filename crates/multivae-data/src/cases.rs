@@ -217,6 +217,8 @@ fn pictures_on_another_scale_are_put_right_or_refused() {
         let opened = found(&reference, vec![("photo.npy", file)]);
         assert_eq!(opened.data.values(0), expected, "{what}");
         assert_eq!(what != "bytes", warned(&opened, "divided by 255"), "{what}");
+        let text = opened.report.warnings.iter().map(ToString::to_string).collect::<String>();
+        assert!(what == "shares" || !text.contains("00000"), "{text}");
     }
     // Bytes of which all are 0 or 1 are almost black, as in a file of pictures.
     let dark = found(&reference, vec![("photo.npy", npy_of(|byte| byte % 2))]).data;
@@ -509,11 +511,23 @@ fn arrays_of_text_are_labels_and_identifiers() {
         }
         bytes
     };
+    let truths = |flags: &[u8]| {
+        let shape = format!("({}, 1)", flags.len());
+        let header = format!("{{'descr': '|b1', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+        bytes.extend((header.len() as u16).to_le_bytes());
+        bytes.extend(header.bytes());
+        bytes.extend(flags);
+        bytes
+    };
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in [
         ("a.npy", npy(3, 2)),
         ("ids.npy", text_array(&["p1", "p22", "p3"])),
         ("labels.npy", text_array(&["cat", "nan", "ape"])),
+        // As files written here say what rows observe.
+        ("observed.npy", truths(&[1, 1, 1])),
+        ("modalities.npy", text_array(&["a"])),
     ] {
         let options: zip::write::SimpleFileOptions = Default::default();
         writer.start_file(name, options).expect("memory takes it");

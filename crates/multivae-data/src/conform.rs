@@ -192,7 +192,12 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
         found,
     };
     let (low, high, _) = block.values.extent();
-    let (low, high) = (block.scale.invert(low), block.scale.invert(high));
+    // Single precision does not give back every quotient.
+    let in_file = |value: f64| {
+        let value = block.scale.invert(value);
+        if (value - value.round()).abs() < 1e-3 { value.round() } else { value }
+    };
+    let (low, high) = (in_file(low), in_file(high));
     let found = format!("{} values from {low} to {high}", block.dtype);
     let whole = block.dtype.is_integer();
     let top = known.scale.factor;

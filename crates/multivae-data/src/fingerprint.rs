@@ -80,8 +80,11 @@ pub(crate) fn of(data: &MemoryDataset) -> Fingerprint {
         (spec.name.to_string(), code.text())
     };
     let modalities = data.modalities().iter().enumerate().map(modality).collect();
+    // Numbers of rows are no identifiers.
     let mut ids = Code::new();
-    (0..data.len()).for_each(|row| ids.bytes(data.id(row).as_bytes()));
+    if data.has_ids() {
+        (0..data.len()).for_each(|row| ids.bytes(data.id(row).as_bytes()));
+    }
     let labels = data.labels().map(|labels| {
         let mut code = Code::new();
         for label in labels {

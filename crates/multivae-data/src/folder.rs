@@ -16,8 +16,8 @@ use crate::{
 const LABELS: &str = "labels";
 /// Names of arrays of identifiers.
 const IDS: [&str; 2] = ["ids", "id"];
-/// The name of the array in which files written here say which modalities a row observes.
-const OBSERVED: &str = "observed";
+/// Arrays in which files written here say which modalities a row observes, and their names.
+const OBSERVED: [&str; 2] = ["observed", "modalities"];
 /// Files that lie beside data and hold none, without their extension, in lower case.
 const BESIDE: [&str; 7] =
     ["readme", "licence", "license", "citation", "changelog", "notes", "metadata"];
@@ -81,7 +81,8 @@ fn arrays(path: &Path) -> Result<Files> {
     let mut sources = Vec::new();
     let mut notes = Vec::new();
     let arrays = read::arrays(path)?;
-    let has_ids = arrays.iter().any(|array| IDS.contains(&array.name.as_str()));
+    let named = |name: &str| arrays.iter().any(|array| array.name == name);
+    let own = IDS.iter().any(|id| named(id)) && named(OBSERVED[0]);
     for array in arrays {
         let name = array.name.clone();
         let of_rows = array.shape.len() == 1;
@@ -90,9 +91,11 @@ fn arrays(path: &Path) -> Result<Files> {
         } else if IDS.contains(&name.as_str()) && of_rows {
             let reason = format!("the array `{name}` is named so");
             ids = Some(Ids { column: Some(name), reason, ids: array.ids(path)? });
-        } else if name == OBSERVED && array.dtype == Dtype::Bool && has_ids {
-            let found =
-                "the array `observed` is passed over: it says which modalities rows observe";
+        } else if own
+            && OBSERVED.contains(&name.as_str())
+            && matches!(array.dtype, Dtype::Bool | Dtype::Text)
+        {
+            let found = format!("the array `{name}` is passed over: it says what rows observe");
             notes.push(Warning::note(read::name(path), found));
         } else {
             let block = array.block(&path.join(&name))?;

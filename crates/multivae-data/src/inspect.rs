@@ -1,6 +1,6 @@
 //! What a data source holds, said before anything is trained on it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
 use multivae_core::{
     dataset::Dataset,
@@ -188,7 +188,7 @@ fn patterns(data: &MemoryDataset) -> Vec<PresencePattern> {
     }
     let mut patterns: Vec<_> =
         counts.into_iter().map(|(modalities, rows)| PresencePattern { modalities, rows }).collect();
-    patterns.sort_by(|a, b| b.rows.cmp(&a.rows));
+    patterns.sort_by_key(|pattern| Reverse(pattern.rows));
     patterns
 }
 
@@ -207,6 +207,9 @@ fn labels(data: &MemoryDataset) -> Option<LabelInspection> {
         unlabelled: labels.iter().filter(|label| label.is_none()).count(),
     })
 }
+
+/// Columns whose names are shown.
+const SHOWN: usize = 8;
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -235,11 +238,20 @@ impl fmt::Display for Inspection {
                 write!(f, ", divided by {}", scale.factor)?;
             }
             writeln!(f, ", {}; observed in {} rows", spec.likelihood.kind(), observed.observed)?;
+            if !columns.is_empty() {
+                let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
+                let shown = &names[..names.len().min(SHOWN)];
+                let more = match names.len() - shown.len() {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                writeln!(f, "  columns: {}{more}", shown.join(", "))?;
+            }
             if observed.missing_cells > 0 {
                 let ModalityReport { missing_cells, partial, .. } = observed;
                 writeln!(f, "  {missing_cells} values are missing in {partial} of these rows")?;
                 let mut worst: Vec<_> = columns.iter().filter(|c| c.missing > 0).collect();
-                worst.sort_by(|a, b| b.missing.cmp(&a.missing));
+                worst.sort_by_key(|column| Reverse(column.missing));
                 for column in worst.iter().take(5) {
                     writeln!(f, "    column {}: {} missing", column.name, column.missing)?;
                 }

@@ -432,7 +432,7 @@ impl MemoryDataset {
         }
         let features = self.specs[modality].features();
         let mut mask = vec![1.0f32; rows.len() * features];
-        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(*row)) {
+        for (out, row) in mask.chunks_exact_mut(features).zip(rows).filter(|(_, row)| lacks(row)) {
             for (feature, out) in out.iter_mut().enumerate() {
                 *out = f32::from(u8::from(!missing.is_missing(self.rows[*row], feature)));
             }

@@ -87,8 +87,9 @@
 //! ```
 
 use std::{
+    any::TypeId,
     collections::BTreeMap,
-    fmt,
+    marker::PhantomData,
     sync::{Arc, PoisonError, RwLock},
 };
 
@@ -144,15 +145,8 @@ pub fn register<C: CustomConfig>(name: &str, about: &str) -> Result<()> {
     }
     let entry = Entry {
         about: Arc::from(about),
-        configuration: std::any::TypeId::of::<C>(),
-        default: Arc::new(|name| settings(name, &C::default())),
-        check: Arc::new(|name, settings| read::<C>(name, settings).map(|_| ())),
-        with_modalities: Arc::new(|name, given, specs| {
-            settings(name, &read::<C>(name, given)?.with_modalities(specs)?)
-        }),
-        init: Arc::new(|name, settings, networks, device| {
-            read::<C>(name, settings)?.init(networks, device).map(CustomModel::new)
-        }),
+        configuration: TypeId::of::<C>(),
+        model: Arc::new(Erased::<C>(PhantomData)),
     };
     let mut known = KNOWN.write().unwrap_or_else(PoisonError::into_inner);
     match known.get(name) {
@@ -185,14 +179,14 @@ impl Settings {
     pub(crate) fn named(name: &str) -> Option<Self> {
         let entry = find(name)?;
         // A configuration that is no table is told of when it is read.
-        let settings = (entry.default)(name).unwrap_or_default();
+        let settings = entry.model.default(name).unwrap_or_default();
         Some(Self { name: name.to_owned(), settings })
     }
 
     /// From data; the settings are checked against the model's configuration.
     pub(crate) fn read(name: &str, mut settings: Map<String, Value>) -> Result<Self> {
         settings.remove("name");
-        (known(name)?.check)(name, &settings)?;
+        known(name)?.model.check(name, &settings)?;
         Ok(Self { name: name.to_owned(), settings })
     }
 
@@ -202,12 +196,13 @@ impl Settings {
     }
 
     pub(crate) fn with_modalities(self, specs: &[ModalitySpec]) -> Result<Self> {
-        let settings = (known(&self.name)?.with_modalities)(&self.name, &self.settings, specs)?;
+        let model = known(&self.name)?.model;
+        let settings = model.with_modalities(&self.name, &self.settings, specs)?;
         Ok(Self { settings, ..self })
     }
 
     pub(crate) fn init(&self, networks: &Networks, device: &Device) -> Result<CustomModel> {
-        (known(&self.name)?.init)(&self.name, &self.settings, networks, device)
+        known(&self.name)?.model.init(&self.name, &self.settings, networks, device)
     }
 }
 
@@ -218,21 +213,53 @@ pub(crate) fn is_registered(name: &str) -> bool {
 
 type Table = Map<String, Value>;
 
-/// A registered model, its configuration type erased.
+/// A registered model.
 #[derive(Clone)]
 struct Entry {
     about: Arc<str>,
-    configuration: std::any::TypeId,
-    default: Arc<dyn Fn(&str) -> Result<Table> + Send + Sync>,
-    check: Arc<dyn Fn(&str, &Table) -> Result<()> + Send + Sync>,
-    with_modalities: Arc<dyn Fn(&str, &Table, &[ModalitySpec]) -> Result<Table> + Send + Sync>,
-    #[expect(clippy::type_complexity, reason = "a method with its type erased")]
-    init: Arc<dyn Fn(&str, &Table, &Networks, &Device) -> Result<CustomModel> + Send + Sync>,
+    configuration: TypeId,
+    model: Arc<dyn DynConfig>,
 }
 
-impl fmt::Debug for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.about)
+/// The face of a [`CustomConfig`] that can be a trait object: its settings are data. The name is
+/// for messages.
+trait DynConfig: Send + Sync {
+    fn default(&self, name: &str) -> Result<Table>;
+    fn check(&self, name: &str, settings: &Table) -> Result<()>;
+    fn with_modalities(&self, name: &str, given: &Table, specs: &[ModalitySpec]) -> Result<Table>;
+    fn init(
+        &self,
+        name: &str,
+        settings: &Table,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<CustomModel>;
+}
+
+/// A configuration type, without a value.
+struct Erased<C>(PhantomData<fn() -> C>);
+
+impl<C: CustomConfig> DynConfig for Erased<C> {
+    fn default(&self, name: &str) -> Result<Table> {
+        settings(name, &C::default())
+    }
+
+    fn check(&self, name: &str, settings: &Table) -> Result<()> {
+        read::<C>(name, settings).map(|_| ())
+    }
+
+    fn with_modalities(&self, name: &str, given: &Table, specs: &[ModalitySpec]) -> Result<Table> {
+        settings(name, &read::<C>(name, given)?.with_modalities(specs)?)
+    }
+
+    fn init(
+        &self,
+        name: &str,
+        settings: &Table,
+        networks: &Networks,
+        device: &Device,
+    ) -> Result<CustomModel> {
+        read::<C>(name, settings)?.init(networks, device).map(CustomModel::new)
     }
 }
 

@@ -8,14 +8,14 @@ use multivae_metrics::Entry;
 use crate::{
     ReportError,
     about::{self, Better, Visibility},
-    draw::{everything, unique},
+    entries::{everything, label, unique},
     error::{folder, write},
     figure::{Axes, Bar, Curve, Figure, Heading, Point, bars, curves},
     number::shown,
     page::{
         contents, document, explanations, gallery, in_order, number, save_figures, scrolling, top,
     },
-    table::{Measures, label},
+    table::Measures,
 };
 
 /// Rows of a table from which on it has to be unfolded.

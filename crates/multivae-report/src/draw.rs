@@ -4,8 +4,8 @@ use multivae_metrics::Entry;
 
 use crate::{
     about::{self, MEASURES, Map},
+    entries::{everything, label, unique},
     figure::{Axes, Bar, Cells, Curve, Figure, Heading, Point, bars, columns, curves, heat},
-    table::label,
 };
 
 /// A heat map of a measure that was taken from given modalities: subset by target. `None` if there
@@ -200,21 +200,6 @@ fn of<'a>(
     entries
         .iter()
         .filter(move |e| e.report == report && e.measure == measure && !e.given.is_empty())
-}
-
-/// All modalities that are given or wanted somewhere.
-pub(crate) fn everything(entries: &[&Entry]) -> Vec<String> {
-    unique(entries.iter().flat_map(|entry| entry.given.iter()).cloned())
-}
-
-/// Values in the order of their first appearance.
-pub(crate) fn unique<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
-    values.fold(Vec::new(), |mut list, value| {
-        if !list.contains(&value) {
-            list.push(value);
-        }
-        list
-    })
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@
 mod about;
 mod compare;
 mod draw;
+mod entries;
 mod error;
 mod figure;
 mod number;

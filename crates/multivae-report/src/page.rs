@@ -9,17 +9,15 @@ use multivae_metrics::Entry;
 use crate::{
     ReportError,
     about::{self, MEASURES, Measure, SECTIONS, Visibility},
-    draw::unique,
+    entries::unique,
     error::{folder, write},
-    figure::{Content, Figure, Strip, grid, images},
+    figure::{Content, DRAWING, Figure, Strip, grid, images},
     number::shown,
     table::{Measures, Table, Tone, tables},
 };
 
 /// How everything looks, on the page and in drawings.
 const STYLE: &str = include_str!("page.css");
-/// How drawings look that stand in a file of their own.
-const DRAWING: &str = include_str!("drawing.css");
 /// Rows of a table from which on it has to be unfolded.
 const LONG: usize = 6;
 
@@ -183,13 +181,6 @@ pub(crate) fn document(title: &str, body: &Markup) -> String {
         }
     };
     page.into_string()
-}
-
-/// A drawing as a file of its own, on white.
-pub(crate) fn standing_alone(svg: &Markup) -> String {
-    let text = &svg.0;
-    let inside = text.find('>').map_or(0, |at| at + 1);
-    format!("{}<style>{DRAWING}</style>{}\n", &text[..inside], &text[inside..])
 }
 
 /// The head of a page.

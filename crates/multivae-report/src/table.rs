@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     ReportError,
-    draw::{everything, unique},
+    entries::{everything, label, unique},
     error::write,
 };
 
@@ -169,17 +169,6 @@ pub(crate) fn record(entry: &Entry) -> [String; 7] {
         entry.standard_error.map_or_else(String::new, |error| error.to_string()),
         entry.count.to_string(),
     ]
-}
-
-/// A set of modalities in short: `all`, `all but a`, or the names.
-pub(crate) fn label(given: &[String], all: &[String]) -> String {
-    let left: Vec<&String> = all.iter().filter(|name| !given.contains(name)).collect();
-    match left.as_slice() {
-        _ if given.is_empty() => "nothing".to_owned(),
-        [] if given.len() > 2 => "all".to_owned(),
-        [one] if given.len() > 2 => format!("all but {one}"),
-        _ => given.join(" + "),
-    }
 }
 
 /// Entries laid out for reading.

@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! $ cargo run --release --example missing_data
+//! 1317 of 1400 training rows lack something
+//! `kar` from the other modalities: 0.76
+//! a third of its cells from all that is left: 0.76
 //! ```
 
 use std::error::Error;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! $ cargo run --release --example own_data
+//! elbo -7.60 nats over 256 rows
 //! ```
 
 use std::{error::Error, ops::Range, sync::Arc};
@@ -72,8 +73,7 @@ fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let run = tempfile::tempdir()?;
     let settings = TrainConfig { epochs: 5, ..TrainConfig::default() };
     let fitted = Trainer::new(settings, run.path()).fit(model, Arc::new(train), Arc::new(valid))?;
-    let config = EvaluateConfig::default();
-    let found = evaluate(fitted.model.density()?, &test, &config, &device)?;
+    let found = evaluate(fitted.model.density()?, &test, &EvaluateConfig::default(), &device)?;
     println!("elbo {:.2} nats over {} rows", found.elbo.mean, found.rows);
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //! $ cargo run --release --example resume
+//! interrupted after epoch 2 of 4
+//! resumed: all 1556443 weights are the same
 //! ```
 
 use std::{error::Error, sync::Arc};

@@ -3,6 +3,9 @@
 //!
 //! ```text
 //! $ cargo run --release --example samplers
+//! prior: mor 2.03, zer 17.33
+//! gmm: mor 0.36, zer 7.00
+//! maf: mor 0.71, zer 9.77
 //! ```
 
 use std::{error::Error, sync::Arc};

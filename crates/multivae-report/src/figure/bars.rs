@@ -3,8 +3,8 @@
 use maud::html;
 
 use super::{
-    Content, Figure, Heading,
     canvas::{LINE, Scale, WIDTH, colour, cut, drawing, px, range, short, width_of},
+    figure::{Content, Figure, Heading},
 };
 
 /// A bar.

@@ -3,8 +3,8 @@
 use maud::{Markup, html};
 
 use super::{
-    Content, Figure, Heading,
     canvas::{LINE, Scale, WIDTH, colour, drawing, legend, px, range, short, width_of},
+    figure::{Content, Figure, Heading},
 };
 
 /// A value on a line.

@@ -3,8 +3,8 @@
 use maud::html;
 
 use super::{
-    Content, Figure, Heading,
     canvas::{Scale, WIDTH, cut, drawing, px, short, width_of},
+    figure::{Content, Figure, Heading},
 };
 
 /// What a heat map shows.

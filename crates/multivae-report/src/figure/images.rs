@@ -4,7 +4,6 @@ use std::io::Cursor;
 
 use image::{ImageFormat, Rgb, RgbImage};
 
-use super::{Content, Figure, Heading};
 use crate::ReportError;
 
 /// Columns of a grid; more images go on below.
@@ -87,11 +86,6 @@ pub struct Strip {
     pub label: String,
     /// The images.
     pub row: Row,
-}
-
-/// Strips below each other, whose columns belong together.
-pub fn strips(heading: Heading<'_>, strips: Vec<Strip>) -> Figure {
-    heading.with(Content::Images(strips))
 }
 
 /// An image as PNG.

@@ -3,8 +3,8 @@
 use maud::html;
 
 use super::{
-    Content, Figure, Heading,
     canvas::{Scale, WIDTH, colour, drawing, legend, px, range},
+    figure::{Content, Figure, Heading},
 };
 
 /// Points and their labels.
