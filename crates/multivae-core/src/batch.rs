@@ -6,7 +6,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use crate::{Error, Result, modality::ModalitySpec, subset::Subset};
 
-/// Values of one modality, one row a sample. Rows whose modality is missing hold any filler.
+/// Values of one modality, one row per sample. Rows whose modality is missing hold any filler.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a batch has one per modality, not one per row")]
 pub enum Values {
@@ -103,7 +103,7 @@ impl Presence {
         Self::new(vec![Subset::full(modalities); rows], modalities, device)
     }
 
-    /// From 0 and 1, row by row, `modalities` a row.
+    /// From 0 and 1, row by row, `modalities` per row.
     ///
     /// # Errors
     ///

@@ -1,4 +1,55 @@
 //! What a data set must do.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{
+//!     batch::{Batch, Presence, Values},
+//!     dataset::{Dataset, DatasetError},
+//!     modality::ModalitySpec,
+//!     pass::Pass,
+//!     subset::Subset,
+//! };
+//!
+//! /// Three rows of two numbers `i` and `10 i`, the last without the second.
+//! struct Numbers(Vec<ModalitySpec>);
+//!
+//! impl Dataset for Numbers {
+//!     fn modalities(&self) -> &[ModalitySpec] {
+//!         &self.0
+//!     }
+//!
+//!     fn len(&self) -> usize {
+//!         3
+//!     }
+//!
+//!     fn presence(&self, row: usize) -> Subset {
+//!         if row == 2 { Subset::single(0) } else { Subset::full(2) }
+//!     }
+//!
+//!     fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+//!         let column = |factor: f32| {
+//!             let values: Vec<f32> = rows.iter().map(|&row| row as f32 * factor).collect();
+//!             let values = Tensor::<1>::from_floats(values.as_slice(), device);
+//!             Values::Dense(values.unsqueeze_dim(1))
+//!         };
+//!         let presence = rows.iter().map(|&row| self.presence(row)).collect();
+//!         Ok(Batch::new(vec![column(1.0), column(10.0)], Presence::new(presence, 2, device))?)
+//!     }
+//! }
+//!
+//! let data = Numbers(vec![ModalitySpec::new("a", &[1])?, ModalitySpec::new("b", &[1])?]);
+//! assert_eq!(data.incomplete_rows(), 1);
+//! // Once through all rows, two at a time: what the last row lacks is 0, whatever stands there.
+//! let pass = Pass { batch_size: 2, seed: 0 };
+//! let mut sums = Vec::new();
+//! for batch in pass.batches(&data, &Device::flex()) {
+//!     let (rows, batch) = batch?;
+//!     let b = batch.observed(1).dense().expect("numbers").clone();
+//!     sums.push((rows, b.sum().into_scalar::<f32>()));
+//! }
+//! assert_eq!(sums, [(0..2, 10.0), (2..3, 0.0)]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use burn::tensor::Device;
 

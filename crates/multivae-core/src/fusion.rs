@@ -1,4 +1,50 @@
 //! Rules that join the posteriors of modalities, over all subsets at once, under masks.
+//!
+//! | rule | posterior of a subset | as in |
+//! |---|---|---|
+//! | [`Product`] | product of its observed experts, with or without the prior | MVAE, MoPoE, MVTCAE, CRMVAE, DMVAE |
+//! | [`product_with`] | product of its observed experts and a prior that differs by subset and row | MHVAE |
+//! | [`mixture_weights`] | weights of a mixture over subsets | MMVAE, MoPoE |
+//! | [`mean`] | mean of the parameters of its observed experts | |
+//! | [`geometric_mean`] | normalised geometric mean with the prior | mmJSD |
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{
+//!     fusion::{Experts, Product, geometric_mean, mixture_weights},
+//!     subset::{Subset, Subsets},
+//! };
+//!
+//! let device = Device::flex();
+//! // N(1, 1) and N(4, 1/2) in both rows; the second row lacks the second modality.
+//! let experts = Experts::new(
+//!     Tensor::from_floats([[[1.0], [1.0]], [[4.0], [4.0]]], &device),
+//!     Tensor::from_floats([[[0.0], [0.0]], [[-0.6931472], [-0.6931472]]], &device),
+//!     Tensor::from_floats([[1.0, 1.0], [1.0, 0.0]], &device),
+//! );
+//! let subsets = Subsets::new(2, vec![Subset::single(1), Subset::full(2)])?;
+//! let close = |found: Tensor<3>, expected: [f32; 4]| {
+//!     assert_eq!(found.dims(), [2, 2, 1]); // [subset, batch, latent]
+//!     let found: Vec<f32> = found.into_data().try_into_vec().expect("floats");
+//!     assert!(found.iter().zip(expected).all(|(f, e)| (f - e).abs() < 1e-5), "{found:?}");
+//! };
+//!
+//! // Precisions are 1 and 2: 9/3 for both, and the prior where a row observes nothing of the subset.
+//! let product = Product::without_prior().of(&experts, &subsets);
+//! close(product.mean, [4.0, 0.0, 3.0, 1.0]);
+//! close(product.log_var.exp(), [0.5, 1.0, 1.0 / 3.0, 1.0]);
+//! // With the prior as an expert of precision 1: 9/4 for both.
+//! close(Product::with_prior().of(&experts, &subsets).mean, [8.0 / 3.0, 0.0, 2.25, 0.5]);
+//! // Half of the power to the prior: the same means, precisions as if halved.
+//! let mean = geometric_mean(&experts, &subsets, 0.5);
+//! close(mean.log_var.exp(), [2.0 / 3.0, 1.0, 0.8, 1.0]);
+//!
+//! // A mixture over both subsets: the second row can use neither, so it falls back on the subset
+//! // that holds a modality it observes.
+//! let weights = mixture_weights(&[Subset::full(2), Subset::single(0)], &subsets);
+//! assert_eq!(weights, [[0.5, 0.5], [0.0, 1.0]]);
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
 
 use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
 use multivae_kernels::{Activation, activate};

@@ -1,4 +1,19 @@
 //! Hamiltonian Monte Carlo: samples from a density that is known up to a factor, and its mode.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{hmc::{HmcConfig, sample}, noise::Noise};
+//!
+//! // 400 chains towards N(2, 1), all from 0.
+//! let start = Tensor::<2>::zeros([400, 1], &Device::flex());
+//! let log_density = |z: Tensor<2>| -> Tensor<1> { ((z - 2.0).square() * -0.5).squeeze_dim(1) };
+//! let config = HmcConfig { steps: 20, leapfrog: 10, step_size: 0.1 };
+//! let chains = sample(&config, start, 400, &mut Noise::seeded(0), &log_density);
+//! assert_eq!(chains.samples.dims(), [400, 1]);
+//! let mean: f32 = chains.samples.mean().into_scalar();
+//! assert!((mean - 2.0).abs() < 0.25, "{mean}"); // five standard errors
+//! assert!(chains.acceptance.mean().into_scalar::<f32>() > 0.95);
+//! ```
 
 use burn::tensor::{Bool, GradientCheckpointingStrategy, Tensor};
 use serde::{Deserialize, Serialize};
@@ -58,7 +73,7 @@ pub struct Hmc {
     pub acceptance: Tensor<1>,
 }
 
-/// A density that chains move in, known up to a factor a row: a function of states
+/// A density that chains move in, known up to a factor per row: a function of states
 /// `[rows, features]` with values `[rows]` in nats, each of its own row alone, or what knows its
 /// gradient better than automatic differentiation.
 ///

@@ -1,4 +1,4 @@
-//! Nouns and laws of multimodal variational autoencoders.
+//! Core types and objectives of multimodal variational autoencoders.
 //!
 //! A multimodal VAE learns one latent space for samples that come in several modalities, some of
 //! which may be missing. Models differ in how they join the posteriors of the modalities and in
@@ -60,3 +60,8 @@ pub mod schema;
 pub mod subset;
 
 pub use error::{Error, Result};
+
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -1,4 +1,30 @@
 //! Mixtures with equal weights of the components that a row can use, and their products.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{distribution::Family, mixture::Mixture, noise::Noise, subset::Subset};
+//!
+//! let device = Device::flex();
+//! // N(-1, 1) and N(3, 1) as posteriors of two modalities, `[component, batch, latent]`; the first
+//! // row observes both, the second the second only.
+//! let location = Tensor::<3>::from_floats([[[-1.0], [-1.0]], [[3.0], [3.0]]], &device);
+//! let experts = Family::Normal.with_raw_scale(location.clone(), location.zeros_like());
+//! let prior = Family::Normal.standard([1, 1, 1], &device);
+//! let rows = [Subset::full(2), Subset::single(1)];
+//! let mixture = Mixture::of_experts(experts, &rows, Subset::full(2), &prior);
+//! assert_eq!(mixture.usable(), [vec![0, 1], vec![1]]);
+//!
+//! let numbers = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
+//! assert_eq!(numbers(mixture.mean()), [1.0, 3.0]);
+//! // At z = 1 both components have the density N(2 | 0, 1).
+//! let found = numbers(mixture.log_prob(&Tensor::ones([1, 2, 1], &device)));
+//! let expected = -2.0 - 0.5 * (2.0 * std::f32::consts::PI).ln();
+//! assert!(found.iter().all(|f| (f - expected).abs() < 1e-5), "{found:?}");
+//! // `[samples, batch, latent]`, dealt to the components of each row in turn.
+//! let z = mixture.sample_in_turn(0..4, &mut Noise::zero());
+//! let z: Vec<f32> = z.into_data().try_into_vec().expect("floats");
+//! assert_eq!(z, [-1.0, 3.0, 3.0, 3.0, -1.0, 3.0, 3.0, 3.0]);
+//! ```
 
 mod product;
 
@@ -88,7 +114,7 @@ impl Mixture {
     pub fn log_prob(&self, value: &Tensor<3>) -> Tensor<2> {
         let count = self.components.location.dims()[0];
         let log_weight = |row: &Vec<usize>, c: usize| {
-            if row.contains(&c) { -(row.len() as f32).ln() } else { NEVER }
+            if row.contains(&c) { -(row.len() as f32).ln() } else { LOG_ZERO }
         };
         self.log_density(value, (0..count).map(|c| self.by_row(|row| log_weight(row, c))))
     }
@@ -98,7 +124,7 @@ impl Mixture {
         ComponentProduct::new(self.clone())
     }
 
-    /// `samples` values a row, each from a component of the row at random,
+    /// `samples` values per row, each from a component of the row at random,
     /// `[samples, batch, latent]`.
     pub fn sample(&self, samples: usize, noise: &mut Noise) -> Tensor<3> {
         let count = self.components.location.dims()[0];
@@ -109,7 +135,8 @@ impl Mixture {
         self.draw(&chosen, samples, noise)
     }
 
-    /// The samples `range` a row, dealt to the row's components in turn, `[samples, batch, latent]`.
+    /// The samples `range` of each row, dealt to the row's components in turn,
+    /// `[samples, batch, latent]`.
     pub fn sample_in_turn(&self, range: std::ops::Range<usize>, noise: &mut Noise) -> Tensor<3> {
         let samples = range.len();
         let chosen: Vec<usize> = range
@@ -132,7 +159,7 @@ impl Mixture {
         (means * weights.unsqueeze_dim(2)).sum_dim(0).squeeze_dim(0)
     }
 
-    /// The samples `range` of `total` samples a row that are dealt to the row's components in
+    /// The samples `range` of `total` samples per row that are dealt to the row's components in
     /// turn, `[samples, batch, latent]`, and the log-density of their proposal,
     /// `[samples, batch]`: the mixture with the weights by which the components were dealt, so
     /// that the mean of `p(z) / q(z)` over all samples is unbiased for any total.
@@ -146,12 +173,12 @@ impl Mixture {
     ) -> (Tensor<3>, Tensor<2>) {
         let z = self.sample_in_turn(range, noise);
         let dealt = |row: &Vec<usize>, c: usize| match row.iter().position(|&u| u == c) {
-            None => NEVER,
+            None => LOG_ZERO,
             Some(place) if place < total => {
                 let count = (total - place).div_ceil(row.len());
                 (count as f32 / total as f32).ln()
             }
-            Some(_) => NEVER,
+            Some(_) => LOG_ZERO,
         };
         let count = self.components.location.dims()[0];
         let log_q = self.log_density(&z, (0..count).map(|c| self.by_row(|row| dealt(row, c))));
@@ -249,7 +276,7 @@ impl Mixture {
 
 /// Log-weight of a component that a row cannot use: its exponential is 0 in single precision, and
 /// unlike with minus infinity so is its gradient.
-const NEVER: f32 = -1e30;
+const LOG_ZERO: f32 = -1e30;
 
 /// `ln Σ exp` over an axis, which stays with size 1.
 pub fn log_sum_exp<const D: usize>(values: Tensor<D>, axis: usize) -> Tensor<D> {

@@ -1,4 +1,15 @@
 //! What a modality is.
+//!
+//! ```
+//! use multivae_core::{distribution::Likelihood, modality::{ModalitySpec, check_all}};
+//!
+//! let scan = ModalitySpec::new("scan", &[1, 8, 8])?.with_likelihood(Likelihood::Bernoulli {});
+//! assert_eq!(scan.features(), 64);
+//! // Names become parts of paths, and are different within a model.
+//! assert!(ModalitySpec::new("scans/first", &[3]).is_err());
+//! assert!(check_all(&[scan.clone(), scan]).is_err());
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
 
 use std::fmt;
 

@@ -3,6 +3,29 @@
 //! Burn's generators belong to the backend, for its CPU backend to the whole process. A [`Noise`]
 //! belongs to its caller: it gives the same values on every backend and for any number of threads
 //! or devices, and tests can replace it by recorded values.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{batch::NoiseKey, noise::{Draw, Noise}};
+//!
+//! let device = Device::flex();
+//! let numbers = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
+//!
+//! // Three rows of two values. Rows 1 and 2, alone on another device, see what they see here.
+//! let key = NoiseKey { seed: 7, epoch: 1, step: 0, first_row: 0 };
+//! let whole = numbers(Noise::keyed(key).normal([3, 2], 0, &device));
+//! let share = Noise::keyed(NoiseKey { first_row: 1, ..key }).normal([2, 2], 0, &device);
+//! assert_eq!(numbers(share), whole[2..]);
+//! // Another step has other noise.
+//! let next = Noise::keyed(NoiseKey { step: 1, ..key }).normal([3, 2], 0, &device);
+//! assert_ne!(numbers(next), whole);
+//!
+//! // For tests: means in place of samples, or known values.
+//! assert_eq!(numbers(Noise::zero().normal([1, 2], 0, &device)), [0.0, 0.0]);
+//! let mut recorded = Noise::recorded([Draw::Normal(vec![1, 2], vec![0.5, -0.5])]);
+//! assert_eq!(numbers(recorded.normal([1, 2], 0, &device)), [0.5, -0.5]);
+//! assert_eq!(recorded.remaining(), 0);
+//! ```
 
 use std::collections::VecDeque;
 
@@ -196,7 +219,7 @@ impl Noise {
         Tensor::from_data(TensorData::new(values, shape), &device)
     }
 
-    /// So many numbers a row, `[samples, batch]`, drawn from the row's weights, which need not add
+    /// So many numbers per row, `[samples, batch]`, drawn from the row's weights, which need not add
     /// up to one.
     ///
     /// # Panics

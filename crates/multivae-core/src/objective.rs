@@ -1,4 +1,40 @@
 //! Pieces of objectives: reductions, schedules, rescaling, importance-sampled likelihoods.
+//!
+//! ```
+//! use burn::tensor::{Device, Tensor};
+//! use multivae_core::{
+//!     batch::Progress,
+//!     modality::ModalitySpec,
+//!     objective::{LogMeanExp, Rescale, Warmup, iwae, mean_over_sources},
+//! };
+//!
+//! // An image of 12 values and a table of 3, to weigh the same.
+//! let specs = [ModalitySpec::new("image", &[3, 2, 2])?, ModalitySpec::new("table", &[3])?];
+//! assert_eq!(Rescale::BySize.factors(&specs), [1.0, 4.0]);
+//!
+//! // Half-way through the second of four epochs of warm-up.
+//! assert_eq!(Warmup { epochs: 4 }.weight(Progress::new(2, 0.5)), 0.375);
+//! assert_eq!(Warmup { epochs: 4 }.weight(Progress::DONE), 1.0);
+//!
+//! let device = Device::flex();
+//! let near = |found: f32, expected: f32| assert!((found - expected).abs() < 1e-5, "{found}");
+//!
+//! // One row with the importance weights 1 and 3: ln 2, whose error is sd / (√2 · mean) = 1 / (2√2).
+//! let weights = Tensor::<2>::from_floats([[1.0], [3.0]], &device).log();
+//! let estimate = LogMeanExp::new(1, &device).push(weights.clone()).estimate();
+//! near(estimate.log_likelihood.into_scalar(), 2_f32.ln());
+//! near(estimate.standard_error.into_scalar(), 0.125_f32.sqrt());
+//!
+//! // The same as an objective, of one source of samples, `[source, samples, batch]`.
+//! let one = Tensor::<2>::ones([1, 1], &device);
+//! near(iwae(weights.unsqueeze_dim(0), &one).into_scalar(), -(2_f32.ln()));
+//!
+//! // Means over the sources that a row has: (1 + 3) / 2 and 5.
+//! let values = Tensor::<2>::from_floats([[1.0, 5.0], [3.0, 9.0]], &device);
+//! let sources = Tensor::<2>::from_floats([[1.0, 1.0], [1.0, 0.0]], &device);
+//! near(mean_over_sources(values, &sources).into_scalar(), 3.5);
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
 
 use burn::{
     module::Module,
@@ -46,7 +82,7 @@ impl Rescale {
         }
     }
 
-    /// One weight a modality.
+    /// One weight per modality.
     pub fn factors(&self, specs: &[ModalitySpec]) -> Vec<f64> {
         let largest = specs.iter().map(ModalitySpec::features).max().unwrap_or(1);
         match self {
@@ -87,7 +123,7 @@ pub struct Budget {
     pub max_rows: usize,
 }
 
-/// A log-likelihood a row, estimated by importance sampling.
+/// A log-likelihood per row, estimated by importance sampling.
 #[derive(Clone, Debug)]
 pub struct Estimate {
     /// The estimate, `[batch]`, nats.
@@ -154,7 +190,7 @@ impl LogMeanExp {
     }
 }
 
-/// Estimates `log E_q[exp(weight)]` a row, in chunks whose latent rows do not exceed
+/// Estimates `log E_q[exp(weight)]` per row, in chunks whose latent rows do not exceed
 /// `budget.max_rows`; `weights` gives the log-weights `[n, batch]` of a range of `n` samples.
 pub fn importance_estimate(
     rows: usize,

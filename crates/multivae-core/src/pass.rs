@@ -120,11 +120,11 @@ impl Pass {
 pub struct Table {
     /// The space.
     pub name: String,
-    /// Draws a row.
+    /// Draws per row.
     pub samples: usize,
     /// Number of rows.
     pub rows: usize,
-    /// Values of a row and draw.
+    /// Values per row and draw.
     pub features: usize,
     /// All of them, `[samples, rows, features]`.
     pub values: Vec<f32>,

@@ -1,4 +1,30 @@
 //! Sets of modalities.
+//!
+//! ```
+//! use burn::tensor::Device;
+//! use multivae_core::{modality::ModalitySpec, subset::{Subset, Subsets}};
+//!
+//! let specs = [
+//!     ModalitySpec::new("scan", &[1, 8, 8])?,
+//!     ModalitySpec::new("blood", &[5])?,
+//!     ModalitySpec::new("text", &[20])?,
+//! ];
+//! let given = Subset::named(&specs, ["text", "scan"])?;
+//! assert_eq!(given.label(&specs), "scan+text");
+//! assert_eq!((given.len(), given.contains(1)), (2, false));
+//! assert_eq!(given.intersection(Subset::single(1)), None);
+//! assert!(Subset::new([]).is_err());
+//!
+//! // All seven, by size; each modality is in four of them.
+//! let all = Subsets::all(3);
+//! assert_eq!((all.len(), all.holding(0)), (7, vec![0, 3, 4, 6]));
+//! assert_eq!(all.position(given), Some(4));
+//! // As a matrix, with which sums over the modalities of every subset are one product.
+//! let membership = all.membership(&Device::flex());
+//! assert_eq!(membership.dims(), [7, 3]);
+//! assert_eq!(membership.sum().into_scalar::<f32>(), 12.0);
+//! # Ok::<(), multivae_core::Error>(())
+//! ```
 
 use std::{fmt, ops::Range};
 

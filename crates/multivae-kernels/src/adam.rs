@@ -11,7 +11,7 @@ use crate::flex;
 /// Adam, with weight decay in the gradient (Kingma and Ba 2015) or on the weights (AdamW,
 /// Loshchilov and Hutter 2019).
 ///
-/// Burn's Adam reads and writes every value some ten times a step, and on the CPU a step is bound
+/// Burn's Adam reads and writes every value some ten times per step, and on the CPU a step is bound
 /// by memory. This one reads and writes each once, in place; on other backends it is Burn's. Its
 /// state is that of Burn's Adam, so that a run may go on on another backend.
 #[derive(Clone)]

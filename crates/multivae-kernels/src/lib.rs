@@ -109,3 +109,8 @@ pub use linear::linear;
 pub use normal::{normal_kl, rsample};
 pub use squares::sum_of_squares;
 pub use workers::{is_eager, on_workers};
+
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

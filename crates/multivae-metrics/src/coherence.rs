@@ -26,7 +26,7 @@ use crate::{
 /// |---|---|---|---|
 /// | `batch_size` | 256 | rows at once | at least 1 |
 /// | `seed` | 0 | what the latent samples derive from | |
-/// | `draws` | 1 | latent samples a row | at least 1 |
+/// | `draws` | 1 | latent samples per row | at least 1 |
 /// | `reconstructions` | false | whether given modalities are targets, too | |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -35,7 +35,7 @@ pub struct CoherenceConfig {
     pub batch_size: usize,
     /// What the latent samples derive from.
     pub seed: u64,
-    /// Latent samples a row, at least 1.
+    /// Latent samples per row, at least 1.
     pub draws: usize,
     /// Whether given modalities are targets, too. Such pairs are in no average over targets.
     pub reconstructions: bool,
@@ -72,7 +72,7 @@ impl Scores {
 pub struct Coherence {
     /// Rows with a class label that is among `classes`.
     pub rows: usize,
-    /// Latent samples a row.
+    /// Latent samples per row.
     pub draws: usize,
     /// The classes that the classifiers tell apart, ascending.
     pub classes: Vec<i64>,

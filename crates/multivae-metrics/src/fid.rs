@@ -137,7 +137,7 @@ impl SetDistance {
 }
 
 /// Compares generated with observed values in features of each modality: what is generated from
-/// every subset of the other modalities, one sample of the posterior a row, and from the given
+/// every subset of the other modalities, one sample of the posterior per row, and from the given
 /// joint samples. Of generated values the mean of their distribution is compared.
 ///
 /// Modalities without features are left out, and so are sets of fewer than 2 rows. `joint` may be

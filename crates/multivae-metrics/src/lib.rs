@@ -129,3 +129,8 @@ pub use representation::{
     representation,
 };
 pub use ssim::{ms_ssim, psnr, scales, ssim, ssim_map};
+
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -28,7 +28,7 @@ use crate::{
 /// |---|---|---|---|
 /// | `batch_size` | 64 | rows at once | at least 1 |
 /// | `seed` | 0 | what the latent samples derive from | |
-/// | `samples` | 1000 | importance samples a row | at least 1 |
+/// | `samples` | 1000 | importance samples per row | at least 1 |
 /// | `chunk` | 50 | samples of a row that are decoded at once | at least 1 |
 /// | `rows` | all | most rows that are used, evenly spread over the data | at least 1 |
 /// | `conditional` | true | whether likelihoods from given subsets are estimated, too | |
@@ -39,7 +39,7 @@ pub struct LikelihoodConfig {
     pub batch_size: usize,
     /// What the latent samples derive from.
     pub seed: u64,
-    /// Importance samples a row, at least 1.
+    /// Importance samples per row, at least 1.
     pub samples: usize,
     /// Samples of a row that are decoded at once, at least 1: memory against speed. Other values
     /// draw other samples.
@@ -73,7 +73,7 @@ pub struct LogLikelihood {
 /// Estimated log-likelihoods of a data set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Likelihoods {
-    /// Importance samples a row.
+    /// Importance samples per row.
     pub samples: usize,
     /// `log p(x)` of all that a row observes; of a conditional model given its conditions.
     pub joint: LogLikelihood,

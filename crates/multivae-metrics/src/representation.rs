@@ -36,7 +36,7 @@ use crate::{
 /// | `seed` | 0 | what latent samples and missing modalities derive from | |
 /// | `penalty` | 1 | weight of half the squared norm of the probe, against the sum over rows | at least 0 |
 /// | `iterations` | 300 | most steps of the probe's fit | at least 1 |
-/// | `samples` | 64 | latent samples a row from which divergences are estimated | at least 3 |
+/// | `samples` | 64 | latent samples per row from which divergences are estimated | at least 3 |
 /// | `active` | 0.01 | the least variance of a posterior mean that counts as active | above 0 |
 /// | `missing_rates` | 0, 0.1, ..., 0.9 | shares of modalities that are taken from test rows | `[0, 1)` |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,7 +51,7 @@ pub struct RepresentationConfig {
     pub penalty: f64,
     /// Most steps of the probe's fit, at least 1.
     pub iterations: usize,
-    /// Latent samples a row from which divergences are estimated, at least 3.
+    /// Latent samples per row from which divergences are estimated, at least 3.
     pub samples: usize,
     /// The least variance over rows of a posterior mean that counts as active.
     pub active: f64,
@@ -250,7 +250,7 @@ impl RepresentationConfig {
 /// observe any of the given, so that few complete rows are no obstacle, and tested on the test rows
 /// that observe all of it.
 ///
-/// *Divergences by dimension.* A model says its divergence a space at most, and a mixture none in
+/// *Divergences by dimension.* A model gives its divergence per space at most, and a mixture none in
 /// closed form. So each row's posterior is sampled, given all that the row observes, and taken for
 /// a normal or a Laplace distribution at its own mean, whichever the fourth moment of all samples
 /// is nearer to; its scale is that of the samples, and the bias of their logarithm is taken off. The
@@ -258,7 +258,7 @@ impl RepresentationConfig {
 /// samples given the conditions. This is exact in the limit of many samples where posterior and
 /// prior are of one of the two families with independent dimensions. For a mixture it is the
 /// divergence of a single distribution of the same moments. In the lower levels of a hierarchical
-/// model, and in private spaces that are generated from the shared one, it is that from the
+/// model, and in modality-specific spaces that are generated from the shared one, it is that from the
 /// prior's marginals.
 ///
 /// *Contributions* compare posteriors of all that a row observes with those of all but one
@@ -288,7 +288,7 @@ pub fn representation(
     check(specs, test)?;
     let (train, test) = (with_conditions(model, train)?, with_conditions(model, test)?);
     let study = Study { model, specs, config, device };
-    let places = study.places(&test)?;
+    let places = study.owned_spaces(&test)?;
     let (probes, probe) = study.probes(&train, &test, &places, &|share| progress(0.4 * share))?;
     let spaces = study.spaces(&test, &places)?;
     progress(0.5);
@@ -329,9 +329,9 @@ fn with_conditions<'a>(
 }
 
 /// A latent space among those of a model.
-struct Place {
+struct OwnedSpace {
     name: String,
-    /// The modality to which it is private.
+    /// The modality whose latents it holds; `None` for a shared space.
     modality: Option<usize>,
 }
 
@@ -373,7 +373,7 @@ impl Study<'_> {
     }
 
     /// The spaces of the model.
-    fn places(&self, data: &dyn Dataset) -> Result<Vec<Place>, MetricsError> {
+    fn owned_spaces(&self, data: &dyn Dataset) -> Result<Vec<OwnedSpace>, MetricsError> {
         let first = Chosen::new(data, vec![0]);
         let batch = self.pass().batches(&first, self.device).next();
         let (_, batch) = batch.expect("the data has a row")?;
@@ -383,7 +383,7 @@ impl Study<'_> {
         });
         let modalities = latent.levels().map(|_| None).chain(private);
         let places = latent.named().into_iter().zip(modalities);
-        Ok(places.map(|((name, _), modality)| Place { name, modality }).collect())
+        Ok(places.map(|((name, _), modality)| OwnedSpace { name, modality }).collect())
     }
 
     /// All probes, and that of the shared space given all that a row observes.
@@ -391,7 +391,7 @@ impl Study<'_> {
         &self,
         train: &dyn Dataset,
         test: &dyn Dataset,
-        places: &[Place],
+        places: &[OwnedSpace],
         progress: &dyn Fn(f64),
     ) -> Result<(Vec<Probe>, Option<LinearProbe>), MetricsError> {
         let labelled = |data: &dyn Dataset, counts: &dyn Fn(Subset) -> bool| -> Vec<usize> {
@@ -459,7 +459,11 @@ impl Study<'_> {
         })
     }
 
-    fn spaces(&self, data: &dyn Dataset, places: &[Place]) -> Result<Vec<SpaceUse>, MetricsError> {
+    fn spaces(
+        &self,
+        data: &dyn Dataset,
+        places: &[OwnedSpace],
+    ) -> Result<Vec<SpaceUse>, MetricsError> {
         let draws = Draws::Samples(self.config.samples);
         let prior = match self.model.conditions() {
             Some(_) => None,

@@ -59,3 +59,8 @@ pub mod telbo;
 
 pub use blocks::ModalityConfig;
 pub use registry::{Model, ModelConfig};
+
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

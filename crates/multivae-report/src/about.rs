@@ -24,7 +24,7 @@ impl Better {
 
 /// Where a measure is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum Visibility {
     /// In tables, and at the top of the page the first number that nothing was given for.
     Top,
     /// In tables, and at the top of the page the number from most given modalities.
@@ -55,7 +55,7 @@ pub(crate) struct Measure {
     pub(crate) title: &'static str,
     pub(crate) unit: &'static str,
     pub(crate) better: Better,
-    pub(crate) place: Place,
+    pub(crate) visibility: Visibility,
     pub(crate) map: Map,
     pub(crate) meaning: &'static str,
 }
@@ -154,7 +154,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Evidence lower bound",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::None,
         meaning: "What training maximises: the log-likelihood of what a row observes less the \
                   divergence of the posterior from the prior. Summed over features.",
@@ -165,7 +165,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Log-likelihood given all",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How likely the decoder finds the original, from one sample of the posterior of \
                   all that is observed; summed over features.",
@@ -176,7 +176,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Divergence from the prior",
         unit: "nats",
         better: Better::Neither,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How much the posterior says that the prior does not. Close to zero, the latent \
                   space is not used.",
@@ -187,7 +187,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Log-likelihood from given modalities",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How likely the decoder finds the original of a modality, from one sample of the \
                   posterior of those that are given.",
@@ -198,7 +198,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Squared error from given modalities",
         unit: "per feature, standardised",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::Own,
         meaning: "Squared difference between the original and the mean of what is generated, \
                   averaged over features.",
@@ -209,7 +209,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::Range(0.0, 1.0),
         meaning: "Share of rows whose class is kept in what is generated.",
     },
@@ -219,7 +219,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence, mean over targets",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::None,
         meaning: "The same, averaged over all targets that were not given, and over all sets of \
                   so many given modalities: the numbers that papers print.",
@@ -230,7 +230,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence, deviation over sets",
         unit: "",
         better: Better::Neither,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How much sets of the same size differ.",
     },
@@ -240,7 +240,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence, mean over classes",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "Coherence where every class counts the same, however many rows it has.",
     },
@@ -250,7 +250,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence, mean over classes and targets",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "Coherence where every class counts the same, averaged over targets.",
     },
@@ -260,7 +260,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence over classes, deviation over sets",
         unit: "",
         better: Better::Neither,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How much sets of the same size differ.",
     },
@@ -270,7 +270,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Coherence of a class",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "Coherence among the rows of one class.",
     },
@@ -280,7 +280,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Joint coherence",
         unit: "share of samples",
         better: Better::Higher,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::None,
         meaning: "Share of samples from which all modalities are generated with the same class.",
     },
@@ -290,7 +290,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Agreement of pairs",
         unit: "share of pairs",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of pairs of modalities that are generated with the same class.",
     },
@@ -300,7 +300,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Share of a class",
         unit: "share of samples",
         better: Better::Neither,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How often each class is generated. Where the data has as many rows of each, so \
                   should the samples.",
@@ -311,7 +311,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Classifier on real data",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How often the classifier of a modality tells the class of real data that it has \
                   not seen: about what coherence can reach.",
@@ -322,7 +322,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Joint log-likelihood",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::None,
         meaning: "log p(x) of all that a row observes, estimated by importance sampling; summed \
                   over features.",
@@ -333,7 +333,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Sampling error of the joint log-likelihood",
         unit: "nats",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How uncertain the estimate of one row is. Above about one nat the estimate is \
                   too low: draw more samples.",
@@ -344,7 +344,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Conditional log-likelihood",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::Own,
         meaning: "log p(x_T | x_S) of a modality from those given, by the model's own density.",
     },
@@ -354,7 +354,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Log-likelihood of what is generated",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::Own,
         meaning: "log E p(x_T | z) with z from the posterior of those given: how well the model \
                   generates.",
@@ -365,7 +365,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Sampling error, conditional",
         unit: "nats",
         better: Better::Lower,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How uncertain the estimate of one row is.",
     },
@@ -375,7 +375,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Sampling error, generated",
         unit: "nats",
         better: Better::Lower,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How uncertain the estimate of one row is.",
     },
@@ -385,7 +385,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Squared error",
         unit: "per feature, in units of the data",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Squared difference, averaged over features.",
     },
@@ -395,7 +395,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Peak signal to noise (PSNR)",
         unit: "dB",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Squared error on a logarithmic scale: 20 dB is an error of a tenth of the range \
                   of values.",
@@ -406,7 +406,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Structural similarity (SSIM)",
         unit: "at most 1",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::Own,
         meaning: "Likeness of light, contrast and structure in small windows; 1 for equal images.",
     },
@@ -416,7 +416,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Structural similarity at several scales (MS-SSIM)",
         unit: "at most 1",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "The same, seen from several distances.",
     },
@@ -426,7 +426,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Cross-entropy",
         unit: "nats",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "What the decoder needs to tell the original, by its own likelihood; summed over \
                   features.",
@@ -437,7 +437,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Fréchet distance (FID)",
         unit: "",
         better: Better::Lower,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::Own,
         meaning: "Distance of the distributions of generated and real values, as if their \
                   features in Inception-v3 were normal. It depends on how many rows there are, \
@@ -449,7 +449,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Kernel distance (KID)",
         unit: "",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "The same without the assumption of normal features, and for any number of \
                   rows; 0 for equal distributions.",
@@ -460,7 +460,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Precision",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of what is generated that lies where real values are: low, where it \
                   looks wrong.",
@@ -471,7 +471,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Recall",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of the real values that lie where generated ones are: low, where the \
                   model leaves some out.",
@@ -482,7 +482,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Fréchet distance by classifiers",
         unit: "",
         better: Better::Lower,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::Own,
         meaning: "Distance of the distributions of generated and real values, as if their \
                   features in the last hidden layer of the classifier were normal. It depends on \
@@ -494,7 +494,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Kernel distance by classifiers",
         unit: "",
         better: Better::Lower,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "The same without the assumption of normal features, and for any number of \
                   rows; 0 for equal distributions.",
@@ -505,7 +505,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Precision by classifiers",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of what is generated that lies where real values are: low, where it \
                   looks wrong.",
@@ -516,7 +516,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Recall by classifiers",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of the real values that lie where generated ones are: low, where the \
                   model leaves some out.",
@@ -527,7 +527,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Linear probe",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::TopFromAll,
+        visibility: Visibility::TopFromAll,
         map: Map::Range(0.0, 1.0),
         meaning: "How often a linear classifier tells the class of test rows from posterior \
                   means, having learned from those of training rows.",
@@ -538,7 +538,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Active dimensions",
         unit: "dimensions",
         better: Better::Neither,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Dimensions whose posterior mean changes from row to row (Burda et al. 2016). \
                   The others hold nothing.",
@@ -549,7 +549,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Divergence of each dimension",
         unit: "nats",
         better: Better::Neither,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "How much each dimension says that the prior does not. Dimensions at zero are \
                   not used.",
@@ -560,7 +560,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Variance of each dimension",
         unit: "",
         better: Better::Neither,
-        place: Place::Files,
+        visibility: Visibility::Files,
         map: Map::None,
         meaning: "Variance over rows of the posterior's mean.",
     },
@@ -570,7 +570,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "What a modality moves",
         unit: "shares of the latent variance",
         better: Better::Neither,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How far the posterior moves when a modality is left out. At zero the encoder \
                   ignores it.",
@@ -581,7 +581,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "What a modality is worth",
         unit: "nats of the bound",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "By how much the bound falls when a modality is left out of what is encoded.",
     },
@@ -591,7 +591,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "What the latent space tells of a modality",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "By how much the likelihood of a modality is higher with the latent values of \
                   its row than with those of the prior. At zero the decoder ignores them.",
@@ -602,7 +602,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Linear probe with modalities missing",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How often the class is told, as modalities are taken from the test rows at \
                   random.",
@@ -613,7 +613,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Bound with modalities missing",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "The evidence lower bound of all modalities, encoded from those that are left.",
     },
@@ -623,7 +623,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Log-likelihood of what is missing",
         unit: "nats",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How likely the decoder finds the modalities that were taken, from those that \
                   are left.",
@@ -634,7 +634,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Clusters: accuracy",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Top,
+        visibility: Visibility::Top,
         map: Map::None,
         meaning: "Share of rows in the right cluster, each cluster standing for one class in the \
                   best way.",
@@ -645,7 +645,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Clusters: accuracy by majority",
         unit: "share of rows",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Share of rows whose class is the most frequent one in their cluster.",
     },
@@ -655,7 +655,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Normalised mutual information (NMI)",
         unit: "at most 1",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "How much clusters tell about classes: 0 nothing, 1 all.",
     },
@@ -665,7 +665,7 @@ pub(crate) const MEASURES: &[Measure] = &[
         title: "Adjusted Rand index (ARI)",
         unit: "at most 1",
         better: Better::Higher,
-        place: Place::Table,
+        visibility: Visibility::Table,
         map: Map::None,
         meaning: "Agreement on which pairs of rows belong together: 0 by chance, 1 for all.",
     },
@@ -683,7 +683,7 @@ pub(crate) fn title(report: &str, name: &str) -> String {
 
 /// Whether an entry is shown on a page.
 pub(crate) fn is_shown(entry: &Entry) -> bool {
-    measure(&entry.report, &entry.measure).is_none_or(|about| about.place != Place::Files)
+    measure(&entry.report, &entry.measure).is_none_or(|about| about.visibility != Visibility::Files)
 }
 
 /// What is said of a section.

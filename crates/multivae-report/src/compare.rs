@@ -7,7 +7,7 @@ use multivae_metrics::Entry;
 
 use crate::{
     ReportError,
-    about::{self, Better, Place},
+    about::{self, Better, Visibility},
     entries::{everything, label, unique},
     error::{folder, write},
     figure::{Axes, Bar, Curve, Figure, Heading, Point, bars, curves},
@@ -61,7 +61,7 @@ impl Key {
     /// Whether it says something of the whole model: it has no target, or is among what says most.
     fn is_for_the_whole(&self) -> bool {
         let about = about::measure(&self.report, &self.measure);
-        self.target.is_empty() || about.is_some_and(|about| about.place == Place::Top)
+        self.target.is_empty() || about.is_some_and(|about| about.visibility == Visibility::Top)
     }
 
     /// `title`, `title: target`, `title: given → target`.
@@ -189,7 +189,7 @@ impl Comparison {
         unique(crossed.map(|entry| (entry.report.clone(), entry.measure.clone())))
     }
 
-    /// A measure by how many modalities were given, a line a run: the mean over all sets of a size
+    /// A measure by how many modalities were given, one line per run: the mean over all sets of a size
     /// and the targets that they do not hold.
     fn by_given(&self, report: &str, measure: &str) -> Vec<Vec<Point>> {
         let line = |(_, measures): &(String, Measures)| {

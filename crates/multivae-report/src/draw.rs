@@ -132,7 +132,7 @@ fn shares(entries: &[Entry]) -> Option<Figure> {
     (!list.is_empty()).then(|| bars(heading, &list))
 }
 
-/// The divergence of each dimension, a figure a space. Targets are `SPACE NUMBER`.
+/// The divergence of each dimension, one figure per space. Targets are `SPACE NUMBER`.
 fn dimensions(entries: &[Entry]) -> Vec<Figure> {
     let all = whole(entries, "representation", "dimension_kl");
     let space = |entry: &'_ Entry| entry.target.rsplit_once(' ').map(|(space, _)| space.to_owned());

@@ -53,3 +53,8 @@ pub use figure::{
 pub use number::shown;
 pub use page::Report;
 pub use table::{Absent, Fact, Finding, Measures, Tone};
+
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

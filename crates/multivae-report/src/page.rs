@@ -8,7 +8,7 @@ use multivae_metrics::Entry;
 
 use crate::{
     ReportError,
-    about::{self, MEASURES, Measure, Place, SECTIONS},
+    about::{self, MEASURES, Measure, SECTIONS, Visibility},
     entries::unique,
     error::{folder, write},
     figure::{Content, DRAWING, Figure, Strip, grid, images},
@@ -223,10 +223,10 @@ fn tiles(entries: &[Entry]) -> Markup {
             let mut own = entries
                 .iter()
                 .filter(|entry| entry.report == about.report && entry.measure == about.name);
-            let entry = match about.place {
-                Place::Top => own.find(|entry| entry.given.is_empty()),
-                Place::TopFromAll => own.max_by_key(|entry| entry.given.len()),
-                Place::Table | Place::Files => None,
+            let entry = match about.visibility {
+                Visibility::Top => own.find(|entry| entry.given.is_empty()),
+                Visibility::TopFromAll => own.max_by_key(|entry| entry.given.len()),
+                Visibility::Table | Visibility::Files => None,
             };
             Some((entry?, about))
         })

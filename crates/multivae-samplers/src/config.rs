@@ -28,7 +28,7 @@ pub enum SamplerConfig {
 /// | `tolerance` | 1e-3 | growth of the mean log-density, in nats, below which fitting ends | above 0 |
 /// | `max_iterations` | 2000 | iterations at most | at least 1 |
 /// | `covariance_floor` | 1e-6 | what is added to the variances | at least 0 |
-/// | `draws` | 1 | posterior samples a row that are fitted | at least 1 |
+/// | `draws` | 1 | posterior samples per row that are fitted | at least 1 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixtureConfig {
@@ -40,7 +40,7 @@ pub struct MixtureConfig {
     pub max_iterations: usize,
     /// What is added to the variances of every component.
     pub covariance_floor: f64,
-    /// Posterior samples a row that are fitted, at least 1.
+    /// Posterior samples per row that are fitted, at least 1.
     pub draws: usize,
 }
 
@@ -68,7 +68,7 @@ impl Default for MixtureConfig {
 /// | `batch_size` | 64 | rows of a step | at least 2 |
 /// | `learning_rate` | 1e-3 | of Adam | above 0 |
 /// | `valid` | 0.1 | share of the rows, drawn by the seed, that chooses the best epoch; with 0 the mean over an epoch's steps does | 0 to below 1 |
-/// | `draws` | 1 | posterior samples a row that are fitted | at least 1 |
+/// | `draws` | 1 | posterior samples per row that are fitted | at least 1 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FlowFitConfig {
@@ -88,7 +88,7 @@ pub struct FlowFitConfig {
     pub learning_rate: f64,
     /// Share of the rows that chooses the best epoch, from 0 to below 1.
     pub valid: f64,
-    /// Posterior samples a row that are fitted, at least 1.
+    /// Posterior samples per row that are fitted, at least 1.
     pub draws: usize,
 }
 
@@ -126,11 +126,11 @@ impl FlowFitConfig {
 ///
 /// | name | default | meaning | range |
 /// |---|---|---|---|
-/// | `draws` | 10 | posterior samples a row that are kept; what is sampled is one of them | at least 1 |
+/// | `draws` | 10 | posterior samples per row that are kept; what is sampled is one of them | at least 1 |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AggregateConfig {
-    /// Posterior samples a row that are kept, at least 1; what is sampled is one of them.
+    /// Posterior samples per row that are kept, at least 1; what is sampled is one of them.
     pub draws: usize,
 }
 

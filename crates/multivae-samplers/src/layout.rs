@@ -22,7 +22,7 @@ pub struct Space {
     pub features: usize,
 }
 
-/// What of a model a sampler has values for: the highest shared level, then the private spaces.
+/// What of a model a sampler has values for: the highest shared level, then the modality-specific spaces.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Layout {

@@ -56,6 +56,11 @@ pub use prior::{PriorSampler, join};
 pub use sampler::Sampler;
 pub use store::FILE;
 
+/// The README, so that its example is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
+
 #[cfg(test)]
 mod tests {
     //! Values of two features for the tests of all densities.

@@ -24,7 +24,7 @@ pub struct PriorSampler {
 }
 
 impl PriorSampler {
-    /// The rows, in order, as latent values `[1, chunk, features]` a space; the last chunk may be
+    /// The rows, in order, as latent values `[1, chunk, features]` per space; the last chunk may be
     /// shorter.
     ///
     /// # Errors
@@ -48,7 +48,7 @@ impl PriorSampler {
         }))
     }
 
-    /// All rows at once, `[1, rows, features]` a space; `None` if there are none.
+    /// All rows at once, `[1, rows, features]` per space; `None` if there are none.
     ///
     /// # Errors
     ///

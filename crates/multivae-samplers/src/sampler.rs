@@ -16,7 +16,7 @@ use crate::{
 
 /// What was fitted to the latent values of a model.
 ///
-/// One density covers all spaces that the model has for a row, the shared and the private ones, so
+/// One density covers all spaces that the model has for a row, the shared and the modality-specific ones, so
 /// that they belong together in samples as they do in rows. Of a hierarchy it covers the highest
 /// level; the lower ones are drawn from their priors.
 #[derive(Clone, Debug)]
@@ -88,7 +88,7 @@ impl Sampler {
         &self.layout.spaces
     }
 
-    /// Rows of latent values `[1, chunk, features]` a space, in order; the last chunk may be
+    /// Rows of latent values `[1, chunk, features]` per space, in order; the last chunk may be
     /// shorter. Row `i` depends on the seed and on `i` alone, up to rounding.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use multivae_core::{
 
 use crate::LinearGaussian;
 
-/// [`LinearGaussian`] with a level below its latent value, and a private space for its first
+/// [`LinearGaussian`] with a level below its latent value, and a modality-specific space for its first
 /// modality.
 ///
 /// The lower level is twice the upper one, with certainty. The private value is minus the upper

@@ -17,7 +17,7 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// One inner vector a row, each as long as there are modalities; these are called `m0`, `m1`
+    /// One inner vector per row, each as long as there are modalities; these are called `m0`, `m1`
     /// and so on.
     ///
     /// # Panics
@@ -34,7 +34,7 @@ impl Rows {
         Self { specs, cells, labels: None }
     }
 
-    /// The same with a class label a row.
+    /// The same with a class label per row.
     ///
     /// # Panics
     ///

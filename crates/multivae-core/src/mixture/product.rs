@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// The product of the components that a row can use, over the standard normal prior to the power
-/// of their number less one: `Π_c q_c(z) / p(z)^(n - 1)`, up to a factor a row.
+/// of their number less one: `Π_c q_c(z) / p(z)^(n - 1)`, up to a factor per row.
 ///
 /// It is the posterior of all modalities where the components are those of single ones, which are
 /// independent given `z`. Mixture and flows count as constants: gradients are in `z` alone.

@@ -143,12 +143,12 @@ pub struct Phase {
 }
 
 impl Phase {
-    /// One step a batch on any rows, of all parameters.
+    /// One step per batch on any rows, of all parameters.
     pub fn whole() -> Self {
         Self::new("training", &[])
     }
 
-    /// One step a batch on any rows, of the parameters below these prefixes; none for all.
+    /// One step per batch on any rows, of the parameters below these prefixes; none for all.
     pub fn new(name: &str, learns: &[&str]) -> Self {
         Self {
             name: name.into(),
@@ -160,7 +160,7 @@ impl Phase {
         }
     }
 
-    /// The same with several steps a batch.
+    /// The same with several steps per batch.
     pub fn repeats(self, repeats: usize) -> Self {
         Self { repeats, ..self }
     }

@@ -46,7 +46,7 @@ use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
 #[non_exhaustive]
 pub enum FlowConfig {
     /// The masked autoregressive flow: `mu` and `s` see the data, so that densities take one pass
-    /// and samples one step a feature.
+    /// and samples one step per feature.
     Maf {
         /// Blocks, one after the other, at least 1.
         #[serde(default = "two")]
@@ -62,7 +62,7 @@ pub enum FlowConfig {
         batch_norm: bool,
     },
     /// The inverse autoregressive flow: `mu` and `s` see the base, so that samples take one pass
-    /// and densities one step a feature.
+    /// and densities one step per feature.
     Iaf {
         /// Blocks, one after the other, at least 1.
         #[serde(default = "two")]
@@ -204,7 +204,7 @@ impl Way {
 #[derive(Module, Debug)]
 pub struct FlowNet {
     blocks: Vec<Made>,
-    /// One a block, or none.
+    /// One per block, or none.
     norms: Vec<FlowNorm>,
     #[module(skip)]
     features: usize,
@@ -220,7 +220,7 @@ impl FlowNet {
     }
 
     /// From data to base, `[rows, features]`: one pass of a masked autoregressive flow, one step
-    /// a feature of an inverse one.
+    /// per feature of an inverse one.
     ///
     /// On an autodiff device batch normalisations use the statistics of the batch, which needs
     /// two rows, and update the running ones, unless the flow is frozen or
@@ -236,7 +236,7 @@ impl FlowNet {
         at
     }
 
-    /// From base to data, `[rows, features]`: one step a feature of a masked autoregressive flow,
+    /// From base to data, `[rows, features]`: one step per feature of a masked autoregressive flow,
     /// one pass of an inverse one.
     ///
     /// Batch normalisations use the running statistics, always.
@@ -254,7 +254,7 @@ impl FlowNet {
 
 impl FlowNet {
     /// The density of rows that it maps to a normal distribution with a mean and a deviation, both
-    /// `[batch, features]`, to a power a row: for evaluations that want no gradients in weights.
+    /// `[batch, features]`, to a power per row: for evaluations that want no gradients in weights.
     /// `None` if it is not one pass of affine layers from data to base.
     pub(crate) fn factor(
         &self,

@@ -4,13 +4,13 @@
 //!
 //! | part | from | to | how many |
 //! |---|---|---|---|
-//! | encoder | `x_m` | `s_1` | one a modality |
-//! | bottom-up | `s_i` | `s_{i+1}`, `i = 1..L-2` | `L - 2` a modality |
-//! | top | `s_{L-1}` (`s_1` if `L = 1`) | `q(z_L \| x_m)` | one a modality |
+//! | encoder | `x_m` | `s_1` | one per modality |
+//! | bottom-up | `s_i` | `s_{i+1}`, `i = 1..L-2` | `L - 2` per modality |
+//! | top | `s_{L-1}` (`s_1` if `L = 1`) | `q(z_L \| x_m)` | one per modality |
 //! | top-down | `z_{i+1}` | `h_i`, `i = L-1..1` | `L - 1` |
 //! | prior | `h_i` | `p(z_i \| z_{i+1})` | `L - 1` |
 //! | posterior | `h_i` and `s_i`, their channels joined | `q(z_i \| z_{i+1}, x_m)` | `L - 1`, shared or a modality |
-//! | decoder | `z_1` | `p(x_m \| z_1)` | one a modality |
+//! | decoder | `z_1` | `p(x_m \| z_1)` | one per modality |
 //!
 //! Source: Dorent et al. 2023, "Unified Brain MR-Ultrasound Synthesis using Multi-Modal
 //! Hierarchical Representations".
@@ -61,9 +61,9 @@ pub struct HierarchyConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PosteriorConfig {
-    /// One network a level.
+    /// One network per level.
     Shared(Vec<EncoderConfig>),
-    /// One network a level and a modality.
+    /// One network per level and modality.
     PerModality(PerModality<Vec<EncoderConfig>>),
 }
 
@@ -456,9 +456,9 @@ impl Hierarchy {
 /// See [`PosteriorConfig`].
 #[derive(Module, Debug)]
 pub enum PosteriorNet {
-    /// One network a level.
+    /// One network per level.
     Shared(Vec<EncoderNet>),
-    /// One network a level and a modality.
+    /// One network per level and modality.
     PerModality(Named<Vec<EncoderNet>>),
 }
 

@@ -17,7 +17,7 @@ use crate::{
     module::Named,
 };
 
-/// A joint encoder as data: a network a modality, whose features are joined in the order of the
+/// A joint encoder as data: a network per modality, whose features are joined in the order of the
 /// modalities and read by one encoder.
 ///
 /// | name | default | meaning |

@@ -107,7 +107,7 @@ pub enum LayerConfig {
         /// Zeros around the image.
         #[serde(default = "zero")]
         padding: Pair,
-        /// Whether a value a channel is added.
+        /// Whether a value per channel is added.
         #[serde(default = "yes")]
         bias: bool,
     },
@@ -129,12 +129,12 @@ pub enum LayerConfig {
         /// What is added to the result at the bottom and the right, less than the stride.
         #[serde(default = "zero")]
         output_padding: Pair,
-        /// Whether a value a channel is added.
+        /// Whether a value per channel is added.
         #[serde(default = "yes")]
         bias: bool,
     },
     /// Normalisation over the rows of a batch, of each feature or each channel of an image. While
-    /// a model trains it needs more than one value a channel.
+    /// a model trains it needs more than one value per channel.
     BatchNorm {},
     /// Normalisation of each row over its features, or of each position over its size.
     LayerNorm {},

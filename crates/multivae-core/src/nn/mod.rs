@@ -72,7 +72,7 @@ use crate::{batch::Values, distribution::Normal};
 pub struct Encoding {
     /// Posterior of the space that all modalities share, `[batch, latent]`.
     pub shared: Normal<2>,
-    /// Posterior of the modality's private space, `[batch, private]`, if it has one.
+    /// Posterior of the modality-specific latents, `[batch, private]`, if the modality has any.
     pub private: Option<Normal<2>>,
 }
 

@@ -25,7 +25,7 @@ pub struct Request<'a> {
     /// Shape of what must come out, of an encoder that of the latent space; `None` where the
     /// network decides.
     pub output: Option<&'a [usize]>,
-    /// Of an encoder, features of the private space, if the modality has one.
+    /// Of an encoder, features of the modality-specific latents, if the modality has any.
     pub private: Option<usize>,
     /// The settings that the config has for the network, null if none.
     pub settings: &'a Value,

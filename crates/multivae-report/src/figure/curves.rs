@@ -101,7 +101,7 @@ pub fn losses(terms: &[Term]) -> Vec<Figure> {
     figures
 }
 
-/// Two small drawings a row.
+/// Two small drawings per row.
 fn panels(heading: Heading<'_>, terms: &[Term]) -> Figure {
     let (width, height) = (WIDTH / 2.0, 150.0);
     let names: Vec<String> = terms.iter().flat_map(Term::curves).map(|c| c.name).collect();
