@@ -50,9 +50,9 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     blocks::experts::{
@@ -62,65 +62,33 @@ use crate::{
     blocks::{self, ModalityConfig},
 };
 
-/// Configuration of [`MmvaePlus`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the shared space | at least 1 |
-/// | `private` | 10 | features of the private space of each modality | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence | at least 0 |
-/// | `samples` | 10 | importance samples a source, `K` | at least 1 |
-/// | `family` | `"laplace_softmax"` | priors and posteriors | `"normal"`, `"normal_softplus"`, `"laplace_softmax"` |
-/// | `learned_prior` | false | whether the scale of `p(u, w)` is learned | |
-/// | `learned_modality_priors` | true | whether the scales of the auxiliary priors are learned | |
-/// | `private_prior` | `"shared"` | where private codes that are not given come from | `"shared"`, `"modality"` |
-/// | `estimator` | `"dreg"` | of the gradients | `"iwae"`, `"dreg"` |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmvaePlusConfig {
-    /// Features of the shared latent space, at least 1.
-    pub latent: usize,
-    /// Features of the private space of each modality, at least 1.
-    pub private: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Importance samples a source and row, at least 1.
-    pub samples: usize,
-    /// Family of priors and posteriors: "normal", "normal_softplus" or "laplace_softmax".
-    pub family: Family,
-    /// Whether the scale of the prior of shared and private codes is learned.
-    pub learned_prior: bool,
-    /// Whether the scales of the auxiliary priors are learned.
-    pub learned_modality_priors: bool,
-    /// Where private codes of modalities that are not given come from: "shared" for the prior,
-    /// "modality" for the auxiliary prior.
-    pub private_prior: PrivatePrior,
-    /// How gradients are estimated: "iwae" or "dreg".
-    pub estimator: Estimator,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MmvaePlusConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            private: 10,
-            beta: 1.0,
-            samples: 10,
-            family: Family::default(),
-            learned_prior: false,
-            learned_modality_priors: true,
-            private_prior: PrivatePrior::default(),
-            estimator: Estimator::default(),
-            rescale: Rescale::None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`MmvaePlus`].
+    pub struct MmvaePlusConfig {
+        /// Features of the shared latent space, at least 1.
+        pub latent: usize = 20,
+        /// Features of the private space of each modality, at least 1.
+        pub private: usize = 10,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Importance samples a source and row, at least 1.
+        pub samples: usize = 10,
+        /// Family of priors and posteriors: "normal", "normal_softplus" or "laplace_softmax".
+        pub family: Family = Family::LaplaceSoftmax,
+        /// Whether the scale of the prior of shared and private codes is learned.
+        pub learned_prior: bool = false,
+        /// Whether the scales of the auxiliary priors are learned.
+        pub learned_modality_priors: bool = true,
+        /// Where private codes of modalities that are not given come from: "shared" for the prior,
+        /// "modality" for the auxiliary prior.
+        pub private_prior: PrivatePrior = PrivatePrior::Shared,
+        /// How gradients are estimated: "iwae" or "dreg".
+        pub estimator: Estimator = Estimator::Dreg,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 

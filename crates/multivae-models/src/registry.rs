@@ -12,6 +12,7 @@ use multivae_core::{
     modality::ModalitySpec,
     model::{CustomModel, Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
     nn::Networks,
+    options::{Field, Options},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
@@ -120,6 +121,14 @@ macro_rules! models {
                 let listed = [$(($key, $about)),*];
                 let listed = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
                 listed.into_iter().chain(custom::registered()).collect()
+            }
+
+            /// What the model's options mean; nothing is known of those of a model of the user.
+            pub fn options(&self) -> Vec<Field> {
+                match self {
+                    $(Self::$name(_) => <$config>::options(),)*
+                    Self::Custom(_) => Vec::new(),
+                }
             }
 
             /// Fills in what the data says. The result is complete: it and a record rebuild the

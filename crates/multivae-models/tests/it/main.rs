@@ -9,4 +9,5 @@ mod experts;
 mod joint;
 mod likelihood;
 mod reference;
+mod statistics;
 mod work;
