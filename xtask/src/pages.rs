@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::tree::SourceFile;
 
 const FOLDER: &str = "docs/models";
-const LIST: &str = "crates/multivae-models/src/registry.rs";
+pub(crate) const LIST: &str = "crates/multivae-models/src/registry.rs";
 /// The parts of a module's documentation, in order.
 const PARTS: &[&str] = &[
     "Paper",
@@ -75,22 +75,40 @@ fn pages(files: &[SourceFile]) -> Result<Vec<Page>> {
     Ok(pages)
 }
 
+/// The names of all models, in the order of the list.
+pub(crate) fn names(root: &Path) -> Result<Vec<String>> {
+    let list = fs::read_to_string(root.join(LIST)).context(LIST)?;
+    Ok(models(&list)?.into_iter().map(|model| model.name).collect())
+}
+
+/// The models of the list as the files of the tree have it.
+pub(crate) fn listed(files: &[SourceFile]) -> Result<Vec<Model>> {
+    let list = files.iter().find(|file| file.path == LIST);
+    models(
+        list.and_then(|file| file.text.as_deref()).with_context(|| format!("{LIST} is missing"))?,
+    )
+}
+
 /// A line of the list of models.
-struct Model {
-    name: String,
+pub(crate) struct Model {
+    /// Its variant and the beginning of its types' names.
+    pub(crate) variant: String,
+    pub(crate) name: String,
     about: String,
-    module: String,
+    pub(crate) module: String,
 }
 
 /// The entries `Variant, "name", "about": crate::module::Config => ..` of the list.
 fn models(list: &str) -> Result<Vec<Model>> {
     let start = list.rfind("models! {").context("the list of models has moved")?;
     let mut models = Vec::new();
-    for entry in list[start..].split(';') {
+    for entry in list[start + "models! {".len()..].split(';') {
         let quoted: Vec<&str> = entry.split('"').collect();
-        let [_, name, _, about, config, ..] = quoted.as_slice() else { continue };
+        let [before, name, _, about, config, ..] = quoted.as_slice() else { continue };
+        let variant = before.split_whitespace().last().unwrap_or_default().trim_end_matches(',');
         let module = config.split("crate::").nth(1).and_then(|path| path.split("::").next());
         models.push(Model {
+            variant: variant.to_owned(),
             name: (*name).to_owned(),
             about: (*about).to_owned(),
             module: module.with_context(|| format!("`{name}` names no module"))?.to_owned(),

@@ -50,6 +50,7 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
@@ -57,6 +58,8 @@ use crate::{
         PrivatePrior, ZeroPrior,
     },
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -132,6 +135,14 @@ pub struct Pruning {
     pub scores: Vec<(usize, f64)>,
     /// Whether a cluster was kept.
     pub kept: Vec<bool>,
+}
+
+impl Listed for CmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::CMVAE);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "samples": 4, "private": 2 })
+    }
 }
 
 impl CmvaeConfig {

@@ -47,7 +47,11 @@ use multivae_core::{
     subset::Subset,
 };
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Crmvae`].
@@ -75,6 +79,10 @@ pub struct Crmvae {
     config: CrmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for CrmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::CRMVAE);
 }
 
 impl CrmvaeConfig {

@@ -47,10 +47,13 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint::{self, Served},
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -102,6 +105,14 @@ pub struct Cvae {
 struct Roles {
     main: usize,
     conditioning: Vec<usize>,
+}
+
+impl Listed for CvaeConfig {
+    const CLASS: Option<Class> = Some(classes::CVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        if specs.len() > 2 { json!({ "prior_network": {} }) } else { json!({}) }
+    }
 }
 
 impl CvaeConfig {

@@ -52,8 +52,13 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig, PrivateSpace};
+use crate::{
+    blocks::{self, ModalityConfig, PrivateSpace},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Dmvae`].
@@ -92,6 +97,14 @@ pub struct Dmvae {
     private: Vec<usize>,
     #[module(skip)]
     private_betas: Vec<f64>,
+}
+
+impl Listed for DmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::DMVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "private": { specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 } })
+    }
 }
 
 impl DmvaeConfig {

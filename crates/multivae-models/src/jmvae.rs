@@ -53,6 +53,8 @@ use multivae_core::{
 use crate::{
     blocks::joint,
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -88,6 +90,10 @@ pub struct Jmvae {
     config: JmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for JmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::JMVAE);
 }
 
 impl JmvaeConfig {

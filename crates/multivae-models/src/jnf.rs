@@ -74,10 +74,13 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint::{self, Proposal},
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -120,6 +123,14 @@ pub struct Jnf {
     config: JnfConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for JnfConfig {
+    const CLASS: Option<Class> = Some(classes::JNF);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "hmc": { "steps": 3, "leapfrog": 2 } })
+    }
 }
 
 impl JnfConfig {

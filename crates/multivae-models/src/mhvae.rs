@@ -62,7 +62,11 @@ use multivae_core::{
     subset::{Subset, Subsets},
 };
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Mhvae`].
@@ -101,6 +105,10 @@ pub struct Mhvae {
     config: MhvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MhvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MHVAE);
 }
 
 impl MhvaeConfig {

@@ -49,12 +49,15 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
         self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
     },
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -92,6 +95,14 @@ pub struct Mmvae {
     config: MmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MMVAE);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "samples": 4 })
+    }
 }
 
 impl MmvaeConfig {

@@ -53,6 +53,7 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
@@ -60,6 +61,8 @@ use crate::{
         PrivatePrior, ZeroPrior,
     },
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -106,6 +109,14 @@ pub struct MmvaePlus {
     config: MmvaePlusConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MmvaePlusConfig {
+    const CLASS: Option<Class> = Some(classes::MMVAE_PLUS);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "samples": 4, "private": 2, "learned_prior": true })
+    }
 }
 
 impl MmvaePlusConfig {

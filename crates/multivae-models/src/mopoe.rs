@@ -52,8 +52,13 @@ use multivae_core::{
     options,
     subset::{Subset, Subsets},
 };
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig, PrivateSpace};
+use crate::{
+    blocks::{self, ModalityConfig, PrivateSpace},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Mopoe`].
@@ -91,6 +96,14 @@ pub struct Mopoe {
     subsets: Subsets,
     #[module(skip)]
     private: Vec<usize>,
+}
+
+impl Listed for MopoeConfig {
+    const CLASS: Option<Class> = Some(classes::MOPOE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "private": { specs[0].name.as_str(): 2 } })
+    }
 }
 
 impl MopoeConfig {

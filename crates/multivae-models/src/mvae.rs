@@ -46,8 +46,13 @@ use multivae_core::{
     options,
     subset::{Subset, Subsets},
 };
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Mvae`].
@@ -111,6 +116,14 @@ impl SubsetBounds {
         self.log_likelihood
             .iter()
             .fold(self.kl.clone() * beta, |bound, likelihood| bound - likelihood.clone())
+    }
+}
+
+impl Listed for MvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        if specs.len() > 2 { json!({ "random_subsets": 2 }) } else { json!({}) }
     }
 }
 

@@ -48,7 +48,11 @@ use multivae_core::{
     subset::Subset,
 };
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Mvtcae`].
@@ -79,6 +83,10 @@ pub struct Mvtcae {
     config: MvtcaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MvtcaeConfig {
+    const CLASS: Option<Class> = Some(classes::MVTCAE);
 }
 
 impl MvtcaeConfig {

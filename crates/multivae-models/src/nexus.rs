@@ -70,8 +70,13 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
 options! {
     /// Configuration of [`Nexus`].
@@ -137,6 +142,15 @@ pub struct Nexus {
     bottom_betas: Vec<f64>,
     #[module(skip)]
     gammas: Vec<f64>,
+}
+
+impl Listed for NexusConfig {
+    const CLASS: Option<Class> = Some(classes::NEXUS);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        let first = specs[0].name.as_str();
+        json!({ "private": { first: 2 }, "adaptive": [first], "dropout": 0.5 })
+    }
 }
 
 impl NexusConfig {

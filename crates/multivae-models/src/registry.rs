@@ -17,7 +17,18 @@ use multivae_core::{
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::custom;
+use crate::{custom, exchange::models as classes};
+
+/// What the list tells of a model beside its name and what it is; implemented in the model's file.
+pub(crate) trait Listed {
+    /// The same model in the Python library MultiVae.
+    const CLASS: Option<classes::Class> = None;
+
+    /// Options with which all parts of the model run on such data, as a table.
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        Value::Object(Map::new())
+    }
+}
 
 impl Serialize for ModelConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -95,6 +106,10 @@ macro_rules! models {
         /// The names of the models of the library.
         pub(crate) const LISTED: &[&str] = &[$($key),*];
 
+        /// The models that the Python library MultiVae has too, with their names here.
+        pub(crate) const CLASSES: &[(&str, Option<classes::Class>)] =
+            &[$(($key, <$config as Listed>::CLASS)),*];
+
         impl ModelConfig {
             /// The names of the models of the library, in the order in which they are listed.
             pub const NAMES: &[&str] = LISTED;
@@ -128,6 +143,15 @@ macro_rules! models {
                 match self {
                     $(Self::$name(_) => <$config>::options(),)*
                     Self::Custom(_) => Vec::new(),
+                }
+            }
+
+            /// Options with which all parts of the model run on such data, as a table: what a test
+            /// of every model sets. Those of a model of the user are its defaults.
+            pub fn exercise(&self, specs: &[ModalitySpec]) -> Value {
+                match self {
+                    $(Self::$name(_) => <$config as Listed>::exercise(specs),)*
+                    Self::Custom(_) => Value::Object(Map::new()),
                 }
             }
 

@@ -60,10 +60,13 @@ use multivae_core::{
     options,
     subset::Subset,
 };
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint,
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
 options! {
@@ -104,6 +107,14 @@ pub struct Telbo {
     lambda: Vec<f64>,
     #[module(skip)]
     gamma: Vec<f64>,
+}
+
+impl Listed for TelboConfig {
+    const CLASS: Option<Class> = Some(classes::TELBO);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "gamma": { specs[0].name.as_str(): 0.5 } })
+    }
 }
 
 impl TelboConfig {
