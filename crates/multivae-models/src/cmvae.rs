@@ -42,7 +42,7 @@ use multivae_core::{
     distribution::{Family, LocationScale},
     mixture::log_sum_exp,
     modality::ModalitySpec,
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
+    model::{Draws, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
@@ -426,38 +426,4 @@ impl Learn for Cmvae {
     }
 }
 
-impl Encode for Cmvae {
-    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        self.experts().encode(batch, given, draws, noise)
-    }
-}
-
-impl Generate for Cmvae {
-    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        self.experts().generate(rows, device, noise)
-    }
-
-    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        blocks::decode(&self.decoders, &self.modalities, latent, targets)
-    }
-}
-
-impl Density for Cmvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        self.experts().log_prob(batch, latent, modality)
-    }
-
-    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        self.experts().bound(batch, given, noise)
-    }
-
-    fn joint_likelihood(
-        &self,
-        batch: &Batch,
-        targets: Subset,
-        budget: Budget,
-        noise: &mut Noise,
-    ) -> Estimate {
-        self.experts().joint_likelihood(batch, targets, budget, noise)
-    }
-}
+experts::private_experts!(Cmvae);

@@ -259,14 +259,13 @@ impl Learn for Jnf {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let names = self.terms(batch.progress);
-        let sum = |terms: &[Tensor<1>]| Tensor::cat(terms.to_vec(), 0).sum();
         if self.is_joint(batch.progress) {
             let terms = self.joint(batch, noise);
             let kl = terms[terms.len() - 1].clone() * self.config.beta;
-            return blocks::loss(sum(&terms[..terms.len() - 1]) + kl, names, terms);
+            return blocks::loss(blocks::sum(&terms[..terms.len() - 1]) + kl, names, terms);
         }
         let terms = self.unimodal(batch, noise);
-        blocks::loss(sum(&terms), names, terms)
+        blocks::loss(blocks::sum(&terms), names, terms)
     }
 
     fn needs_complete_rows(&self) -> bool {

@@ -45,7 +45,7 @@ use multivae_core::{
     batch::{Batch, Progress},
     distribution::{Family, LocationScale},
     modality::ModalitySpec,
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
+    model::{Draws, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
@@ -237,38 +237,4 @@ impl Learn for MmvaePlus {
     }
 }
 
-impl Encode for MmvaePlus {
-    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        self.experts().encode(batch, given, draws, noise)
-    }
-}
-
-impl Generate for MmvaePlus {
-    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        self.experts().generate(rows, device, noise)
-    }
-
-    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        blocks::decode(&self.decoders, &self.modalities, latent, targets)
-    }
-}
-
-impl Density for MmvaePlus {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        self.experts().log_prob(batch, latent, modality)
-    }
-
-    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        self.experts().bound(batch, given, noise)
-    }
-
-    fn joint_likelihood(
-        &self,
-        batch: &Batch,
-        targets: Subset,
-        budget: Budget,
-        noise: &mut Noise,
-    ) -> Estimate {
-        self.experts().joint_likelihood(batch, targets, budget, noise)
-    }
-}
+experts::private_experts!(MmvaePlus);

@@ -413,7 +413,8 @@ fn running_statistics(recorded: &Recorded<'_>) -> BTreeMap<String, Vec<f32>> {
         }
     }
     let mut read = Read { layout: &recorded.layout, path: Vec::new(), found: BTreeMap::new() };
-    recorded.model.visit(&mut read);
+    // What was learned from a batch is gathered where the model is turned to evaluation.
+    recorded.model.valid().visit(&mut read);
     read.found
 }
 
