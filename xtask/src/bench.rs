@@ -16,28 +16,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
+use crate::pages;
+
 /// The program that measures the Python library.
 const PEER: &str = "xtask/src/bench/peer.py";
 /// What is measured of it, and the version of torch that was tried with it.
 const PACKAGES: &[&str] = &["multivae==1.0.3", "torch"];
 
-/// All models, in the order of the tables.
-const MODELS: &[&str] = &[
-    "jmvae",
-    "telbo",
-    "jnf",
-    "mvae",
-    "mmvae",
-    "mopoe",
-    "mvtcae",
-    "crmvae",
-    "dmvae",
-    "mmvae_plus",
-    "cmvae",
-    "nexus",
-    "mhvae",
-    "cvae",
-];
 const WORKLOADS: &[&str] = &["tabular", "mnist_svhn", "polymnist"];
 
 /// A thing to measure.
@@ -149,6 +134,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         (Some(_), Some(python)) => Some(python.clone()),
         (Some(Peer::Multivae), None) => Some(environment(root)?),
     };
+    let models = pages::names(root)?;
+    let models: Vec<&str> = models.iter().map(String::as_str).collect();
     let chosen = |given: &Option<Vec<String>>, all: &[&str]| -> Result<Vec<String>> {
         let Some(given) = given else { return Ok(all.iter().map(|&name| name.into()).collect()) };
         let known = |name: &str| all.contains(&name) || name.starts_with("modalities:");
@@ -209,7 +196,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     };
     let (mut lines, mut failed) = (Vec::new(), Vec::new());
     for workload in chosen(&options.workloads, WORKLOADS)? {
-        for model in chosen(&options.models, MODELS)? {
+        for model in chosen(&options.models, &models)? {
             // The library has no networks for it on the other workloads.
             if model == "mhvae" && python.is_some() && workload != "polymnist" {
                 continue;

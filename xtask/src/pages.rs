@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::tree::SourceFile;
 
 const FOLDER: &str = "docs/models";
-const LIST: &str = "crates/multivae-models/src/registry.rs";
+pub(crate) const LIST: &str = "crates/multivae-models/src/registry.rs";
 /// The parts of a module's documentation, in order.
 const PARTS: &[&str] = &[
     "Paper",
@@ -75,22 +75,40 @@ fn pages(files: &[SourceFile]) -> Result<Vec<Page>> {
     Ok(pages)
 }
 
+/// The names of all models, in the order of the list.
+pub(crate) fn names(root: &Path) -> Result<Vec<String>> {
+    let list = fs::read_to_string(root.join(LIST)).context(LIST)?;
+    Ok(models(&list)?.into_iter().map(|model| model.name).collect())
+}
+
+/// The models of the list as the files of the tree have it.
+pub(crate) fn listed(files: &[SourceFile]) -> Result<Vec<Model>> {
+    let list = files.iter().find(|file| file.path == LIST);
+    models(
+        list.and_then(|file| file.text.as_deref()).with_context(|| format!("{LIST} is missing"))?,
+    )
+}
+
 /// A line of the list of models.
-struct Model {
-    name: String,
+pub(crate) struct Model {
+    /// Its variant and the beginning of its types' names.
+    pub(crate) variant: String,
+    pub(crate) name: String,
     about: String,
-    module: String,
+    pub(crate) module: String,
 }
 
 /// The entries `Variant, "name", "about": crate::module::Config => ..` of the list.
 fn models(list: &str) -> Result<Vec<Model>> {
     let start = list.rfind("models! {").context("the list of models has moved")?;
     let mut models = Vec::new();
-    for entry in list[start..].split(';') {
+    for entry in list[start + "models! {".len()..].split(';') {
         let quoted: Vec<&str> = entry.split('"').collect();
-        let [_, name, _, about, config, ..] = quoted.as_slice() else { continue };
+        let [before, name, _, about, config, ..] = quoted.as_slice() else { continue };
+        let variant = before.split_whitespace().last().unwrap_or_default().trim_end_matches(',');
         let module = config.split("crate::").nth(1).and_then(|path| path.split("::").next());
         models.push(Model {
+            variant: variant.to_owned(),
             name: (*name).to_owned(),
             about: (*about).to_owned(),
             module: module.with_context(|| format!("`{name}` names no module"))?.to_owned(),
@@ -135,16 +153,11 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
         rest = after.trim_start();
     }
     writeln!(text, "{}", rest.trim_end())?;
-    let table: Vec<&str> = code
-        .lines()
-        .skip_while(|line| !line.starts_with("/// Configuration of ["))
-        .take_while(|line| line.starts_with("///"))
-        .filter_map(|line| line.strip_prefix("/// |"))
-        .collect();
-    ensure!(table.len() > 2, "the configuration has no table of options");
-    text.push_str("\n## Options\n\n");
-    for line in table {
-        writeln!(text, "|{}", plain(line))?;
+    let options = options(code);
+    ensure!(!options.is_empty(), "the configuration has no options");
+    text.push_str("\n## Options\n\n| name | default | meaning |\n|---|---|---|\n");
+    for Described { name, default, meaning } in options {
+        writeln!(text, "| `{name}` | {default} | {} |", plain(&meaning))?;
     }
     let name = &model.name;
     write!(text, "\n## Train it\n\n```\nmultivae train --model {name} --data mfeat\n")?;
@@ -157,6 +170,66 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
          Made from [`{source}`](../../{source}).\n"
     )?;
     Ok(Written { text, incomplete })
+}
+
+/// A line of the table of options.
+struct Described {
+    name: String,
+    default: String,
+    meaning: String,
+}
+
+/// The options of the first configuration that the code declares by `options!`.
+fn options(code: &str) -> Vec<Described> {
+    let fields = code
+        .lines()
+        .skip_while(|line| *line != "options! {")
+        .take_while(|line| *line != "}")
+        .skip_while(|line| !line.starts_with("    pub struct "));
+    let (mut meaning, mut options) = (Vec::new(), Vec::new());
+    for line in fields.map(str::trim) {
+        if let Some(docs) = line.strip_prefix("/// ") {
+            meaning.push(docs);
+        } else if let Some((name, default)) = field(line) {
+            let (name, default) = (name.to_owned(), shown(default));
+            let meaning = std::mem::take(&mut meaning).join(" ").replace('|', "\\|");
+            options.push(Described { name, default, meaning });
+        }
+    }
+    options
+}
+
+/// Name and default of `pub name: Type = default,`.
+fn field(line: &str) -> Option<(&str, &str)> {
+    let (name, rest) = line.strip_prefix("pub ")?.split_once(": ")?;
+    let (_, default) = rest.strip_suffix(',')?.split_once(" = ")?;
+    Some((name, default))
+}
+
+/// A default as a file has it; what is a table of its own, or absent, has no word for it.
+fn shown(default: &str) -> String {
+    let inner = default.split_once("{ epochs: ").and_then(|(_, rest)| rest.strip_suffix(" }"));
+    let variant = default.rsplit_once("::").map(|(_, variant)| variant);
+    match (inner, variant) {
+        (Some(epochs), _) => format!("`{epochs}`"),
+        (_, Some("new()")) => "empty".to_owned(),
+        (_, Some("default()")) => "its defaults".to_owned(),
+        (_, Some(variant)) => format!("`\"{}\"`", snake(variant)),
+        _ if default == "None" => "none".to_owned(),
+        _ => format!("`{default}`"),
+    }
+}
+
+/// The name of a variant in files.
+fn snake(variant: &str) -> String {
+    let mut name = String::new();
+    for letter in variant.chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
 }
 
 /// Links of the code's documentation as what they show.
@@ -192,8 +265,10 @@ mod tests {
     const CODE: &str = "//! ABC: a model.\n//!\n//! **Paper.** X.\n//!\n//! **Generative process.** `z`\n//!\n\
         //! **Inference.** q\n//!\n//! **Objective.** See [`f`](crate::f).\n//!\n\
         //! **What differs from MultiVae.** Nothing: [`g`].\n//!\n//! **Incomplete data.** Yes.\n//!\n\
-        //! **Cost of a step.** One.\n\n/// Configuration of [`Abc`].\n///\n/// | name | default |\n\
-        /// |---|---|\n/// | `k` | 1 |\npub struct AbcConfig;\n";
+        //! **Cost of a step.** One.\n\noptions! {\n    /// Configuration of [`Abc`].\n\
+        \x20   pub struct AbcConfig {\n        /// How many,\n        /// at least 1.\n\
+        \x20       pub k: usize = 1,\n        /// Which kind.\n        #[serde(default)]\n\
+        \x20       pub kind: Kind = Kind::BySize,\n    }\n}\n";
 
     fn file(path: &str, text: &str) -> SourceFile {
         SourceFile { path: path.into(), bytes: text.len() as u64, text: Some(text.into()) }
@@ -214,10 +289,8 @@ mod tests {
         let text = &pages[0].text;
         assert!(text.starts_with("# ABC\n\nA model.\n\n## Paper\n\nX.\n"), "{text}");
         assert!(text.contains("## Objective\n\nSee `f`.\n"), "{text}");
-        assert!(
-            text.contains("## Options\n\n| name | default |\n|---|---|\n| `k` | 1 |\n"),
-            "{text}"
-        );
+        assert!(text.contains("|---|---|---|\n| `k` | `1` | How many, at least 1. |\n"), "{text}");
+        assert!(text.contains("| `kind` | `\"by_size\"` | Which kind. |\n"), "{text}");
         assert!(text.contains("--model abc --data mfeat --missing 0.3\n"), "{text}");
         assert!(pages[1].text.contains("| [`abc`](abc.md) | A model | Yes |"), "{}", pages[1].text);
     }

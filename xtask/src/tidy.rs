@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 use crate::{
-    pages,
+    pages::{self, Model},
     tree::{self, SourceFile},
 };
 
@@ -41,6 +41,27 @@ const BACKENDS: &[&str] = &[
     "flex", "ndarray", "wgpu", "vulkan", "webgpu", "metal", "cuda", "rocm", "cpu", "tch", "candle",
     "remote", "default",
 ];
+/// How many models a source may name close together, beside the list.
+const FEW: usize = 2;
+/// How many lines are close together.
+const CLOSE: usize = 12;
+/// Sources that name more models than that, and why they do.
+const ENUMERATIONS: &[(&str, &str)] = &[
+    (pages::LIST, "the list itself"),
+    ("crates/multivae-models/src/exchange/models.rs", "the classes of another library"),
+    ("crates/multivae-models/src/exchange/names.rs", "the networks of another library"),
+    ("crates/multivae-models/tests/it/likelihood.rs", "a closed form of each"),
+    ("crates/multivae-models/tests/it/work.rs", "the evaluations of networks of each"),
+    ("crates/multivae-models/tests/it/joint.rs", "tests of those with a joint encoder"),
+    ("crates/multivae-models/tests/it/experts.rs", "tests of the mixtures of experts"),
+    ("crates/multivae-models/tests/parity/adapters/experts.rs", "what those mixtures share"),
+    ("crates/multivae-cli/tests/it/bad_input.rs", "messages that name some"),
+    ("crates/multivae/tests/it/backends.rs", "one of each family, since builds are slow"),
+    ("crates/multivae-cli/tests/it/tasks.rs", "those that want complete rows"),
+    ("benches/steps.rs", "some whose time is watched"),
+];
+/// Tables with a line for each model, written by hand.
+const TABLES: &[&str] = &["README.md"];
 /// Largest length of a committed file outside of a folder `assets`, in bytes.
 const LARGEST: u64 = 1 << 20;
 
@@ -78,6 +99,9 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     complaints.extend(machine_paths(&files));
     complaints.extend(undescribed(&crates, &files));
     complaints.extend(pages::stale(&files)?);
+    let models = pages::listed(&files)?;
+    complaints.extend(enumerations(&models, &files));
+    complaints.extend(unlisted(&models, &files));
     for complaint in &complaints {
         eprintln!("error: {complaint}");
     }
@@ -311,6 +335,60 @@ fn undescribed(crates: &[Crate], files: &[SourceFile]) -> Vec<String> {
         .collect()
 }
 
+/// Models are enumerated in their list, and nowhere else.
+fn enumerations(models: &[Model], files: &[SourceFile]) -> Vec<String> {
+    let own = |path: &str| models.iter().any(|m| path.ends_with(&format!("/{}.rs", m.module)));
+    let known = |path: &str| ENUMERATIONS.iter().any(|(exempt, _)| *exempt == path);
+    let sources = files.iter().filter(|f| f.path.ends_with(".rs"));
+    let sources = sources.filter(|file| !own(&file.path) && !known(&file.path));
+    let complaint = |file: &SourceFile| {
+        let lines: Vec<&str> = file.text.as_deref().unwrap_or_default().lines().collect();
+        let windows = lines.windows(CLOSE.min(lines.len()).max(1)).enumerate();
+        let mut found = windows.map(|(at, window)| {
+            let named = |model: &&Model| window.iter().any(|line| names(line, model));
+            (at + 1, models.iter().filter(named).map(|m| m.name.as_str()).collect::<Vec<_>>())
+        });
+        let (line, found) = found.find(|(_, found)| found.len() > FEW)?;
+        let (path, list) = (&file.path, pages::LIST);
+        Some(format!("{path}:{line}: enumerates `{}`; the list is {list}", found.join("`, `")))
+    };
+    sources.filter_map(complaint).collect()
+}
+
+/// Whether a line of a source has the name of a model as a string, or one of its types.
+fn names(line: &str, model: &Model) -> bool {
+    let Model { name, variant, .. } = model;
+    line.contains(&format!("\"{name}\""))
+        || has_word(line, &format!("{variant}Config"))
+        || has_word(line, &format!("Model::{variant}"))
+        || has_word(line, &format!("ModelConfig::{variant}"))
+}
+
+/// Every table of models has a line for each, and for no other.
+fn unlisted(models: &[Model], files: &[SourceFile]) -> Vec<String> {
+    let tables = files.iter().filter(|file| TABLES.contains(&file.path.as_str()));
+    let complaints = tables.flat_map(|file| {
+        let text = file.text.as_deref().unwrap_or_default();
+        let rows: Vec<&str> = text
+            .lines()
+            .skip_while(|line| *line != "## Models")
+            .skip_while(|line| !line.starts_with("|---"))
+            .skip(1)
+            .map_while(|line| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name))
+            .collect();
+        let missing = models.iter().filter(|model| !rows.contains(&model.name.as_str()));
+        let missing: Vec<String> = missing
+            .map(|model| format!("{}: no line for the model `{}`", file.path, model.name))
+            .collect();
+        let unknown = rows.iter().filter(|row| !models.iter().any(|model| model.name == **row));
+        let unknown: Vec<String> = unknown
+            .map(|row| format!("{}: a line for `{row}`, which is no model", file.path))
+            .collect();
+        missing.into_iter().chain(unknown)
+    });
+    complaints.collect()
+}
+
 /// Path, number and text of all lines of the chosen text files.
 fn lines<'a>(
     files: &'a [SourceFile],
@@ -521,5 +599,52 @@ mod tests {
         let crates = [named("multivae-core", &[]), named("multivae-data", &[])];
         let map = file("ARCHITECTURE.md", "`multivae-core`");
         assert_eq!(undescribed(&crates, &[map]), ["ARCHITECTURE.md does not name `multivae-data`"]);
+    }
+
+    fn models() -> Vec<Model> {
+        let line = |name: &str, variant: &str| {
+            format!("{variant}, \"{name}\", \"A model\": crate::{name}::C => crate::{name}::M;\n")
+        };
+        let lines = line("abc", "Abc") + &line("abc_plus", "AbcPlus") + &line("xyz", "Xyz");
+        let list = file(pages::LIST, &format!("models! {{\n{lines}}}"));
+        pages::listed(&[list]).expect("a list")
+    }
+
+    #[test]
+    fn an_enumeration_of_models_beside_the_list_is_refused() {
+        let far = format!("[\"abc\", \"xyz\"]{}[\"abc_plus\"]", "\n".repeat(2 * CLOSE));
+        let bad = [
+            "const ALL: [&str; 3] = [\"abc\", \"abc_plus\", \"xyz\"];",
+            "match name {\n    \"abc\" => 1,\n    \"abc_plus\" => 2,\n    \"xyz\" => 3,\n}",
+            "use a::{AbcConfig, AbcPlusConfig};\nfn f(_: &ModelConfig::Xyz) {}",
+        ];
+        for text in bad {
+            let complaints = enumerations(&models(), &[file("crates/a/src/b.rs", text)]);
+            assert_eq!(complaints.len(), 1, "{text}");
+            assert!(complaints[0].contains("b.rs:1: enumerates `abc`, `abc_plus`, `xyz`"));
+        }
+        let good = ["[\"abc\", \"xyz\"]", "\"abc\" \"abcd\" xyz AbcPlusConfigs", &far];
+        for text in good {
+            let found = enumerations(&models(), &[file("crates/a/src/b.rs", text)]);
+            assert_eq!(found, Vec::<String>::new(), "{text}");
+        }
+        for path in [pages::LIST, "crates/multivae-models/src/abc.rs", "notes.md"] {
+            let found = enumerations(&models(), &[file(path, bad[0])]);
+            assert_eq!(found, Vec::<String>::new(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_table_that_lacks_a_model_or_has_another_is_refused() {
+        let table = |names: &[&str]| {
+            let rows = names.iter().map(|name| format!("| `{name}` | a model |\n"));
+            let rows: String = rows.collect();
+            let text = format!("| `other` |\n## Models\n\n| name | is |\n|---|---|\n{rows}\n");
+            unlisted(&models(), &[file("README.md", &text)])
+        };
+        assert_eq!(table(&["abc", "abc_plus", "xyz"]), Vec::<String>::new());
+        assert_eq!(table(&["abc", "xyz"]), ["README.md: no line for the model `abc_plus`"]);
+        let found = table(&["abc", "abc_plus", "xyz", "gone"]);
+        assert_eq!(found, ["README.md: a line for `gone`, which is no model"]);
     }
 }

@@ -1,73 +1,17 @@
 //! The configuration with comments.
 
 use anyhow::{Context, Result};
-use multivae::run::RunConfig;
+use multivae::{
+    core::options::{self, Field},
+    run::RunConfig,
+};
 
-/// What each key means, by its place. A test says if one is missing.
+/// What each key means, by its place; the options of models and of training say it themselves. A
+/// test says if one is missing.
 const MEANINGS: &[(&str, &str)] = &[
     ("version", "version of the format"),
     ("model", "the model; `multivae models` lists them"),
     ("model.name", "which model"),
-    ("model.latent", "features of the (shared or top) latent space, at least 1"),
-    ("model.levels", "levels of the hierarchy, 1 to 16"),
-    ("model.beta", "weight of the divergence from the prior, at least 0"),
-    ("model.beta_private", "further weight of the divergences of private spaces, at least 0"),
-    ("model.warmup", "epochs over which the weight of the divergence grows from 0; 0 for none"),
-    ("model.subsampling", "whether bounds of single modalities and random subsets are added"),
-    ("model.random_subsets", "random subsets of 2 to M - 1 modalities a training batch"),
-    ("model.subsets", "components of the mixture, lists of modalities; empty for all subsets"),
-    (
-        "model.shared_posterior",
-        "whether the default networks have one posterior block a level for all modalities",
-    ),
-    (
-        "model.rescale",
-        "weights of the modalities' likelihoods: \"none\", \"by_size\" or { given = [..] }",
-    ),
-    ("model.alpha", "weight of the divergences from the unimodal posteriors, at least 0"),
-    (
-        "model.joint_epochs",
-        "epochs of the first stage, at least 1; the rest of the run is the second",
-    ),
-    ("model.lambda", "weights of the likelihoods in the first stage by modality; else `rescale`"),
-    ("model.gamma", "weights of the likelihoods in the second stage by modality; else `rescale`"),
-    ("model.flow", "the normalizing flow of a modality"),
-    ("model.flow.kind", "\"maf\" (fast densities) or \"iaf\" (fast samples)"),
-    ("model.flow.blocks", "blocks, one after the other, at least 1"),
-    ("model.flow.hidden", "width of the hidden layers of a block, at least 1"),
-    ("model.flow.layers", "hidden layers of a block"),
-    ("model.flow.batch_norm", "whether a batch normalisation follows each block"),
-    ("model.hmc", "the chains that sample given several modalities but not all"),
-    ("model.hmc.steps", "proposals, each of them accepted or not, at least 1"),
-    ("model.hmc.leapfrog", "leapfrog steps of a proposal, at least 1"),
-    ("model.hmc.step_size", "length of a leapfrog step, above 0"),
-    ("model.joint_encoder", "the encoder of all modalities; follows theirs where not given"),
-    ("model.samples", "importance samples from the posterior of each modality, at least 1"),
-    (
-        "model.family",
-        "of priors and posteriors: \"normal\", \"normal_softplus\" or \"laplace_softmax\"",
-    ),
-    ("model.estimator", "of the gradients: \"iwae\", or \"dreg\" of lower variance"),
-    ("model.learned_prior", "whether the scale of the prior is learned"),
-    ("model.learned_modality_priors", "whether the scales of the auxiliary priors are learned"),
-    (
-        "model.private_prior",
-        "where private codes that are not given come from: \"shared\" or \"modality\"",
-    ),
-    ("model.clusters", "clusters of the shared space, at least 1"),
-    ("model.private", "features of private spaces, by modality or of each; 0 for none"),
-    (
-        "model.conditioning",
-        "all modalities but `main`, the one that is generated, in the order in which they are \
-         read; empty for all but the last",
-    ),
-    ("model.message", "features of a message, at least 1"),
-    ("model.dropout", "probability that a training row sends only some messages, 0 to 1"),
-    ("model.top_beta", "weight of the divergence of the shared space, at least 0"),
-    ("model.adaptive", "modalities the scale of whose codes is not 1"),
-    ("model.bottom_betas", "weights of the codes' divergences by modality; 1 if not named"),
-    ("model.gammas", "weights of the codes' likelihoods by modality; 1 if not named"),
-    ("model.private_betas", "weights of the private divergences by modality; 1 if not named"),
     ("data", "the data; `multivae data` lists what is embedded"),
     ("data.source", "an embedded data set, or the path of a folder, a file or a manifest"),
     ("data.standardise", "\"auto\" (tables yes, images no) or \"none\""),
@@ -99,6 +43,7 @@ pub(crate) fn commented(config: &RunConfig) -> Result<String> {
     let text = toml::to_string(config).context("the configuration is no TOML")?;
     let mut out = String::new();
     let mut section = String::new();
+    let options = config.model.options();
     for line in text.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             section = name.to_owned();
@@ -115,8 +60,8 @@ pub(crate) fn commented(config: &RunConfig) -> Result<String> {
             Some((name, _)) => format!("{section}.{name}"),
             None => section.clone(),
         };
-        if let (Some(meaning), false) = (meaning(&key), line.is_empty()) {
-            out += &format!("# {meaning}\n");
+        if !line.is_empty() {
+            out += &meaning(&key, &options);
         }
         out += &format!("{line}\n");
         for (_, meaning, example) in ABSENT.iter().filter(|(behind, ..)| *behind == key) {
@@ -140,8 +85,14 @@ fn training(config: &RunConfig) -> String {
     out + "\n"
 }
 
-fn meaning(key: &str) -> Option<&'static str> {
-    MEANINGS.iter().find(|(known, _)| *known == key).map(|(_, meaning)| *meaning)
+/// The comment of a key; nothing for one that is not known.
+fn meaning(key: &str, options: &[Field]) -> String {
+    if let Some((_, meaning)) = MEANINGS.iter().find(|(known, _)| *known == key) {
+        return format!("# {meaning}\n");
+    }
+    let lines =
+        key.strip_prefix("model.").and_then(|key| options::meaning(options, key.split('.')));
+    lines.unwrap_or_default().iter().map(|line| format!("#{line}\n")).collect()
 }
 
 #[cfg(test)]

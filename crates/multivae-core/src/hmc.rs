@@ -16,31 +16,19 @@
 //! ```
 
 use burn::tensor::{Bool, GradientCheckpointingStrategy, Tensor};
-use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, noise::Noise};
+use crate::{Error, Result, noise::Noise, options};
 
-/// How a chain moves.
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `steps` | 100 | proposals, each of them accepted or not | at least 1 |
-/// | `leapfrog` | 10 | leapfrog steps of a proposal | at least 1 |
-/// | `step_size` | 0.01 | length of a leapfrog step | above 0 |
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct HmcConfig {
-    /// Proposals, each of them accepted or not, at least 1.
-    pub steps: usize,
-    /// Leapfrog steps of a proposal, at least 1.
-    pub leapfrog: usize,
-    /// Length of a leapfrog step, above 0.
-    pub step_size: f64,
-}
-
-impl Default for HmcConfig {
-    fn default() -> Self {
-        Self { steps: 100, leapfrog: 10, step_size: 0.01 }
+options! {
+    /// How a chain moves.
+    #[derive(Copy)]
+    pub struct HmcConfig {
+        /// Proposals, each of them accepted or not, at least 1.
+        pub steps: usize = 100,
+        /// Leapfrog steps of a proposal, at least 1.
+        pub leapfrog: usize = 10,
+        /// Length of a leapfrog step, above 0.
+        pub step_size: f64 = 0.01,
     }
 }
 
@@ -255,7 +243,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::{nn::FlowConfig, noise::Draw};
+    use crate::{
+        nn::{FlowBlocks, FlowConfig},
+        noise::Draw,
+    };
 
     fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
         tensor.into_data().try_into_vec().expect("floats")
@@ -402,7 +393,8 @@ mod tests {
     #[test]
     fn modules_are_constants_and_results_lie_where_the_start_lies() {
         let plain = Device::flex();
-        let flow = FlowConfig::Maf { blocks: 1, hidden: 4, layers: 1, batch_norm: true };
+        let flow =
+            FlowConfig::Maf(FlowBlocks { blocks: 1, hidden: 4, layers: 1, batch_norm: true });
         let flow = crate::module::settle(
             flow.init("flow", 2, &plain.clone().autodiff()).expect("valid").valid(),
         );

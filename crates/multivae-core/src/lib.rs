@@ -55,6 +55,7 @@ pub mod module;
 pub mod nn;
 pub mod noise;
 pub mod objective;
+pub mod options;
 pub mod pass;
 pub mod schema;
 pub mod subset;

@@ -43,37 +43,28 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Crmvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `beta` | 2.5 | weight of all divergences | at least 0 |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CrmvaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of all divergences, at least 0.
-    pub beta: f64,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for CrmvaeConfig {
-    fn default() -> Self {
-        Self { latent: 20, beta: 2.5, rescale: Rescale::None, modalities: Vec::new() }
+options! {
+    /// Configuration of [`Crmvae`].
+    pub struct CrmvaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of all divergences, at least 0.
+        pub beta: f64 = 2.5,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -88,6 +79,10 @@ pub struct Crmvae {
     config: CrmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for CrmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::CRMVAE);
 }
 
 impl CrmvaeConfig {

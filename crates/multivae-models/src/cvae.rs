@@ -44,63 +44,42 @@ use multivae_core::{
     nn::{Decoder, EncoderConfig, JointEncoder, JointEncoderConfig, NetworkConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, importance_estimate},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint::{self, Served},
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`Cvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence | at least 0 |
-/// | `main` | the last that does not condition | the modality that is generated | |
-/// | `conditioning` | all but `main` | the others, in the order in which the decoder reads them | all but `main` |
-/// | `joint_encoder` | as the encoders | the encoder of all modalities | |
-/// | `prior_network` | none | network from the conditions to the prior; `{}` for one as the encoders | |
-/// | `modalities` | from the data | networks and likelihoods by modality | only `main` has a decoder |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CvaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// The modality that is generated; if not given, the last one of the data that does not
-    /// condition.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub main: Option<ModalityName>,
-    /// All other modalities, in the order in which the decoder reads them; empty for that of the
-    /// data.
-    pub conditioning: Vec<ModalityName>,
-    /// The encoder of all modalities; what is not given follows the encoders of the modalities.
-    pub joint_encoder: JointEncoderConfig,
-    /// From the conditions to the prior; the standard normal if not given. What is not given of it
-    /// follows the encoders of the modalities.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prior_network: Option<JointEncoderConfig>,
-    /// Networks and likelihoods by modality; what is not given comes from the data. Only the main
-    /// modality has a decoder.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for CvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            beta: 1.0,
-            main: None,
-            conditioning: Vec::new(),
-            joint_encoder: JointEncoderConfig::default(),
-            prior_network: None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Cvae`].
+    pub struct CvaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// The modality that is generated; if not given, the last one of the data that does not
+        /// condition.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub main: Option<ModalityName> = None,
+        /// All other modalities, in the order in which the decoder reads them; empty for that of
+        /// the data.
+        pub conditioning: Vec<ModalityName> = Vec::new(),
+        /// The encoder of all modalities; what is not given follows the encoders of the modalities.
+        pub joint_encoder: JointEncoderConfig = JointEncoderConfig::default(),
+        /// From the conditions to the prior; the standard normal if not given. What is not given of
+        /// it follows the encoders of the modalities.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub prior_network: Option<JointEncoderConfig> = None,
+        /// Networks and likelihoods by modality; what is not given comes from the data. Only the
+        /// main modality has a decoder.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -126,6 +105,14 @@ pub struct Cvae {
 struct Roles {
     main: usize,
     conditioning: Vec<usize>,
+}
+
+impl Listed for CvaeConfig {
+    const CLASS: Option<Class> = Some(classes::CVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        if specs.len() > 2 { json!({ "prior_network": {} }) } else { json!({}) }
+    }
 }
 
 impl CvaeConfig {

@@ -49,50 +49,33 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig, PrivateSpace};
+use crate::{
+    blocks::{self, ModalityConfig, PrivateSpace},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Dmvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the shared space | at least 1 |
-/// | `beta` | 1.0 | weight of the shared divergences | at least 0 |
-/// | `private` | 4 each | features of private spaces by modality | 0 for none |
-/// | `private_betas` | 1.0 each | weights of the private divergences by modality | at least 0 |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct DmvaeConfig {
-    /// Features of the shared latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergences of shared posteriors from the prior, at least 0.
-    pub beta: f64,
-    /// Features of private spaces by modality, 4 for one that is not named; 0 for none.
-    pub private: BTreeMap<ModalityName, usize>,
-    /// Weights of the private divergences by modality, at least 0; 1 for one that is not named.
-    pub private_betas: BTreeMap<ModalityName, f64>,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for DmvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            beta: 1.0,
-            private: BTreeMap::new(),
-            private_betas: BTreeMap::new(),
-            rescale: Rescale::None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Dmvae`].
+    pub struct DmvaeConfig {
+        /// Features of the shared latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergences of shared posteriors from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Features of private spaces by modality, 4 for one that is not named; 0 for none.
+        pub private: BTreeMap<ModalityName, usize> = BTreeMap::new(),
+        /// Weights of the private divergences by modality, at least 0; 1 for one that is not named.
+        pub private_betas: BTreeMap<ModalityName, f64> = BTreeMap::new(),
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -114,6 +97,14 @@ pub struct Dmvae {
     private: Vec<usize>,
     #[module(skip)]
     private_betas: Vec<f64>,
+}
+
+impl Listed for DmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::DMVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "private": { specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 } })
+    }
 }
 
 impl DmvaeConfig {

@@ -46,57 +46,35 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale, Warmup},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::{
     blocks::joint,
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`Jmvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `alpha` | 0.1 | weight of the divergences from the unimodal posteriors | at least 0 |
-/// | `beta` | 1.0 | weight of the divergence from the prior | at least 0 |
-/// | `warmup` | 0 | epochs over which both weights grow from 0 | |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `joint_encoder` | as the encoders | the joint encoder | |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JmvaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergences of the joint posterior from the unimodal ones, at least 0.
-    pub alpha: f64,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Epochs over which the weights of all divergences grow from 0; 0 for none.
-    pub warmup: Warmup,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// The joint encoder; what is not given follows the encoders of the modalities.
-    pub joint_encoder: JointEncoderConfig,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for JmvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            alpha: 0.1,
-            beta: 1.0,
-            warmup: Warmup::default(),
-            rescale: Rescale::None,
-            joint_encoder: JointEncoderConfig::default(),
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Jmvae`].
+    pub struct JmvaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergences of the joint posterior from the unimodal ones, at least 0.
+        pub alpha: f64 = 0.1,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Epochs over which the weights of all divergences grow from 0; 0 for none.
+        pub warmup: Warmup = Warmup { epochs: 0 },
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// The joint encoder; what is not given follows the encoders of the modalities.
+        pub joint_encoder: JointEncoderConfig = JointEncoderConfig::default(),
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -112,6 +90,10 @@ pub struct Jmvae {
     config: JmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for JmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::JMVAE);
 }
 
 impl JmvaeConfig {

@@ -71,67 +71,42 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, FlowConfig, FlowNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint::{self, Proposal},
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`Jnf`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `joint_epochs` | 10 | epochs of the first stage | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence from the prior | at least 0 |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `flow` | masked autoregressive | the flow of a modality | |
-/// | `flows` | `flow` | flows by modality | |
-/// | `hmc` | 100 steps | the chains of subsets | |
-/// | `joint_encoder` | as the encoders | the joint encoder | |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct JnfConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Epochs of the first stage, at least 1: the joint encoder and the decoders. The unimodal
-    /// encoders and the flows learn in the rest of the run.
-    pub joint_epochs: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// The flow of a modality that `flows` does not name.
-    pub flow: FlowConfig,
-    /// Flows by modality.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub flows: BTreeMap<ModalityName, FlowConfig>,
-    /// How the chains move that sample given several modalities but not all.
-    pub hmc: HmcConfig,
-    /// The joint encoder; what is not given follows the encoders of the modalities.
-    pub joint_encoder: JointEncoderConfig,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for JnfConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            joint_epochs: 10,
-            beta: 1.0,
-            rescale: Rescale::None,
-            flow: FlowConfig::default(),
-            flows: BTreeMap::new(),
-            hmc: HmcConfig::default(),
-            joint_encoder: JointEncoderConfig::default(),
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Jnf`].
+    pub struct JnfConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Epochs of the first stage, at least 1: the joint encoder and the decoders. The unimodal
+        /// encoders and the flows learn in the rest of the run.
+        pub joint_epochs: usize = 10,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// The flow of a modality that `flows` does not name.
+        pub flow: FlowConfig = FlowConfig::default(),
+        /// Flows by modality.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        pub flows: BTreeMap<ModalityName, FlowConfig> = BTreeMap::new(),
+        /// How the chains move that sample given several modalities but not all.
+        pub hmc: HmcConfig = HmcConfig::default(),
+        /// The joint encoder; what is not given follows the encoders of the modalities.
+        pub joint_encoder: JointEncoderConfig = JointEncoderConfig::default(),
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -148,6 +123,14 @@ pub struct Jnf {
     config: JnfConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for JnfConfig {
+    const CLASS: Option<Class> = Some(classes::JNF);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "hmc": { "steps": 3, "leapfrog": 2 } })
+    }
 }
 
 impl JnfConfig {
@@ -276,14 +259,13 @@ impl Learn for Jnf {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let names = self.terms(batch.progress);
-        let sum = |terms: &[Tensor<1>]| Tensor::cat(terms.to_vec(), 0).sum();
         if self.is_joint(batch.progress) {
             let terms = self.joint(batch, noise);
             let kl = terms[terms.len() - 1].clone() * self.config.beta;
-            return blocks::loss(sum(&terms[..terms.len() - 1]) + kl, names, terms);
+            return blocks::loss(blocks::sum(&terms[..terms.len() - 1]) + kl, names, terms);
         }
         let terms = self.unimodal(batch, noise);
-        blocks::loss(sum(&terms), names, terms)
+        blocks::loss(blocks::sum(&terms), names, terms)
     }
 
     fn needs_complete_rows(&self) -> bool {

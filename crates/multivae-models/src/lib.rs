@@ -2,24 +2,8 @@
 //!
 //! A model file holds its documentation (paper, generative process, objective, what differs from
 //! the reference and why, cost), its configuration, its struct and its objective, assembled from
-//! the laws of [`multivae_core`]. [`registry`] lists them all.
-//!
-//! | model | file | joins posteriors by |
-//! |---|---|---|
-//! | JMVAE | [`jmvae`] | joint encoder, which the unimodal ones follow |
-//! | TELBO | [`telbo`] | joint encoder, then unimodal ones for its decoders |
-//! | JNF | [`jnf`] | joint encoder, then unimodal flows that follow it |
-//! | MVAE | [`mvae`] | product of experts |
-//! | MMVAE | [`mmvae`] | mixture of experts |
-//! | MoPoE | [`mopoe`] | mixture of products of experts |
-//! | MVTCAE | [`mvtcae`] | product of experts without the prior |
-//! | CRMVAE | [`crmvae`] | product of experts without the prior |
-//! | DMVAE | [`dmvae`] | product of experts, private spaces |
-//! | MMVAE+ | [`mmvae_plus`] | mixture of experts, private codes |
-//! | CMVAE | [`cmvae`] | mixture of experts, private codes, clusters |
-//! | Nexus | [`nexus`] | encoder of the mean of messages |
-//! | MHVAE | [`mhvae`] | one product of experts per level |
-//! | CVAE | [`cvae`] | joint encoder, for one modality given all others |
+//! the laws of [`multivae_core`]. [`ModelConfig`] lists them all, each
+//! with what it is in a line.
 //!
 //! ```
 //! use burn::tensor::{Device, Distribution, Tensor};

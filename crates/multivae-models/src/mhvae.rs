@@ -61,62 +61,40 @@ use multivae_core::{
     },
     noise::Noise,
     objective::{Budget, Estimate, Rescale, importance_estimate},
+    options,
     subset::{Subset, Subsets},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Mhvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 64 | features of the top level | at least 1 |
-/// | `levels` | 3 | levels of the hierarchy | 1 to 16 |
-/// | `beta` | 1.0 | weight of all divergences | at least 0 |
-/// | `shared_posterior` | true | one posterior block a level for all modalities, or one each | |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `memory_mb` | none | megabytes that sets walked at once may keep for the backward pass; none: no limit | above 0 |
-/// | `blocks` | by the modalities' shapes | all networks | |
-/// | `modalities` | from the data | likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MhvaeConfig {
-    /// Features of the top level of the default networks, at least 1.
-    pub latent: usize,
-    /// Levels of the hierarchy, 1 to 16.
-    pub levels: usize,
-    /// Weight of all divergences, at least 0.
-    pub beta: f64,
-    /// Whether the default networks have one posterior block a level for all modalities, or one
-    /// for each.
-    pub shared_posterior: bool,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Megabytes that the sets walked at once may keep for the backward pass, above 0; none
-    /// walks all sets at once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_mb: Option<f64>,
-    /// All networks; by default what suits the modalities' shapes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blocks: Option<HierarchyConfig>,
-    /// Likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MhvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 64,
-            levels: 3,
-            beta: 1.0,
-            shared_posterior: true,
-            rescale: Rescale::None,
-            memory_mb: None,
-            blocks: None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Mhvae`].
+    pub struct MhvaeConfig {
+        /// Features of the top level of the default networks, at least 1.
+        pub latent: usize = 64,
+        /// Levels of the hierarchy, 1 to 16.
+        pub levels: usize = 3,
+        /// Weight of all divergences, at least 0.
+        pub beta: f64 = 1.0,
+        /// Whether the default networks have one posterior block a level for all modalities, or one
+        /// for each.
+        pub shared_posterior: bool = true,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Megabytes that the sets walked at once may keep for the backward pass, above 0; none
+        /// walks all sets at once.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub memory_mb: Option<f64> = None,
+        /// All networks; by default what suits the modalities' shapes.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub blocks: Option<HierarchyConfig> = None,
+        /// Likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -130,6 +108,10 @@ pub struct Mhvae {
     config: MhvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MhvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MHVAE);
 }
 
 impl MhvaeConfig {

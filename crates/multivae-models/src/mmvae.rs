@@ -46,63 +46,40 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale, importance_estimate},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
         self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
     },
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`Mmvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence | at least 0 |
-/// | `samples` | 10 | importance samples a source, `K` | at least 1 |
-/// | `family` | `"laplace_softmax"` | prior and posteriors | `"normal"`, `"normal_softplus"`, `"laplace_softmax"` |
-/// | `learned_prior` | true | whether the scale of the prior is learned | |
-/// | `estimator` | `"dreg"` | of the gradients | `"iwae"`, `"dreg"` |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmvaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Importance samples a source and row, at least 1.
-    pub samples: usize,
-    /// Family of prior and posteriors: "normal", "normal_softplus" or "laplace_softmax".
-    pub family: Family,
-    /// Whether the scale of the prior is learned.
-    pub learned_prior: bool,
-    /// How gradients are estimated: "iwae" or "dreg".
-    pub estimator: Estimator,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MmvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            beta: 1.0,
-            samples: 10,
-            family: Family::default(),
-            learned_prior: true,
-            estimator: Estimator::default(),
-            rescale: Rescale::None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Mmvae`].
+    pub struct MmvaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Importance samples a source and row, at least 1.
+        pub samples: usize = 10,
+        /// Family of prior and posteriors: "normal", "normal_softplus" or "laplace_softmax".
+        pub family: Family = Family::LaplaceSoftmax,
+        /// Whether the scale of the prior is learned.
+        pub learned_prior: bool = true,
+        /// How gradients are estimated: "iwae" or "dreg".
+        pub estimator: Estimator = Estimator::Dreg,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -118,6 +95,14 @@ pub struct Mmvae {
     config: MmvaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MmvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MMVAE);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "samples": 4 })
+    }
 }
 
 impl MmvaeConfig {

@@ -45,14 +45,15 @@ use multivae_core::{
     batch::{Batch, Progress},
     distribution::{Family, LocationScale},
     modality::ModalitySpec,
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
+    model::{Draws, Learn, Loss, Multimodal, Step},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
@@ -60,67 +61,37 @@ use crate::{
         PrivatePrior, ZeroPrior,
     },
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`MmvaePlus`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the shared space | at least 1 |
-/// | `private` | 10 | features of the private space of each modality | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence | at least 0 |
-/// | `samples` | 10 | importance samples a source, `K` | at least 1 |
-/// | `family` | `"laplace_softmax"` | priors and posteriors | `"normal"`, `"normal_softplus"`, `"laplace_softmax"` |
-/// | `learned_prior` | false | whether the scale of `p(u, w)` is learned | |
-/// | `learned_modality_priors` | true | whether the scales of the auxiliary priors are learned | |
-/// | `private_prior` | `"shared"` | where private codes that are not given come from | `"shared"`, `"modality"` |
-/// | `estimator` | `"dreg"` | of the gradients | `"iwae"`, `"dreg"` |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MmvaePlusConfig {
-    /// Features of the shared latent space, at least 1.
-    pub latent: usize,
-    /// Features of the private space of each modality, at least 1.
-    pub private: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Importance samples a source and row, at least 1.
-    pub samples: usize,
-    /// Family of priors and posteriors: "normal", "normal_softplus" or "laplace_softmax".
-    pub family: Family,
-    /// Whether the scale of the prior of shared and private codes is learned.
-    pub learned_prior: bool,
-    /// Whether the scales of the auxiliary priors are learned.
-    pub learned_modality_priors: bool,
-    /// Where private codes of modalities that are not given come from: "shared" for the prior,
-    /// "modality" for the auxiliary prior.
-    pub private_prior: PrivatePrior,
-    /// How gradients are estimated: "iwae" or "dreg".
-    pub estimator: Estimator,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MmvaePlusConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            private: 10,
-            beta: 1.0,
-            samples: 10,
-            family: Family::default(),
-            learned_prior: false,
-            learned_modality_priors: true,
-            private_prior: PrivatePrior::default(),
-            estimator: Estimator::default(),
-            rescale: Rescale::None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`MmvaePlus`].
+    pub struct MmvaePlusConfig {
+        /// Features of the shared latent space, at least 1.
+        pub latent: usize = 20,
+        /// Features of the private space of each modality, at least 1.
+        pub private: usize = 10,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Importance samples a source and row, at least 1.
+        pub samples: usize = 10,
+        /// Family of priors and posteriors: "normal", "normal_softplus" or "laplace_softmax".
+        pub family: Family = Family::LaplaceSoftmax,
+        /// Whether the scale of the prior of shared and private codes is learned.
+        pub learned_prior: bool = false,
+        /// Whether the scales of the auxiliary priors are learned.
+        pub learned_modality_priors: bool = true,
+        /// Where private codes of modalities that are not given come from: "shared" for the prior,
+        /// "modality" for the auxiliary prior.
+        pub private_prior: PrivatePrior = PrivatePrior::Shared,
+        /// How gradients are estimated: "iwae" or "dreg".
+        pub estimator: Estimator = Estimator::Dreg,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -138,6 +109,14 @@ pub struct MmvaePlus {
     config: MmvaePlusConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MmvaePlusConfig {
+    const CLASS: Option<Class> = Some(classes::MMVAE_PLUS);
+
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        json!({ "samples": 4, "private": 2, "learned_prior": true })
+    }
 }
 
 impl MmvaePlusConfig {
@@ -258,42 +237,4 @@ impl Learn for MmvaePlus {
     }
 }
 
-impl Encode for MmvaePlus {
-    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        self.experts().encode(batch, given, draws, noise)
-    }
-}
-
-impl Generate for MmvaePlus {
-    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        self.experts().generate(rows, device, noise)
-    }
-
-    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        blocks::decode(&self.decoders, &self.modalities, latent, targets)
-    }
-
-    fn decoder(&self, modality: usize) -> Option<&Decoder> {
-        Some(self.decoders.at(modality))
-    }
-}
-
-impl Density for MmvaePlus {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        self.experts().log_prob(batch, latent, modality)
-    }
-
-    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        self.experts().bound(batch, given, noise)
-    }
-
-    fn joint_likelihood(
-        &self,
-        batch: &Batch,
-        targets: Subset,
-        budget: Budget,
-        noise: &mut Noise,
-    ) -> Estimate {
-        self.experts().joint_likelihood(batch, targets, budget, noise)
-    }
-}
+experts::private_experts!(MmvaePlus);

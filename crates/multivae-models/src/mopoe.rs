@@ -49,54 +49,35 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::{Subset, Subsets},
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig, PrivateSpace};
+use crate::{
+    blocks::{self, ModalityConfig, PrivateSpace},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Mopoe`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the shared space | at least 1 |
-/// | `beta` | 1.0 | weight of all divergences | at least 0 |
-/// | `private` | none | features of private spaces by modality | |
-/// | `beta_private` | 1.0 | further weight of the private divergences | at least 0 |
-/// | `subsets` | all | components of the mixture, lists of names | |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MopoeConfig {
-    /// Features of the shared latent space, at least 1.
-    pub latent: usize,
-    /// Weight of all divergences from the prior, at least 0.
-    pub beta: f64,
-    /// Further weight of the divergences of private spaces, at least 0.
-    pub beta_private: f64,
-    /// Components of the mixture, each a list of modality names; empty for all subsets.
-    pub subsets: Vec<Vec<ModalityName>>,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Features of private spaces by modality; a modality that is not named has none.
-    pub private: BTreeMap<ModalityName, usize>,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MopoeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            beta: 1.0,
-            beta_private: 1.0,
-            subsets: Vec::new(),
-            rescale: Rescale::None,
-            private: BTreeMap::new(),
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Mopoe`].
+    pub struct MopoeConfig {
+        /// Features of the shared latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of all divergences from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Further weight of the divergences of private spaces, at least 0.
+        pub beta_private: f64 = 1.0,
+        /// Components of the mixture, each a list of modality names; empty for all subsets.
+        pub subsets: Vec<Vec<ModalityName>> = Vec::new(),
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Features of private spaces by modality; a modality that is not named has none.
+        pub private: BTreeMap<ModalityName, usize> = BTreeMap::new(),
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -115,6 +96,14 @@ pub struct Mopoe {
     subsets: Subsets,
     #[module(skip)]
     private: Vec<usize>,
+}
+
+impl Listed for MopoeConfig {
+    const CLASS: Option<Class> = Some(classes::MOPOE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "private": { specs[0].name.as_str(): 2 } })
+    }
 }
 
 impl MopoeConfig {

@@ -43,54 +43,36 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale, Warmup},
+    options,
     subset::{Subset, Subsets},
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Mvae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `beta` | 1.0 | weight of the divergence | at least 0 |
-/// | `warmup` | 0 | epochs over which `beta` grows from 0 | |
-/// | `subsampling` | true | adds the bounds of single modalities and random subsets | |
-/// | `random_subsets` | 0 | random subsets a batch | at most `2^M - M - 2` |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MvaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergence from the prior, at least 0.
-    pub beta: f64,
-    /// Epochs over which the weight of the divergence grows from 0 to `beta`; 0 for none.
-    pub warmup: Warmup,
-    /// Whether the bounds of single modalities and of random subsets are added to the joint one.
-    pub subsampling: bool,
-    /// Random subsets of 2 to `M - 1` modalities a training batch, at most `2^M - M - 2`.
-    pub random_subsets: usize,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MvaeConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            beta: 1.0,
-            warmup: Warmup::default(),
-            subsampling: true,
-            random_subsets: 0,
-            rescale: Rescale::None,
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Mvae`].
+    pub struct MvaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergence from the prior, at least 0.
+        pub beta: f64 = 1.0,
+        /// Epochs over which the weight of the divergence grows from 0 to `beta`; 0 for none.
+        pub warmup: Warmup = Warmup { epochs: 0 },
+        /// Whether the bounds of single modalities and of random subsets are added to the joint
+        /// one.
+        pub subsampling: bool = true,
+        /// Random subsets of 2 to `M - 1` modalities a training batch, at most `2^M - M - 2`.
+        pub random_subsets: usize = 0,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -134,6 +116,14 @@ impl SubsetBounds {
         self.log_likelihood
             .iter()
             .fold(self.kl.clone() * beta, |bound, likelihood| bound - likelihood.clone())
+    }
+}
+
+impl Listed for MvaeConfig {
+    const CLASS: Option<Class> = Some(classes::MVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        if specs.len() > 2 { json!({ "random_subsets": 2 }) } else { json!({}) }
     }
 }
 

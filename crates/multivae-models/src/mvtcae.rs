@@ -44,41 +44,31 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Mvtcae`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `alpha` | 0.1 | weight of the divergences from single modalities against that from the prior | 0 to 1 |
-/// | `beta` | 2.5 | weight of all divergences | at least 0 |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MvtcaeConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Weight of the divergences from single modalities' posteriors, 0 to 1; that from the prior
-    /// has the rest.
-    pub alpha: f64,
-    /// Weight of all divergences, at least 0.
-    pub beta: f64,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for MvtcaeConfig {
-    fn default() -> Self {
-        Self { latent: 20, alpha: 0.1, beta: 2.5, rescale: Rescale::None, modalities: Vec::new() }
+options! {
+    /// Configuration of [`Mvtcae`].
+    pub struct MvtcaeConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Weight of the divergences from single modalities' posteriors, 0 to 1; that from the
+        /// prior has the rest.
+        pub alpha: f64 = 0.1,
+        /// Weight of all divergences, at least 0.
+        pub beta: f64 = 2.5,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -93,6 +83,10 @@ pub struct Mvtcae {
     config: MvtcaeConfig,
     #[module(skip)]
     rescale: Vec<f64>,
+}
+
+impl Listed for MvtcaeConfig {
+    const CLASS: Option<Class> = Some(classes::MVTCAE);
 }
 
 impl MvtcaeConfig {

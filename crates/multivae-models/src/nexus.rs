@@ -67,88 +67,55 @@ use multivae_core::{
     },
     noise::Noise,
     objective::{Budget, Estimate, Rescale, Warmup, importance_estimate, log_prior_ratio},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::blocks::{self, ModalityConfig};
+use crate::{
+    blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
+};
 
-/// Configuration of [`Nexus`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the shared space | at least 1 |
-/// | `private` | 16 each | features of the codes by modality | at least 1 |
-/// | `message` | 10 | features of a message | at least 1 |
-/// | `dropout` | 0.0 | probability that a training row drops some messages | 0 to 1 |
-/// | `warmup` | 20 | epochs over which the divergences' weights grow from 0 | |
-/// | `bottom_betas` | 1.0 each | weights of the codes' divergences by modality | at least 0 |
-/// | `top_beta` | 1.0 | weight of the shared divergence | at least 0 |
-/// | `gammas` | 1.0 each | weights of the codes' likelihoods by modality | at least 0 |
-/// | `adaptive` | none | modalities whose codes' scale is not 1 | |
-/// | `rescale` | `"none"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `top_encoders` | perceptrons | networks from codes to messages by modality | |
-/// | `top_encoder` | a perceptron | from the mean message to the shared posterior | |
-/// | `top_decoders` | perceptrons | networks from the shared space to codes by modality | |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct NexusConfig {
-    /// Features of the shared latent space, at least 1.
-    pub latent: usize,
-    /// Features of a message, at least 1.
-    pub message: usize,
-    /// Probability that a training row sends only some of its messages, 0 to 1.
-    pub dropout: f64,
-    /// Epochs over which the weights of all divergences grow from 0; 0 for none.
-    pub warmup: Warmup,
-    /// Weight of the divergence of the shared posterior from the prior, at least 0.
-    pub top_beta: f64,
-    /// Modalities the scale of whose codes, given the shared space, is that of the data; of the
-    /// others it is 1.
-    pub adaptive: Vec<ModalityName>,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Features of the codes by modality, at least 1; 16 for one that is not named.
-    pub private: BTreeMap<ModalityName, usize>,
-    /// Weights of the divergences of the codes by modality, at least 0; 1 for one that is not
-    /// named.
-    pub bottom_betas: BTreeMap<ModalityName, f64>,
-    /// Weights of the likelihoods of the codes given the shared space by modality, at least 0; 1
-    /// for one that is not named.
-    pub gammas: BTreeMap<ModalityName, f64>,
-    /// From codes to messages by modality; perceptrons where not given.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub top_encoders: BTreeMap<ModalityName, NetworkConfig>,
-    /// From the mean message to the shared posterior; a perceptron if not given.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub top_encoder: Option<EncoderConfig>,
-    /// From the shared space to means of codes by modality; perceptrons where not given.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub top_decoders: BTreeMap<ModalityName, NetworkConfig>,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for NexusConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            message: 10,
-            dropout: 0.0,
-            warmup: Warmup { epochs: 20 },
-            top_beta: 1.0,
-            adaptive: Vec::new(),
-            rescale: Rescale::None,
-            private: BTreeMap::new(),
-            bottom_betas: BTreeMap::new(),
-            gammas: BTreeMap::new(),
-            top_encoders: BTreeMap::new(),
-            top_encoder: None,
-            top_decoders: BTreeMap::new(),
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Nexus`].
+    pub struct NexusConfig {
+        /// Features of the shared latent space, at least 1.
+        pub latent: usize = 20,
+        /// Features of a message, at least 1.
+        pub message: usize = 10,
+        /// Probability that a training row sends only some of its messages, 0 to 1.
+        pub dropout: f64 = 0.0,
+        /// Epochs over which the weights of all divergences grow from 0; 0 for none.
+        pub warmup: Warmup = Warmup { epochs: 20 },
+        /// Weight of the divergence of the shared posterior from the prior, at least 0.
+        pub top_beta: f64 = 1.0,
+        /// Modalities the scale of whose codes, given the shared space, is that of the data; of the
+        /// others it is 1.
+        pub adaptive: Vec<ModalityName> = Vec::new(),
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::None,
+        /// Features of the codes by modality, at least 1; 16 for one that is not named.
+        pub private: BTreeMap<ModalityName, usize> = BTreeMap::new(),
+        /// Weights of the divergences of the codes by modality, at least 0; 1 for one that is not
+        /// named.
+        pub bottom_betas: BTreeMap<ModalityName, f64> = BTreeMap::new(),
+        /// Weights of the likelihoods of the codes given the shared space by modality, at least 0;
+        /// 1 for one that is not named.
+        pub gammas: BTreeMap<ModalityName, f64> = BTreeMap::new(),
+        /// From codes to messages by modality; perceptrons where not given.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        pub top_encoders: BTreeMap<ModalityName, NetworkConfig> = BTreeMap::new(),
+        /// From the mean message to the shared posterior; a perceptron if not given.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub top_encoder: Option<EncoderConfig> = None,
+        /// From the shared space to means of codes by modality; perceptrons where not given.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        pub top_decoders: BTreeMap<ModalityName, NetworkConfig> = BTreeMap::new(),
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -175,6 +142,15 @@ pub struct Nexus {
     bottom_betas: Vec<f64>,
     #[module(skip)]
     gammas: Vec<f64>,
+}
+
+impl Listed for NexusConfig {
+    const CLASS: Option<Class> = Some(classes::NEXUS);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        let first = specs[0].name.as_str();
+        json!({ "private": { first: 2 }, "adaptive": [first], "dropout": 0.5 })
+    }
 }
 
 impl NexusConfig {

@@ -12,11 +12,23 @@ use multivae_core::{
     modality::ModalitySpec,
     model::{CustomModel, Density, Encode, Generate, Lacks, Learn, Multimodal, MultimodalModel},
     nn::Networks,
+    options::{Field, Options},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Map, Value};
 
-use crate::custom;
+use crate::{custom, exchange::models as classes};
+
+/// What the list tells of a model beside its name and what it is; implemented in the model's file.
+pub(crate) trait Listed {
+    /// The same model in the Python library MultiVae.
+    const CLASS: Option<classes::Class> = None;
+
+    /// Options with which all parts of the model run on such data, as a table.
+    fn exercise(_specs: &[ModalitySpec]) -> Value {
+        Value::Object(Map::new())
+    }
+}
 
 impl Serialize for ModelConfig {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
@@ -94,6 +106,10 @@ macro_rules! models {
         /// The names of the models of the library.
         pub(crate) const LISTED: &[&str] = &[$($key),*];
 
+        /// The models that the Python library MultiVae has too, with their names here.
+        pub(crate) const CLASSES: &[(&str, Option<classes::Class>)] =
+            &[$(($key, <$config as Listed>::CLASS)),*];
+
         impl ModelConfig {
             /// The names of the models of the library, in the order in which they are listed.
             pub const NAMES: &[&str] = LISTED;
@@ -120,6 +136,23 @@ macro_rules! models {
                 let listed = [$(($key, $about)),*];
                 let listed = listed.map(|(name, about)| (name.to_owned(), about.to_owned()));
                 listed.into_iter().chain(custom::registered()).collect()
+            }
+
+            /// What the model's options mean; nothing is known of those of a model of the user.
+            pub fn options(&self) -> Vec<Field> {
+                match self {
+                    $(Self::$name(_) => <$config>::options(),)*
+                    Self::Custom(_) => Vec::new(),
+                }
+            }
+
+            /// Options with which all parts of the model run on such data, as a table: what a test
+            /// of every model sets. Those of a model of the user are its defaults.
+            pub fn exercise(&self, specs: &[ModalitySpec]) -> Value {
+                match self {
+                    $(Self::$name(_) => <$config as Listed>::exercise(specs),)*
+                    Self::Custom(_) => Value::Object(Map::new()),
+                }
             }
 
             /// Fills in what the data says. The result is complete: it and a record rebuild the

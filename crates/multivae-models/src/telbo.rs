@@ -57,60 +57,39 @@ use multivae_core::{
     nn::{Decoder, EncoderNet, JointEncoder, JointEncoderConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, Rescale},
+    options,
     subset::Subset,
 };
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use crate::{
     blocks::joint,
     blocks::{self, ModalityConfig},
+    exchange::models::{self as classes, Class},
+    registry::Listed,
 };
 
-/// Configuration of [`Telbo`].
-///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `latent` | 20 | features of the latent space | at least 1 |
-/// | `joint_epochs` | 10 | epochs of the first stage | at least 1 |
-/// | `rescale` | `"by_size"` | weights of the modalities' likelihoods | `"none"`, `"by_size"`, `{ given = [..] }` |
-/// | `lambda` | as `rescale` | such weights of the first stage, by modality | at least 0 |
-/// | `gamma` | as `rescale` | such weights of the second stage, by modality | at least 0 |
-/// | `joint_encoder` | as the encoders | the joint encoder | |
-/// | `modalities` | from the data | networks and likelihoods by modality | |
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TelboConfig {
-    /// Features of the latent space, at least 1.
-    pub latent: usize,
-    /// Epochs of the first stage, at least 1: the joint encoder and the decoders. The unimodal
-    /// encoders learn in the rest of the run.
-    pub joint_epochs: usize,
-    /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
-    pub rescale: Rescale,
-    /// Weights of the likelihoods in the first stage by modality, at least 0; `rescale` for one
-    /// that is not named.
-    pub lambda: BTreeMap<ModalityName, f64>,
-    /// Weights of the likelihoods in the second stage by modality, at least 0; `rescale` for one
-    /// that is not named.
-    pub gamma: BTreeMap<ModalityName, f64>,
-    /// The joint encoder; what is not given follows the encoders of the modalities.
-    pub joint_encoder: JointEncoderConfig,
-    /// Networks and likelihoods by modality; what is not given comes from the data.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<ModalityConfig>,
-}
-
-impl Default for TelboConfig {
-    fn default() -> Self {
-        Self {
-            latent: 20,
-            joint_epochs: 10,
-            rescale: Rescale::BySize,
-            lambda: BTreeMap::new(),
-            gamma: BTreeMap::new(),
-            joint_encoder: JointEncoderConfig::default(),
-            modalities: Vec::new(),
-        }
+options! {
+    /// Configuration of [`Telbo`].
+    pub struct TelboConfig {
+        /// Features of the latent space, at least 1.
+        pub latent: usize = 20,
+        /// Epochs of the first stage, at least 1: the joint encoder and the decoders. The unimodal
+        /// encoders learn in the rest of the run.
+        pub joint_epochs: usize = 10,
+        /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
+        pub rescale: Rescale = Rescale::BySize,
+        /// Weights of the likelihoods in the first stage by modality, at least 0; `rescale` for one
+        /// that is not named.
+        pub lambda: BTreeMap<ModalityName, f64> = BTreeMap::new(),
+        /// Weights of the likelihoods in the second stage by modality, at least 0; `rescale` for
+        /// one that is not named.
+        pub gamma: BTreeMap<ModalityName, f64> = BTreeMap::new(),
+        /// The joint encoder; what is not given follows the encoders of the modalities.
+        pub joint_encoder: JointEncoderConfig = JointEncoderConfig::default(),
+        /// Networks and likelihoods by modality; what is not given comes from the data.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        pub modalities: Vec<ModalityConfig> = Vec::new(),
     }
 }
 
@@ -128,6 +107,14 @@ pub struct Telbo {
     lambda: Vec<f64>,
     #[module(skip)]
     gamma: Vec<f64>,
+}
+
+impl Listed for TelboConfig {
+    const CLASS: Option<Class> = Some(classes::TELBO);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        json!({ "gamma": { specs[0].name.as_str(): 0.5 } })
+    }
 }
 
 impl TelboConfig {

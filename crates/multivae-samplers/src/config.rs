@@ -1,6 +1,6 @@
 //! What is fitted, and how.
 
-use multivae_core::nn::FlowConfig;
+use multivae_core::nn::{FlowBlocks, FlowConfig};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
@@ -112,13 +112,13 @@ impl FlowFitConfig {
     /// The masked autoregressive flow of this size.
     pub(crate) fn maf(&self) -> FlowConfig {
         let Self { blocks, hidden, layers, batch_norm, .. } = *self;
-        FlowConfig::Maf { blocks, hidden, layers, batch_norm }
+        FlowConfig::Maf(FlowBlocks { blocks, hidden, layers, batch_norm })
     }
 
     /// The inverse autoregressive flow of this size.
     pub(crate) fn iaf(&self) -> FlowConfig {
         let Self { blocks, hidden, layers, batch_norm, .. } = *self;
-        FlowConfig::Iaf { blocks, hidden, layers, batch_norm }
+        FlowConfig::Iaf(FlowBlocks { blocks, hidden, layers, batch_norm })
     }
 }
 

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, process::Comma
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::{MODELS, WORKLOADS};
+use super::WORKLOADS;
+use crate::pages;
 
 /// The page of the tables.
 const PAGE: &str = "docs/benchmarks.md";
@@ -74,7 +75,7 @@ pub(super) fn keep(root: &Path, machine: &Value, lines: &[Value]) -> Result<()> 
         writeln!(kept, "{line}")?;
     }
     write_whole(&path, &kept)?;
-    write_whole(&root.join(PAGE), &page(&folder)?)
+    write_whole(&root.join(PAGE), &page(&pages::names(root)?, &folder)?)
 }
 
 /// Beside, then renamed.
@@ -85,7 +86,7 @@ fn write_whole(path: &Path, text: &str) -> Result<()> {
 }
 
 /// The page: for each file, newest first, a table of every kind of measure.
-fn page(folder: &Path) -> Result<String> {
+fn page(models: &[String], folder: &Path) -> Result<String> {
     let mut files: Vec<_> = fs::read_dir(folder)?
         .collect::<std::io::Result<Vec<_>>>()?
         .into_iter()
@@ -113,7 +114,7 @@ fn page(folder: &Path) -> Result<String> {
             }
         }
         write!(page, "\n## {}\n", sentence(&machine))?;
-        tables(&lines, &mut page)?;
+        tables(models, &lines, &mut page)?;
     }
     Ok(page)
 }
@@ -122,7 +123,7 @@ fn page(folder: &Path) -> Result<String> {
 type Rows<'a> = BTreeMap<(String, String), &'a Value>;
 
 /// One table a measure and backend: models down, workloads across.
-fn tables(lines: &[Value], page: &mut String) -> Result<()> {
+fn tables(models: &[String], lines: &[Value], page: &mut String) -> Result<()> {
     let mut kinds: BTreeMap<(String, String), Rows<'_>> = BTreeMap::new();
     for line in lines {
         let text = |key: &str| line[key].as_str().unwrap_or_default().to_owned();
@@ -135,7 +136,7 @@ fn tables(lines: &[Value], page: &mut String) -> Result<()> {
         writeln!(page, "\n### `{bench}` on `{backend}`\n")?;
         writeln!(page, "| model | {} |", WORKLOADS.join(" | "))?;
         writeln!(page, "|---|{}", "---|".repeat(WORKLOADS.len()))?;
-        for model in MODELS {
+        for model in models {
             for stage in ["", " (stage 2)"] {
                 let name = format!("{model}{stage}");
                 let row: Vec<_> = WORKLOADS

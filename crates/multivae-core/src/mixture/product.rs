@@ -93,7 +93,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{mixture::LocationScale, module::settle, nn::FlowConfig};
+    use crate::{
+        mixture::LocationScale,
+        module::settle,
+        nn::{FlowBlocks, FlowConfig},
+    };
 
     fn numbers<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
         let number = |i| ((i * 37 + seed * 11) % 101) as f32 * 0.03 - 1.5;
@@ -123,7 +127,7 @@ mod tests {
     /// Three components over rows that can use all, two and one of them, the last without a flow.
     fn mixture(latent: usize, hidden: usize, layers: usize) -> Mixture {
         let device = Device::flex();
-        let flow = FlowConfig::Maf { blocks: 2, hidden, layers, batch_norm: false };
+        let flow = FlowConfig::Maf(FlowBlocks { blocks: 2, hidden, layers, batch_norm: false });
         let flow = |phase| {
             let flow = settle(flow.init("flow", latent, &device).expect("valid"));
             flow.map(&mut Fill(phase))
@@ -180,7 +184,8 @@ mod tests {
     fn what_the_kernel_cannot_is_composed() {
         let device = Device::flex();
         let inverse = FlowConfig::iaf().init("flow", 4, &device).expect("valid");
-        let normed = FlowConfig::Maf { blocks: 1, hidden: 5, layers: 1, batch_norm: true };
+        let normed =
+            FlowConfig::Maf(FlowBlocks { blocks: 1, hidden: 5, layers: 1, batch_norm: true });
         let normed = normed.init("flow", 4, &device).expect("valid");
         for flow in [inverse, normed] {
             let product = Mixture { flows: vec![Some(flow)], ..mixture(4, 3, 1) }.product();

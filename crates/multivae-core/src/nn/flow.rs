@@ -11,7 +11,12 @@ use burn::{
 use multivae_kernels::{Activation, FlowFactor, activate, linear};
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
+use crate::{
+    Error, Result,
+    distribution::LOG_VAR_LIMIT,
+    options,
+    options::{Field, Options},
+};
 
 /// A flow as data.
 ///
@@ -20,12 +25,7 @@ use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
 /// features is reversed after every block, and after every batch normalisation. Of one feature it
 /// is an affine map with constants.
 ///
-/// | name | default | meaning | range |
-/// |---|---|---|---|
-/// | `blocks` | 2 | blocks, one after the other | at least 1 |
-/// | `hidden` | 128 | width of the hidden layers of a block | at least 1 |
-/// | `layers` | 3 | hidden layers of a block | |
-/// | `batch_norm` | false | whether a batch normalisation follows each block | |
+/// Both kinds have the options of [`FlowBlocks`].
 ///
 /// ```
 /// use burn::tensor::{Device, Tensor};
@@ -47,48 +47,33 @@ use crate::{Error, Result, distribution::LOG_VAR_LIMIT};
 pub enum FlowConfig {
     /// The masked autoregressive flow: `mu` and `s` see the data, so that densities take one pass
     /// and samples one step per feature.
-    Maf {
-        /// Blocks, one after the other, at least 1.
-        #[serde(default = "two")]
-        blocks: usize,
-        /// Width of the hidden layers of a block, at least 1.
-        #[serde(default = "width")]
-        hidden: usize,
-        /// Hidden layers of a block.
-        #[serde(default = "three")]
-        layers: usize,
-        /// Whether a batch normalisation follows each block.
-        #[serde(default)]
-        batch_norm: bool,
-    },
+    Maf(FlowBlocks),
     /// The inverse autoregressive flow: `mu` and `s` see the base, so that samples take one pass
     /// and densities one step per feature.
-    Iaf {
+    Iaf(FlowBlocks),
+}
+
+options! {
+    /// Number and size of the blocks of a flow.
+    #[derive(Copy)]
+    pub struct FlowBlocks {
         /// Blocks, one after the other, at least 1.
-        #[serde(default = "two")]
-        blocks: usize,
+        pub blocks: usize = 2,
         /// Width of the hidden layers of a block, at least 1.
-        #[serde(default = "width")]
-        hidden: usize,
+        pub hidden: usize = 128,
         /// Hidden layers of a block.
-        #[serde(default = "three")]
-        layers: usize,
+        pub layers: usize = 3,
         /// Whether a batch normalisation follows each block.
-        #[serde(default)]
-        batch_norm: bool,
-    },
+        pub batch_norm: bool = false,
+    }
 }
 
-fn two() -> usize {
-    2
-}
-
-fn three() -> usize {
-    3
-}
-
-fn width() -> usize {
-    128
+impl Options for FlowConfig {
+    fn options() -> Vec<Field> {
+        let kind = &[" \"maf\" (fast densities) or \"iaf\" (fast samples)."];
+        let kind = Field { name: "kind", lines: kind, table: Vec::new() };
+        [kind].into_iter().chain(FlowBlocks::options()).collect()
+    }
 }
 
 impl Default for FlowConfig {
@@ -100,12 +85,12 @@ impl Default for FlowConfig {
 impl FlowConfig {
     /// The masked autoregressive flow of default size.
     pub fn maf() -> Self {
-        Self::Maf { blocks: two(), hidden: width(), layers: three(), batch_norm: false }
+        Self::Maf(FlowBlocks::default())
     }
 
     /// The inverse autoregressive flow of default size.
     pub fn iaf() -> Self {
-        Self::Iaf { blocks: two(), hidden: width(), layers: three(), batch_norm: false }
+        Self::Iaf(FlowBlocks::default())
     }
 
     /// `field` is where it stands in a configuration.
@@ -114,7 +99,8 @@ impl FlowConfig {
     ///
     /// [`Error::Config`] if a value is out of its range.
     pub fn check(&self, field: &str) -> Result<()> {
-        let (Self::Maf { blocks, hidden, .. } | Self::Iaf { blocks, hidden, .. }) = self;
+        let (Self::Maf(FlowBlocks { blocks, hidden, .. })
+        | Self::Iaf(FlowBlocks { blocks, hidden, .. })) = self;
         at_least_one(&format!("{field}.blocks"), *blocks)?;
         at_least_one(&format!("{field}.hidden"), *hidden)
     }
@@ -127,13 +113,9 @@ impl FlowConfig {
     pub fn init(&self, name: &str, features: usize, device: &Device) -> Result<FlowNet> {
         self.check(name)?;
         at_least_one(&format!("features of {name}"), features)?;
-        let (fast, blocks, hidden, layers, batch_norm) = match *self {
-            Self::Maf { blocks, hidden, layers, batch_norm } => {
-                (Way::Base, blocks, hidden, layers, batch_norm)
-            }
-            Self::Iaf { blocks, hidden, layers, batch_norm } => {
-                (Way::Data, blocks, hidden, layers, batch_norm)
-            }
+        let (fast, FlowBlocks { blocks, hidden, layers, batch_norm }) = match *self {
+            Self::Maf(blocks) => (Way::Base, blocks),
+            Self::Iaf(blocks) => (Way::Data, blocks),
         };
         let norms = if batch_norm { blocks } else { 0 };
         Ok(FlowNet {
@@ -567,8 +549,12 @@ mod tests {
     type Kind = fn(usize, usize, usize, bool) -> FlowConfig;
 
     const KINDS: [Kind; 2] = [
-        |blocks, hidden, layers, batch_norm| FlowConfig::Maf { blocks, hidden, layers, batch_norm },
-        |blocks, hidden, layers, batch_norm| FlowConfig::Iaf { blocks, hidden, layers, batch_norm },
+        |blocks, hidden, layers, batch_norm| {
+            FlowConfig::Maf(FlowBlocks { blocks, hidden, layers, batch_norm })
+        },
+        |blocks, hidden, layers, batch_norm| {
+            FlowConfig::Iaf(FlowBlocks { blocks, hidden, layers, batch_norm })
+        },
     ];
 
     /// A flow whose `p`-th parameter holds `0.6 sin(phase + 3 p + 1.7 k)`, over twice the number

@@ -51,7 +51,7 @@ pub use encoder::{
     Branch, BranchConfig, Branches, BranchesConfig, CustomEncoderNet, EncoderConfig, EncoderNet,
     PrivateBranch, PrivateBranchConfig,
 };
-pub use flow::{FlowConfig, FlowNet, Transformed};
+pub use flow::{FlowBlocks, FlowConfig, FlowNet, Transformed};
 pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
 pub use joint::{JointEncoder, JointEncoderConfig};
 pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};

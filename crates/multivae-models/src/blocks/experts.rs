@@ -593,3 +593,61 @@ impl PrivateExperts<'_> {
         })
     }
 }
+
+/// What mixtures of experts with modality-specific latents do alike, from a method `experts` that
+/// gives their [`PrivateExperts`]: encoding, generating and densities.
+macro_rules! private_experts {
+    ($model:ty) => {
+        const _: () = {
+            use multivae_core::model::{Bound, Density, Draws, Encode, Generate, Latent};
+
+            impl Encode for $model {
+                fn encode(
+                    &self,
+                    batch: &Batch,
+                    given: Subset,
+                    draws: Draws,
+                    noise: &mut Noise,
+                ) -> Latent {
+                    self.experts().encode(batch, given, draws, noise)
+                }
+            }
+
+            impl Generate for $model {
+                fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+                    self.experts().generate(rows, device, noise)
+                }
+
+                fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+                    blocks::decode(&self.decoders, &self.modalities, latent, targets)
+                }
+
+                fn decoder(&self, modality: usize) -> Option<&Decoder> {
+                    Some(self.decoders.at(modality))
+                }
+            }
+
+            impl Density for $model {
+                fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+                    self.experts().log_prob(batch, latent, modality)
+                }
+
+                fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+                    self.experts().bound(batch, given, noise)
+                }
+
+                fn joint_likelihood(
+                    &self,
+                    batch: &Batch,
+                    targets: Subset,
+                    budget: Budget,
+                    noise: &mut Noise,
+                ) -> Estimate {
+                    self.experts().joint_likelihood(batch, targets, budget, noise)
+                }
+            }
+        };
+    };
+}
+
+pub(crate) use private_experts;

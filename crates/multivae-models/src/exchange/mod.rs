@@ -33,11 +33,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod models;
+pub(crate) mod models;
 mod names;
 mod reference;
 mod weights;
 
+pub use models::{Example, example};
 pub use reference::{Part, Reference, describe};
 pub use weights::{Entry, Weights, entries, fill, layout};
 

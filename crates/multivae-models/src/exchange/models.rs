@@ -28,20 +28,59 @@ use crate::{
     mvae::MvaeConfig,
     mvtcae::MvtcaeConfig,
     nexus::NexusConfig,
+    registry::CLASSES,
     telbo::TelboConfig,
 };
 
 /// A class of the reference, and how its configuration is one of ours and back.
-pub(super) struct Class {
+pub(crate) struct Class {
     pub(super) name: &'static str,
     /// Reads the keys of its own.
     pub(super) read: fn(&mut Fields<'_>, Base) -> Result<ModelConfig>,
     /// Writes them; `None` for another model.
     pub(super) write: fn(&ModelConfig) -> Option<Own<'_>>,
+    /// The keys that the reference's examples set.
+    pub(super) example: fn(&Example<'_>) -> Value,
+}
+
+/// Data of an example of the reference.
+#[derive(Clone, Copy, Debug)]
+pub struct Example<'a> {
+    /// Its name, such as `polymnist`.
+    pub data: &'a str,
+    /// The names of its modalities.
+    pub modalities: &'a [&'a str],
+    /// Latent features of each modality alone, for models that have such.
+    pub private: usize,
+}
+
+impl Example<'_> {
+    /// A size for each modality.
+    fn each(&self, size: usize) -> Value {
+        self.modalities.iter().map(|name| ((*name).to_owned(), json!(size))).collect()
+    }
+
+    /// With the size of the shared space that examples of images have beside private ones.
+    fn with_shared(&self, mut keys: Value) -> Value {
+        if self.data == "polymnist" {
+            keys["latent_dim"] = json!(32);
+        }
+        keys
+    }
+}
+
+/// What the reference's example of a model sets, by the model's name here: its class and keys, of
+/// which the defaults are left out. `None` for a model that the reference lacks.
+pub fn example(model: &str, data: &Example<'_>) -> Option<Value> {
+    let (_, class) = CLASSES.iter().find(|(name, _)| *name == model)?;
+    let class = class.as_ref()?;
+    let mut keys = (class.example)(data);
+    keys["name"] = json!(class.name);
+    Some(keys)
 }
 
 /// What the reference writes of a model besides its modalities.
-pub(super) struct Own<'a> {
+pub(crate) struct Own<'a> {
     /// Latent features and rescaling of the classes that have what all have.
     pub(super) base: Option<(usize, &'a Rescale)>,
     /// The keys of the class.
@@ -54,25 +93,74 @@ impl<'a> Own<'a> {
     }
 }
 
-/// The models. A further one is a line here and two functions below; what it has beside encoders
-/// and decoders is said in [`names`](super::names).
-pub(super) const CLASSES: &[Class] = &[
-    Class { name: "MVAEConfig", read: mvae, write: write_mvae },
-    Class { name: "MoPoEConfig", read: mopoe, write: write_mopoe },
-    // It has no default networks, from which the reference could rebuild it.
-    Class { name: "MHVAEConfig", read: mhvae, write: |_| None },
-    Class { name: "JMVAEConfig", read: jmvae, write: write_jmvae },
-    Class { name: "TELBOConfig", read: telbo, write: write_telbo },
-    Class { name: "JNFConfig", read: jnf, write: write_jnf },
-    Class { name: "MVTCAEConfig", read: mvtcae, write: write_mvtcae },
-    Class { name: "CRMVAEConfig", read: crmvae, write: write_crmvae },
-    Class { name: "DMVAEConfig", read: dmvae, write: write_dmvae },
-    Class { name: "MMVAEConfig", read: mmvae, write: write_mmvae },
-    Class { name: "MMVAEPlusConfig", read: mmvae_plus, write: write_mmvae_plus },
-    Class { name: "CMVAEConfig", read: cmvae, write: write_cmvae },
-    Class { name: "NexusConfig", read: nexus, write: write_nexus },
-    Class { name: "CVAEConfig", read: cvae, write: write_cvae },
-];
+// The models. A further one is a constant here, with functions below, which its line of the list of
+// models reaches; what it has beside encoders and decoders is said in [`names`](super::names).
+
+pub(crate) const MVAE: Class = Class {
+    name: "MVAEConfig",
+    read: mvae,
+    write: write_mvae,
+    example: |_| json!({ "use_subsampling": true, "warmup": 0, "beta": 2.5 }),
+};
+pub(crate) const MOPOE: Class = Class {
+    name: "MoPoEConfig",
+    read: mopoe,
+    write: write_mopoe,
+    example: |_| json!({ "beta": 2.5 }),
+};
+/// It has no default networks, from which the reference could rebuild it.
+pub(crate) const MHVAE: Class =
+    Class { name: "MHVAEConfig", read: mhvae, write: |_| None, example: |_| json!({}) };
+pub(crate) const JMVAE: Class = Class {
+    name: "JMVAEConfig",
+    read: jmvae,
+    write: write_jmvae,
+    example: |_| json!({ "alpha": 0.1, "warmup": 200 }),
+};
+pub(crate) const TELBO: Class =
+    Class { name: "TELBOConfig", read: telbo, write: write_telbo, example: |_| json!({}) };
+pub(crate) const JNF: Class =
+    Class { name: "JNFConfig", read: jnf, write: write_jnf, example: |_| json!({ "warmup": 400 }) };
+pub(crate) const MVTCAE: Class = Class {
+    name: "MVTCAEConfig",
+    read: mvtcae,
+    write: write_mvtcae,
+    example: |_| json!({ "beta": 2.5, "alpha": 5.0 / 6.0 }),
+};
+pub(crate) const CRMVAE: Class = Class {
+    name: "CRMVAEConfig",
+    read: crmvae,
+    write: write_crmvae,
+    example: |_| json!({ "beta": 0.1 }),
+};
+pub(crate) const DMVAE: Class =
+    Class { name: "DMVAEConfig", read: dmvae, write: write_dmvae, example: example_dmvae };
+pub(crate) const MMVAE: Class = Class {
+    name: "MMVAEConfig",
+    read: mmvae,
+    write: write_mmvae,
+    example: |_| {
+        json!({
+            "K": 10, "prior_and_posterior_dist": "laplace_with_softmax", "learn_prior": false,
+        })
+    },
+};
+pub(crate) const MMVAE_PLUS: Class = Class {
+    name: "MMVAEPlusConfig",
+    read: mmvae_plus,
+    write: write_mmvae_plus,
+    example: example_private_experts,
+};
+pub(crate) const CMVAE: Class = Class {
+    name: "CMVAEConfig",
+    read: cmvae,
+    write: write_cmvae,
+    example: example_private_experts,
+};
+pub(crate) const NEXUS: Class =
+    Class { name: "NexusConfig", read: nexus, write: write_nexus, example: example_nexus };
+pub(crate) const CVAE: Class =
+    Class { name: "CVAEConfig", read: cvae, write: write_cvae, example: |_| json!({}) };
 
 const FAMILIES: &[(&str, Family)] = &[
     ("laplace_with_softmax", Family::LaplaceSoftmax),
@@ -93,6 +181,33 @@ fn word<T: PartialEq>(words: &[(&'static str, T)], value: &T) -> &'static str {
 /// What the reference has nothing for is null.
 fn or_null<T: Serialize>(values: &ByName<T>) -> Value {
     if values.is_empty() { Value::Null } else { json!(values) }
+}
+
+fn example_dmvae(data: &Example<'_>) -> Value {
+    data.with_shared(match data.data {
+        "mnist_svhn" => json!({
+            "modalities_specific_dim": { "mnist": 1, "svhn": 4 },
+            "rescale_factors": { "mnist": 50, "svhn": 1 },
+            "uses_likelihood_rescaling": true,
+        }),
+        _ => json!({ "modalities_specific_dim": data.each(data.private) }),
+    })
+}
+
+fn example_private_experts(data: &Example<'_>) -> Value {
+    data.with_shared(json!({
+        "K": 1,
+        "prior_and_posterior_dist": "laplace_with_softmax",
+        "beta": 2.5,
+        "modalities_specific_dim": data.private,
+        "learn_modality_prior": true,
+        "loss": "iwae_looser",
+    }))
+}
+
+fn example_nexus(data: &Example<'_>) -> Value {
+    let size = if data.data == "polymnist" { 64 } else { data.private };
+    json!({ "modalities_specific_dim": data.each(size) })
 }
 
 fn mvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
@@ -525,7 +640,8 @@ mod tests {
 
     #[test]
     fn every_class_that_is_written_is_in_the_test_above() {
-        for class in CLASSES.iter().filter(|class| class.name != "MHVAEConfig") {
+        let classes = CLASSES.iter().filter_map(|(_, class)| class.as_ref());
+        for class in classes.filter(|class| class.name != "MHVAEConfig") {
             let tested = WRITTEN.iter().chain([&CVAE]).any(|keys| keys.contains(class.name));
             assert!(tested, "{}", class.name);
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use multivae_core::{
     modality::ModalityName,
     nn::{
-        EncoderConfig, FlowConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig,
+        EncoderConfig, FlowBlocks, FlowConfig, HierarchyConfig, JointEncoderConfig, NetworkConfig,
         PosteriorConfig,
     },
 };
@@ -259,9 +259,8 @@ fn with_joint(config: &JointEncoderConfig, modalities: &[ModalityConfig]) -> Vec
 
 /// The blocks of a flow, which take turns with batch normalisations if there are any.
 fn flow_blocks(name: &str, config: &FlowConfig) -> Vec<Place> {
-    let (blocks, layers, batch_norm) = match *config {
-        FlowConfig::Maf { blocks, layers, batch_norm, .. }
-        | FlowConfig::Iaf { blocks, layers, batch_norm, .. } => (blocks, layers, batch_norm),
+    let FlowBlocks { blocks, layers, batch_norm, .. } = match *config {
+        FlowConfig::Maf(blocks) | FlowConfig::Iaf(blocks) => blocks,
         _ => return Vec::new(),
     };
     let path = format!("flows.{name}");

@@ -12,11 +12,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ExchangeError, Result,
-    models::{CLASSES, Own},
+    models::{Class, Own},
     names,
     weights::Weights,
 };
-use crate::{ModalityConfig, ModelConfig};
+use crate::{ModalityConfig, ModelConfig, registry::CLASSES};
 
 /// Width of all hidden layers of the reference's default networks.
 pub(super) const WIDTH: usize = 512;
@@ -91,6 +91,11 @@ pub(super) fn decoder() -> NetworkConfig {
     }
 }
 
+/// The classes of the reference that are read.
+fn classes() -> impl Iterator<Item = &'static Class> {
+    CLASSES.iter().filter_map(|(_, class)| class.as_ref())
+}
+
 /// What `model_config.json` says.
 #[derive(Clone, Debug)]
 pub struct Reference {
@@ -130,8 +135,8 @@ impl Reference {
             return Err(field("model_config.json", "an object", json));
         };
         let found = values.get("name").and_then(Value::as_str).unwrap_or_default();
-        let Some(class) = CLASSES.iter().find(|class| class.name == found) else {
-            let known: Vec<_> = CLASSES.iter().map(|class| format!("`{}`", class.name)).collect();
+        let Some(class) = classes().find(|class| class.name == found) else {
+            let known: Vec<_> = classes().map(|class| format!("`{}`", class.name)).collect();
             return Err(ExchangeError::Class { found: found.into(), known: known.join(", ") });
         };
         let mut fields = Fields { values, known: BTreeSet::from(["name"]) };
@@ -464,8 +469,7 @@ fn likelihood(kind: Option<&Value>, parameters: Option<&Value>) -> Result<Likeli
 /// The content of `model_config.json` for a model that the reference can rebuild from it: one of
 /// its classes, with its default networks. `None` for others.
 pub fn describe(config: &ModelConfig) -> Option<Value> {
-    let (class, own) =
-        CLASSES.iter().find_map(|class| Some((class.name, (class.write)(config)?)))?;
+    let (class, own) = classes().find_map(|class| Some((class.name, (class.write)(config)?)))?;
     let written = write(class, &own, &names::modalities(config));
     // Whatever it does not say is not the reference's.
     let again = Reference::read(&written).and_then(|reference| reference.config());

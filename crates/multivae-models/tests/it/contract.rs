@@ -52,40 +52,11 @@ fn images() -> Vec<ModalitySpec> {
 
 /// A small model of a name, with whatever options make all its parts run.
 pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
-    let mut value = serde_json::to_value(ModelConfig::named(name).expect("a model of the list"))
-        .expect("plain data");
+    let listed = ModelConfig::named(name).expect("a model of the list");
+    let mut value = serde_json::to_value(&listed).expect("plain data");
     value["latent"] = json!(LATENT);
-    if name == "mvae" && specs.len() > 2 {
-        value["random_subsets"] = json!(2);
-    }
-    if ["mmvae", "mmvae_plus", "cmvae"].contains(&name) {
-        value["samples"] = json!(4);
-    }
-    if ["mmvae_plus", "cmvae"].contains(&name) {
-        value["private"] = json!(2);
-    }
-    if name == "mmvae_plus" {
-        value["learned_prior"] = json!(true);
-    }
-    if name == "telbo" {
-        value["gamma"] = json!({ specs[0].name.as_str(): 0.5 });
-    }
-    if name == "jnf" {
-        value["hmc"] = json!({ "steps": 3, "leapfrog": 2 });
-    }
-    if name == "mopoe" {
-        value["private"] = json!({ specs[0].name.as_str(): 2 });
-    }
-    if name == "dmvae" {
-        value["private"] = json!({ specs[0].name.as_str(): 2, specs[1].name.as_str(): 0 });
-    }
-    if name == "nexus" {
-        value["private"] = json!({ specs[0].name.as_str(): 2 });
-        value["adaptive"] = json!([specs[0].name.as_str()]);
-        value["dropout"] = json!(0.5);
-    }
-    if name == "cvae" && specs.len() > 2 {
-        value["prior_network"] = json!({});
+    for (key, option) in listed.exercise(specs).as_object().into_iter().flatten() {
+        value[key] = option.clone();
     }
     let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
     config.with_modalities(specs).expect("the data suits")

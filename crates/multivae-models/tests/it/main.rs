@@ -10,4 +10,5 @@ mod families;
 mod joint;
 mod likelihood;
 mod reference;
+mod statistics;
 mod work;

@@ -57,7 +57,6 @@ pub(super) struct Found {
 ///
 /// When its model cannot be built at all.
 pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
-    let recorded = Recorded::new(case, device)?;
     let mut outcome = Outcome {
         name: case.description.name.clone(),
         compared: 0,
@@ -73,6 +72,8 @@ pub fn run(case: &Case, device: &Device) -> Result<Outcome, Problem> {
         if outcome.leaves_out_all(call) {
             continue;
         }
+        // Calls are independent: each starts from the stored weights and statistics.
+        let recorded = Recorded::new(case, call, device)?;
         match perform(&recorded, call) {
             Ok(found) => outcome.compare(&recorded, call, &found)?,
             Err(Problem::Todo(why)) => outcome.todo.push(format!("{}: {why}", call.id)),
@@ -368,14 +369,16 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         case.description.config["K"] = samples.clone();
         let mut call = call.clone();
         call.kwargs.as_object_mut().expect("it has a key").remove("K");
-        return forward(&Recorded::new(&case, &recorded.device)?, &call);
+        return forward(&Recorded::new(&case, &call, &recorded.device)?, &call);
     }
     let mut batch = batch(recorded, call)?;
     batch.progress = recorded.adapter.progress(progress(&call.kwargs)?);
     let draws = recorded.adapter.forward_draws(recorded, call, &batch, &call.noise)?;
     let loss = recorded.loss(&recorded.model, &batch, draws.clone())?;
+    // What follows would move the statistics once more.
+    let tensors = running_statistics(recorded);
     let scalars = recorded.adapter.scalars(recorded, &batch, &loss, draws.clone())?;
-    let mut found = Found { scalars, ..Found::default() };
+    let mut found = Found { scalars, tensors, ..Found::default() };
     if !call.expected.grads.is_empty() || !call.expected.grad_none.is_empty() {
         let frozen = frozen(&recorded.model, batch.progress);
         let model = freeze(recorded.model.clone(), &frozen);
@@ -385,6 +388,34 @@ fn forward(recorded: &Recorded<'_>, call: &Call) -> Result<Found, Problem> {
         found.grads = read_gradients(recorded, &gradients, factor);
     }
     Ok(found)
+}
+
+/// The running means and variances of batch normalisations, as `buffer.` and their name in the
+/// reference.
+fn running_statistics(recorded: &Recorded<'_>) -> BTreeMap<String, Vec<f32>> {
+    struct Read<'a> {
+        layout: &'a Layout,
+        path: Vec<String>,
+        found: BTreeMap<String, Vec<f32>>,
+    }
+    impl ModuleVisitor for Read<'_> {
+        fn enter_module(&mut self, name: &str, _: &str) {
+            self.path.push(name.to_owned());
+        }
+        fn exit_module(&mut self, _: &str, _: &str) {
+            self.path.pop();
+        }
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            if self.path.last().is_some_and(|name| name.starts_with("running_")) {
+                let name = self.layout.name(&self.path.join(".")).name;
+                self.found.insert(format!("buffer.{name}"), values(param.val()));
+            }
+        }
+    }
+    let mut read = Read { layout: &recorded.layout, path: Vec::new(), found: BTreeMap::new() };
+    // What was learned from a batch is gathered where the model is turned to evaluation.
+    recorded.model.valid().visit(&mut read);
+    read.found
 }
 
 /// Prefixes of the parameters that do not learn in the stage of an epoch.

@@ -13,6 +13,7 @@
 
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     reason = "the reader serves two programs, each using a part of it"
 )]
@@ -23,8 +24,8 @@ mod case;
 mod model;
 mod network;
 
-pub use calls::run;
-pub use case::Case;
+pub use calls::{Outcome, run};
+pub use case::{Array, Call, Case, Expected};
 
 /// Why a case, or a part of it, cannot be compared.
 #[derive(Debug)]

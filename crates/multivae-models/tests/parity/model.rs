@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
+use burn::{
+    module::{Flag, Module, ModuleMapper, Param},
+    tensor::Device,
+};
 use multivae_core::{
     batch::Batch,
     distribution::Likelihood,
@@ -20,7 +23,7 @@ use super::{
     Case, Problem,
     adapters::{Adapter, adapter},
     broken, calls,
-    case::RecordedDraw,
+    case::{Call, RecordedDraw},
     network::{self, Layout},
 };
 
@@ -35,7 +38,8 @@ pub(super) struct Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
-    pub fn new(case: &'a Case, device: &Device) -> Result<Self, Problem> {
+    /// The model as a call finds it: with the stored weights, in the call's mode.
+    pub fn new(case: &'a Case, call: &Call, device: &Device) -> Result<Self, Problem> {
         let device = device.clone().autodiff();
         let adapter = adapter(&case.description.model)?;
         let specs = specs(case)?;
@@ -44,6 +48,7 @@ impl<'a> Recorded<'a> {
             .init(&Networks::default(), &device)
             .map_err(|error| broken(format!("the model cannot be built: {error}")))?;
         let model = calls::load(settle(model), case, &layout)?;
+        let model = if call.mode == "train" { model } else { model.map(&mut Evaluating) };
         Ok(Self { case, device, specs, model, layout, adapter })
     }
 
@@ -108,6 +113,15 @@ impl<'a> Recorded<'a> {
         rows: usize,
     ) -> Result<Draw, Problem> {
         self.shaped(draw, vec![samples, rows, draw.len / (samples * rows)])
+    }
+}
+
+/// Batch normalisations use their running statistics, and gradients are still to be had.
+struct Evaluating;
+
+impl ModuleMapper for Evaluating {
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        flag.with_value(false)
     }
 }
 

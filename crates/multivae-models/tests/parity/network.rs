@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use multivae_core::{
     modality::ModalitySpec,
     nn::{
-        BranchConfig, BranchesConfig, EncoderConfig, FlowConfig, HierarchyConfig,
+        BranchConfig, BranchesConfig, EncoderConfig, FlowBlocks, FlowConfig, HierarchyConfig,
         JointEncoderConfig, LayerConfig, NetworkConfig, PosteriorConfig, PrivateBranchConfig,
     },
 };
@@ -305,8 +305,8 @@ pub(super) fn flow(arch: &Value, name: &str, layout: &mut Layout) -> Result<Flow
         }
     }
     match text(flow, "type")? {
-        "MAF" => Ok(FlowConfig::Maf { blocks, hidden, layers, batch_norm }),
-        "IAF" => Ok(FlowConfig::Iaf { blocks, hidden, layers, batch_norm }),
+        "MAF" => Ok(FlowConfig::Maf(FlowBlocks { blocks, hidden, layers, batch_norm })),
+        "IAF" => Ok(FlowConfig::Iaf(FlowBlocks { blocks, hidden, layers, batch_norm })),
         other => Err(Problem::Todo(format!("flow `{other}`"))),
     }
 }

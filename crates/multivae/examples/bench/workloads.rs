@@ -3,7 +3,10 @@
 
 use multivae::{
     core::modality::ModalitySpec,
-    models::{ModelConfig, exchange::Reference},
+    models::{
+        ModelConfig,
+        exchange::{self, Example, Reference},
+    },
 };
 use serde_json::{Value, json};
 
@@ -77,61 +80,6 @@ const WORKLOADS: &[Workload] = &[
     },
 ];
 
-/// What MultiVae's examples set, in its own words; its defaults for what they leave open.
-fn settings(model: &str, workload: &Workload) -> Value {
-    let private = |size: usize| -> Value {
-        workload.modalities.iter().map(|(name, _)| ((*name).to_owned(), json!(size))).collect()
-    };
-    let style = workload.private;
-    match model {
-        "jmvae" => json!({ "alpha": 0.1, "warmup": 200 }),
-        "jnf" => json!({ "warmup": 400 }),
-        "mvae" => json!({ "use_subsampling": true, "warmup": 0, "beta": 2.5 }),
-        "mmvae" => json!({
-            "K": 10, "prior_and_posterior_dist": "laplace_with_softmax", "learn_prior": false,
-        }),
-        "mopoe" => json!({ "beta": 2.5 }),
-        "mvtcae" => json!({ "beta": 2.5, "alpha": 5.0 / 6.0 }),
-        "crmvae" => json!({ "beta": 0.1 }),
-        "dmvae" if workload.name == "mnist_svhn" => json!({
-            "modalities_specific_dim": { "mnist": 1, "svhn": 4 },
-            "rescale_factors": { "mnist": 50, "svhn": 1 },
-            "uses_likelihood_rescaling": true,
-        }),
-        "dmvae" => json!({ "modalities_specific_dim": private(style) }),
-        "mmvae_plus" | "cmvae" => json!({
-            "K": 1,
-            "prior_and_posterior_dist": "laplace_with_softmax",
-            "beta": 2.5,
-            "modalities_specific_dim": style,
-            "learn_modality_prior": true,
-            "loss": "iwae_looser",
-        }),
-        "nexus" => {
-            let size = if workload.name == "polymnist" { 64 } else { style };
-            json!({ "modalities_specific_dim": private(size) })
-        }
-        _ => json!({}),
-    }
-}
-
-/// The class of a model's configuration in MultiVae.
-const CLASSES: &[(&str, &str)] = &[
-    ("jmvae", "JMVAEConfig"),
-    ("telbo", "TELBOConfig"),
-    ("jnf", "JNFConfig"),
-    ("mvae", "MVAEConfig"),
-    ("mmvae", "MMVAEConfig"),
-    ("mopoe", "MoPoEConfig"),
-    ("mvtcae", "MVTCAEConfig"),
-    ("crmvae", "CRMVAEConfig"),
-    ("dmvae", "DMVAEConfig"),
-    ("mmvae_plus", "MMVAEPlusConfig"),
-    ("cmvae", "CMVAEConfig"),
-    ("nexus", "NexusConfig"),
-    ("cvae", "CVAEConfig"),
-];
-
 /// The modalities that a model sees: a conditional one has one condition but on `tabular`.
 fn modalities(model: &str, workload: &Workload) -> Vec<(&'static str, &'static [usize])> {
     let count = match (model, workload.name) {
@@ -163,16 +111,16 @@ fn standard(model: &str, workload: &Workload) -> Result<ModelConfig> {
         let value = json!({ "name": "mhvae", "latent": 128, "shared_posterior": false });
         return Ok(serde_json::from_value::<ModelConfig>(value)?.with_modalities(&specs)?);
     }
-    let (_, class) =
-        CLASSES.iter().find(|(name, _)| *name == model).ok_or(format!("no model `{model}`"))?;
     let by_name = |value: &dyn Fn(&[usize]) -> Value| -> Value {
         modalities.iter().map(|(name, shape)| ((*name).to_owned(), value(shape))).collect()
     };
-    let mut json = settings(model, workload);
-    json["name"] = json!(class);
+    let names: Vec<&str> = workload.modalities.iter().map(|(name, _)| *name).collect();
+    let data = Example { data: workload.name, modalities: &names, private: workload.private };
+    let mut json = exchange::example(model, &data).ok_or(format!("no model `{model}`"))?;
     json["input_dims"] = by_name(&|shape| json!(shape));
-    let with_private = ["mmvae_plus", "cmvae", "dmvae"].contains(&model);
-    json["latent_dim"] = json!(if images && with_private { 32 } else { workload.latent });
+    if json["latent_dim"].is_null() {
+        json["latent_dim"] = json!(workload.latent);
+    }
     if model == "cvae" {
         let names: Vec<&str> = modalities.iter().map(|(name, _)| *name).collect();
         let main = if workload.name == "mnist_svhn" { names.len() - 1 } else { 0 };

@@ -3,21 +3,7 @@
 //!
 //! Only these files know how the reference orders its draws and reduces its losses.
 
-mod cmvae;
-mod crmvae;
-mod cvae;
-mod dmvae;
 mod experts;
-mod jmvae;
-mod jnf;
-mod mhvae;
-mod mmvae;
-mod mmvae_plus;
-mod mopoe;
-mod mvae;
-mod mvtcae;
-mod nexus;
-mod telbo;
 
 use std::collections::BTreeMap;
 
@@ -39,25 +25,23 @@ use super::{
     network::Layout,
 };
 
-/// The adapter of a model by its name in a case.
-pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
-    Ok(match model {
-        "mvae" => &mvae::Adapter,
-        "mopoe" => &mopoe::Adapter,
-        "mhvae" => &mhvae::Adapter,
-        "mmvae" => &mmvae::Adapter,
-        "mmvae_plus" => &mmvae_plus::Adapter,
-        "cmvae" => &cmvae::Adapter,
-        "jmvae" => &jmvae::Adapter,
-        "mvtcae" => &mvtcae::Adapter,
-        "crmvae" => &crmvae::Adapter,
-        "dmvae" => &dmvae::Adapter,
-        "telbo" => &telbo::Adapter,
-        "jnf" => &jnf::Adapter,
-        "nexus" => &nexus::Adapter,
-        "cvae" => &cvae::Adapter,
-        other => return Err(Problem::Todo(format!("model `{other}`"))),
-    })
+/// Declares the files of this folder, each an adapter under the name of its model.
+macro_rules! adapters {
+    ($($model:ident)*) => {
+        $(mod $model;)*
+
+        /// The adapter of a model by its name in a case.
+        pub(super) fn adapter(model: &str) -> Result<&'static dyn Adapter, Problem> {
+            match model {
+                $(stringify!($model) => Ok(&$model::Adapter),)*
+                other => Err(Problem::Todo(format!("model `{other}`"))),
+            }
+        }
+    };
+}
+
+adapters! {
+    cmvae crmvae cvae dmvae jmvae jnf mhvae mmvae mmvae_plus mopoe mvae mvtcae nexus telbo
 }
 
 /// What the reader has to know of a model.
