@@ -90,8 +90,7 @@ fn meaning(key: &str, options: &[Field]) -> String {
     if let Some((_, meaning)) = MEANINGS.iter().find(|(known, _)| *known == key) {
         return format!("# {meaning}\n");
     }
-    let lines =
-        key.strip_prefix("model.").and_then(|key| options::meaning(options, key.split('.')));
+    let lines = key.strip_prefix("model.").and_then(|key| options::meaning(options, key));
     lines.unwrap_or_default().iter().map(|line| format!("#{line}\n")).collect()
 }
 

@@ -17,16 +17,13 @@ pub trait Options {
     fn options() -> Vec<Field>;
 }
 
-/// The documentation of the option at a path such as `["flow", "blocks"]`, if there is one.
-pub fn meaning<'a>(
-    fields: &[Field],
-    path: impl IntoIterator<Item = &'a str>,
-) -> Option<&'static [&'static str]> {
-    let mut path = path.into_iter();
-    let first = path.next()?;
-    let field = fields.iter().find(|field| field.name == first)?;
-    let mut rest = path.peekable();
-    if rest.peek().is_none() { Some(field.lines) } else { meaning(&field.table, rest.by_ref()) }
+/// The documentation of the option of a key such as `flow.blocks`, if there is one.
+pub fn meaning(fields: &[Field], key: &str) -> Option<&'static [&'static str]> {
+    let find = |name: &str| fields.iter().find(|field| field.name == name);
+    match key.split_once('.') {
+        Some((table, rest)) => meaning(&find(table)?.table, rest),
+        None => find(key).map(|field| field.lines),
+    }
 }
 
 /// Tells the options of a type, which are none where it is no [`Options`]: the method of its own
@@ -73,7 +70,7 @@ impl<T> Plain for Table<T> {}
 /// }
 ///
 /// assert_eq!(Kettle::default(), Kettle { litres: 1.5, name: None });
-/// let lines = meaning(&Kettle::options(), ["litres"]).expect("an option");
+/// let lines = meaning(&Kettle::options(), "litres").expect("an option");
 /// assert_eq!(lines, [" Litres of water,", " above 0."]);
 /// ```
 #[macro_export]
