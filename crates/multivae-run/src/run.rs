@@ -22,6 +22,7 @@ use crate::{
 /// without data of its own.
 ///
 /// ```
+/// use multivae_core::dataset::Dataset;
 /// use multivae_data::DataConfig;
 /// use multivae_run::{RunConfig, RunFolder};
 ///
