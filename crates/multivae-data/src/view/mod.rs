@@ -1,5 +1,5 @@
 //! Views: some rows of a data set, fewer of its modalities, its values on another scale or its
-//! modalities in another order, of any [`Dataset`] and without copies of its values.
+//! modalities in another order, of any [`Dataset`](multivae_core::dataset::Dataset) and without copies of its values.
 //!
 //! [`MemoryDataset`](crate::MemoryDataset) does the same faster for rows in memory. Views are for
 //! data that is not: they ask the data below for a batch and change that.
