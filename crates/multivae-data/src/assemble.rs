@@ -22,6 +22,7 @@ use crate::{
     fingerprint,
     join::{self, Named, Unmatched},
     memory::{MemoryDataset, Storage},
+    origin::Origin,
     read::{self, Block, Candidate, Ids, LabelFile, Labels, TextTable, name, number::SENTINELS},
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::Parts,
@@ -85,6 +86,8 @@ pub(crate) struct Assembled {
     pub(crate) data: MemoryDataset,
     pub(crate) parts: Option<Parts>,
     pub(crate) report: LoadReport,
+    /// Where each modality was read from.
+    pub(crate) origins: Vec<Origin>,
 }
 
 /// A file as far as joining is concerned.
@@ -160,6 +163,7 @@ impl Files {
         modality::check_all(&specs)?;
         let mut modalities = Vec::new();
         let mut missing = Vec::new();
+        let mut origins = Vec::new();
         let mut schema = Schema::of_specs(&specs);
         schema.id = sources.iter().find_map(|source| source.block.ids.as_ref()?.column.clone());
         let mut presence = vec![0u64; join.rows()];
@@ -191,6 +195,11 @@ impl Files {
                     }
                 }
             }
+            origins.push(Origin {
+                path: block.path,
+                rows: places.clone().unwrap_or_else(|| (0..join.rows()).map(Some).collect()),
+                layout: block.layout,
+            });
             let (values, cells) = match places {
                 Some(places) => (
                     gather(&block.values, &places, features),
@@ -263,7 +272,7 @@ impl Files {
         report.warnings = warnings;
         report.fingerprint = fingerprint::of(&data);
         report.log();
-        Ok(Assembled { data, parts, report })
+        Ok(Assembled { data, parts, report, origins })
     }
 }
 
@@ -489,6 +498,9 @@ impl Block {
             .into_iter()
             .nth(choice.candidate)
             .expect("a choice is one of the candidates");
+        if let Some(layout) = &mut self.layout {
+            layout.id = layout.names.iter().position(|name| *name == column);
+        }
         self.ids = Some(Ids { column: Some(column), reason: choice.reason, ids });
         if let Some(feature) = feature {
             let features: usize = self.shape.iter().product();
@@ -517,6 +529,10 @@ impl Block {
         };
         self.values = Storage::precise(values);
         self.shape = vec![places.len()];
+        if let Some(layout) = &mut self.layout {
+            let column = |place: &Option<usize>| place.and_then(|f| layout.columns[f]);
+            layout.columns = places.iter().map(column).collect();
+        }
         self.columns = self.columns.take().map(|columns| {
             places
                 .iter()

@@ -450,7 +450,7 @@ fn a_run_keeps_its_rows_in_their_splits_and_refuses_data_that_changed() {
     let again = config.reopen(&record, &standardisation).expect("nothing changed");
     assert_eq!(again.test.values(0), test.values(0));
     assert_eq!(again.test.stored_rows(), test.stored_rows());
-    let all = config.reopen_all(&record, &standardisation).expect("nothing changed");
+    let all = config.reopen_all(&record, &standardisation).expect("nothing changed").data;
     assert_eq!(all.select(test.stored_rows()).values(0), test.values(0));
     let changed = |name: &str, bytes: Vec<u8>| {
         folder.write(name, &bytes);

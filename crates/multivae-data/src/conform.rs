@@ -220,7 +220,6 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
         return Err(refuse(format!("values from 0 to {top}, as in training"), found));
     } else if !whole && high <= 1.0 {
         said(format!("{found} are taken as divided by {top} already"));
-        block.scale = known.scale;
         return Ok(());
     } else if block.dtype == Dtype::U8 && top > 255.0 {
         return Err(refuse(

@@ -151,7 +151,7 @@ mod tests {
             ("images/b.png", png(2, 3, 255)),
             (".hidden", text("not read")),
         ]);
-        let Assembled { data, report, parts } = opened(&folder, "").expect("whole");
+        let Assembled { data, report, parts, .. } = opened(&folder, "").expect("whole");
         let specs = data.modalities();
         assert_eq!((specs[0].name.as_str(), &specs[0].shape[..]), ("images", &[1, 3, 2][..]));
         assert_eq!(specs[0].likelihood, Likelihood::laplace(0.75));

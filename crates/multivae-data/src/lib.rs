@@ -87,6 +87,7 @@
 //! | [`standardise`] | mean and deviation of the training rows, applied and undone |
 //! | [`view`] | rows, masks, standardisation and alignment over any data set |
 //! | [`cells`] | which single values are missing |
+//! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`manifest`] | the format of manifests |
@@ -109,6 +110,7 @@ mod join;
 pub mod manifest;
 pub mod memory;
 pub mod missing;
+mod origin;
 mod read;
 pub mod record;
 pub mod report;
@@ -124,6 +126,8 @@ pub use error::DataError;
 pub use inspect::{Inspection, inspect};
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};
+pub use origin::Origin;
+pub use read::csv::TableText;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use split::{Parts, SplitConfig};
