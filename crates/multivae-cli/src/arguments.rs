@@ -240,12 +240,13 @@ pub(crate) enum MissingColumns {
     Mask,
 }
 
-impl From<MissingColumns> for data::MissingColumns {
+impl From<MissingColumns> for data::Lacking {
     fn from(choice: MissingColumns) -> Self {
-        match choice {
-            MissingColumns::Refuse => Self::Refuse,
-            MissingColumns::Mask => Self::Mask,
-        }
+        let missing_columns = match choice {
+            MissingColumns::Refuse => data::MissingColumns::Refuse,
+            MissingColumns::Mask => data::MissingColumns::Mask,
+        };
+        Self { missing_columns, ..Self::default() }
     }
 }
 

@@ -11,7 +11,7 @@ use multivae::{
         model::MultimodalModel,
         schema::{Dtype, ModalitySchema, Schema},
     },
-    data::{Origin, TableText},
+    data::{EmptyRows, Lacking, Origin, TableText},
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
 
@@ -36,7 +36,8 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         )));
     }
     let run = given::run(&arguments.run)?;
-    let rows = run.open_rows(arguments.data.as_deref(), arguments.missing_columns.into())?;
+    let lacking = Lacking { empty_rows: EmptyRows::LeaveOut, ..arguments.missing_columns.into() };
+    let rows = run.open_rows(arguments.data.as_deref(), lacking)?;
     let how = Impute {
         batch_size: arguments.run.batch_size,
         seed: arguments.run.seed,
@@ -68,6 +69,13 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
                  anything else in rows that lack it"
             ));
         }
+    }
+    if let Some(first) = rows.files.empty_rows.first() {
+        let count = rows.files.empty_rows.len();
+        notes.insert(
+            0,
+            format!("{count} rows observe nothing and are not imputed, first `{first}`"),
+        );
     }
     for note in notes {
         say(note)?;
@@ -209,9 +217,7 @@ impl<'a> Output<'a> {
         }
         if text.other_rows() > 0 {
             let count = text.other_rows();
-            notes.push(format!(
-                "{name}: {count} rows of `{file}` are not among the rows of the data: they stay"
-            ));
+            notes.push(format!("{name}: {count} rows of `{file}` stay as they are"));
         }
         let write = |kind: &str, cell: &dyn Fn(Option<usize>, usize) -> Option<String>| {
             let bytes = text.rewritten(
@@ -285,10 +291,27 @@ impl<'a> Output<'a> {
                 .with_context(|| format!("`{}` cannot be read", origin.path().display()))?;
             return whole(&to, &bytes);
         }
-        let mut shape = vec![n];
+        // Without identifiers a row is known by its place in the file.
+        let own = (0..n).map(Some).collect::<Vec<_>>();
+        let places = match self.origin {
+            Some(origin) if !self.rows.files.data.has_ids() => origin.rows(),
+            _ => &own,
+        };
+        let total = match self.origin {
+            Some(origin) if !self.rows.files.data.has_ids() => origin.file_rows(),
+            _ => n,
+        };
+        let mut rows: Vec<Option<usize>> = vec![None; total];
+        for (row, place) in places.iter().enumerate() {
+            if let Some(place) = place {
+                rows[*place] = Some(row);
+            }
+        }
+        let mut shape = vec![total];
         shape.extend(&self.spec.shape);
-        let mut values = vec![f64::NAN; n * features];
-        for (row, out) in values.chunks_exact_mut(features).enumerate() {
+        let mut values = vec![f64::NAN; total * features];
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
+            let Some(row) = *row else { continue };
             if let Some(place) = self.place {
                 self.rows.files.file_units(row, place, out);
             }
@@ -301,14 +324,14 @@ impl<'a> Output<'a> {
         let array = self.typed(shape.clone(), values);
         files::write_whole(&to, |file| npz::write_npy(file, &array))?;
         if samples {
-            let each = || (0..n).flat_map(|row| (0..features).map(move |f| (row, f)));
+            let each = || rows.iter().flat_map(|row| (0..features).map(|f| (*row, f)));
             for (kind, of) in MEASURES {
-                let value = |(row, f)| self.interval(Some(row), f, of).unwrap_or(f64::NAN);
+                let value = |(row, f)| self.interval(row, f, of).unwrap_or(f64::NAN);
                 let array = self.floats(shape.clone(), each().map(value).collect());
                 let to = folder.join(format!("{name}{kind}.npy"));
                 files::write_whole(&to, |file| npz::write_npy(file, &array))?;
             }
-            let flags = each().map(|(row, f)| self.imputed.value(row, f).is_some());
+            let flags = each().map(|(row, f)| self.imputed.value(row?, f)).map(|v| v.is_some());
             let array = Array::Flags(shape, flags.collect());
             let to = folder.join(format!("{name}{IMPUTED}.npy"));
             files::write_whole(&to, |file| npz::write_npy(file, &array))?;

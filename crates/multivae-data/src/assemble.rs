@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 use crate::{
     cells::MissingCells,
-    conform::Known,
+    conform::{EmptyRows, Known},
     error::{DataError, Result, list},
     fingerprint,
     join::{self, Named, Unmatched},
@@ -88,6 +88,8 @@ pub(crate) struct Assembled {
     pub(crate) report: LoadReport,
     /// Where each modality was read from.
     pub(crate) origins: Vec<Origin>,
+    /// Identifiers of rows that were left out, since they observe nothing.
+    pub(crate) empty_rows: Vec<String>,
 }
 
 /// A file as far as joining is concerned.
@@ -198,6 +200,7 @@ impl Files {
             origins.push(Origin {
                 path: block.path,
                 rows: places.clone().unwrap_or_else(|| (0..join.rows()).map(Some).collect()),
+                file_rows: block.rows,
                 layout: block.layout,
             });
             let (values, cells) = match places {
@@ -212,10 +215,23 @@ impl Files {
             modalities.push((spec, values));
             report.modalities.push(found);
         }
-        let empty: Vec<_> = (0..presence.len()).filter(|&row| presence[row] == 0).collect();
-        if let Some(&first) = empty.first() {
+        let (kept, empty): (Vec<usize>, Vec<usize>) =
+            (0..presence.len()).partition(|&row| presence[row] != 0);
+        let refuse = known.is_none_or(|known| known.lacking.empty_rows == EmptyRows::Refuse);
+        if let Some(&first) = empty.first()
+            && (refuse || empty.len() == presence.len())
+        {
             return Err(DataError::EmptyRows { first: join.name(first), count: empty.len() });
         }
+        // Until they are left out they pass for rows of the first modality.
+        for &row in &empty {
+            presence[row] = 1;
+            if let Some(cells) = &mut missing[0] {
+                let features = modalities[0].0.features();
+                (0..features).for_each(|feature| cells.give_back(row, feature));
+            }
+        }
+        let empty_rows: Vec<_> = empty.iter().map(|&row| join.name(row)).collect();
         let presence: Vec<Subset> = presence
             .into_iter()
             .map(|bits| Subset::new((0..64).filter(|m| bits >> m & 1 == 1)))
@@ -267,12 +283,16 @@ impl Files {
         if let Some(ids) = join.into_ids() {
             data = data.with_ids(ids)?;
         }
-        let data = data.with_schema(schema);
+        let mut data = data.with_schema(schema);
+        if !empty_rows.is_empty() {
+            data = data.select(&kept);
+            origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
+        }
         check_values(&data)?;
         report.warnings = warnings;
         report.fingerprint = fingerprint::of(&data);
         report.log();
-        Ok(Assembled { data, parts, report, origins })
+        Ok(Assembled { data, parts, report, origins, empty_rows })
     }
 }
 

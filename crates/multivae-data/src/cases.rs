@@ -8,7 +8,7 @@ use ndarray::Array4;
 use ndarray_npy::WriteNpyExt;
 
 use crate::{
-    DataConfig, DataError, JoinKind, MemoryDataset, MissingColumns, Opened, Splits,
+    DataConfig, DataError, JoinKind, Lacking, MemoryDataset, MissingColumns, Opened, Splits,
     fixture::{Folder, npy, png, text},
 };
 
@@ -31,8 +31,9 @@ fn trained(files: Files) -> Splits {
 /// New data for what was trained on other data.
 fn new(trained: &Splits, files: Files, columns: MissingColumns) -> Result<Opened, String> {
     let folder = Folder::new(files);
+    let lacking = Lacking { missing_columns: columns, ..Lacking::default() };
     DataConfig::new(folder.source())
-        .open_new(&trained.record.schema, &trained.standardisation, columns)
+        .open_new(&trained.record.schema, &trained.standardisation, lacking)
         .map_err(|error| folder.message(error))
 }
 

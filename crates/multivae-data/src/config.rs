@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assemble::Assembled,
-    conform::{Known, MissingColumns},
+    conform::{Known, Lacking},
     embedded,
     error::{DataError, Result},
     fingerprint, folder, manifest,
@@ -81,6 +81,8 @@ pub struct Opened {
     pub raw: MemoryDataset,
     /// Where each modality was read from, in the data's order; none for embedded data.
     pub origins: Vec<Origin>,
+    /// Identifiers of rows that observe nothing and were left out.
+    pub empty_rows: Vec<String>,
     /// What was found when the data was read, and what was changed so that it fits.
     pub report: LoadReport,
 }
@@ -166,10 +168,8 @@ impl DataConfig {
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
-        let Read { data, report, .. } = self.load(Some(&Known {
-            schema: &record.schema,
-            missing_columns: MissingColumns::Refuse,
-        }))?;
+        let Read { data, report, .. } =
+            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
         record.check(&report.fingerprint, &self.source)?;
         let (parts, _) = record.split.parts(&data, &self.source)?;
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
@@ -182,12 +182,10 @@ impl DataConfig {
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen_all(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Opened> {
-        let Read { data: raw, report, origins, .. } = self.load(Some(&Known {
-            schema: &record.schema,
-            missing_columns: MissingColumns::Refuse,
-        }))?;
+        let Read { data: raw, report, origins, empty_rows, .. } =
+            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
         record.check(&report.fingerprint, &self.source)?;
-        Ok(Opened { data: fitted.apply_to(&raw)?, raw, origins, report })
+        Ok(Opened { data: fitted.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
     /// All rows as the data has them, standardised by what was fitted before.
@@ -196,14 +194,15 @@ impl DataConfig {
     ///
     /// Any [`DataError`]; [`DataError::Standardisation`] if it belongs to other data.
     pub fn open_all(&self, standardisation: &Standardisation) -> Result<Opened> {
-        let Read { data: raw, report, origins, .. } = self.load(None)?;
-        Ok(Opened { data: standardisation.apply_to(&raw)?, raw, origins, report })
+        let Read { data: raw, report, origins, empty_rows, .. } = self.load(None)?;
+        Ok(Opened { data: standardisation.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
     /// All rows of new data, one or a million, read by the description of the data that a model
     /// was trained on and never as if it were training data: columns are matched by name, values
     /// put on the scale of the training, likelihoods and shapes are the model's, and nothing is
-    /// split. Modalities of the model can be absent.
+    /// split. Modalities of the model can be absent; `lacking` says what is done about columns and
+    /// rows.
     ///
     /// # Errors
     ///
@@ -213,15 +212,15 @@ impl DataConfig {
         &self,
         schema: &Schema,
         standardisation: &Standardisation,
-        missing_columns: MissingColumns,
+        lacking: Lacking,
     ) -> Result<Opened> {
         schema.check()?;
-        let Read { data: raw, mut report, origins, .. } =
-            self.load(Some(&Known { schema, missing_columns }))?;
+        let Read { data: raw, mut report, origins, empty_rows, .. } =
+            self.load(Some(&Known { schema, lacking }))?;
         let (data, mut outside) = standardisation.apply_to_new(&raw)?;
         outside.iter().for_each(|warning| tracing::warn!("{warning}"));
         report.warnings.append(&mut outside);
-        Ok(Opened { data, raw, origins, report })
+        Ok(Opened { data, raw, origins, empty_rows, report })
     }
 
     /// The rows as they are in the files, neither split nor standardised, and what was found.
@@ -230,8 +229,8 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn read(&self) -> Result<Opened> {
-        let Read { data, report, origins, .. } = self.load(None)?;
-        Ok(Opened { raw: data.clone(), data, origins, report })
+        let Read { data, report, origins, empty_rows, .. } = self.load(None)?;
+        Ok(Opened { raw: data.clone(), data, origins, empty_rows, report })
     }
 
     fn share_out(
@@ -278,7 +277,8 @@ impl DataConfig {
             }
             let mut report = LoadReport::complete(&data);
             report.fingerprint = fingerprint::of(&data);
-            return Ok(Read { report, data, parts: Some(parts), origins: Vec::new() });
+            let (origins, empty_rows) = (Vec::new(), Vec::new());
+            return Ok(Read { report, data, parts: Some(parts), origins, empty_rows });
         }
         let path = Path::new(&self.source);
         if !path.exists() {
@@ -296,7 +296,7 @@ impl DataConfig {
         } else {
             folder::open(path)?
         };
-        let Assembled { data, parts, mut report, origins } = files.join(known)?;
+        let Assembled { data, parts, mut report, origins, empty_rows } = files.join(known)?;
         if let (Some(_), Some(rows)) = (&parts, self.rows) {
             return Err(DataError::Config {
                 field: "rows".into(),
@@ -306,12 +306,12 @@ impl DataConfig {
         }
         let kept = embedded::kept(data.len(), self.rows, self.split.seed)?;
         if kept.len() == data.len() {
-            return Ok(Read { data, parts, report, origins });
+            return Ok(Read { data, parts, report, origins, empty_rows });
         }
         let data = data.select(&kept);
         let origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
         report.fingerprint = fingerprint::of(&data);
-        Ok(Read { data, parts, report, origins })
+        Ok(Read { data, parts, report, origins, empty_rows })
     }
 }
 
@@ -327,6 +327,7 @@ struct Read {
     parts: Option<Parts>,
     report: LoadReport,
     origins: Vec<Origin>,
+    empty_rows: Vec<String>,
 }
 
 impl Read {

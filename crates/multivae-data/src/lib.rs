@@ -120,7 +120,7 @@ pub mod view;
 
 pub use cells::MissingCells;
 pub use config::{DataConfig, Opened, Splits};
-pub use conform::MissingColumns;
+pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
 pub use error::DataError;
 pub use inspect::{Inspection, inspect};

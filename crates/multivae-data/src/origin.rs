@@ -9,6 +9,7 @@ use crate::read::{Layout, name};
 pub struct Origin {
     pub(crate) path: PathBuf,
     pub(crate) rows: Vec<Option<usize>>,
+    pub(crate) file_rows: usize,
     pub(crate) layout: Option<Layout>,
 }
 
@@ -27,6 +28,11 @@ impl Origin {
     /// Place in the file of each row of the data, from 0; `None` for a row that it does not have.
     pub fn rows(&self) -> &[Option<usize>] {
         &self.rows
+    }
+
+    /// Number of rows of the file.
+    pub fn file_rows(&self) -> usize {
+        self.file_rows
     }
 
     /// Whether the file is a table of text; see [`TableText`](crate::TableText).

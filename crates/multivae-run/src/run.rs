@@ -8,7 +8,7 @@ use std::{
 
 use burn::tensor::Device;
 use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
-use multivae_data::{DataConfig, DataRecord, MissingColumns, Opened, Splits, Standardisation};
+use multivae_data::{DataConfig, DataRecord, Lacking, Opened, Splits, Standardisation};
 
 use crate::{
     align::AlignedDataset,
@@ -276,17 +276,17 @@ impl Run {
     ///
     /// As [`Run::open_rows`].
     pub fn all_rows(&self, source: Option<&str>) -> Result<AlignedDataset> {
-        Ok(self.open_rows(source, MissingColumns::Refuse)?.data)
+        Ok(self.open_rows(source, Lacking::default())?.data)
     }
 
-    /// The same rows with what they are in their files; `missing` says what is done about columns
-    /// that other data lacks.
+    /// The same rows with what they are in their files; `lacking` says what is done about columns
+    /// and rows that other data lacks.
     ///
     /// # Errors
     ///
     /// [`RunError::NoData`] for an imported run that is given none, [`RunError::Data`],
     /// [`RunError::NoRows`], and as [`AlignedDataset::new`].
-    pub fn open_rows(&self, source: Option<&str>, missing: MissingColumns) -> Result<OpenedRows> {
+    pub fn open_rows(&self, source: Option<&str>, lacking: Lacking) -> Result<OpenedRows> {
         let own = self.folder.config.data.as_ref();
         let RunFolder { record, standardisation, .. } = &self.folder;
         let (config, new) = match source {
@@ -297,7 +297,7 @@ impl Run {
         };
         let files = match (record, self.folder.schema()?) {
             (Some(record), _) if !new => config.reopen_all(record, standardisation)?,
-            (_, Some(schema)) if new => config.open_new(&schema, standardisation, missing)?,
+            (_, Some(schema)) if new => config.open_new(&schema, standardisation, lacking)?,
             _ => config.open_all(standardisation)?,
         };
         if files.data.is_empty() {
