@@ -74,7 +74,7 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         let count = rows.files.empty_rows.len();
         notes.insert(
             0,
-            format!("{count} rows observe nothing and are not imputed, first `{first}`"),
+            format!("rows that observe nothing and are not imputed: {count}, first `{first}`"),
         );
     }
     for note in notes {
@@ -164,7 +164,7 @@ impl<'a> Output<'a> {
         let rounded = rounded.count();
         if rounded > 0 {
             notes.push(format!(
-                "{}: imputed values of {rounded} columns of whole numbers are rounded",
+                "{}: columns of whole numbers whose imputed values are rounded: {rounded}",
                 self.spec.name
             ));
         }
@@ -213,11 +213,11 @@ impl<'a> Output<'a> {
         }
         if text.added_rows() > 0 {
             let count = text.added_rows();
-            notes.push(format!("{name}: {count} rows that `{file}` does not have are added"));
+            notes.push(format!("{name}: rows added that `{file}` does not have: {count}"));
         }
         if text.other_rows() > 0 {
             let count = text.other_rows();
-            notes.push(format!("{name}: {count} rows of `{file}` stay as they are"));
+            notes.push(format!("{name}: rows of `{file}` that stay as they are: {count}"));
         }
         let write = |kind: &str, cell: &dyn Fn(Option<usize>, usize) -> Option<String>| {
             let bytes = text.rewritten(

@@ -33,7 +33,7 @@
 //! [`DataConfig::source`] is the path of
 //!
 //! - a folder with a file for each modality, named by the file's stem, and class labels in
-//!   `labels.*`; a folder of images is a modality, too; or
+//!   `labels.*`; a folder of images is a modality, too, and `ids.csv` names the rows of arrays; or
 //! - an NPZ or safetensors file, whose arrays are the modalities, and `labels`; or
 //! - a [`manifest`] in TOML, which gives shapes, likelihoods, columns of identifiers and fixed
 //!   splits; or a folder that has one as `manifest.toml`.

@@ -75,7 +75,7 @@ fn what_is_missing_is_imputed_and_all_else_stays_byte_by_byte() {
     };
     assert_eq!(line("blood"), ["42", "16", "16", "2", "0"], "{text}");
     assert_eq!(line("gait"), ["42", "0", "0", "10", "0"], "{text}");
-    assert!(text.contains("gait: 10 rows that `gait.csv` does not have are added"), "{text}");
+    assert!(text.contains("gait: rows added that `gait.csv` does not have: 10"), "{text}");
     assert!(place.left_over().is_empty());
     // What was written is whole: imputing it again changes nothing.
     place.succeeds("impute run --data done --out again");
@@ -151,7 +151,10 @@ fn rows_that_observe_nothing_are_said_and_left() {
     place.file("new/blood.csv", hidden(&["iron", "sugar", "salt"], |row, _| rows(row)));
     place.file("new/gait.csv", hidden(&["speed", "step"], |row, _| rows(row)));
     let text = place.succeeds("impute run --data new --out done");
-    assert!(text.contains("1 rows observe nothing and are not imputed, first `p4`"), "{text}");
+    assert!(
+        text.contains("rows that observe nothing and are not imputed: 1, first `p4`"),
+        "{text}"
+    );
     assert_eq!(read(&place, "new/blood.csv"), read(&place, "done/blood.csv"));
     place.fails("encode run --data new --out z.npz", 2, &["row `p4` observes no modality"]);
 }
@@ -212,7 +215,7 @@ fn values_far_from_zero_keep_their_differences() {
     let other: Array2<f32> = arrays.by_name("other").expect("singles");
     assert_eq!(other.dim(), (ROWS, 2));
     let text = place.succeeds("impute run --out done");
-    let expected = "when: imputed values of 1 columns of whole numbers are rounded";
+    let expected = "when: columns of whole numbers whose imputed values are rounded: 1";
     assert!(text.contains(expected), "{text}");
     let after = read(&place, "done/when.csv");
     let new = cells(&after);
@@ -263,6 +266,10 @@ fn arrays_become_arrays_of_their_type_with_identifiers_beside() {
     let ids = read(&place, "from/ids.csv");
     assert!(ids.starts_with("ids\n100\n101\n"), "{ids}");
     assert_eq!(ids.lines().count(), ROWS + 1);
+    // What was written is read, with its identifiers.
+    place.succeeds("impute run --data from --out again");
+    assert_eq!(read(&place, "again/ids.csv"), ids);
+    assert_eq!(bytes("again/a.npy"), bytes("from/a.npy"));
 }
 
 #[test]
