@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::Table;
 use crate::{
-    error::Result,
+    error::{DataError, Result},
     origin::Origin,
     read::{Layout, Said},
 };
@@ -43,7 +43,7 @@ impl TableText {
     ///
     /// # Errors
     ///
-    /// [`DataError`](crate::DataError), as when it was read first.
+    /// [`DataError::Changed`] if it has other rows by now; any other [`DataError`].
     pub fn open(origin: &Origin) -> Result<Option<Self>> {
         let Some(layout) = &origin.layout else { return Ok(None) };
         let id = layout.said_id.as_deref();
@@ -59,6 +59,17 @@ impl TableText {
         let line = |from: usize| Line::at(&bytes, dialect.start + from, separator);
         let header = named.then(|| line(0));
         let lines: Vec<_> = starts.into_iter().map(line).collect();
+        if lines.len() != origin.file_rows {
+            return Err(DataError::Changed {
+                name: origin.path.display().to_string(),
+                changes: format!(
+                    "the number of rows ({} then, {} now)",
+                    origin.file_rows,
+                    lines.len()
+                ),
+                remedy: "start again".into(),
+            });
+        }
         let mut of_data = vec![None; lines.len()];
         let mut added = Vec::new();
         for (row, place) in origin.rows.iter().enumerate() {
@@ -226,6 +237,60 @@ impl Line {
                 return Self { cells, end: place };
             }
             place += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::dataset::Dataset;
+
+    use super::*;
+    use crate::{
+        DataConfig,
+        fixture::{Folder, text},
+    };
+
+    /// A table in which all missing cells became `9.5`, beside one that has a row more.
+    fn filled(table: &str) -> String {
+        let other = "id,y\np0,1\np1,2\np2,3\np3,4\n";
+        let folder = Folder::new([("a.csv", text(table)), ("b.csv", text(other))]);
+        let opened = DataConfig::new(folder.source()).read().expect("a table");
+        let of_a = TableText::open(&opened.origins[0]).expect("readable").expect("a table");
+        let data = &opened.data;
+        let missing = |row: Option<usize>, feature: usize| {
+            let row = row?;
+            let there = data.presence(row).contains(0)
+                && data.cells(row, 0).is_none_or(|cells| cells[feature]);
+            (!there).then(|| of_a.number(9.5))
+        };
+        let schema = data.schema().expect("it was read");
+        let column = |feature| schema.modalities[0].column(feature);
+        let out = of_a.rewritten(column, |row| data.id(row), missing);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn only_missing_cells_change_however_a_table_is_written() {
+        for (before, after) in [
+            (
+                "id,x,y\np0,1,\np1,NA,+2.0\np2,3,4",
+                "id,x,y\np0,1,9.5\np1,9.5,+2.0\np2,3,4\np3,9.5,9.5\n",
+            ),
+            (
+                "# a note\r\nx;id;y\r\n1,5;p0;\r\n\r\n;p2;2\r\n",
+                "# a note\r\nx;id;y\r\n1,5;p0;9,5\r\n\r\n9,5;p2;2\r\n9,5;p1;9,5\r\n9,5;p3;9,5\r\n",
+            ),
+            (
+                "id,\"x, of all\",y,\np0,\" 1\",,\n\"p1\", 2 ,3,\n",
+                "id,\"x, of all\",y,\np0,\" 1\",9.5,\n\"p1\", 2 ,3,\np2,9.5,9.5,\np3,9.5,9.5,\n",
+            ),
+            (
+                "x y\np0   1 NA\np1 2   3\n",
+                "x\ty\np0\t1\t9.5\np1\t2\t3\np2\t9.5\t9.5\np3\t9.5\t9.5\n",
+            ),
+        ] {
+            assert_eq!(filled(before), after);
         }
     }
 }
