@@ -364,12 +364,7 @@ impl<'a> Output<'a> {
     }
 
     /// A measure of the draws of a value; of whole numbers ends of intervals are whole as well.
-    fn interval(
-        &self,
-        row: Option<usize>,
-        feature: usize,
-        of: fn(Interval, bool) -> f64,
-    ) -> Option<f64> {
+    fn interval(&self, row: Option<usize>, feature: usize, of: Measure) -> Option<f64> {
         Some(of(self.imputed.interval(row?, feature)?, self.whole[feature]))
     }
 
@@ -401,9 +396,12 @@ impl<'a> Output<'a> {
     }
 }
 
+/// A number about the draws of a value, of which is said whether it is a whole number.
+type Measure = fn(Interval, bool) -> f64;
+
 /// Ends of the names of files about draws, and what they hold; of whole numbers the interval is
 /// widened to whole numbers.
-const MEASURES: [(&str, fn(Interval, bool) -> f64); 3] = [
+const MEASURES: [(&str, Measure); 3] = [
     (".std", |interval, _| interval.std),
     (".low", |interval, whole| if whole { interval.low.floor() } else { interval.low }),
     (".high", |interval, whole| if whole { interval.high.ceil() } else { interval.high }),
