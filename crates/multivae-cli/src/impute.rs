@@ -183,7 +183,7 @@ impl<'a> Output<'a> {
                     let found = "the data has no file of it, all is imputed";
                     notes.push(format!("{}: {found}", self.spec.name));
                 }
-                self.arrays(folder, samples).map(|()| true)
+                self.arrays(folder, samples, notes).map(|()| true)
             }
         }
     }
@@ -278,7 +278,7 @@ impl<'a> Output<'a> {
     }
 
     /// Arrays, in the order of the data's rows.
-    fn arrays(&self, folder: &Path, samples: bool) -> Result<()> {
+    fn arrays(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<()> {
         let (name, features, n) = (&self.spec.name, self.spec.features(), self.rows.data.len());
         let to = folder.join(format!("{name}.npy"));
         if let Some(origin) = self.origin
@@ -310,6 +310,8 @@ impl<'a> Output<'a> {
         let mut shape = vec![total];
         shape.extend(&self.spec.shape);
         let mut values = vec![f64::NAN; total * features];
+        let limits = self.limits();
+        let mut beyond = 0;
         for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
             let Some(row) = *row else { continue };
             if let Some(place) = self.place {
@@ -317,9 +319,18 @@ impl<'a> Output<'a> {
             }
             for (feature, out) in out.iter_mut().enumerate() {
                 if let Some(value) = self.imputed.value(row, feature) {
-                    *out = if self.whole[feature] { value.round() } else { value };
+                    let value = if self.whole[feature] { value.round() } else { value };
+                    *out = value.clamp(limits[0], limits[1]);
+                    beyond += usize::from(*out != value);
                 }
             }
+        }
+        if beyond > 0 {
+            let [low, high] = limits;
+            notes.push(format!(
+                "{name}: imputed values outside of {low} to {high}, which its file can hold, that \
+                 are drawn in: {beyond}"
+            ));
         }
         let array = self.typed(shape.clone(), values);
         files::write_whole(&to, |file| npz::write_npy(file, &array))?;
@@ -339,6 +350,22 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// Least and greatest value of an array as its file has it: those of its scale, or its type.
+    fn limits(&self) -> [f64; 2] {
+        let scale = self.known.scale;
+        if !scale.is_identity() {
+            let [a, b] = [0.0, 1.0].map(|value| scale.invert(value));
+            return [a.min(b), a.max(b)];
+        }
+        match self.known.dtype {
+            Dtype::Bool => [0.0, 1.0],
+            Dtype::U8 => [0.0, f64::from(u8::MAX)],
+            Dtype::U16 => [0.0, f64::from(u16::MAX)],
+            Dtype::U32 | Dtype::U64 => [0.0, f64::INFINITY],
+            _ => [f64::NEG_INFINITY, f64::INFINITY],
+        }
+    }
+
     /// An array of the type that the file has, if all values are of it.
     fn typed(&self, shape: Vec<usize>, values: Vec<f64>) -> Array {
         let integers = self.known.dtype.is_integer()
@@ -346,7 +373,6 @@ impl<'a> Output<'a> {
         if !integers {
             return self.floats(shape, values);
         }
-        // What is imputed can lie outside of the type's range, and is drawn in to it.
         match self.known.dtype {
             Dtype::Bool => Array::Flags(shape, values.iter().map(|&value| value >= 0.5).collect()),
             Dtype::U8 => Array::Bytes(shape, values.iter().map(|&value| value as u8).collect()),

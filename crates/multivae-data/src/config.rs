@@ -104,7 +104,8 @@ impl Opened {
             for value in &mut *out {
                 // Single precision does not give back every quotient.
                 let scaled = known.scale.invert(*value);
-                let whole = (scaled - scaled.round()).abs() < 1e-3;
+                let near = (scaled - scaled.round()).abs() < 1e-7 * known.scale.factor.abs();
+                let whole = known.dtype.is_integer() || near;
                 *value = if whole { scaled.round() } else { scaled };
             }
         }

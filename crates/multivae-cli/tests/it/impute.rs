@@ -273,6 +273,35 @@ fn arrays_become_arrays_of_their_type_with_identifiers_beside() {
 }
 
 #[test]
+fn images_keep_their_values_and_their_type() {
+    let place = Place::new();
+    let images = ndarray::Array4::from_shape_fn((ROWS, 1, 3, 3), |(row, _, y, x)| {
+        (row * 1601 + y * 709 + x * 97) as u16 % 60_000
+    });
+    let scans = |name: &str| {
+        let file = fs::File::open(place.path(name)).expect("it was written");
+        ndarray::Array4::<u16>::read_npy(file).expect("the type of the images")
+    };
+    let mut bytes = Vec::new();
+    images.slice(ndarray::s![..30, .., .., ..]).write_npy(&mut bytes).expect("memory");
+    let ids: String = (0..30).map(|row| format!("p{row}\n")).collect();
+    place.file("both/scan.npy", bytes).file("both/ids.csv", format!("id\n{ids}"));
+    place.file("both/t.csv", table(&["x", "y"], 0..ROWS));
+    place.succeeds("train --data both --epochs 1 --set model.latent=2 --out run");
+    place.succeeds("impute run --out done");
+    let done = scans("done/scan.npy");
+    assert_eq!(done.dim(), (ROWS, 1, 3, 3));
+    assert_eq!(
+        done.slice(ndarray::s![..30, .., .., ..]),
+        images.slice(ndarray::s![..30, .., .., ..])
+    );
+    assert!(done.iter().skip(270).any(|value| *value != 0));
+    // What was written is read, with its identifiers.
+    place.succeeds("impute run --data done --out again");
+    assert_eq!(scans("again/scan.npy"), done);
+}
+
+#[test]
 fn conditions_of_a_conditional_model_are_not_imputed_and_that_is_said() {
     let place = Place::new();
     place.succeeds("train --model cvae --data data --epochs 1 --set model.latent=2 --out run");
