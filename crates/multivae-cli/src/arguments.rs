@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use multivae::data;
 
 /// Multimodal variational autoencoders.
 #[derive(Debug, Parser)]
@@ -20,6 +21,12 @@ pub(crate) enum Task {
     Encode(EncodeArguments),
     /// Generate modalities from others, or from the prior, as PNG or NPZ
     Generate(GenerateArguments),
+    /// Write data with all its missing values imputed, in the form of its files
+    ///
+    /// Every missing value and every missing modality of each row, from all that the row observes.
+    /// Observed values stay as they are in the files. A table becomes a table with the same columns
+    /// and rows, to which rows that only other files have are added; arrays and images become NPY.
+    Impute(ImputeArguments),
     /// Measure bound, reconstructions and cross generations, and with `--metrics` all else
     ///
     /// With `--metrics` a folder is written: report.html, which shows all numbers and figures and
@@ -162,6 +169,9 @@ pub(crate) struct EncodeArguments {
     /// Embedded data set or path, all its rows [default: the data of the run]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
+    /// What is done about columns that the model was trained on and `--data` lacks
+    #[arg(long, value_enum, value_name = "WHAT", requires = "data", default_value_t)]
+    pub(crate) missing_columns: MissingColumns,
     /// Modalities to encode from, separated by commas [default: all]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) given: Option<Vec<String>>,
@@ -184,6 +194,9 @@ pub(crate) struct GenerateArguments {
     /// Embedded data set or path, whose rows are given [default: the test split of the run]
     #[arg(long, value_name = "NAME|PATH", conflicts_with = "prior")]
     pub(crate) data: Option<String>,
+    /// What is done about columns that the model was trained on and `--data` lacks
+    #[arg(long, value_enum, value_name = "WHAT", requires = "data", default_value_t)]
+    pub(crate) missing_columns: MissingColumns,
     /// Generate from samples of the prior
     #[arg(long)]
     pub(crate) prior: bool,
@@ -199,12 +212,54 @@ pub(crate) struct GenerateArguments {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ImputeArguments {
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Embedded data set or path, all its rows [default: the data of the run]
+    #[arg(long, value_name = "NAME|PATH")]
+    pub(crate) data: Option<String>,
+    /// What is done about columns that the model was trained on and `--data` lacks
+    #[arg(long, value_enum, value_name = "WHAT", requires = "data", default_value_t)]
+    pub(crate) missing_columns: MissingColumns,
+    /// Draws of each missing value: adds files of their standard deviations, of central 90 %
+    /// intervals and of what was imputed
+    #[arg(long, value_name = "N", value_parser = several)]
+    pub(crate) samples: Option<usize>,
+    /// Folder to write, which must not exist
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+}
+
+/// What is done about columns that new data lacks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MissingColumns {
+    /// They are named and the data is refused
+    #[default]
+    Refuse,
+    /// Their values are missing in every row
+    Mask,
+}
+
+impl From<MissingColumns> for data::Lacking {
+    fn from(choice: MissingColumns) -> Self {
+        let missing_columns = match choice {
+            MissingColumns::Refuse => data::MissingColumns::Refuse,
+            MissingColumns::Mask => data::MissingColumns::Mask,
+        };
+        Self { missing_columns, ..Self::default() }
+    }
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct EvaluateArguments {
     #[command(flatten)]
     pub(crate) run: RunArguments,
     /// Embedded data set or path, all its rows [default: the test split of the run]
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
+    /// What is done about columns that the model was trained on and `--data` lacks
+    #[arg(long, value_enum, value_name = "WHAT", requires = "data", default_value_t)]
+    pub(crate) missing_columns: MissingColumns,
     /// What to measure, separated by commas; without it the evaluation alone, on the terminal
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     pub(crate) metrics: Option<Vec<Metric>>,
@@ -440,6 +495,13 @@ pub(crate) enum Format {
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) | Err(_) => Err("expected a whole number of at least 1".into()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn several(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0 | 1) | Err(_) => Err("expected a whole number of at least 2".into()),
         Ok(number) => Ok(number),
     }
 }

@@ -104,7 +104,7 @@ fn whole_rows(folder: &RunFolder) -> Result<(MemoryDataset, MemoryDataset)> {
         let whole = whole.reopen(record, &folder.standardisation)?;
         return Ok((whole.train, whole.test));
     }
-    let all = config.open_all(&folder.standardisation)?;
+    let all = config.open_all(&folder.standardisation)?.data;
     let whole = DataConfig { missing: MissingConfig::default(), ..config.clone() }.open()?;
     Ok((all.select(whole.train.stored_rows()), all.select(whole.test.stored_rows())))
 }

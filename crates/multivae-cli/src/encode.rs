@@ -25,7 +25,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     }
     let run = given::run(&arguments.run)?;
     let given = given::modalities(&run, arguments.given.as_deref())?;
-    let data = run.all_rows(arguments.data.as_deref())?;
+    let data = run.open_rows(arguments.data.as_deref(), arguments.missing_columns.into())?.data;
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
     let rows = data.len();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };

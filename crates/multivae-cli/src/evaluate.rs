@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
     let run = given::run(&arguments.run)?;
     let data = match &arguments.data {
         None => run.test_split()?,
-        Some(source) => run.all_rows(Some(source))?,
+        Some(source) => run.open_rows(Some(source), arguments.missing_columns.into())?.data,
     };
     let data = match arguments.rows {
         Some(n) => data.at_most(n),

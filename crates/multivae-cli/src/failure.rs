@@ -92,6 +92,7 @@ fn is_bad_run(error: &RunError) -> bool {
         error,
         RunError::Write { .. }
             | RunError::Data(DataError::Write { .. })
+            | RunError::Pass(PassError::Device { .. })
             | RunError::Exchange(ExchangeError::Device { .. })
             | RunError::Weights { source: ExchangeError::Device { .. }, .. }
     )

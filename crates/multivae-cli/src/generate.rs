@@ -11,10 +11,12 @@ use multivae::{
         modality::ModalitySpec,
         model::{Draws, Generate, Latent, MultimodalModel},
         noise::Noise,
+        pass::{self, Pass},
+        schema::Schema,
         subset::Subset,
     },
     data::Standardisation,
-    run::{self as runs, Run},
+    run::{self as runs, AlignedDataset, Run},
     samplers::PriorSampler,
 };
 
@@ -58,7 +60,7 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
             let given = given::modalities(&run, Some(names))?;
             let rows = match &arguments.data {
                 None => run.test_split()?,
-                Some(source) => run.all_rows(Some(source))?,
+                Some(source) => run.open_rows(Some(source), arguments.missing_columns.into())?.data,
             };
             let rows = rows.some(arguments.n, given)?;
             from_rows(&run, arguments, kind, given, targets, &rows)?;
@@ -108,61 +110,56 @@ fn from_rows(
     kind: Kind,
     given: Subset,
     targets: Subset,
-    data: &dyn Dataset,
+    data: &AlignedDataset,
 ) -> Result<()> {
     let specs = run.trained.model.modalities();
-    let rows: Vec<_> = (0..data.len()).collect();
-    let size = arguments.run.batch_size;
+    let pass = Pass { batch_size: arguments.run.batch_size, seed: 0 };
     let mut originals: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
+    let mut missing: Vec<Vec<bool>> = vec![Vec::new(); specs.len()];
     let mut generated: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
-    for part in rows.chunks(size) {
-        let batch = data
-            .batch(part, &run.trained.device)
-            .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
+    for batch in pass.batches(data, &run.trained.device) {
+        let (rows, batch) = batch?;
         let latent =
             run.trained.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let means =
-            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
+        let means = runs::standardised(run.trained.model.generator()?, &latent, targets);
         for (m, mean) in targets.iter().zip(means) {
-            generated[m].push(mean);
+            generated[m].push(mean.squeeze_dim(0));
         }
-        for (m, place) in originals.iter_mut().enumerate() {
-            if let Some(values) = original(&run.folder.standardisation, &batch, &specs[m], m) {
-                place.push(values);
+        for m in 0..specs.len() {
+            let Some(values) = batch.values()[m].dense() else { continue };
+            originals[m].push(values.clone());
+            for row in rows.clone() {
+                missing[m].extend(data.missing(row, m));
             }
         }
     }
     let joined = |parts: &[Tensor<2>]| Tensor::cat(parts.to_vec(), 0);
     match kind {
         Kind::Arrays => {
-            let ids = rows.iter().map(|&row| data.id(row)).collect();
+            let units = Units::of(run)?;
+            let ids = (0..data.len()).map(|row| data.id(row)).collect();
             let mut arrays = vec![("ids".to_owned(), Array::Text(ids))];
             for m in targets.iter() {
-                arrays.push(array(&specs[m], &specs[m].name.to_string(), joined(&generated[m]))?);
+                let values = units.array(&specs[m], joined(&generated[m]), &[])?;
+                arrays.push((specs[m].name.to_string(), values));
             }
             for (m, spec) in specs.iter().enumerate() {
                 if !originals[m].is_empty() && (given.contains(m) || targets.contains(m)) {
-                    let name = format!("original_{}", spec.name);
-                    let values = joined(&originals[m]);
-                    // What is missing is no number, as numpy users expect.
-                    let missing = Tensor::full_like(&values, f32::NAN);
-                    let observed: Vec<f32> = rows
-                        .iter()
-                        .map(|&row| f32::from(u8::from(data.presence(row).contains(m))))
-                        .collect();
-                    let observed: Tensor<1> =
-                        Tensor::from_floats(observed.as_slice(), &values.device());
-                    let absent =
-                        observed.equal_elem(0.0).unsqueeze_dim::<2>(1).expand(values.dims());
-                    arrays.push(array(spec, &name, values.mask_where(absent, missing))?);
+                    let values = units.array(spec, joined(&originals[m]), &missing[m])?;
+                    arrays.push((format!("original_{}", spec.name), values));
                 }
             }
             npz::write(&arguments.out, &arrays)
         }
         Kind::Picture => {
             let mut drawn = Vec::new();
+            let shown = |m: usize, values: &[Tensor<2>]| {
+                let name = specs[m].name.as_str();
+                run.folder.standardisation.invert(name, joined(values))
+            };
             let originals_of = |m: usize| {
-                picture::row(&specs[m], joined(&originals[m]), |row| data.presence(row).contains(m))
+                let observed = |row| data.presence(row).contains(m);
+                picture::row(&specs[m], shown(m, &originals[m]), observed)
             };
             for m in given.iter().filter(|&m| picture::is_drawable(&specs[m])) {
                 drawn.push(originals_of(m)?);
@@ -171,7 +168,7 @@ fn from_rows(
                 if !given.contains(m) {
                     drawn.push(originals_of(m)?);
                 }
-                drawn.push(picture::row(&specs[m], joined(&generated[m]), |_| true)?);
+                drawn.push(picture::row(&specs[m], shown(m, &generated[m]), |_| true)?);
             }
             picture::write(&arguments.out, &drawn)
         }
@@ -198,21 +195,25 @@ pub(crate) fn from_latents(
     let specs = run.trained.model.modalities();
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
     for latent in chunks {
-        let means =
-            means(run.trained.model.generator()?, &run.folder.standardisation, &latent, targets);
+        let means = runs::standardised(run.trained.model.generator()?, &latent, targets);
         for (place, mean) in parts.iter_mut().zip(means) {
-            place.push(mean);
+            place.push(mean.squeeze_dim(0));
         }
     }
     let joined = targets.iter().zip(parts.into_iter().map(|parts| Tensor::cat(parts, 0)));
     match kind {
         Kind::Arrays => {
-            let arrays =
-                joined.map(|(m, values)| array(&specs[m], &specs[m].name.to_string(), values));
+            let units = Units::of(run)?;
+            let arrays = joined.map(|(m, values)| {
+                Ok((specs[m].name.to_string(), units.array(&specs[m], values, &[])?))
+            });
             npz::write(out, &arrays.collect::<Result<Vec<_>>>()?)
         }
         Kind::Picture => {
-            let rows = joined.map(|(m, values)| picture::row(&specs[m], values, |_| true));
+            let rows = joined.map(|(m, values)| {
+                let values = run.folder.standardisation.invert(specs[m].name.as_str(), values);
+                picture::row(&specs[m], values, |_| true)
+            });
             let rows = rows.collect::<Result<Vec<_>>>()?;
             picture::write(out, &rows)
         }
@@ -242,8 +243,38 @@ pub(crate) fn original(
     Some(standardisation.invert(spec.name.as_str(), values))
 }
 
-fn array(spec: &ModalitySpec, name: &str, values: Tensor<2>) -> Result<(String, Array)> {
-    let mut shape = vec![values.dims()[0]];
-    shape.extend(&spec.shape);
-    Ok((name.to_owned(), Array::of(values, shape)?))
+/// The way back from the values that a model sees to those of the files.
+struct Units<'a> {
+    standardisation: &'a Standardisation,
+    schema: Schema,
+}
+
+impl<'a> Units<'a> {
+    fn of(run: &'a Run) -> Result<Self> {
+        let schema = run.folder.schema()?;
+        let plain = || Schema::of_specs(run.trained.model.modalities());
+        Ok(Self {
+            standardisation: &run.folder.standardisation,
+            schema: schema.unwrap_or_else(plain),
+        })
+    }
+
+    /// Standardised values `[rows, features]` in the units of the file, in double precision if
+    /// single precision would lose differences. What is missing, `[rows, features]` or nothing, is
+    /// no number, as numpy users expect.
+    fn array(&self, spec: &ModalitySpec, values: Tensor<2>, missing: &[bool]) -> Result<Array> {
+        let name = spec.name.as_str();
+        let mut shape = vec![values.dims()[0]];
+        shape.extend(&spec.shape);
+        let values = pass::read(values, name)?;
+        let mut values = self.standardisation.file_units(&self.schema, name, &values);
+        for (value, _) in values.iter_mut().zip(missing).filter(|(_, missing)| **missing) {
+            *value = f64::NAN;
+        }
+        Ok(if self.standardisation.needs_doubles(name) {
+            Array::Doubles(shape, values)
+        } else {
+            Array::Floats(shape, values.into_iter().map(|value| value as f32).collect())
+        })
+    }
 }

@@ -25,6 +25,7 @@ mod failure;
 mod generate;
 mod given;
 mod import;
+mod impute;
 mod lists;
 mod measure;
 mod npz;
@@ -98,6 +99,7 @@ fn here(task: &Task) -> anyhow::Result<Outcome> {
         Task::Train(arguments) => train::run(arguments),
         Task::Encode(arguments) => encode::run(arguments),
         Task::Generate(arguments) => generate::run(arguments),
+        Task::Impute(arguments) => impute::run(arguments),
         Task::Evaluate(arguments) => evaluate::run(arguments),
         Task::Classifier(arguments) => classifier::run(arguments),
         Task::Sampler(task) => sampler::run(task),

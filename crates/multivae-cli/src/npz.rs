@@ -16,6 +16,12 @@ use ndarray_npy::{NpzWriter, WriteNpyError, WriteNpyExt};
 pub(crate) enum Array {
     /// `float32`.
     Floats(Vec<usize>, Vec<f32>),
+    /// `float64`.
+    Doubles(Vec<usize>, Vec<f64>),
+    /// `uint8`.
+    Bytes(Vec<usize>, Vec<u8>),
+    /// `uint16`.
+    Words(Vec<usize>, Vec<u16>),
     /// `int64`.
     Integers(Vec<usize>, Vec<i64>),
     /// `bool`.
@@ -42,22 +48,31 @@ fn write_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {
         // The writer adds the `.npy` that `numpy.load` takes off.
         let shown = || format!("array `{name}`");
         match array {
-            Array::Floats(shape, values) => {
-                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
-            }
-            Array::Integers(shape, values) => {
-                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
-            }
-            Array::Flags(shape, values) => {
-                npz.add_array(name, &shaped(shape, values)?).with_context(shown)?;
-            }
-            Array::Text(values) => {
-                npz.add_array(name, &Text(values)).with_context(shown)?;
-            }
+            Array::Floats(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Doubles(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Bytes(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Words(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Integers(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Flags(shape, values) => npz.add_array(name, &shaped(shape, values)?),
+            Array::Text(values) => npz.add_array(name, &Text(values)),
         }
+        .with_context(shown)?;
     }
     npz.finish()?.flush()?;
     Ok(())
+}
+
+/// Writes one array as an NPY file.
+pub(crate) fn write_npy(file: impl Write, array: &Array) -> Result<()> {
+    Ok(match array {
+        Array::Floats(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Doubles(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Bytes(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Words(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Integers(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Flags(shape, values) => shaped(shape, values)?.write_npy(file),
+        Array::Text(values) => Text(values).write_npy(file),
+    }?)
 }
 
 fn shaped<T: Clone>(shape: &[usize], values: &[T]) -> Result<ArrayD<T>> {

@@ -17,11 +17,12 @@ use serde::Deserialize;
 
 use crate::{
     cells::MissingCells,
-    conform::Known,
+    conform::{EmptyRows, Known},
     error::{DataError, Result, list},
     fingerprint,
     join::{self, Named, Unmatched},
     memory::{MemoryDataset, Storage},
+    origin::Origin,
     read::{self, Block, Candidate, Ids, LabelFile, Labels, TextTable, name, number::SENTINELS},
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::Parts,
@@ -85,6 +86,10 @@ pub(crate) struct Assembled {
     pub(crate) data: MemoryDataset,
     pub(crate) parts: Option<Parts>,
     pub(crate) report: LoadReport,
+    /// Where each modality was read from.
+    pub(crate) origins: Vec<Origin>,
+    /// Identifiers of rows that were left out, since they observe nothing.
+    pub(crate) empty_rows: Vec<String>,
 }
 
 /// A file as far as joining is concerned.
@@ -160,6 +165,7 @@ impl Files {
         modality::check_all(&specs)?;
         let mut modalities = Vec::new();
         let mut missing = Vec::new();
+        let mut origins = Vec::new();
         let mut schema = Schema::of_specs(&specs);
         schema.id = sources.iter().find_map(|source| source.block.ids.as_ref()?.column.clone());
         let mut presence = vec![0u64; join.rows()];
@@ -191,6 +197,12 @@ impl Files {
                     }
                 }
             }
+            origins.push(Origin {
+                path: block.path,
+                rows: places.clone().unwrap_or_else(|| (0..join.rows()).map(Some).collect()),
+                file_rows: block.rows,
+                layout: block.layout,
+            });
             let (values, cells) = match places {
                 Some(places) => (
                     gather(&block.values, &places, features),
@@ -203,10 +215,23 @@ impl Files {
             modalities.push((spec, values));
             report.modalities.push(found);
         }
-        let empty: Vec<_> = (0..presence.len()).filter(|&row| presence[row] == 0).collect();
-        if let Some(&first) = empty.first() {
+        let (kept, empty): (Vec<usize>, Vec<usize>) =
+            (0..presence.len()).partition(|&row| presence[row] != 0);
+        let refuse = known.is_none_or(|known| known.lacking.empty_rows == EmptyRows::Refuse);
+        if let Some(&first) = empty.first()
+            && (refuse || empty.len() == presence.len())
+        {
             return Err(DataError::EmptyRows { first: join.name(first), count: empty.len() });
         }
+        // Until they are left out they pass for rows of the first modality.
+        for &row in &empty {
+            presence[row] = 1;
+            if let Some(cells) = &mut missing[0] {
+                let features = modalities[0].0.features();
+                (0..features).for_each(|feature| cells.give_back(row, feature));
+            }
+        }
+        let empty_rows: Vec<_> = empty.iter().map(|&row| join.name(row)).collect();
         let presence: Vec<Subset> = presence
             .into_iter()
             .map(|bits| Subset::new((0..64).filter(|m| bits >> m & 1 == 1)))
@@ -258,12 +283,16 @@ impl Files {
         if let Some(ids) = join.into_ids() {
             data = data.with_ids(ids)?;
         }
-        let data = data.with_schema(schema);
+        let mut data = data.with_schema(schema);
+        if !empty_rows.is_empty() {
+            data = data.select(&kept);
+            origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
+        }
         check_values(&data)?;
         report.warnings = warnings;
         report.fingerprint = fingerprint::of(&data);
         report.log();
-        Ok(Assembled { data, parts, report })
+        Ok(Assembled { data, parts, report, origins, empty_rows })
     }
 }
 
@@ -489,6 +518,9 @@ impl Block {
             .into_iter()
             .nth(choice.candidate)
             .expect("a choice is one of the candidates");
+        if let Some(layout) = &mut self.layout {
+            layout.id = layout.names.iter().position(|name| *name == column);
+        }
         self.ids = Some(Ids { column: Some(column), reason: choice.reason, ids });
         if let Some(feature) = feature {
             let features: usize = self.shape.iter().product();
@@ -517,6 +549,10 @@ impl Block {
         };
         self.values = Storage::precise(values);
         self.shape = vec![places.len()];
+        if let Some(layout) = &mut self.layout {
+            let column = |place: &Option<usize>| place.and_then(|f| layout.columns[f]);
+            layout.columns = places.iter().map(column).collect();
+        }
         self.columns = self.columns.take().map(|columns| {
             places
                 .iter()

@@ -8,7 +8,7 @@ use ndarray::Array4;
 use ndarray_npy::WriteNpyExt;
 
 use crate::{
-    DataConfig, DataError, JoinKind, MemoryDataset, MissingColumns, Opened, Splits,
+    DataConfig, DataError, JoinKind, Lacking, MemoryDataset, MissingColumns, Opened, Splits,
     fixture::{Folder, npy, png, text},
 };
 
@@ -31,8 +31,9 @@ fn trained(files: Files) -> Splits {
 /// New data for what was trained on other data.
 fn new(trained: &Splits, files: Files, columns: MissingColumns) -> Result<Opened, String> {
     let folder = Folder::new(files);
+    let lacking = Lacking { missing_columns: columns, ..Lacking::default() };
     DataConfig::new(folder.source())
-        .open_new(&trained.record.schema, &trained.standardisation, columns)
+        .open_new(&trained.record.schema, &trained.standardisation, lacking)
         .map_err(|error| folder.message(error))
 }
 
@@ -450,7 +451,7 @@ fn a_run_keeps_its_rows_in_their_splits_and_refuses_data_that_changed() {
     let again = config.reopen(&record, &standardisation).expect("nothing changed");
     assert_eq!(again.test.values(0), test.values(0));
     assert_eq!(again.test.stored_rows(), test.stored_rows());
-    let all = config.reopen_all(&record, &standardisation).expect("nothing changed");
+    let all = config.reopen_all(&record, &standardisation).expect("nothing changed").data;
     assert_eq!(all.select(test.stored_rows()).values(0), test.values(0));
     let changed = |name: &str, bytes: Vec<u8>| {
         folder.write(name, &bytes);

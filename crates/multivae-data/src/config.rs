@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     assemble::Assembled,
-    conform::{Known, MissingColumns},
+    conform::{Known, Lacking},
     embedded,
     error::{DataError, Result},
     fingerprint, folder, manifest,
     memory::MemoryDataset,
     missing::MissingConfig,
+    origin::Origin,
     record::{DataRecord, REMEDY, SplitAssignment},
     report::LoadReport,
     split::{Parts, SplitConfig},
@@ -71,13 +72,47 @@ pub struct Splits {
     pub record: DataRecord,
 }
 
-/// New data, as a model takes it.
+/// All rows of data, as a model takes them.
 #[derive(Clone, Debug)]
 pub struct Opened {
     /// All rows, standardised.
     pub data: MemoryDataset,
+    /// The same rows before standardisation, with all digits that their files have.
+    pub raw: MemoryDataset,
+    /// Where each modality was read from, in the data's order; none for embedded data.
+    pub origins: Vec<Origin>,
+    /// Identifiers of rows that observe nothing and were left out.
+    pub empty_rows: Vec<String>,
     /// What was found when the data was read, and what was changed so that it fits.
     pub report: LoadReport,
+}
+
+impl Opened {
+    /// Writes the values of a row's modality, `[features]`, in the units of its file to `out`;
+    /// those that are missing are no numbers.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row or modality, or `out` has another length.
+    pub fn file_units(&self, row: usize, modality: usize, out: &mut [f64]) {
+        if !self.raw.precise(row, modality, out) {
+            out.fill(f64::NAN);
+            return;
+        }
+        let known = self.raw.schema().and_then(|schema| schema.modalities.get(modality));
+        if let Some(known) = known.filter(|known| !known.scale.is_identity()) {
+            for value in &mut *out {
+                // Single precision does not give back every quotient.
+                let scaled = known.scale.invert(*value);
+                let near = (scaled - scaled.round()).abs() < 1e-7 * known.scale.factor.abs();
+                let whole = known.dtype.is_integer() || near;
+                *value = if whole { scaled.round() } else { scaled };
+            }
+        }
+        if let Some(cells) = self.raw.cells(row, modality) {
+            out.iter_mut().zip(cells).filter(|(_, there)| !there).for_each(|(v, _)| *v = f64::NAN);
+        }
+    }
 }
 
 impl DataConfig {
@@ -134,10 +169,8 @@ impl DataConfig {
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
-        let Read { data, report, .. } = self.load(Some(&Known {
-            schema: &record.schema,
-            missing_columns: MissingColumns::Refuse,
-        }))?;
+        let Read { data, report, .. } =
+            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
         record.check(&report.fingerprint, &self.source)?;
         let (parts, _) = record.split.parts(&data, &self.source)?;
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
@@ -149,17 +182,11 @@ impl DataConfig {
     /// # Errors
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
-    pub fn reopen_all(
-        &self,
-        record: &DataRecord,
-        fitted: &Standardisation,
-    ) -> Result<MemoryDataset> {
-        let Read { data, report, .. } = self.load(Some(&Known {
-            schema: &record.schema,
-            missing_columns: MissingColumns::Refuse,
-        }))?;
+    pub fn reopen_all(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Opened> {
+        let Read { data: raw, report, origins, empty_rows, .. } =
+            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
         record.check(&report.fingerprint, &self.source)?;
-        fitted.apply_to(&data)
+        Ok(Opened { data: fitted.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
     /// All rows as the data has them, standardised by what was fitted before.
@@ -167,14 +194,16 @@ impl DataConfig {
     /// # Errors
     ///
     /// Any [`DataError`]; [`DataError::Standardisation`] if it belongs to other data.
-    pub fn open_all(&self, standardisation: &Standardisation) -> Result<MemoryDataset> {
-        standardisation.apply_to(&self.load(None)?.data)
+    pub fn open_all(&self, standardisation: &Standardisation) -> Result<Opened> {
+        let Read { data: raw, report, origins, empty_rows, .. } = self.load(None)?;
+        Ok(Opened { data: standardisation.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
     /// All rows of new data, one or a million, read by the description of the data that a model
     /// was trained on and never as if it were training data: columns are matched by name, values
     /// put on the scale of the training, likelihoods and shapes are the model's, and nothing is
-    /// split. Modalities of the model can be absent.
+    /// split. Modalities of the model can be absent; `lacking` says what is done about columns and
+    /// rows.
     ///
     /// # Errors
     ///
@@ -184,14 +213,15 @@ impl DataConfig {
         &self,
         schema: &Schema,
         standardisation: &Standardisation,
-        missing_columns: MissingColumns,
+        lacking: Lacking,
     ) -> Result<Opened> {
         schema.check()?;
-        let Read { data, mut report, .. } = self.load(Some(&Known { schema, missing_columns }))?;
-        let (data, mut outside) = standardisation.apply_to_new(&data)?;
+        let Read { data: raw, mut report, origins, empty_rows, .. } =
+            self.load(Some(&Known { schema, lacking }))?;
+        let (data, mut outside) = standardisation.apply_to_new(&raw)?;
         outside.iter().for_each(|warning| tracing::warn!("{warning}"));
         report.warnings.append(&mut outside);
-        Ok(Opened { data, report })
+        Ok(Opened { data, raw, origins, empty_rows, report })
     }
 
     /// The rows as they are in the files, neither split nor standardised, and what was found.
@@ -200,8 +230,8 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn read(&self) -> Result<Opened> {
-        let Read { data, report, .. } = self.load(None)?;
-        Ok(Opened { data, report })
+        let Read { data, report, origins, empty_rows, .. } = self.load(None)?;
+        Ok(Opened { raw: data.clone(), data, origins, empty_rows, report })
     }
 
     fn share_out(
@@ -248,7 +278,8 @@ impl DataConfig {
             }
             let mut report = LoadReport::complete(&data);
             report.fingerprint = fingerprint::of(&data);
-            return Ok(Read { report, data, parts: Some(parts) });
+            let (origins, empty_rows) = (Vec::new(), Vec::new());
+            return Ok(Read { report, data, parts: Some(parts), origins, empty_rows });
         }
         let path = Path::new(&self.source);
         if !path.exists() {
@@ -266,7 +297,7 @@ impl DataConfig {
         } else {
             folder::open(path)?
         };
-        let Assembled { data, parts, mut report } = files.join(known)?;
+        let Assembled { data, parts, mut report, origins, empty_rows } = files.join(known)?;
         if let (Some(_), Some(rows)) = (&parts, self.rows) {
             return Err(DataError::Config {
                 field: "rows".into(),
@@ -276,11 +307,12 @@ impl DataConfig {
         }
         let kept = embedded::kept(data.len(), self.rows, self.split.seed)?;
         if kept.len() == data.len() {
-            return Ok(Read { data, parts, report });
+            return Ok(Read { data, parts, report, origins, empty_rows });
         }
         let data = data.select(&kept);
+        let origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
         report.fingerprint = fingerprint::of(&data);
-        Ok(Read { data, parts, report })
+        Ok(Read { data, parts, report, origins, empty_rows })
     }
 }
 
@@ -295,11 +327,13 @@ struct Read {
     /// Splits that the data says.
     parts: Option<Parts>,
     report: LoadReport,
+    origins: Vec<Origin>,
+    empty_rows: Vec<String>,
 }
 
 impl Read {
     fn split(self, config: &DataConfig) -> Result<Loaded> {
-        let Self { data, parts, report } = self;
+        let Self { data, parts, report, .. } = self;
         let parts = match parts {
             Some(parts) => parts,
             None => config.split.parts(data.len())?,
@@ -370,7 +404,7 @@ mod tests {
                 // Constant features stay constant, so that the mean square can be below 1.
                 assert!(!table || (0.9..1.001).contains(&square), "{name}: {square}");
             }
-            let all = config.open_all(&standardisation).expect("its own");
+            let all = config.open_all(&standardisation).expect("its own").data;
             assert_eq!(all.len(), info.rows);
             let row = test.stored_rows()[0];
             assert_eq!(all.select(&[row]).values(1), test.select(&[0]).values(1));

@@ -25,11 +25,32 @@ pub enum MissingColumns {
     Mask,
 }
 
+/// What is done about rows of new data that observe nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EmptyRows {
+    /// The data is refused.
+    #[default]
+    Refuse,
+    /// They are left out, and [`Opened`](crate::Opened) says which.
+    LeaveOut,
+}
+
+/// What is done about new data that lacks something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lacking {
+    /// About columns that it does not have.
+    pub missing_columns: MissingColumns,
+    /// About rows that observe nothing.
+    pub empty_rows: EmptyRows,
+}
+
 /// What is known of the data that a model was trained on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Known<'a> {
     pub(crate) schema: &'a Schema,
-    pub(crate) missing_columns: MissingColumns,
+    pub(crate) lacking: Lacking,
 }
 
 impl Known<'_> {
@@ -154,7 +175,7 @@ impl Known<'_> {
             };
             return Err(bad("the model was not trained on the columns", &extra, remedy));
         }
-        if !lacking.is_empty() && self.missing_columns == MissingColumns::Refuse {
+        if !lacking.is_empty() && self.lacking.missing_columns == MissingColumns::Refuse {
             let remedy = "add them, or ask for missing columns to be masked";
             return Err(bad("it lacks the columns", &lacking, remedy));
         }
@@ -220,7 +241,6 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
         return Err(refuse(format!("values from 0 to {top}, as in training"), found));
     } else if !whole && high <= 1.0 {
         said(format!("{found} are taken as divided by {top} already"));
-        block.scale = known.scale;
         return Ok(());
     } else if block.dtype == Dtype::U8 && top > 255.0 {
         return Err(refuse(

@@ -60,17 +60,30 @@ fn folder(path: &Path) -> Result<Files> {
     }
     let labels = files.iter().position(|(name, _)| name == LABELS);
     let labels = labels.map(|place| files.remove(place).1);
+    let of_ids = files.iter().position(|(name, path)| name == IDS[0] && is_table(path));
+    let ids = of_ids.map(|place| ids(&files[place].1)).transpose()?.flatten();
+    if let (Some(place), Some(_)) = (of_ids, &ids) {
+        files.remove(place);
+    }
     if files.is_empty() {
         let reason = "it has no files of modalities";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
     let blocks: Vec<Result<Block>> =
         files.par_iter().map(|(_, path)| read::block(path, Said::default())).collect();
-    let sources = files
+    let mut sources: Vec<Source> = files
         .into_iter()
         .zip(blocks)
         .map(|((name, _), block)| Ok(Source::plain(name, block?)))
         .collect::<Result<_>>()?;
+    if let Some((path, ids)) = ids {
+        // Tables have columns of their own, and images are known by their names.
+        let arrays =
+            |source: &&mut Source| source.block.layout.is_none() && source.block.ids.is_none();
+        for source in sources.iter_mut().filter(arrays) {
+            give_ids(source, &ids, &path)?;
+        }
+    }
     let labels = labels.map(|path| read::labels(&path, Said::default())).transpose()?;
     Ok(Files { sources, labels, splits: None, notes })
 }
@@ -108,18 +121,40 @@ fn arrays(path: &Path) -> Result<Files> {
     }
     if let Some(ids) = ids {
         for source in &mut sources {
-            if source.block.rows != ids.ids.len() {
-                return Err(DataError::RowCounts {
-                    first: path.join(&source.name),
-                    first_rows: source.block.rows,
-                    second: path.join("ids"),
-                    second_rows: ids.ids.len(),
-                });
-            }
-            source.block.ids = Some(ids.clone());
+            give_ids(source, &ids, &path.join("ids"))?;
         }
     }
     Ok(Files { sources, labels, splits: None, notes })
+}
+
+/// Gives an array the identifiers of its rows, which were read from `from`.
+fn give_ids(source: &mut Source, ids: &Ids, from: &Path) -> Result<()> {
+    if source.block.rows != ids.ids.len() {
+        return Err(DataError::RowCounts {
+            first: source.block.path.clone(),
+            first_rows: source.block.rows,
+            second: from.into(),
+            second_rows: ids.ids.len(),
+        });
+    }
+    source.block.ids = Some(ids.clone());
+    Ok(())
+}
+
+fn is_table(path: &Path) -> bool {
+    matches!(Kind::of(path), Ok(Kind::Csv))
+}
+
+/// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.
+fn ids(path: &Path) -> Result<Option<(PathBuf, Ids)>> {
+    let mut table = read::csv::text(path, Said::default())?;
+    if table.columns.len() > 1 {
+        return Ok(None);
+    }
+    let (column, ids) = table.columns.remove(0);
+    read::check_ids(path, &ids)?;
+    let reason = format!("`{}` holds nothing else", read::name(path));
+    Ok(Some((path.into(), Ids { column: Some(column), reason, ids })))
 }
 
 #[cfg(test)]
@@ -151,7 +186,7 @@ mod tests {
             ("images/b.png", png(2, 3, 255)),
             (".hidden", text("not read")),
         ]);
-        let Assembled { data, report, parts } = opened(&folder, "").expect("whole");
+        let Assembled { data, report, parts, .. } = opened(&folder, "").expect("whole");
         let specs = data.modalities();
         assert_eq!((specs[0].name.as_str(), &specs[0].shape[..]), ("images", &[1, 3, 2][..]));
         assert_eq!(specs[0].likelihood, Likelihood::laplace(0.75));

@@ -91,7 +91,7 @@ pub struct LabelInspection {
 ///
 /// Any [`DataError`](crate::DataError).
 pub fn inspect(config: &DataConfig) -> Result<Inspection> {
-    let Opened { data, report } = config.read()?;
+    let Opened { data, report, .. } = config.read()?;
     let reports = report.modalities.iter().cloned().map(Some).chain(std::iter::repeat(None));
     let modalities: Vec<_> = data
         .modalities()

@@ -33,7 +33,7 @@
 //! [`DataConfig::source`] is the path of
 //!
 //! - a folder with a file for each modality, named by the file's stem, and class labels in
-//!   `labels.*`; a folder of images is a modality, too; or
+//!   `labels.*`; a folder of images is a modality, too, and `ids.csv` names the rows of arrays; or
 //! - an NPZ or safetensors file, whose arrays are the modalities, and `labels`; or
 //! - a [`manifest`] in TOML, which gives shapes, likelihoods, columns of identifiers and fixed
 //!   splits; or a folder that has one as `manifest.toml`.
@@ -87,6 +87,7 @@
 //! | [`standardise`] | mean and deviation of the training rows, applied and undone |
 //! | [`view`] | rows, masks, standardisation and alignment over any data set |
 //! | [`cells`] | which single values are missing |
+//! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`manifest`] | the format of manifests |
@@ -109,6 +110,7 @@ mod join;
 pub mod manifest;
 pub mod memory;
 pub mod missing;
+mod origin;
 mod read;
 pub mod record;
 pub mod report;
@@ -118,12 +120,14 @@ pub mod view;
 
 pub use cells::MissingCells;
 pub use config::{DataConfig, Opened, Splits};
-pub use conform::MissingColumns;
+pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
 pub use error::DataError;
 pub use inspect::{Inspection, inspect};
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};
+pub use origin::Origin;
+pub use read::csv::TableText;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use split::{Parts, SplitConfig};

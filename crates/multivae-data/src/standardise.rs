@@ -204,6 +204,22 @@ impl Standardisation {
         values.iter().enumerate().map(undo).collect()
     }
 
+    /// Whether single precision would lose differences that the modality's values have before
+    /// standardisation: whole numbers above 2^24, or a value that rounding moves by more than a
+    /// hundred-thousandth of its deviation.
+    pub fn needs_doubles(&self, modality: &str) -> bool {
+        let Some(moments) = self.moments(modality) else { return false };
+        (0..moments.mean.len()).any(|feature| {
+            let (mean, std) = moments.of(feature);
+            let reach = match moments.range.get(feature) {
+                Some([low, high]) => low.abs().max(high.abs()),
+                None => mean.abs() + 4.0 * std,
+            };
+            let rounding = reach * f64::from(f32::EPSILON) / 2.0;
+            reach > f64::from(1 << 24) || rounding > 1e-5 * std
+        })
+    }
+
     /// The values in the units of the file that the modality was read from, flattened
     /// `[rows, features]`: standardisation and the scale of the schema undone.
     pub fn file_units(&self, schema: &Schema, modality: &str, values: &[f32]) -> Vec<f64> {

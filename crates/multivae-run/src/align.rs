@@ -91,6 +91,25 @@ impl AlignedDataset {
         Ok(self)
     }
 
+    /// The given rows, in their order.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such row.
+    pub fn select(mut self, rows: &[usize]) -> Self {
+        self.rows = rows.iter().map(|&row| self.rows[row]).collect();
+        self
+    }
+
+    /// Which values of a row's modality are missing, `[features]`; all if the row lacks it.
+    pub fn missing(&self, row: usize, modality: usize) -> Vec<bool> {
+        let observed = self.presence(row).contains(modality);
+        match self.cells(row, modality) {
+            Some(cells) if observed => cells.into_iter().map(|there| !there).collect(),
+            _ => vec![!observed; self.specs[modality].features()],
+        }
+    }
+
     /// At most `n` of the rows, evenly spread.
     pub fn at_most(mut self, n: usize) -> Self {
         self.rows = evenly(&self.rows, n);
@@ -151,6 +170,15 @@ impl Dataset for AlignedDataset {
 
     fn id(&self, row: usize) -> String {
         self.data.id(self.rows[row])
+    }
+
+    fn cells(&self, row: usize, modality: usize) -> Option<Vec<bool>> {
+        self.data.cells(self.rows[row], self.places[modality]?)
+    }
+
+    fn precise(&self, row: usize, modality: usize, out: &mut [f64]) -> bool {
+        let place = self.places[modality];
+        place.is_some_and(|place| self.data.precise(self.rows[row], place, out))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io, path::PathBuf};
 
-use multivae_core::{dataset::DatasetError, model::Lacks};
+use multivae_core::{dataset::DatasetError, model::Lacks, pass::PassError};
 use multivae_data::DataError;
 use multivae_models::exchange::ExchangeError;
 
@@ -51,6 +51,9 @@ pub enum RunError {
         /// The folder of the run.
         folder: PathBuf,
     },
+    /// A pass through rows that ended early.
+    #[error(transparent)]
+    Pass(#[from] PassError),
     /// Data without a row that can be used.
     #[error("{what} has no rows")]
     NoRows {

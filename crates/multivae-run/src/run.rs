@@ -8,7 +8,7 @@ use std::{
 
 use burn::tensor::Device;
 use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
-use multivae_data::{DataConfig, DataRecord, MissingColumns, Splits, Standardisation};
+use multivae_data::{DataConfig, DataRecord, Lacking, Opened, Splits, Standardisation};
 
 use crate::{
     align::AlignedDataset,
@@ -271,13 +271,23 @@ impl Run {
     }
 
     /// All rows of other data, or of the run's own as they were before modalities were taken from
-    /// them, standardised as the run's.
+    /// them, standardised as the run's. Other data must have all columns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::open_rows`].
+    pub fn all_rows(&self, source: Option<&str>) -> Result<AlignedDataset> {
+        Ok(self.open_rows(source, Lacking::default())?.data)
+    }
+
+    /// The same rows with what they are in their files; `lacking` says what is done about columns
+    /// and rows that other data lacks.
     ///
     /// # Errors
     ///
     /// [`RunError::NoData`] for an imported run that is given none, [`RunError::Data`],
     /// [`RunError::NoRows`], and as [`AlignedDataset::new`].
-    pub fn all_rows(&self, source: Option<&str>) -> Result<AlignedDataset> {
+    pub fn open_rows(&self, source: Option<&str>, lacking: Lacking) -> Result<OpenedRows> {
         let own = self.folder.config.data.as_ref();
         let RunFolder { record, standardisation, .. } = &self.folder;
         let (config, new) = match source {
@@ -286,17 +296,15 @@ impl Run {
             }
             _ => (self.folder.data()?.clone(), false),
         };
-        let data = match (record, self.folder.schema()?) {
+        let files = match (record, self.folder.schema()?) {
             (Some(record), _) if !new => config.reopen_all(record, standardisation)?,
-            (_, Some(schema)) if new => {
-                config.open_new(&schema, standardisation, MissingColumns::Refuse)?.data
-            }
+            (_, Some(schema)) if new => config.open_new(&schema, standardisation, lacking)?,
             _ => config.open_all(standardisation)?,
         };
-        if data.is_empty() {
+        if files.data.is_empty() {
             return Err(RunError::NoRows { what: format!("the data `{}`", config.source) });
         }
-        self.trained.align(Arc::new(data))
+        Ok(OpenedRows { data: self.trained.align(Arc::new(files.data.clone()))?, files })
     }
 
     /// The run without its folder, data and training, to be given away.
@@ -312,6 +320,15 @@ impl Run {
             None => bundle,
         })
     }
+}
+
+/// Rows for the model of a run, and what they are in their files.
+#[derive(Clone)]
+pub struct OpenedRows {
+    /// The rows in the order of the model's modalities.
+    pub data: AlignedDataset,
+    /// The same rows as they were read, in the order of the files' modalities.
+    pub files: Opened,
 }
 
 /// An embedded data set's name as it is, a path from the root: what a run keeps as the source of

@@ -183,13 +183,15 @@ pub fn generate(
     targets: Subset,
 ) -> Vec<Tensor<3>> {
     let specs = model.modalities();
+    let means = targets.iter().zip(standardised(model, latent, targets));
+    means.map(|(m, mean)| standardisation.invert(specs[m].name.as_str(), mean)).collect()
+}
+
+/// The same before standardisation is undone, which [`Standardisation::file_units`] does without
+/// loss.
+pub fn standardised(model: &dyn Generate, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
     let outputs = targets.iter().zip(model.decode(latent, targets));
-    outputs
-        .map(|(m, output)| {
-            let mean = model.mean(output, m, None);
-            standardisation.invert(specs[m].name.as_str(), mean)
-        })
-        .collect()
+    outputs.map(|(m, output)| model.mean(output, m, None)).collect()
 }
 
 /// A model with its first weights, which derive from the seed alone.

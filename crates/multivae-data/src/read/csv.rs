@@ -9,7 +9,7 @@ use csv::{ReaderBuilder, StringRecord};
 use multivae_core::schema::{Dtype, ValueScale};
 
 use super::{
-    Block, Candidate, Said, TextTable, bytes,
+    Block, Candidate, Layout, Said, TextTable, bytes,
     dialect::Dialect,
     name,
     number::{Number, is_missing, number},
@@ -21,6 +21,10 @@ use crate::{
     memory::Storage,
     report::Warning,
 };
+
+mod rewrite;
+
+pub use rewrite::TableText;
 
 /// The column that holds identifiers if nothing else is said; or else a first column without a
 /// name, as which data frames write their index.
@@ -119,6 +123,13 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
         *value = 0.0;
     }
     let columns = features.iter().map(|&column| table.header[column].clone()).collect();
+    let layout = Layout {
+        header: said.header,
+        said_id: said.id.map(str::to_owned),
+        names: table.header,
+        columns: features.iter().copied().map(Some).collect(),
+        id: table.id,
+    };
     Ok(Block {
         path: path.to_path_buf(),
         ids: None,
@@ -131,6 +142,7 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
         dtype: Dtype::Text,
         scale: ValueScale::IDENTITY,
         notes: table.dialect.notes,
+        layout: Some(layout),
     })
 }
 

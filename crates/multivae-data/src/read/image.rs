@@ -71,6 +71,7 @@ pub(super) fn block(folder: &Path, said: Said) -> Result<Block> {
         dtype,
         scale,
         notes,
+        layout: None,
     })
 }
 

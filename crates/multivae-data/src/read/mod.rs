@@ -128,6 +128,23 @@ pub(crate) struct Block {
     pub(crate) scale: ValueScale,
     /// What is unusual about the file.
     pub(crate) notes: Vec<Warning>,
+    /// Where the values stand in a table of text; `None` for other files.
+    pub(crate) layout: Option<Layout>,
+}
+
+/// Where the values of a modality stand in a table of text.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    /// Whether it was said that the first line names the columns.
+    pub(crate) header: Option<bool>,
+    /// The column of identifiers, as it was said.
+    pub(crate) said_id: Option<String>,
+    /// Names of all columns of the file.
+    pub(crate) names: Vec<String>,
+    /// The column of each feature; `None` for one that the file does not have.
+    pub(crate) columns: Vec<Option<usize>>,
+    /// The column of identifiers, if there is one.
+    pub(crate) id: Option<usize>,
 }
 
 /// Identifiers of the rows of a file.
@@ -540,6 +557,7 @@ impl Array {
             dtype,
             scale,
             notes: Vec::new(),
+            layout: None,
         })
     }
 

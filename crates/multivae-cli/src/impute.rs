@@ -1,0 +1,476 @@
+//! `multivae impute`.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use multivae::{
+    core::{
+        dataset::Dataset,
+        distribution::Likelihood,
+        modality::ModalitySpec,
+        model::MultimodalModel,
+        schema::{Dtype, ModalitySchema, Schema},
+    },
+    data::{EmptyRows, Lacking, Origin, TableText},
+    run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
+};
+
+use crate::{
+    arguments::ImputeArguments,
+    failure::{Outcome, bad_input},
+    given,
+    npz::{self, Array},
+    terminal::{say, table},
+};
+
+/// Digits of an imputed value below its deviation: what single precision has.
+const DIGITS: i32 = 6;
+
+/// Imputes, writes and says what was imputed.
+pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
+    let out = &arguments.out;
+    if fs::symlink_metadata(out).is_ok() {
+        return Err(bad_input(format!(
+            "`--out {}`: expected the name of a new folder, found one that exists",
+            out.display()
+        )));
+    }
+    let run = given::run(&arguments.run)?;
+    let lacking = Lacking { empty_rows: EmptyRows::LeaveOut, ..arguments.missing_columns.into() };
+    let rows = run.open_rows(arguments.data.as_deref(), lacking)?;
+    let how = Impute {
+        batch_size: arguments.run.batch_size,
+        seed: arguments.run.seed,
+        samples: arguments.samples,
+    };
+    let imputed = run.impute(&rows, &how)?;
+    let folder = NewFolder::new(out)?;
+    let known = run.folder.schema()?;
+    let id = known.as_ref().and_then(|schema| schema.id.clone());
+    let mut notes = Vec::new();
+    let mut arrays = false;
+    for (spec, imputed) in run.trained.modalities().iter().zip(&imputed) {
+        let output = Output::new(&run, &rows, known.as_ref(), spec, imputed);
+        let written = output.write(folder.path(), arguments.samples.is_some(), &mut notes);
+        arrays |= written.with_context(|| format!("modality `{}`", spec.name))?;
+    }
+    if arrays && rows.files.data.has_ids() {
+        let found = rows.files.data.schema().and_then(|schema| schema.id.clone());
+        ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
+    }
+    folder.finish()?;
+    say(summary(&rows, run.trained.modalities(), &imputed))?;
+    if let Some(needed) = run.trained.model.encoder()?.conditions() {
+        let names = needed.label(run.trained.modalities());
+        let left: usize = needed.iter().map(|m| imputed[m].left).sum();
+        if left > 0 {
+            notes.push(format!(
+                "the model takes `{names}` as given: what is missing there is not imputed, nor \
+                 anything else in rows that lack it"
+            ));
+        }
+    }
+    if let Some(first) = rows.files.empty_rows.first() {
+        let count = rows.files.empty_rows.len();
+        notes.insert(
+            0,
+            format!("rows that observe nothing and are not imputed: {count}, first `{first}`"),
+        );
+    }
+    for note in notes {
+        say(note)?;
+    }
+    say(format!("\n{}", out.display()))?;
+    Ok(Outcome::Done)
+}
+
+/// What was imputed, by modality.
+fn summary(rows: &OpenedRows, specs: &[ModalitySpec], imputed: &[Imputed]) -> String {
+    let line = |(spec, imputed): (&ModalitySpec, &Imputed)| {
+        let counts = [rows.data.len(), imputed.cells, imputed.partial, imputed.whole, imputed.left];
+        let mut line = vec![spec.name.to_string()];
+        line.extend(counts.map(|count| count.to_string()));
+        line
+    };
+    let lines: Vec<_> = specs.iter().zip(imputed).map(line).collect();
+    table(&["modality", "rows", "values imputed", "in rows", "whole rows imputed", "left"], &lines)
+}
+
+/// Writes the identifiers of the rows of arrays.
+fn ids(folder: &Path, rows: &OpenedRows, column: &str) -> Result<()> {
+    let mut text = format!("{}\n", quoted(column));
+    for row in 0..rows.data.len() {
+        text += &format!("{}\n", quoted(&rows.data.id(row)));
+    }
+    whole(&folder.join("ids.csv"), text.as_bytes())
+}
+
+/// One modality to write.
+struct Output<'a> {
+    rows: &'a OpenedRows,
+    spec: &'a ModalitySpec,
+    imputed: &'a Imputed,
+    /// Its place in the files; `None` if they have none of it.
+    place: Option<usize>,
+    origin: Option<&'a Origin>,
+    known: ModalitySchema,
+    id: String,
+    /// Whether the values of each column are whole numbers.
+    whole: Vec<bool>,
+    /// Decimal places of the imputed values of each column; `None` for all of single precision.
+    decimals: Vec<Option<usize>>,
+    doubles: bool,
+}
+
+impl<'a> Output<'a> {
+    fn new(
+        run: &Run,
+        rows: &'a OpenedRows,
+        schema: Option<&Schema>,
+        spec: &'a ModalitySpec,
+        imputed: &'a Imputed,
+    ) -> Self {
+        let name = spec.name.as_str();
+        let data = &rows.files.data;
+        let place = data.modalities().iter().position(|other| other.name == spec.name);
+        let found = data.schema().and_then(|schema| schema.modality(name));
+        let known = found.or_else(|| schema.and_then(|schema| schema.modality(name)));
+        let known = known.cloned().unwrap_or_else(|| ModalitySchema::new(spec.clone()));
+        let ids = [data.schema(), schema].into_iter().flatten().find_map(|s| s.id.clone());
+        let standardisation = &run.trained.standardisation;
+        let moments = standardisation.moments(name);
+        let decimals = (0..spec.features()).map(|feature| {
+            let (_, std) = moments?.of(feature);
+            let digits = f64::from(DIGITS) - (std * known.scale.factor.abs()).log10().floor();
+            Some(digits.clamp(0.0, 300.0) as usize)
+        });
+        Self {
+            place,
+            origin: place.and_then(|place| rows.files.origins.get(place)),
+            id: ids.unwrap_or_else(|| "id".into()),
+            whole: whole_columns(rows, spec, place, &known),
+            decimals: decimals.collect(),
+            doubles: known.dtype == Dtype::F64 || standardisation.needs_doubles(name),
+            rows,
+            spec,
+            imputed,
+            known,
+        }
+    }
+
+    /// Writes its files; says whether they are arrays.
+    fn write(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<bool> {
+        let rounded = (0..self.spec.features()).filter(|&f| self.whole[f] && self.imputes(f));
+        let rounded = rounded.count();
+        if rounded > 0 {
+            notes.push(format!(
+                "{}: columns of whole numbers whose imputed values are rounded: {rounded}",
+                self.spec.name
+            ));
+        }
+        let text = self.origin.map(TableText::open).transpose()?.flatten();
+        match text {
+            Some(text) => self.table(folder, &text, samples, notes).map(|()| false),
+            None if self.place.is_none() && self.known.columns.is_some() => {
+                notes.push(format!(
+                    "{}: the data has no file of it, all is imputed",
+                    self.spec.name
+                ));
+                self.new_table(folder, samples).map(|()| false)
+            }
+            None => {
+                if self.place.is_none() {
+                    let found = "the data has no file of it, all is imputed";
+                    notes.push(format!("{}: {found}", self.spec.name));
+                }
+                self.arrays(folder, samples, notes).map(|()| true)
+            }
+        }
+    }
+
+    /// Whether anything of a feature is imputed.
+    fn imputes(&self, feature: usize) -> bool {
+        (0..self.rows.data.len()).any(|row| self.imputed.value(row, feature).is_some())
+    }
+
+    fn table(
+        &self,
+        folder: &Path,
+        text: &TableText,
+        samples: bool,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        let (name, origin) = (&self.spec.name, self.origin.expect("a table has a file"));
+        let file = origin.file();
+        let plain = file.strip_suffix(".gz").unwrap_or(&file);
+        let extension = plain.rsplit_once('.').map_or("csv", |(_, extension)| extension);
+        if self.imputed.is_empty() && text.is_whole() {
+            let packed = if plain.len() < file.len() { ".gz" } else { "" };
+            let to = folder.join(format!("{name}.{extension}{packed}"));
+            let bytes = fs::read(origin.path())
+                .with_context(|| format!("`{}` cannot be read", origin.path().display()))?;
+            return whole(&to, &bytes);
+        }
+        if text.added_rows() > 0 {
+            let count = text.added_rows();
+            notes.push(format!("{name}: rows added that `{file}` does not have: {count}"));
+        }
+        if text.other_rows() > 0 {
+            let count = text.other_rows();
+            notes.push(format!("{name}: rows of `{file}` that stay as they are: {count}"));
+        }
+        let write = |kind: &str, cell: &dyn Fn(Option<usize>, usize) -> Option<String>| {
+            let bytes = text.rewritten(
+                |feature| self.known.column(feature),
+                |row| self.rows.data.id(row),
+                cell,
+            );
+            whole(&folder.join(format!("{name}{kind}.{extension}")), &bytes)
+        };
+        write("", &|row, feature| {
+            let value = self.imputed.value(row?, feature)?;
+            Some(text.number(self.shown(value, feature)))
+        })?;
+        if samples {
+            for (kind, of) in MEASURES {
+                write(kind, &|row, feature| {
+                    Some(match self.interval(row, feature, of) {
+                        Some(value) => text.number(self.shown_measure(value, feature)),
+                        None => String::new(),
+                    })
+                })?;
+            }
+            write(IMPUTED, &|row, feature| Some(self.flag(row, feature).to_owned()))?;
+        }
+        Ok(())
+    }
+
+    /// A table of a modality that the data has no file of.
+    fn new_table(&self, folder: &Path, samples: bool) -> Result<()> {
+        let name = &self.spec.name;
+        let write = |kind: &str, cell: &dyn Fn(usize, usize) -> String| {
+            let ids = self.rows.files.data.has_ids();
+            let mut head: Vec<_> = ids.then(|| quoted(&self.id)).into_iter().collect();
+            let features = self.spec.features();
+            head.extend((0..features).map(|feature| quoted(&self.known.column(feature))));
+            let mut text = head.join(",") + "\n";
+            for row in 0..self.rows.data.len() {
+                let id = ids.then(|| quoted(&self.rows.data.id(row)));
+                let cells = id.into_iter().chain((0..features).map(|feature| cell(row, feature)));
+                text += &(cells.collect::<Vec<_>>().join(",") + "\n");
+            }
+            whole(&folder.join(format!("{name}{kind}.csv")), text.as_bytes())
+        };
+        write("", &|row, feature| {
+            let value = self.imputed.value(row, feature);
+            value.map_or_else(String::new, |value| self.shown(value, feature))
+        })?;
+        if samples {
+            for (kind, of) in MEASURES {
+                write(kind, &|row, feature| {
+                    let value = self.interval(Some(row), feature, of);
+                    value.map_or_else(String::new, |value| self.shown_measure(value, feature))
+                })?;
+            }
+            write(IMPUTED, &|row, feature| self.flag(Some(row), feature).to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Arrays, in the order of the data's rows.
+    fn arrays(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<()> {
+        let (name, features, n) = (&self.spec.name, self.spec.features(), self.rows.data.len());
+        let to = folder.join(format!("{name}.npy"));
+        if let Some(origin) = self.origin
+            && self.imputed.is_empty()
+            && origin.path().is_file()
+            && origin.path().extension().is_some_and(|extension| extension == "npy")
+            && origin.rows().iter().enumerate().all(|(row, place)| *place == Some(row))
+        {
+            let bytes = fs::read(origin.path())
+                .with_context(|| format!("`{}` cannot be read", origin.path().display()))?;
+            return whole(&to, &bytes);
+        }
+        // Without identifiers a row is known by its place in the file.
+        let own = (0..n).map(Some).collect::<Vec<_>>();
+        let places = match self.origin {
+            Some(origin) if !self.rows.files.data.has_ids() => origin.rows(),
+            _ => &own,
+        };
+        let total = match self.origin {
+            Some(origin) if !self.rows.files.data.has_ids() => origin.file_rows(),
+            _ => n,
+        };
+        let mut rows: Vec<Option<usize>> = vec![None; total];
+        for (row, place) in places.iter().enumerate() {
+            if let Some(place) = place {
+                rows[*place] = Some(row);
+            }
+        }
+        let mut shape = vec![total];
+        shape.extend(&self.spec.shape);
+        let mut values = vec![f64::NAN; total * features];
+        let limits = self.limits();
+        let mut beyond = 0;
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
+            let Some(row) = *row else { continue };
+            if let Some(place) = self.place {
+                self.rows.files.file_units(row, place, out);
+            }
+            for (feature, out) in out.iter_mut().enumerate() {
+                if let Some(value) = self.imputed.value(row, feature) {
+                    let value = if self.whole[feature] { value.round() } else { value };
+                    *out = value.clamp(limits[0], limits[1]);
+                    beyond += usize::from(*out != value);
+                }
+            }
+        }
+        if beyond > 0 {
+            let [low, high] = limits;
+            notes.push(format!(
+                "{name}: imputed values outside of {low} to {high}, which its file can hold, that \
+                 are drawn in: {beyond}"
+            ));
+        }
+        let array = self.typed(shape.clone(), values);
+        files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+        if samples {
+            let each = || rows.iter().flat_map(|row| (0..features).map(|f| (*row, f)));
+            for (kind, of) in MEASURES {
+                let value = |(row, f)| self.interval(row, f, of).unwrap_or(f64::NAN);
+                let array = self.floats(shape.clone(), each().map(value).collect());
+                let to = folder.join(format!("{name}{kind}.npy"));
+                files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+            }
+            let flags = each().map(|(row, f)| self.imputed.value(row?, f)).map(|v| v.is_some());
+            let array = Array::Flags(shape, flags.collect());
+            let to = folder.join(format!("{name}{IMPUTED}.npy"));
+            files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+        }
+        Ok(())
+    }
+
+    /// Least and greatest value of an array as its file has it: those of its scale, or its type.
+    fn limits(&self) -> [f64; 2] {
+        let scale = self.known.scale;
+        if !scale.is_identity() {
+            let [a, b] = [0.0, 1.0].map(|value| scale.invert(value));
+            return [a.min(b), a.max(b)];
+        }
+        match self.known.dtype {
+            Dtype::Bool => [0.0, 1.0],
+            Dtype::U8 => [0.0, f64::from(u8::MAX)],
+            Dtype::U16 => [0.0, f64::from(u16::MAX)],
+            Dtype::U32 | Dtype::U64 => [0.0, f64::INFINITY],
+            _ => [f64::NEG_INFINITY, f64::INFINITY],
+        }
+    }
+
+    /// An array of the type that the file has, if all values are of it.
+    fn typed(&self, shape: Vec<usize>, values: Vec<f64>) -> Array {
+        let integers = self.known.dtype.is_integer()
+            && values.iter().all(|value| value.is_finite() && value.fract() == 0.0);
+        if !integers {
+            return self.floats(shape, values);
+        }
+        match self.known.dtype {
+            Dtype::Bool => Array::Flags(shape, values.iter().map(|&value| value >= 0.5).collect()),
+            Dtype::U8 => Array::Bytes(shape, values.iter().map(|&value| value as u8).collect()),
+            Dtype::U16 => Array::Words(shape, values.iter().map(|&value| value as u16).collect()),
+            _ => Array::Integers(shape, values.iter().map(|&value| value as i64).collect()),
+        }
+    }
+
+    fn floats(&self, shape: Vec<usize>, values: Vec<f64>) -> Array {
+        if self.doubles {
+            Array::Doubles(shape, values)
+        } else {
+            Array::Floats(shape, values.into_iter().map(|value| value as f32).collect())
+        }
+    }
+
+    /// A measure of the draws of a value; of whole numbers ends of intervals are whole as well.
+    fn interval(&self, row: Option<usize>, feature: usize, of: Measure) -> Option<f64> {
+        Some(of(self.imputed.interval(row?, feature)?, self.whole[feature]))
+    }
+
+    fn flag(&self, row: Option<usize>, feature: usize) -> &'static str {
+        let imputed = row.is_some_and(|row| self.imputed.value(row, feature).is_some());
+        if imputed { "1" } else { "0" }
+    }
+
+    /// An imputed value as text.
+    fn shown(&self, value: f64, feature: usize) -> String {
+        if self.whole[feature] {
+            value.round().to_string()
+        } else {
+            self.shown_measure(value, feature)
+        }
+    }
+
+    fn shown_measure(&self, value: f64, feature: usize) -> String {
+        let text = match self.decimals[feature] {
+            Some(decimals) => format!("{value:.decimals$}"),
+            None => (value as f32).to_string(),
+        };
+        let text = if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.')
+        } else {
+            &text
+        };
+        if text == "-0" { "0".into() } else { text.to_owned() }
+    }
+}
+
+/// A number about the draws of a value, of which is said whether it is a whole number.
+type Measure = fn(Interval, bool) -> f64;
+
+/// Ends of the names of files about draws, and what they hold; of whole numbers the interval is
+/// widened to whole numbers.
+const MEASURES: [(&str, Measure); 3] = [
+    (".std", |interval, _| interval.std),
+    (".low", |interval, whole| if whole { interval.low.floor() } else { interval.low }),
+    (".high", |interval, whole| if whole { interval.high.ceil() } else { interval.high }),
+];
+/// End of the names of files that say what was imputed.
+const IMPUTED: &str = ".imputed";
+
+/// Which columns hold whole numbers, as far as they are observed; probabilities of classes are none.
+fn whole_columns(
+    rows: &OpenedRows,
+    spec: &ModalitySpec,
+    place: Option<usize>,
+    known: &ModalitySchema,
+) -> Vec<bool> {
+    let features = spec.features();
+    if matches!(spec.likelihood, Likelihood::Categorical { .. }) {
+        return vec![false; features];
+    }
+    if known.dtype.is_integer() || spec.is_image() {
+        return vec![known.dtype.is_integer(); features];
+    }
+    let Some(place) = place else { return vec![false; features] };
+    let (mut whole, mut seen) = (vec![true; features], vec![false; features]);
+    let mut values = vec![0.0; features];
+    for row in 0..rows.data.len() {
+        rows.files.file_units(row, place, &mut values);
+        for (feature, value) in values.iter().enumerate().filter(|(_, value)| !value.is_nan()) {
+            seen[feature] = true;
+            whole[feature] &= value.fract() == 0.0;
+        }
+    }
+    whole.iter().zip(seen).map(|(&whole, seen)| whole && seen).collect()
+}
+
+/// The contents of a cell of a CSV file.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
+}
+
+fn whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    Ok(files::write_whole(path, |file| std::io::Write::write_all(file, bytes))?)
+}
