@@ -17,8 +17,6 @@ use multivae::{
 
 use crate::terminal;
 
-/// Exit code after an interrupt from the terminal.
-pub(crate) const INTERRUPTED: u8 = 130;
 /// Exit code when what was given cannot be used.
 const BAD_INPUT: u8 = 2;
 /// Exit code when something went wrong while running.

@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(failure::INTERRUPTED),
+        Ok(Outcome::Interrupted) => ExitCode::from(terminal::INTERRUPTED),
         Err(error) => failure::report(&error),
     }
 }

@@ -8,7 +8,8 @@ use std::{
 use anyhow::{Context, Result};
 use multivae::train::Interrupt;
 
-use crate::failure::INTERRUPTED;
+/// Exit code after an interrupt from the terminal.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Writes a line of results to standard output.
 pub(crate) fn say(line: impl Display) -> Result<()> {

@@ -288,7 +288,7 @@ impl DataConfig {
                 known: embedded::names(),
             });
         }
-        no_modalities(self.modalities, &self.source)?;
+        embedded::no_modalities(self.modalities, &self.source)?;
         let inside = path.join("manifest.toml");
         let files = if path.is_dir() && inside.exists() {
             manifest::open(&inside)?
@@ -357,18 +357,6 @@ impl Loaded {
             fingerprint: self.report.fingerprint.clone(),
             split: SplitAssignment::of(&self.data, &self.parts),
         }
-    }
-}
-
-/// Refuses a number of modalities where it cannot be chosen.
-pub(crate) fn no_modalities(modalities: Option<usize>, source: &str) -> Result<()> {
-    match modalities {
-        None => Ok(()),
-        Some(found) => Err(DataError::Config {
-            field: "modalities".into(),
-            expected: format!("nothing, since `{source}` has all its modalities"),
-            found: found.to_string(),
-        }),
     }
 }
 

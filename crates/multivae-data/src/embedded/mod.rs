@@ -94,7 +94,7 @@ fn build(
         let data = polydigits::compose(&Digits::load(), &kept, &parts, modalities, split.seed)?;
         return Ok((described(data), parts));
     }
-    crate::config::no_modalities(modalities, info.name)?;
+    no_modalities(modalities, info.name)?;
     let data = if info.name == "mfeat" { mfeat::load()? } else { mnist_labels::load()? };
     let data = if kept.len() < info.rows { data.select(&kept) } else { data };
     Ok((described(data), parts))
@@ -166,6 +166,18 @@ fn inflate(bytes: &[u8], length: usize) -> Vec<u8> {
     ZlibDecoder::new(bytes).read_to_end(&mut out).expect("the embedded file is whole");
     assert_eq!(out.len(), length, "the embedded file has its length");
     out
+}
+
+/// Refuses a number of modalities where it cannot be chosen.
+pub(crate) fn no_modalities(modalities: Option<usize>, source: &str) -> Result<()> {
+    match modalities {
+        None => Ok(()),
+        Some(found) => Err(DataError::Config {
+            field: "modalities".into(),
+            expected: format!("nothing, since `{source}` has all its modalities"),
+            found: found.to_string(),
+        }),
+    }
 }
 
 #[cfg(test)]
