@@ -8,7 +8,7 @@ use burn::tensor::Device;
 use multivae_core::{
     batch::{Batch, Purpose},
     dataset::Dataset,
-    module::settle,
+    module::init_parameters,
     nn::Networks,
 };
 use multivae_data::DataConfig;
@@ -24,7 +24,7 @@ pub fn workload(model: &str, data: &str, rows: usize, device: &Device) -> (Model
     let train = config.open().expect("an embedded data set").train;
     let config = ModelConfig::named(model).expect("a model of the list");
     let config = config.with_modalities(train.modalities()).expect("defaults suit the data");
-    let model = settle(config.init(&Networks::default(), device).expect("defaults build"));
+    let model = init_parameters(config.init(&Networks::default(), device).expect("defaults build"));
     let rows: Vec<usize> = (0..rows).collect();
     let mut batch = train.batch(&rows, device).expect("rows of the data set");
     batch.purpose = Purpose::Train;

@@ -20,7 +20,7 @@ use crate::{
     failure::{Outcome, bad_input},
     given,
     progress::Bar,
-    terminal::{complain, say, table},
+    terminal::{print_err, print_out, table},
 };
 
 /// Folder of the classifiers in a run's folder.
@@ -51,8 +51,8 @@ pub(crate) fn run(arguments: &ClassifierArguments) -> Result<Outcome> {
         }
         _ => return Err(bad_input("expected a run, or `--data` and `--out`")),
     };
-    say(text(&classifiers))?;
-    say(format!("\n{}", folder.display()))?;
+    print_out(text(&classifiers))?;
+    print_out(format!("\n{}", folder.display()))?;
     Ok(Outcome::Done)
 }
 
@@ -122,7 +122,7 @@ fn train(
     let trained = train_classifiers(rows, test, config, device, &|done| bar.set(done))?;
     let has = |name: &str| trained.iter().any(|one| one.report().modality == name);
     for spec in rows.modalities().iter().filter(|spec| !has(spec.name.as_str())) {
-        complain(&format!(
+        print_err(&format!(
             "`{}` has no classifier: too few of its training rows have a label",
             spec.name
         ));

@@ -15,7 +15,7 @@ use crate::{
     arguments::CompareArguments,
     evaluate::{EVALUATION, METRICS},
     failure::{Outcome, bad_input},
-    terminal::{say, table},
+    terminal::{print_out, table},
 };
 
 /// Prints runs side by side, and writes a page of them.
@@ -29,12 +29,12 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Outcome> {
     let comparison = Comparison { runs };
     let (head, rows) = comparison.table();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    say(table(&head, &rows))?;
+    print_out(table(&head, &rows))?;
     if let Some(out) = &arguments.out {
         let folder = NewFolder::new(out)?;
         comparison.save(folder.path())?;
         folder.finish()?;
-        say(format!("\n{}", out.join("report.html").display()))?;
+        print_out(format!("\n{}", out.join("report.html").display()))?;
     }
     Ok(Outcome::Done)
 }

@@ -12,7 +12,7 @@ use crate::{
     failure::{Outcome, bad_input},
     given,
     npz::{self, Array},
-    terminal::{complain, say},
+    terminal::{print_err, print_out},
 };
 
 /// Writes the latent values of all rows.
@@ -55,7 +55,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let without = without.count();
     if without > 0 {
         let label = given.label(run.trained.model.modalities());
-        complain(&format!(
+        print_err(&format!(
             "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
         ));
     }
@@ -64,12 +64,12 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
         let lacking = (0..rows).filter(lacks).count();
         if lacking > 0 {
             let label = needed.label(run.trained.model.modalities());
-            complain(&format!(
+            print_err(&format!(
                 "{lacking} of {rows} rows lack something of `{label}`: it is taken to be zero"
             ));
         }
     }
-    say(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
+    print_out(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
     Ok(Outcome::Done)
 }
 

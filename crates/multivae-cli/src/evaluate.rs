@@ -17,10 +17,10 @@ use crate::{
     arguments::{EvaluateArguments, Metric},
     failure::Outcome,
     given,
-    measure::{Bench, Measured},
+    measure::{Evaluator, Measured},
     progress::{Bar, Watched},
     provenance::{self, data_name},
-    terminal::{say, table},
+    terminal::{print_out, table},
 };
 
 /// File of the measurements in the folder.
@@ -67,7 +67,7 @@ fn bound(
         &run.trained.device,
     )?;
     drop(bar);
-    say(text(&evaluation))?;
+    print_out(text(&evaluation))?;
     if let Some(out) = out {
         let folder = NewFolder::new(out)?;
         files::write_whole(&folder.path().join(METRICS), |file| {
@@ -75,7 +75,7 @@ fn bound(
             Ok::<_, std::io::Error>(writeln!(file)?)
         })?;
         folder.finish()?;
-        say(format!("\n{}", out.join(METRICS).display()))?;
+        print_out(format!("\n{}", out.join(METRICS).display()))?;
     }
     Ok(())
 }
@@ -92,7 +92,7 @@ fn report(
     let source = arguments.data.as_deref().or(own).map_or("data".into(), data_name);
     let title = format!("{} on {source}", run.folder.config.model.name());
     let Measured { mut measures, figures, timings } =
-        Bench::new(run, data, arguments).measure(metrics, &title)?;
+        Evaluator::new(run, data, arguments).measure(metrics, &title)?;
     measures.summary = match &arguments.data {
         None => format!("On {} rows that training has not seen.", data.len()),
         Some(_) => format!("On {} rows of {source}.", data.len()),
@@ -104,8 +104,8 @@ fn report(
     let folder = NewFolder::new(out)?;
     Report { measures, figures }.save(folder.path())?;
     folder.finish()?;
-    say(table(&head, &rows))?;
-    say(format!("\n{}", out.join("report.html").display()))
+    print_out(table(&head, &rows))?;
+    print_out(format!("\n{}", out.join("report.html").display()))
 }
 
 fn number(mean: Mean) -> [String; 2] {

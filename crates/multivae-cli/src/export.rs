@@ -7,7 +7,7 @@ use crate::{
     arguments::{ExportArguments, Format},
     failure::Outcome,
     given,
-    terminal::say,
+    terminal::print_out,
 };
 
 /// Folder in that of the run.
@@ -32,6 +32,6 @@ pub(crate) fn run(arguments: &ExportArguments) -> Result<Outcome> {
         Some(_) => "; MultiVae rebuilds the model from model_config.json",
         None => "",
     };
-    say(format!("{}: {} weights{note}", out.display(), bundle.weights().len()))?;
+    print_out(format!("{}: {} weights{note}", out.display(), bundle.weights().len()))?;
     Ok(Outcome::Done)
 }

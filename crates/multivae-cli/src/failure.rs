@@ -53,7 +53,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let message = message(error);
-    terminal::complain(&format!("error: {message}"));
+    terminal::print_err(&format!("error: {message}"));
     ExitCode::from(code(error))
 }
 

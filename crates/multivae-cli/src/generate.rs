@@ -26,7 +26,7 @@ use crate::{
     given,
     npz::{self, Array},
     picture,
-    terminal::say,
+    terminal::print_out,
 };
 
 /// What is written.
@@ -67,7 +67,11 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
         }
         None => from_prior(&run, arguments, kind, targets)?,
     }
-    say(format!("{}: {}", arguments.out.display(), targets.label(run.trained.model.modalities())))?;
+    print_out(format!(
+        "{}: {}",
+        arguments.out.display(),
+        targets.label(run.trained.model.modalities())
+    ))?;
     Ok(Outcome::Done)
 }
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use crate::{
     arguments::ImportArguments,
     failure::{Outcome, bad_input},
-    terminal::say,
+    terminal::print_out,
     torch,
 };
 
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     new.finish()?;
     let modalities = bundle.modalities().iter();
     let modalities = modalities.map(|spec| format!("{} {:?}", spec.name, spec.shape));
-    say(format!(
+    print_out(format!(
         "{}: {} of {}, {} weights",
         arguments.out.display(),
         config.model.name(),

@@ -20,7 +20,7 @@ use crate::{
     failure::{Outcome, bad_input},
     given,
     npz::{self, Array},
-    terminal::{say, table},
+    terminal::{print_out, table},
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
     }
     folder.finish()?;
-    say(summary(&rows, run.trained.modalities(), &imputed))?;
+    print_out(summary(&rows, run.trained.modalities(), &imputed))?;
     if let Some(needed) = run.trained.model.encoder()?.conditions() {
         let names = needed.label(run.trained.modalities());
         let left: usize = needed.iter().map(|m| imputed[m].left).sum();
@@ -78,9 +78,9 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         );
     }
     for note in notes {
-        say(note)?;
+        print_out(note)?;
     }
-    say(format!("\n{}", out.display()))?;
+    print_out(format!("\n{}", out.display()))?;
     Ok(Outcome::Done)
 }
 

@@ -67,7 +67,7 @@ pub fn main() -> ExitCode {
         .init();
     // A panic is a defect, here or in a driver; its message is on standard error already.
     let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
-        terminal::complain(
+        terminal::print_err(
             "error: the program has panicked; please report this with the lines above",
         );
         return ExitCode::from(failure::FAILED);

@@ -8,12 +8,12 @@ use multivae::{
     run::RunConfig,
 };
 
-use crate::{arguments::DataArguments, comments, failure::Outcome, terminal::say};
+use crate::{arguments::DataArguments, comments, failure::Outcome, terminal::print_out};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {
     for (name, about) in ModelConfig::list() {
-        say(format!("{name:<10} {about}"))?;
+        print_out(format!("{name:<10} {about}"))?;
     }
     Ok(Outcome::Done)
 }
@@ -23,15 +23,15 @@ pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
     if let Some(source) = &arguments.source {
         let found = data::inspect(&DataConfig::new(source))?;
         match arguments.json {
-            true => say(serde_json::to_string_pretty(&found)?)?,
-            false => say(found.to_string().trim_end())?,
+            true => print_out(serde_json::to_string_pretty(&found)?)?,
+            false => print_out(found.to_string().trim_end())?,
         }
         return Ok(Outcome::Done);
     }
     for info in data::embedded() {
-        say(format!("{:<13} {}", info.name, info.about))?;
-        say(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;
-        say(format!("{:<13} {}", "", info.licence))?;
+        print_out(format!("{:<13} {}", info.name, info.about))?;
+        print_out(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;
+        print_out(format!("{:<13} {}", "", info.licence))?;
     }
     Ok(Outcome::Done)
 }
@@ -41,14 +41,14 @@ pub(crate) fn devices() -> Result<Outcome> {
     for backend in BACKENDS.iter().filter(|backend| backend.built) {
         let names = device::names(backend.name).unwrap_or_else(|| vec![backend.name.to_owned()]);
         for name in &names {
-            say(format!("{name:<9} {}", backend.about))?;
+            print_out(format!("{name:<9} {}", backend.about))?;
         }
         if names.is_empty() {
-            say(format!("{:<9} {}; none found", backend.name, backend.about))?;
+            print_out(format!("{:<9} {}; none found", backend.name, backend.about))?;
         }
     }
     for backend in BACKENDS.iter().filter(|backend| !backend.built) {
-        say(format!(
+        print_out(format!(
             "{:<9} {}; not built in, build with `--features {}`",
             backend.name, backend.about, backend.name
         ))?;
@@ -58,6 +58,6 @@ pub(crate) fn devices() -> Result<Outcome> {
 
 /// Prints the configuration of a model with all defaults and what they mean.
 pub(crate) fn config(model: &str) -> Result<Outcome> {
-    say(comments::commented(&RunConfig::named(model)?)?.trim_end())?;
+    print_out(comments::commented(&RunConfig::named(model)?)?.trim_end())?;
     Ok(Outcome::Done)
 }

@@ -27,7 +27,7 @@ use crate::{
     classifier, drawing,
     failure::{self, bad_input},
     progress::{Bar, Watched},
-    terminal::complain,
+    terminal::print_err,
 };
 
 /// Joint samples whose classes are compared.
@@ -36,7 +36,7 @@ const SAMPLES: usize = 1000;
 const INCEPTION_FEATURES: usize = 2048;
 
 /// What is measured, and with what.
-pub(crate) struct Bench<'a> {
+pub(crate) struct Evaluator<'a> {
     pub(crate) run: &'a Run,
     pub(crate) data: &'a AlignedDataset,
     pub(crate) arguments: &'a EvaluateArguments,
@@ -75,7 +75,7 @@ pub(crate) struct Measured {
     pub(crate) timings: Vec<(String, f64)>,
 }
 
-impl<'a> Bench<'a> {
+impl<'a> Evaluator<'a> {
     pub(crate) fn new(
         run: &'a Run,
         data: &'a AlignedDataset,
@@ -117,7 +117,7 @@ impl<'a> Bench<'a> {
                 }
                 Err(error) if !asked && failure::is_about_input(&error) => {
                     let reason = failure::message(&error);
-                    complain(&format!("{name} is not measured: {reason}"));
+                    print_err(&format!("{name} is not measured: {reason}"));
                     measures.absent.push(Absent { name: name.clone(), reason });
                 }
                 Err(error) => return Err(error.context(format!("`--metrics {name}`"))),

@@ -33,7 +33,7 @@ use crate::{
     given,
     npz::{self, Array},
     progress::Bar,
-    terminal::{say, table},
+    terminal::{print_out, table},
 };
 
 /// Folder of the samplers in a run's folder, each in one of its kind.
@@ -79,7 +79,7 @@ fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
     };
     sampler.save(&out)?;
     let spaces = sampler.spaces().iter().map(|space| format!("{} {}", space.name, space.features));
-    say(format!(
+    print_out(format!(
         "{}: {} of {}, fitted to {} rows",
         out.display(),
         config.name(),
@@ -87,13 +87,13 @@ fn fit(arguments: &SamplerFitArguments) -> Result<Outcome> {
         rows.len()
     ))?;
     if let Some(mean) = mean_density(&run, &sampler, &rows, pass)? {
-        say(format!("mean log-density of these rows: {mean:.4} nats"))?;
+        print_out(format!("mean log-density of these rows: {mean:.4} nats"))?;
     }
     if arguments.data.is_none()
         && let Ok(test) = run.test_split()
         && let Some(mean) = mean_density(&run, &sampler, &test, pass)?
     {
-        say(format!("of the {} rows of the test split: {mean:.4} nats", test.len()))?;
+        print_out(format!("of the {} rows of the test split: {mean:.4} nats", test.len()))?;
     }
     Ok(Outcome::Done)
 }
@@ -155,7 +155,7 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
         targets.label(run.trained.model.modalities())
     };
     drop(bar);
-    say(format!("{}: {shown}", arguments.out.display()))?;
+    print_out(format!("{}: {shown}", arguments.out.display()))?;
     Ok(Outcome::Done)
 }
 
@@ -188,7 +188,7 @@ fn compare(arguments: &SamplerCompareArguments) -> Result<Outcome> {
     head.extend(["agreement".into(), "std. error".into()]);
     head.extend(distances);
     let head: Vec<_> = head.iter().map(String::as_str).collect();
-    say(table(&head, &lines))?;
+    print_out(table(&head, &lines))?;
     Ok(Outcome::Done)
 }
 

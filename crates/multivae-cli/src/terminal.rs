@@ -12,14 +12,14 @@ use multivae::train::Interrupt;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// Writes a line of results to standard output.
-pub(crate) fn say(line: impl Display) -> Result<()> {
+pub(crate) fn print_out(line: impl Display) -> Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{line}").and_then(|()| out.flush())?;
     Ok(())
 }
 
 /// Writes a line about what happens to standard error.
-pub(crate) fn complain(line: &str) {
+pub(crate) fn print_err(line: &str) {
     // There is nowhere left to say that this failed.
     let _ = writeln!(io::stderr(), "{line}");
 }
@@ -38,7 +38,7 @@ pub(crate) fn interrupt() -> Result<Interrupt> {
             std::process::exit(INTERRUPTED.into());
         }
         handle.stop();
-        complain("interrupted: the run ends after this step; once more to end at once");
+        print_err("interrupted: the run ends after this step; once more to end at once");
     })
     .context("the handler of interrupts cannot be set")?;
     Ok(interrupt)

@@ -41,7 +41,7 @@ use crate::{
     failure::{Outcome, bad_input},
     generate::{means, original},
     picture,
-    terminal::{self, complain, say},
+    terminal::{self, print_err, print_out},
 };
 
 /// Folder of the pictures in a run's folder.
@@ -165,7 +165,7 @@ fn train(
     splits: Splits,
     launch: Launch,
 ) -> Result<Outcome> {
-    complain(&format!(
+    print_err(&format!(
         "{} on {}: {} training and {} validation rows, {} modalities, {} parameters, in `{}`",
         config.model.name(),
         config.data.as_ref().map_or("", |data| data.source.as_str()),
@@ -240,7 +240,7 @@ fn described(config: &RunConfig) -> Result<serde_json::Map<String, Value>> {
 fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result<Outcome> {
     let folder = place.folder.display();
     if fitted.stopped == Stopped::Interrupted {
-        complain(&format!(
+        print_err(&format!(
             "interrupted after {} whole epochs; go on with `multivae train --resume {folder}`",
             fitted.epochs
         ));
@@ -267,9 +267,9 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
     };
     if place.json {
         // Standard output holds JSON only.
-        complain(&message);
+        print_err(&message);
     } else {
-        say(message)?;
+        print_out(message)?;
     }
     Ok(Outcome::Done)
 }
@@ -335,12 +335,12 @@ impl Observer for Console {
             },
             if summary.best { "  best so far" } else { "" },
         );
-        self.bar.suspend(|| say(line))?;
+        self.bar.suspend(|| print_out(line))?;
         Ok(())
     }
 
     fn event(&mut self, message: &str) -> Observed {
-        self.bar.suspend(|| complain(message));
+        self.bar.suspend(|| print_err(message));
         Ok(())
     }
 }

@@ -395,7 +395,7 @@ mod tests {
         let plain = Device::flex();
         let flow =
             FlowConfig::Maf(FlowBlocks { blocks: 1, hidden: 4, layers: 1, batch_norm: true });
-        let flow = crate::module::settle(
+        let flow = crate::module::init_parameters(
             flow.init("flow", 2, &plain.clone().autodiff()).expect("valid").valid(),
         );
         let config = HmcConfig { steps: 3, leapfrog: 2, step_size: 0.1 };

@@ -23,15 +23,17 @@ use crate::{
     join::{self, Named, Unmatched},
     memory::{MemoryDataset, Storage},
     origin::Origin,
-    read::{self, Block, Candidate, Ids, LabelFile, Labels, TextTable, name, number::SENTINELS},
+    read::{
+        self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name, number::SENTINELS,
+    },
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
-    split::Parts,
+    split::SplitIndices,
 };
 
 /// The file of one modality, and what is said about it.
 pub(crate) struct Source {
     pub(crate) name: String,
-    pub(crate) block: Block,
+    pub(crate) block: ModalityTable,
     pub(crate) shape: Option<Vec<usize>>,
     pub(crate) likelihood: Option<Likelihood>,
     /// Numbers that say that nothing was measured.
@@ -40,7 +42,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// A file about which nothing is said.
-    pub(crate) fn plain(name: String, block: Block) -> Self {
+    pub(crate) fn plain(name: String, block: ModalityTable) -> Self {
         Self { name, block, shape: None, likelihood: None, missing: Vec::new() }
     }
 }
@@ -84,7 +86,7 @@ pub(crate) struct Files {
 /// Rows, and their splits where these are fixed.
 pub(crate) struct Assembled {
     pub(crate) data: MemoryDataset,
-    pub(crate) parts: Option<Parts>,
+    pub(crate) parts: Option<SplitIndices>,
     pub(crate) report: LoadReport,
     /// Where each modality was read from.
     pub(crate) origins: Vec<Origin>,
@@ -347,7 +349,7 @@ fn identify(
     let mut choices = choices.into_iter();
     for source in sources.iter_mut() {
         let choice = choices.next().flatten();
-        source.block.settle(choice)?;
+        source.block.init_parameters(choice)?;
     }
     let names = known.and_then(|known| known.class_names());
     let mut label_ids = None;
@@ -486,7 +488,7 @@ impl TextTable {
     }
 }
 
-impl Block {
+impl ModalityTable {
     fn side(&self) -> Side<'_> {
         let ids = self.ids.as_ref().map(|ids| &ids.ids[..]);
         Side { path: &self.path, rows: self.rows, ids }
@@ -503,7 +505,7 @@ impl Block {
 
     /// Takes the chosen column of identifiers out of the features, and refuses other columns of
     /// words.
-    fn settle(&mut self, choice: Option<join::Choice>) -> Result<()> {
+    fn init_parameters(&mut self, choice: Option<join::Choice>) -> Result<()> {
         let chosen = choice.as_ref().map(|choice| choice.candidate);
         let candidates = std::mem::take(&mut self.candidates);
         let words = candidates.iter().enumerate().find_map(|(place, candidate)| {
@@ -680,7 +682,7 @@ fn by_place(sources: &[Source]) -> Option<Warning> {
 }
 
 /// What looks wrong about a modality's values.
-fn suspicious(name: &str, spec: &ModalitySpec, block: &Block, known: bool) -> Vec<Warning> {
+fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: bool) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let subject = |column: String| format!("modality `{name}`, column `{column}`");
     let features = spec.features();
@@ -840,11 +842,11 @@ impl Join {
     }
 
     /// The rows of each split, and how many rows are in none.
-    fn parts(&self, fixed: Assigned) -> Result<(Parts, usize)> {
+    fn parts(&self, fixed: Assigned) -> Result<(SplitIndices, usize)> {
         let (path, parts) = match fixed {
             Assigned::Column { path, ids, parts } => {
                 let places = self.places(ids.as_deref());
-                let mut out = Parts::default();
+                let mut out = SplitIndices::default();
                 for row in 0..self.rows() {
                     match places.as_ref().map_or(Some(row), |p| p[row]).map(|place| parts[place]) {
                         Some(Part::Train) => out.train.push(row),
@@ -860,7 +862,7 @@ impl Join {
                 let mut rows = |field: &str, names: Vec<RowName>| -> Result<Vec<usize>> {
                     names.into_iter().map(|name| self.row(&path, field, name, &mut seen)).collect()
                 };
-                let parts = Parts {
+                let parts = SplitIndices {
                     train: rows("train", train)?,
                     valid: rows("valid", valid)?,
                     test: rows("test", test)?,
@@ -909,7 +911,7 @@ impl Join {
 
 /// The modality of a file.
 fn spec(source: &Source) -> Result<ModalitySpec> {
-    let Block { path, shape, values, .. } = &source.block;
+    let ModalityTable { path, shape, values, .. } = &source.block;
     let features: usize = shape.iter().product();
     let shape = match &source.shape {
         Some(said) if said.iter().product::<usize>() != features => {
@@ -1014,7 +1016,7 @@ mod tests {
             numbers: read::Numbers::Floats(values),
         };
         let block = array.block(Path::new(name)).expect("valid");
-        Source::plain(name.into(), Block { ids, ..block })
+        Source::plain(name.into(), ModalityTable { ids, ..block })
     }
 
     fn labels(ids: Option<&[&str]>, values: Vec<i64>) -> LabelFile {

@@ -16,7 +16,7 @@ use crate::{
     origin::Origin,
     record::{DataRecord, REMEDY, SplitAssignment},
     report::LoadReport,
-    split::{Parts, SplitConfig},
+    split::{SplitConfig, SplitIndices},
     standardise::{Standardisation, Standardise},
 };
 
@@ -237,7 +237,7 @@ impl DataConfig {
     fn share_out(
         &self,
         data: MemoryDataset,
-        parts: &Parts,
+        parts: &SplitIndices,
         report: LoadReport,
         record: DataRecord,
         fitted: Option<&Standardisation>,
@@ -325,7 +325,7 @@ fn schema_of(data: &MemoryDataset) -> Schema {
 struct Read {
     data: MemoryDataset,
     /// Splits that the data says.
-    parts: Option<Parts>,
+    parts: Option<SplitIndices>,
     report: LoadReport,
     origins: Vec<Origin>,
     empty_rows: Vec<String>,
@@ -344,7 +344,7 @@ impl Read {
 
 struct Loaded {
     data: MemoryDataset,
-    parts: Parts,
+    parts: SplitIndices,
     report: LoadReport,
 }
 

@@ -10,7 +10,7 @@ use crate::{
     assemble::Source,
     error::{DataError, Result, list},
     memory::Storage,
-    read::{Block, name},
+    read::{ModalityTable, name},
     report::Warning,
 };
 
@@ -83,7 +83,7 @@ impl Known<'_> {
     }
 
     /// Makes identifiers of what the description calls so, and features of what it calls so.
-    pub(crate) fn prefer(&self, name: &str, block: &mut Block) -> Result<()> {
+    pub(crate) fn prefer(&self, name: &str, block: &mut ModalityTable) -> Result<()> {
         let known = self.modality(name)?;
         if let Some(columns) = &known.columns {
             block.candidates.retain(|candidate| {
@@ -261,7 +261,7 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
     Ok(())
 }
 
-fn whole_values(block: &Block) -> bool {
+fn whole_values(block: &ModalityTable) -> bool {
     let whole = |place| block.scale.invert(block.values.value(place)).fract().abs() < 1e-3;
     (0..block.values.len()).all(whole)
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::{
     assemble::{Files, Source},
     error::{DataError, Result},
-    read::{self, Block, Ids, Kind, LabelFile, Said},
+    read::{self, Ids, Kind, LabelFile, ModalityTable, ReadOptions},
     report::Warning,
 };
 
@@ -69,8 +69,8 @@ fn folder(path: &Path) -> Result<Files> {
         let reason = "it has no files of modalities";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
-    let blocks: Vec<Result<Block>> =
-        files.par_iter().map(|(_, path)| read::block(path, Said::default())).collect();
+    let blocks: Vec<Result<ModalityTable>> =
+        files.par_iter().map(|(_, path)| read::block(path, ReadOptions::default())).collect();
     let mut sources: Vec<Source> = files
         .into_iter()
         .zip(blocks)
@@ -84,7 +84,7 @@ fn folder(path: &Path) -> Result<Files> {
             give_ids(source, &ids, &path)?;
         }
     }
-    let labels = labels.map(|path| read::labels(&path, Said::default())).transpose()?;
+    let labels = labels.map(|path| read::labels(&path, ReadOptions::default())).transpose()?;
     Ok(Files { sources, labels, splits: None, notes })
 }
 
@@ -147,7 +147,7 @@ fn is_table(path: &Path) -> bool {
 
 /// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.
 fn ids(path: &Path) -> Result<Option<(PathBuf, Ids)>> {
-    let mut table = read::csv::text(path, Said::default())?;
+    let mut table = read::csv::text(path, ReadOptions::default())?;
     if table.columns.len() > 1 {
         return Ok(None);
     }

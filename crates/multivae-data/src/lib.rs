@@ -130,5 +130,5 @@ pub use origin::Origin;
 pub use read::csv::TableText;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
-pub use split::{Parts, SplitConfig};
+pub use split::{SplitConfig, SplitIndices};
 pub use standardise::{Standardisation, Standardise};

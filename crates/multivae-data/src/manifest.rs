@@ -44,7 +44,7 @@ use serde::Deserialize;
 use crate::{
     assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
-    read::{self, Block, Kind, Said, csv},
+    read::{self, Kind, ModalityTable, ReadOptions, csv},
 };
 
 #[derive(Deserialize)]
@@ -117,7 +117,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
         }
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let blocks: Vec<Result<Block>> = modality
+    let blocks: Vec<Result<ModalityTable>> = modality
         .par_iter()
         .map(|ModalityEntry { name, file, array, id, header, channels, resize, .. }| {
             let field = format!("modality `{name}`");
@@ -126,7 +126,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
             check_images(&file, &field, *channels, *resize, &bad)?;
             let (array, id) = (array.as_deref(), id.as_deref());
             let (header, channels, resize) = (*header, *channels, *resize);
-            read::block(&file, Said { array, column: None, id, header, channels, resize })
+            read::block(&file, ReadOptions { array, column: None, id, header, channels, resize })
         })
         .collect();
     let sources = modality
@@ -141,7 +141,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
             let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
-            read::labels(&file, Said { array, column, id, ..Said::default() })
+            read::labels(&file, ReadOptions { array, column, id, ..ReadOptions::default() })
         })
         .transpose()?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
@@ -219,7 +219,7 @@ fn fixed(
                 return Err(DataError::UnsupportedFile { path: file, expected });
             }
             let (column, id) = (column.as_deref(), id.as_deref());
-            let said = Said { column, id, ..Said::default() };
+            let said = ReadOptions { column, id, ..ReadOptions::default() };
             Ok(Fixed::Table(csv::text(&file, said)?))
         }
         SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
@@ -245,7 +245,7 @@ mod tests {
     use crate::{
         assemble::Assembled,
         fixture::{Folder, npz, png, text},
-        split::Parts,
+        split::SplitIndices,
     };
 
     fn folder(manifest: &str) -> Folder {
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(ids, ["p1", "p2", "p3"]);
         assert_eq!(data.values(1), [0.5, 0.0, 1.0, 2.0, 3.0, 4.0]);
         assert_eq!(data.labels(), Some([0, 1, 0].map(Some).to_vec()));
-        assert_eq!(parts, Some(Parts { train: vec![0], valid: vec![2], test: vec![1] }));
+        assert_eq!(parts, Some(SplitIndices { train: vec![0], valid: vec![2], test: vec![1] }));
     }
 
     #[test]
@@ -315,10 +315,10 @@ mod tests {
         ";
         let Assembled { data, parts, .. } = opened(&folder(manifest)).expect("whole");
         assert_eq!((data.len(), &data.modalities()[0].shape[..]), (3, &[1, 2, 2][..]));
-        assert_eq!(parts, Some(Parts { train: vec![0, 2], valid: vec![], test: vec![1] }));
+        assert_eq!(parts, Some(SplitIndices { train: vec![0, 2], valid: vec![], test: vec![1] }));
         let genes = format!("{GENES}id = 'sample'\n[splits]\ntrain = ['p1']\ntest = ['p2']");
         let parts = opened(&folder(&genes)).expect("whole").parts;
-        assert_eq!(parts, Some(Parts { train: vec![2], valid: vec![], test: vec![0] }));
+        assert_eq!(parts, Some(SplitIndices { train: vec![2], valid: vec![], test: vec![0] }));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::{
     error::{DataError, Result, list},
     fingerprint,
     memory::MemoryDataset,
-    split::Parts,
+    split::SplitIndices,
 };
 
 /// By what rows are known again.
@@ -42,7 +42,7 @@ pub struct SplitAssignment {
 
 impl SplitAssignment {
     /// The assignment of a data set's rows, before anything is taken from them.
-    pub fn of(data: &MemoryDataset, parts: &Parts) -> Self {
+    pub fn of(data: &MemoryDataset, parts: &SplitIndices) -> Self {
         let by = if data.has_ids() { RowKey::Identifier } else { RowKey::Content };
         let keys = keys(data, by);
         let of = |rows: &[usize]| rows.iter().map(|&row| keys[row].clone()).collect();
@@ -55,7 +55,7 @@ impl SplitAssignment {
     /// # Errors
     ///
     /// [`DataError::Changed`] if a row of a split is not there any more.
-    pub fn parts(&self, data: &MemoryDataset, source: &str) -> Result<(Parts, Vec<usize>)> {
+    pub fn parts(&self, data: &MemoryDataset, source: &str) -> Result<(SplitIndices, Vec<usize>)> {
         let keys = keys(data, self.by);
         let places: HashMap<&String, usize> =
             keys.iter().enumerate().map(|(place, key)| (key, place)).collect();
@@ -74,8 +74,11 @@ impl SplitAssignment {
             }
             rows
         };
-        let parts =
-            Parts { train: rows(&self.train), valid: rows(&self.valid), test: rows(&self.test) };
+        let parts = SplitIndices {
+            train: rows(&self.train),
+            valid: rows(&self.valid),
+            test: rows(&self.test),
+        };
         if !gone.is_empty() {
             let shown = list(gone.iter().take(3));
             return Err(DataError::Changed {
@@ -197,8 +200,8 @@ mod tests {
         MemoryDataset::new(vec![(spec, values.into())]).expect("rows")
     }
 
-    fn parts() -> Parts {
-        Parts { train: vec![0, 2], valid: vec![1], test: vec![3] }
+    fn parts() -> SplitIndices {
+        SplitIndices { train: vec![0, 2], valid: vec![1], test: vec![3] }
     }
 
     fn record(data: &MemoryDataset) -> DataRecord {
@@ -217,14 +220,14 @@ mod tests {
         assert_eq!(split.by, RowKey::Content);
         let after = data(vec![3.0, 9.0, 1.0, 2.0, 3.0]);
         let (found, others) = split.parts(&after, "a").expect("all rows are there");
-        assert_eq!(found, Parts { train: vec![2, 0], valid: vec![3], test: vec![4] });
+        assert_eq!(found, SplitIndices { train: vec![2, 0], valid: vec![3], test: vec![4] });
         assert_eq!(others, [1]);
         let ids = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         let named = before.with_ids(ids(&["p", "q", "r", "s"])).expect("four");
         let split = SplitAssignment::of(&named, &parts());
         let other = data(vec![0.0; 4]).with_ids(ids(&["s", "r", "q", "p"])).expect("four");
         let (found, _) = split.parts(&other, "a").expect("all rows are there");
-        assert_eq!(found, Parts { train: vec![3, 1], valid: vec![2], test: vec![0] });
+        assert_eq!(found, SplitIndices { train: vec![3, 1], valid: vec![2], test: vec![0] });
         let fewer = data(vec![0.0; 2]).with_ids(ids(&["p", "q"])).expect("two");
         let error = split.parts(&fewer, "a").expect_err("two are gone").to_string();
         assert!(error.contains("2 rows are gone, `r`, `s`; restore it"), "{error}");

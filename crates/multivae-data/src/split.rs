@@ -37,7 +37,7 @@ impl SplitConfig {
     ///
     /// [`DataError::Config`] for shares out of their range, [`DataError::NoRows`] if none are left
     /// for training.
-    pub fn parts(&self, rows: usize) -> Result<Parts> {
+    pub fn parts(&self, rows: usize) -> Result<SplitIndices> {
         self.check()?;
         let count = |share: f64| {
             let rounded = (share * rows as f64).round() as usize;
@@ -55,7 +55,7 @@ impl SplitConfig {
             part.sort_unstable();
             part
         };
-        Ok(Parts {
+        Ok(SplitIndices {
             test: sorted(&order[..test]),
             valid: sorted(&order[test..test + valid]),
             train: sorted(&order[test + valid..]),
@@ -83,7 +83,7 @@ impl SplitConfig {
 
 /// The rows of each split, ascending.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Parts {
+pub struct SplitIndices {
     /// Rows to learn from.
     pub train: Vec<usize>,
     /// Rows to choose the best epoch by.
@@ -92,7 +92,7 @@ pub struct Parts {
     pub test: Vec<usize>,
 }
 
-impl Parts {
+impl SplitIndices {
     /// The three splits with their names.
     pub fn named(&self) -> [(&'static str, &[usize]); 3] {
         [("train", &self.train), ("valid", &self.valid), ("test", &self.test)]

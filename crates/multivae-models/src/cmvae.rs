@@ -55,7 +55,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::experts::{
         self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
-        PrivatePrior, ZeroPrior,
+        PrivatePrior, ZeroMeanPrior,
     },
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
@@ -97,7 +97,7 @@ options! {
 pub struct Cmvae {
     encoders: Named<EncoderNet>,
     decoders: Named<Decoder>,
-    modality_priors: Named<ZeroPrior>,
+    modality_priors: Named<ZeroMeanPrior>,
     /// Location of each cluster, `[1, latent]`.
     cluster_locations: Vec<Param<Tensor<2>>>,
     /// Weights of the clusters before softmax, `[clusters]`; [`PRUNED`] for one that was pruned.

@@ -50,7 +50,7 @@ use multivae_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::joint::{self, Served},
+    blocks::joint::{self, JointRows},
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
     registry::Listed,
@@ -239,7 +239,7 @@ impl Cvae {
 
     /// The posterior of rows that observe all if all is given, else the prior, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset, prior: &Normal<2>) -> Normal<2> {
-        let served = Served::new(batch, given);
+        let served = JointRows::new(batch, given);
         if !served.any() {
             return prior.clone();
         }
@@ -403,7 +403,7 @@ impl Density for Cvae {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::{distribution::Likelihood, module::settle};
+    use multivae_core::{distribution::Likelihood, module::init_parameters};
 
     use super::*;
 
@@ -417,7 +417,7 @@ mod tests {
     }
 
     fn model(config: &CvaeConfig) -> Cvae {
-        settle(config.init(&Networks::default(), &Device::flex()).expect("a model"))
+        init_parameters(config.init(&Networks::default(), &Device::flex()).expect("a model"))
     }
 
     fn batch() -> Batch {

@@ -272,7 +272,7 @@ impl Density for Dmvae {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::module::settle;
+    use multivae_core::module::init_parameters;
 
     use super::*;
 
@@ -282,7 +282,7 @@ mod tests {
         let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
         let config = DmvaeConfig { latent: 2, ..DmvaeConfig::default() };
         let config = config.with_modalities(&specs).expect("the data suits");
-        let model = settle(config.init(&Networks::default(), &device).expect("a model"));
+        let model = init_parameters(config.init(&Networks::default(), &device).expect("a model"));
         let batch = |rows: usize| {
             let values = || Tensor::<2>::ones([rows, 3], &device) * 0.4;
             Batch::complete(vec![values(), values()]).expect("one size")

@@ -53,7 +53,7 @@ use serde_json::{Value, json};
 
 use crate::{
     blocks::experts::{
-        self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroPrior, folded, unfolded,
+        self, Estimator, ImportanceWeights, IwaeObjective, Sources, ZeroMeanPrior, folded, unfolded,
     },
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
@@ -88,7 +88,7 @@ options! {
 pub struct Mmvae {
     encoders: Named<EncoderNet>,
     decoders: Named<Decoder>,
-    prior: ZeroPrior,
+    prior: ZeroMeanPrior,
     #[module(skip)]
     modalities: Vec<ModalitySpec>,
     #[module(skip)]
@@ -135,7 +135,7 @@ impl MmvaeConfig {
         let private = vec![0; modalities.len()];
         let (encoders, decoders) =
             blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
-        let prior = ZeroPrior::init(self.family, self.latent, self.learned_prior, device);
+        let prior = ZeroMeanPrior::init(self.family, self.latent, self.learned_prior, device);
         let rescale = self.rescale.factors(&modalities);
         Ok(Mmvae { encoders, decoders, prior, modalities, config: self.clone(), rescale })
     }

@@ -58,7 +58,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::experts::{
         self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
-        PrivatePrior, ZeroPrior,
+        PrivatePrior, ZeroMeanPrior,
     },
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
@@ -101,8 +101,8 @@ pub struct MmvaePlus {
     encoders: Named<EncoderNet>,
     decoders: Named<Decoder>,
     /// Of shared and private codes together.
-    prior: ZeroPrior,
-    modality_priors: Named<ZeroPrior>,
+    prior: ZeroMeanPrior,
+    modality_priors: Named<ZeroMeanPrior>,
     #[module(skip)]
     modalities: Vec<ModalitySpec>,
     #[module(skip)]
@@ -151,7 +151,7 @@ impl MmvaePlusConfig {
         let sizes = vec![private; modalities.len()];
         let (encoders, decoders) =
             blocks::networks(&self.modalities, latent, &sizes, networks, device)?;
-        let prior = ZeroPrior::init(family, latent + private, self.learned_prior, device);
+        let prior = ZeroMeanPrior::init(family, latent + private, self.learned_prior, device);
         let modality_priors = experts::modality_priors(
             &modalities,
             family,

@@ -584,7 +584,7 @@ mod tests {
     use std::f64::consts::TAU;
 
     use burn::optim::GradientsParams;
-    use multivae_core::{batch::Presence, module::settle};
+    use multivae_core::{batch::Presence, module::init_parameters};
 
     use super::*;
 
@@ -596,7 +596,9 @@ mod tests {
             (0..modalities).map(|m| ModalitySpec::new(&name(m), &[3]).expect("valid")).collect();
         let config = NexusConfig { latent: 2, ..config }.with_modalities(&specs);
         let config = config.expect("the data suits");
-        settle(config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model"))
+        init_parameters(
+            config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model"),
+        )
     }
 
     /// Rows of different values that lack this and that, where a large value stands.

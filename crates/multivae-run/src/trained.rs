@@ -8,7 +8,7 @@ use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
     model::{Draws, Generate, Latent, MultimodalModel},
-    module::settle,
+    module::init_parameters,
     nn::Networks,
     noise::Noise,
     subset::Subset,
@@ -208,5 +208,5 @@ pub fn init(
     device.seed(seed);
     let model = config.init(networks, device)?;
     // Burn draws a parameter when it is first used: now, before anything else is drawn.
-    Ok(settle(model))
+    Ok(init_parameters(model))
 }

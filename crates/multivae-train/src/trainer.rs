@@ -7,7 +7,7 @@ use std::{
 };
 
 use burn::tensor::Device;
-use multivae_core::{dataset::Dataset, model::TrainableModel, module::settle};
+use multivae_core::{dataset::Dataset, model::TrainableModel, module::init_parameters};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -285,7 +285,7 @@ impl<M: TrainableModel> Trainer<M> {
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
         self.config.check()?;
-        let model = settle(model);
+        let model = init_parameters(model);
         let devices = match self.devices.is_empty() {
             true => burn::module::Module::devices(&model).into_iter().take(1).collect(),
             false => std::mem::take(&mut self.devices),

@@ -11,7 +11,7 @@ use multivae::{
         batch::{Batch, Presence, Values},
         dataset::{Dataset, DatasetError},
         modality::ModalitySpec,
-        module::settle,
+        module::init_parameters,
         nn::Networks,
         noise::Noise,
         subset::Subset,
@@ -87,7 +87,7 @@ fn gradients_of_mvae_are_those_of_one_device_though_shares_observe_unequal_rows(
     let data = Arc::new(Incomplete::new(22));
     let config = ModelConfig::named("mvae").expect("in the list");
     let config = config.with_modalities(data.modalities()).expect("fits");
-    let model = settle(config.init(&Networks::default(), &Device::flex()).expect("valid"));
+    let model = init_parameters(config.init(&Networks::default(), &Device::flex()).expect("valid"));
     // At rate 1 the change of a weight in a single step is its gradient.
     let step = |devices: usize, accumulate: usize| -> Vec<f32> {
         let dir = tempfile::tempdir().expect("a folder");

@@ -95,7 +95,7 @@ mod tests {
     use super::*;
     use crate::{
         mixture::LocationScale,
-        module::settle,
+        module::init_parameters,
         nn::{FlowBlocks, FlowConfig},
     };
 
@@ -129,7 +129,7 @@ mod tests {
         let device = Device::flex();
         let flow = FlowConfig::Maf(FlowBlocks { blocks: 2, hidden, layers, batch_norm: false });
         let flow = |phase| {
-            let flow = settle(flow.init("flow", latent, &device).expect("valid"));
+            let flow = init_parameters(flow.init("flow", latent, &device).expect("valid"));
             flow.map(&mut Fill(phase))
         };
         let components = LocationScale {

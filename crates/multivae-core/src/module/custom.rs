@@ -352,7 +352,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        module::{freeze, parameters, settle, tests::without_gradient},
+        module::{freeze, init_parameters, parameters, tests::without_gradient},
         nn::{CustomNetwork, Network},
     };
 
@@ -392,7 +392,7 @@ mod tests {
     #[test]
     fn a_record_brings_back_values_and_identities() {
         let device = Device::flex();
-        let saved = settle(odd(&device));
+        let saved = init_parameters(odd(&device));
         let loaded = odd(&device).load_record(saved.clone().into_record());
         // Burn gives running statistics new identities at each load.
         let listed = |custom: &CustomNetwork| {
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn gradients_reach_the_parameters_inside() {
-        let custom = settle(odd(&Device::flex().autodiff()));
+        let custom = init_parameters(odd(&Device::flex().autodiff()));
         let device = Device::flex().autodiff();
         let loss = custom.forward(Tensor::ones([4, 2], &device)).square().sum();
         // The running statistics do not learn.
@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn validation_and_freezing_reach_the_flags_inside() {
-        let custom = settle(odd(&Device::flex().autodiff()));
+        let custom = init_parameters(odd(&Device::flex().autodiff()));
         let drop = |c: &CustomNetwork| {
             c.downcast_ref::<Odd>().expect("the same type").drop.training.is_enabled()
         };

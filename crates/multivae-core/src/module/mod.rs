@@ -5,7 +5,7 @@
 //! `impl Module`s of this crate are here, but for that of decoders, which hold what their likelihood
 //! asks for: they are what an upgrade of Burn breaks.
 //!
-//! Beside them are three functions over the parameters of any module: [`settle`] draws them,
+//! Beside them are three functions over the parameters of any module: [`init_parameters`] draws them,
 //! [`parameters`] lists them by path, [`freeze`] keeps some of them from learning.
 
 mod custom;
@@ -23,9 +23,9 @@ use burn::{
 ///
 /// Burn draws a parameter at its first use, in the order of use. Until then any other draw of the
 /// device's generator changes what it will be.
-pub fn settle<M: Module>(module: M) -> M {
-    struct Settle;
-    impl ModuleVisitor for Settle {
+pub fn init_parameters<M: Module>(module: M) -> M {
+    struct Draw;
+    impl ModuleVisitor for Draw {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
             param.val();
         }
@@ -36,7 +36,7 @@ pub fn settle<M: Module>(module: M) -> M {
             param.val();
         }
     }
-    module.visit(&mut Settle);
+    module.visit(&mut Draw);
     module
 }
 
@@ -198,14 +198,14 @@ pub(crate) mod tests {
 
     #[test]
     fn settled_parameters_are_drawn() {
-        let pair = settle(pair(&Device::flex()));
+        let pair = init_parameters(pair(&Device::flex()));
         assert!(pair.a.weight.is_initialized() && pair.ab.weight.is_initialized());
     }
 
     #[test]
     fn freezing_covers_whole_segments_only_and_flags_too() {
         let device = Device::flex().autodiff();
-        let frozen = freeze(settle(pair(&device)), &["a".into(), "drop".into()]);
+        let frozen = freeze(init_parameters(pair(&device)), &["a".into(), "drop".into()]);
         assert!(!frozen.a.weight.val().is_require_grad());
         assert!(frozen.ab.weight.val().is_require_grad());
         assert!(!frozen.drop.training.is_enabled());
@@ -223,7 +223,7 @@ pub(crate) mod tests {
         let device = Device::flex().autodiff();
         let module = || -> Named<Choice> {
             let linear = || Choice::Linear(LinearConfig::new(2, 3).init(&device));
-            settle([("A", linear()), ("B", linear())].into_iter().collect())
+            init_parameters([("A", linear()), ("B", linear())].into_iter().collect())
         };
         let learning = |prefix: &str| -> Vec<String> {
             let frozen = freeze(module(), &[prefix.to_owned()]);

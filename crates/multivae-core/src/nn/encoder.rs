@@ -496,7 +496,7 @@ mod tests {
     use burn::tensor::Tensor;
 
     use super::*;
-    use crate::module::{settle, tests::without_gradient};
+    use crate::module::{init_parameters, tests::without_gradient};
 
     fn init(
         config: &EncoderConfig,
@@ -579,7 +579,7 @@ mod tests {
             let net = config
                 .init("encoder of `a`", shape, Some(&[5]), Some(3), &Networks::default(), &device)
                 .unwrap_or_else(|error| panic!("{error}"));
-            let net = settle(net);
+            let net = init_parameters(net);
             let x = Tensor::ones([2, spec.features()], &device) * 0.5;
             let Encoding { shared, private } = net.encode(&Values::Dense(x));
             let private = private.expect("asked for");

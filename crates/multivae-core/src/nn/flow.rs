@@ -543,7 +543,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::module::{parameters, settle, tests::without_gradient};
+    use crate::module::{init_parameters, parameters, tests::without_gradient};
 
     /// From blocks, width, hidden layers, and whether there is batch normalisation.
     type Kind = fn(usize, usize, usize, bool) -> FlowConfig;
@@ -582,7 +582,7 @@ mod tests {
                 })
             }
         }
-        let net = settle(config.init("flow of `a`", features, device).expect("valid"));
+        let net = init_parameters(config.init("flow of `a`", features, device).expect("valid"));
         net.map(&mut Fill { phase, number: 0, name: String::new() })
     }
 
@@ -814,7 +814,9 @@ mod tests {
 
     #[test]
     fn weights_start_as_those_of_linear_layers() {
-        let flow = settle(KINDS[0](1, 50, 2, false).init("a", 4, &Device::flex()).expect("valid"));
+        let flow = init_parameters(
+            KINDS[0](1, 50, 2, false).init("a", 4, &Device::flex()).expect("valid"),
+        );
         for (layer, inputs) in flow.blocks[0].layers.iter().zip([4.0_f32, 50.0, 50.0]) {
             let bound = inputs.sqrt().recip();
             for drawn in [values(layer.weight.val()), values(layer.bias.val())] {

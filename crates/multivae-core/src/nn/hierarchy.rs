@@ -491,7 +491,7 @@ mod tests {
     use super::*;
     use crate::{
         batch::Values,
-        module::{settle, tests::without_gradient},
+        module::{init_parameters, tests::without_gradient},
         nn::{Encoder, Network},
     };
 
@@ -554,7 +554,7 @@ mod tests {
                 assert_eq!(config.levels(), levels);
                 let net = build(&config, &specs, 6).unwrap_or_else(|error| panic!("{error}"));
                 assert_eq!(net.shapes()[levels - 1], [6]);
-                walk(&settle(net), &specs);
+                walk(&init_parameters(net), &specs);
             }
         }
     }
@@ -566,7 +566,7 @@ mod tests {
             let config = HierarchyConfig::default_for(&specs, levels, 6);
             let net = build(&config, &specs, 6).unwrap_or_else(|error| panic!("{error}"));
             assert!(net.shapes()[..levels - 1].iter().all(|shape| shape == &[FEWEST]));
-            walk(&settle(net), &specs);
+            walk(&init_parameters(net), &specs);
         }
     }
 
@@ -685,7 +685,7 @@ mod tests {
         config.posterior = PosteriorConfig::PerModality(each(&specs, &shared));
         // Fewer channels than h has.
         config.prior = vec![branch(Vec::new(), LayerConfig::conv2d(5, 1, 1, 0))];
-        let net = settle(build(&config, &specs, 6).expect("fits"));
+        let net = init_parameters(build(&config, &specs, 6).expect("fits"));
         assert_eq!(net.shapes()[0], [5, 4, 4]);
         assert!(net.posterior.shared(0).is_none());
         walk(&net, &specs);

@@ -144,7 +144,7 @@ impl JointEncoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::{settle, tests::without_gradient};
+    use crate::module::{init_parameters, tests::without_gradient};
 
     fn specs() -> Vec<ModalitySpec> {
         vec![
@@ -163,8 +163,9 @@ mod tests {
     fn the_default_follows_the_encoders_and_every_parameter_learns() {
         let config = complete(JointEncoderConfig::default()).expect("known encoders");
         let device = Device::flex().autodiff();
-        let net =
-            settle(config.init(&specs(), 4, &Networks::default(), &device).expect("known shapes"));
+        let net = init_parameters(
+            config.init(&specs(), 4, &Networks::default(), &device).expect("known shapes"),
+        );
         let values = |n: usize| Tensor::<2>::ones([2, n], &device) * 0.3;
         let batch = Batch::complete(vec![values(3 * 28 * 28), values(5)]).expect("one size");
         let posterior = net.encode(&batch, 0..2);

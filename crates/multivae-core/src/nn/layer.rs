@@ -1060,7 +1060,7 @@ mod tests {
     use crate::{
         Error,
         batch::Values,
-        module::{parameters, settle, tests::without_gradient},
+        module::{init_parameters, parameters, tests::without_gradient},
         nn::{Network, SequentialConfig},
     };
 
@@ -1165,7 +1165,8 @@ mod tests {
         let device = Device::flex().autodiff();
         for (layer, input, _) in every_kind() {
             let config = SequentialConfig(vec![layer.clone()]);
-            let net = settle(config.init("net", &input, None, &device).expect("the shapes fit"));
+            let net =
+                init_parameters(config.init("net", &input, None, &device).expect("the shapes fit"));
             if parameters(&net).is_empty() {
                 continue;
             }
@@ -1316,7 +1317,7 @@ mod tests {
     }
 
     fn text_net() -> Sequential {
-        settle(build(
+        init_parameters(build(
             &[
                 LayerConfig::Embedding { size: 8, range: None, scaled: true },
                 LayerConfig::Positions {},

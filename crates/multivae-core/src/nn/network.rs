@@ -284,7 +284,7 @@ impl CustomNetworkNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::{settle, tests::without_gradient};
+    use crate::module::{init_parameters, tests::without_gradient};
 
     fn parse(text: &str) -> NetworkConfig {
         serde_json::from_str(text).expect("valid")
@@ -348,7 +348,7 @@ mod tests {
             let net = NetworkConfig::default_for(&spec)
                 .init("net", &[5], Some(shape), &Networks::default(), &device)
                 .unwrap_or_else(|error| panic!("{error}"));
-            let net = settle(net);
+            let net = init_parameters(net);
             let output = net.forward(Tensor::ones([2, 5], &device));
             assert_eq!(output.dims(), [2, spec.features()], "{shape:?}");
             let without = without_gradient(&net, &output.sum().backward());

@@ -286,7 +286,7 @@ mod tests {
     use super::*;
     use crate::{
         distribution::Normal,
-        module::{parameters, settle},
+        module::{init_parameters, parameters},
         nn::{EncoderConfig, NetworkConfig},
     };
 
@@ -360,7 +360,8 @@ mod tests {
 
     #[test]
     fn the_weights_of_a_network_of_the_user_come_back_from_a_record() {
-        let saved = settle(encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered"));
+        let saved =
+            init_parameters(encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered"));
         let fresh = encoder(&custom(r#"{"bias":true}"#), &networks()).expect("registered");
         assert_ne!(parameters(&fresh), parameters(&saved));
         let loaded = fresh.load_record(saved.clone().into_record());

@@ -11,7 +11,7 @@ use multivae_core::{
 use crate::{
     error::{DataError, Result, list},
     memory::{MemoryDataset, Storage},
-    split::{Parts, SplitConfig, shuffled},
+    split::{SplitConfig, SplitIndices, shuffled},
 };
 
 mod mfeat;
@@ -69,7 +69,7 @@ pub(crate) fn load(
     modalities: Option<usize>,
     rows: Option<usize>,
     split: &SplitConfig,
-) -> Option<Result<(MemoryDataset, Parts)>> {
+) -> Option<Result<(MemoryDataset, SplitIndices)>> {
     let info = embedded().iter().find(|info| info.name == name)?;
     Some(build(info, modalities, rows, split))
 }
@@ -79,7 +79,7 @@ fn build(
     modalities: Option<usize>,
     rows: Option<usize>,
     split: &SplitConfig,
-) -> Result<(MemoryDataset, Parts)> {
+) -> Result<(MemoryDataset, SplitIndices)> {
     let kept = kept(info.rows, rows, split.seed)?;
     let parts = split.parts(kept.len())?;
     if info.name == "polydigits" {

@@ -18,7 +18,7 @@ use super::{Digits, PIXELS};
 use crate::{
     error::Result,
     memory::{MemoryDataset, Storage},
-    split::Parts,
+    split::SplitIndices,
 };
 
 const PHOTOS: [&[u8]; 5] = [
@@ -35,7 +35,7 @@ const SIDE: usize = 28;
 pub(super) fn compose(
     digits: &Digits,
     kept: &[usize],
-    parts: &Parts,
+    parts: &SplitIndices,
     modalities: usize,
     seed: u64,
 ) -> Result<MemoryDataset> {
@@ -57,7 +57,7 @@ pub(super) fn compose(
 }
 
 /// For each row the row whose digit it shows: of the same class and split.
-fn pair(labels: &[u8], parts: &Parts, random: &mut ChaCha8Rng) -> Vec<usize> {
+fn pair(labels: &[u8], parts: &SplitIndices, random: &mut ChaCha8Rng) -> Vec<usize> {
     let mut shown = vec![0; labels.len()];
     for (_, part) in parts.named() {
         for class in 0..10 {
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use crate::split::SplitConfig;
 
-    fn built(rows: usize, modalities: usize, seed: u64) -> (MemoryDataset, Parts) {
+    fn built(rows: usize, modalities: usize, seed: u64) -> (MemoryDataset, SplitIndices) {
         let parts = SplitConfig { seed, ..Default::default() }.parts(rows).expect("valid");
         let kept: Vec<_> = (0..rows).map(|row| row * 5000 / rows).collect();
         let data = compose(&Digits::load(), &kept, &parts, modalities, seed).expect("valid");

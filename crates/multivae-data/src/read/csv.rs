@@ -9,7 +9,7 @@ use csv::{ReaderBuilder, StringRecord};
 use multivae_core::schema::{Dtype, ValueScale};
 
 use super::{
-    Block, Candidate, Layout, Said, TextTable, bytes,
+    Candidate, Layout, ModalityTable, ReadOptions, TextTable, bytes,
     dialect::Dialect,
     name,
     number::{Number, is_missing, number},
@@ -46,7 +46,7 @@ struct Table {
 /// Every column but the identifiers as a feature; single cells can be missing.
 ///
 /// Columns that could hold identifiers are given as candidates beside the values.
-pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
+pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
     let mut table = Table::open(path, said)?;
     let width = table.header.len();
     let comma = table.dialect.comma;
@@ -130,7 +130,7 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
         columns: features.iter().copied().map(Some).collect(),
         id: table.id,
     };
-    Ok(Block {
+    Ok(ModalityTable {
         path: path.to_path_buf(),
         ids: None,
         candidates,
@@ -147,7 +147,7 @@ pub(super) fn block(path: &Path, said: Said) -> Result<Block> {
 }
 
 /// All cells of a table as text.
-pub(crate) fn text(path: &Path, said: Said) -> Result<TextTable> {
+pub(crate) fn text(path: &Path, said: ReadOptions) -> Result<TextTable> {
     let mut table = Table::open(path, said)?;
     let wanted = said.column.map(|column| table.find(column)).transpose()?;
     let mut columns: Vec<Vec<String>> = vec![Vec::new(); table.header.len()];
@@ -238,7 +238,7 @@ impl Track {
 }
 
 impl Table {
-    fn open(path: &Path, said: Said) -> Result<Self> {
+    fn open(path: &Path, said: ReadOptions) -> Result<Self> {
         let (bytes, mut packing) = bytes(path)?;
         let mut dialect = Dialect::of(&name(path), bytes);
         dialect.notes.append(&mut packing);
@@ -523,12 +523,12 @@ mod tests {
         read(&path).map_err(|error| error.to_string().replace(&format!("{place}/"), ""))
     }
 
-    fn table(text: &str) -> Result<Block, String> {
-        open(text.as_bytes(), |path| block(path, Said::default()))
+    fn table(text: &str) -> Result<ModalityTable, String> {
+        open(text.as_bytes(), |path| block(path, ReadOptions::default()))
     }
 
     /// The candidates that are certain, or else all.
-    fn ids(block: &Block) -> Vec<(&str, Vec<&str>)> {
+    fn ids(block: &ModalityTable) -> Vec<(&str, Vec<&str>)> {
         let candidates = block.candidates.iter();
         let certain = block.candidates.iter().any(|candidate| candidate.certain);
         candidates
@@ -624,7 +624,7 @@ mod tests {
             assert_eq!(table(text).expect("valid").rows, 1, "{text}");
         }
         let said = |header| {
-            let said = Said { header: Some(header), ..Said::default() };
+            let said = ReadOptions { header: Some(header), ..ReadOptions::default() };
             open(b"7,8\n2,3\n", move |path| block(path, said)).expect("valid").rows
         };
         assert_eq!((said(true), said(false)), (1, 2));
@@ -663,7 +663,7 @@ mod tests {
         let path = folder.path().join("a.csv.gz");
         let mut file = GzEncoder::new(fs::File::create(&path).expect("new"), Compression::fast());
         file.write_all(b"x\n1\n2\n").and_then(|()| file.try_finish()).expect("writable");
-        let block = block(&path, Said::default()).expect("valid");
+        let block = block(&path, ReadOptions::default()).expect("valid");
         assert_eq!(block.values, Storage::Floats(vec![1.0, 2.0]));
     }
 
@@ -693,7 +693,7 @@ mod tests {
         ] {
             assert_eq!(table(text).expect_err("bad"), expected);
         }
-        let error = open(b"x\n\xff\xfe\n", |path| block(path, Said::default()));
+        let error = open(b"x\n\xff\xfe\n", |path| block(path, ReadOptions::default()));
         assert_eq!(
             error.expect_err("not text"),
             "`a.csv` is not a valid CSV file: line 2: the text is not UTF-8; save it as UTF-8"
@@ -704,7 +704,7 @@ mod tests {
     fn the_column_of_identifiers_can_be_named() {
         assert_eq!(ids(&table(",x\ns1,2\n").expect("an index")), [("", vec!["s1"])]);
         let read = |id| {
-            let said = Said { id: Some(id), ..Said::default() };
+            let said = ReadOptions { id: Some(id), ..ReadOptions::default() };
             open(b"sample,x\ns1,2\n", move |path| block(path, said))
         };
         assert_eq!(ids(&read("sample").expect("there")), [("sample", vec!["s1"])]);
@@ -716,7 +716,7 @@ mod tests {
 
     #[test]
     fn all_cells_are_given_as_text_with_their_lines() {
-        let found = open(b"id,kind\r\n1,b\r\n2,\r\n", |path| text(path, Said::default()));
+        let found = open(b"id,kind\r\n1,b\r\n2,\r\n", |path| text(path, ReadOptions::default()));
         let found = found.expect("valid");
         assert_eq!(found.columns[1], ("kind".into(), vec!["b".into(), String::new()]));
         assert_eq!((found.lines, found.id, found.wanted), (vec![2, 3], Some(0), None));

@@ -6,7 +6,7 @@ use image::{DynamicImage, ImageReader, imageops::FilterType};
 use multivae_core::schema::{Dtype, ValueScale};
 use rayon::prelude::*;
 
-use super::{Block, Ids, Said, entries, image_scale, name, stem};
+use super::{Ids, ModalityTable, ReadOptions, entries, image_scale, name, stem};
 use crate::{
     error::{DataError, Result},
     memory::Storage,
@@ -18,7 +18,7 @@ use crate::{
 /// Grey images have one channel and others three; what is transparent is laid on black. Images of
 /// 16 bits are scaled by as many bits as their values take, see [`image_scale`]. The identifier of
 /// an image is its file's name without the extension. Channels and size are changed if that is said.
-pub(super) fn block(folder: &Path, said: Said) -> Result<Block> {
+pub(super) fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
     let paths = entries(folder)?;
     if paths.is_empty() {
         return Err(DataError::EmptyFile { path: folder.into(), reason: "it has no images" });
@@ -59,7 +59,7 @@ pub(super) fn block(folder: &Path, said: Said) -> Result<Block> {
         let found = format!("values of 16-bit images go up to {} only", scale.factor);
         notes.push(Warning::note(name(folder), found));
     }
-    Ok(Block {
+    Ok(ModalityTable {
         path: folder.into(),
         ids: Some(Ids { column: None, reason: "names of the files".into(), ids }),
         candidates: Vec::new(),
@@ -93,7 +93,7 @@ enum Pixels {
     Words(Vec<u16>),
 }
 
-fn decode(path: &PathBuf, said: Said) -> Result<Decoded> {
+fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let read = |cause| DataError::Read { path: path.clone(), cause };
     // By its contents: a JPEG that is called `.png` is common.
     let image = ImageReader::open(path)
@@ -197,7 +197,7 @@ mod tests {
         rgb.save(folder.path().join("b.png")).expect("writable");
         let rgba = RgbaImage::from_pixel(2, 1, image::Rgba([100, 200, 50, 51]));
         rgba.save(folder.path().join("a.png")).expect("writable");
-        let block = block(folder.path(), Said::default()).expect("two images");
+        let block = block(folder.path(), ReadOptions::default()).expect("two images");
         assert_eq!(block.ids.expect("names").ids, ["a", "b"]);
         assert_eq!(block.shape, [3, 1, 2]);
         assert_eq!(
@@ -213,7 +213,7 @@ mod tests {
         deep.save(folder.path().join("a.png")).expect("writable");
         let flat = GrayImage::from_pixel(8, 8, Luma([100]));
         flat.save(folder.path().join("b.jpg")).expect("writable");
-        let block = block(folder.path(), Said::default()).expect("two images");
+        let block = block(folder.path(), ReadOptions::default()).expect("two images");
         assert_eq!(block.shape, [1, 8, 8]);
         let Storage::Floats(values) = block.values else { panic!("16 bits do not fit bytes") };
         assert!(values.iter().all(|value| (value - 100.0 / 255.0).abs() < 0.01), "{values:?}");
@@ -224,7 +224,7 @@ mod tests {
         let folder = folder();
         let deep = ImageBuffer::<Luma<u16>, _>::from_fn(2, 1, |x, _| Luma([x as u16 * 3531]));
         deep.save(folder.path().join("a.png")).expect("writable");
-        let block = block(folder.path(), Said::default()).expect("one image");
+        let block = block(folder.path(), ReadOptions::default()).expect("one image");
         assert_eq!((block.scale, block.dtype), (ValueScale::up_to(4095.0), Dtype::U16));
         assert_eq!(block.values, Storage::Floats(vec![0.0, (3531.0 / 4095.0f64) as f32]));
         assert_eq!(block.notes.len(), 1);
@@ -236,8 +236,11 @@ mod tests {
         GrayImage::from_pixel(2, 2, Luma([9])).save(folder.path().join("a.png")).expect("writable");
         let rgb = RgbImage::from_pixel(4, 6, Rgb([30, 30, 30]));
         rgb.save(folder.path().join("b.png")).expect("writable");
-        let said =
-            |channels| Said { channels: Some(channels), resize: Some([3, 2]), ..Said::default() };
+        let said = |channels| ReadOptions {
+            channels: Some(channels),
+            resize: Some([3, 2]),
+            ..ReadOptions::default()
+        };
         let colour = block(folder.path(), said(3)).expect("two images");
         assert_eq!(colour.shape, [3, 3, 2]);
         let expected = [vec![9; 18], vec![30; 18]].concat();
@@ -251,7 +254,8 @@ mod tests {
         let folder = folder();
         GrayImage::new(2, 1).save(folder.path().join("a.png")).expect("writable");
         GrayImage::new(2, 2).save(folder.path().join("b.png")).expect("writable");
-        let error = block(folder.path(), Said::default()).expect_err("two sizes").to_string();
+        let error =
+            block(folder.path(), ReadOptions::default()).expect_err("two sizes").to_string();
         assert!(error.contains("b.png` is 2x2, grey (1 channels), and"), "{error}");
         assert!(error.contains("a.png` is 2x1, grey (1 channels)"), "{error}");
     }
@@ -259,17 +263,22 @@ mod tests {
     #[test]
     fn truncated_foreign_and_no_images_are_refused() {
         let folder = folder();
-        assert!(matches!(block(folder.path(), Said::default()), Err(DataError::EmptyFile { .. })));
+        assert!(matches!(
+            block(folder.path(), ReadOptions::default()),
+            Err(DataError::EmptyFile { .. })
+        ));
         let path = folder.path().join("a.png");
         GrayImage::new(20, 20).save(&path).expect("writable");
         let bytes = fs::read(&path).expect("readable");
         for bytes in [&bytes[..bytes.len() / 2], b"id,a\n"] {
             fs::write(&path, bytes).expect("writable");
-            let error = block(folder.path(), Said::default()).expect_err("not whole").to_string();
+            let error =
+                block(folder.path(), ReadOptions::default()).expect_err("not whole").to_string();
             assert!(error.contains("a.png` is not a valid PNG or JPEG file"), "{error}");
         }
         fs::write(folder.path().join("a.gif"), b"GIF89a").expect("writable");
-        let error = block(folder.path(), Said::default()).expect_err("another kind").to_string();
+        let error =
+            block(folder.path(), ReadOptions::default()).expect_err("another kind").to_string();
         assert!(error.contains("a.gif`: expected a `.png`"), "{error}");
     }
 
@@ -279,7 +288,7 @@ mod tests {
         for file in ["a.png", "a.jpg"] {
             GrayImage::new(8, 8).save(folder.path().join(file)).expect("writable");
         }
-        let error = block(folder.path(), Said::default()).expect_err("twice").to_string();
+        let error = block(folder.path(), ReadOptions::default()).expect_err("twice").to_string();
         assert!(error.contains("identifier `a` is given twice"), "{error}");
     }
 }

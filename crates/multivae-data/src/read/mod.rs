@@ -107,7 +107,7 @@ fn starts_like_prose(path: &Path) -> bool {
 
 /// The values of one modality.
 #[derive(Debug)]
-pub(crate) struct Block {
+pub(crate) struct ModalityTable {
     pub(crate) path: PathBuf,
     /// Identifiers of the rows, where they are certain.
     pub(crate) ids: Option<Ids>,
@@ -212,7 +212,7 @@ pub(crate) enum LabelFile {
 
 /// What is said about a file beside its path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Said<'a> {
+pub(crate) struct ReadOptions<'a> {
     /// Name of the array in a file of several.
     pub(crate) array: Option<&'a str>,
     /// Name of the column of a table that is wanted.
@@ -293,7 +293,7 @@ pub(crate) fn stem(path: &Path) -> String {
 }
 
 /// The values of one modality in a file or a folder of images.
-pub(crate) fn block(path: &Path, said: Said) -> Result<Block> {
+pub(crate) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
     match Kind::of(path)? {
         Kind::Csv => csv::block(path, said),
         Kind::Images => image::block(path, said),
@@ -316,7 +316,7 @@ pub(crate) fn arrays(path: &Path) -> Result<Vec<Array>> {
 }
 
 /// Class labels in a file.
-pub(crate) fn labels(path: &Path, said: Said) -> Result<LabelFile> {
+pub(crate) fn labels(path: &Path, said: ReadOptions) -> Result<LabelFile> {
     match Kind::of(path)? {
         Kind::Csv => Ok(LabelFile::Table(csv::text(path, said)?)),
         Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => {
@@ -481,7 +481,7 @@ impl Array {
     ///
     /// Whole numbers of images are scaled to `[0, 1]`, unless all of them are 0 or 1 and so are in
     /// it; see [`image_scale`].
-    pub(crate) fn block(self, path: &Path) -> Result<Block> {
+    pub(crate) fn block(self, path: &Path) -> Result<ModalityTable> {
         let Self { shape, numbers, name, dtype } = self;
         let Some((&rows, rest)) = shape.split_first() else {
             return Err(DataError::Shape {
@@ -545,7 +545,7 @@ impl Array {
             let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
             (scale, values.rescaled(ValueScale::IDENTITY, scale))
         };
-        Ok(Block {
+        Ok(ModalityTable {
             path: path.into(),
             ids: None,
             candidates: Vec::new(),

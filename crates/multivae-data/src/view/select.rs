@@ -13,7 +13,7 @@ use multivae_core::{
 
 use crate::{
     error::{DataError, Result},
-    split::Parts,
+    split::SplitIndices,
 };
 
 /// Some rows of a data set, in any order.
@@ -41,7 +41,7 @@ impl Select {
     /// # Errors
     ///
     /// As [`Select::new`].
-    pub fn split(data: &Arc<dyn Dataset>, parts: &Parts) -> Result<[Self; 3]> {
+    pub fn split(data: &Arc<dyn Dataset>, parts: &SplitIndices) -> Result<[Self; 3]> {
         let part = |rows: &[usize]| Self::new(data.clone(), rows.to_vec());
         Ok([part(&parts.train)?, part(&parts.valid)?, part(&parts.test)?])
     }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn splits_are_selections() {
-        let parts = Parts { train: vec![0, 4], valid: vec![], test: vec![9] };
+        let parts = SplitIndices { train: vec![0, 4], valid: vec![], test: vec![9] };
         let [train, valid, test] = Select::split(&data(), &parts).expect("rows exist");
         assert_eq!((train.len(), valid.is_empty(), test.id(0)), (2, true, "9".into()));
     }

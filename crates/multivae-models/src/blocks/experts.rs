@@ -201,7 +201,7 @@ pub fn unfolded(values: Tensor<2>, sources: usize) -> Tensor<3> {
 
 /// A prior of location 0 whose scale is learned, or that of raw value 0; see [`Family`].
 #[derive(Module, Debug)]
-pub struct ZeroPrior {
+pub struct ZeroMeanPrior {
     /// What the scale is the map of, `[1, features]`, where it is learned; it starts at 0.
     raw: Option<Param<Tensor<2>>>,
     #[module(skip)]
@@ -210,7 +210,7 @@ pub struct ZeroPrior {
     features: usize,
 }
 
-impl ZeroPrior {
+impl ZeroMeanPrior {
     /// Of so many features.
     pub fn init(family: Family, features: usize, learned: bool, device: &Device) -> Self {
         let raw = learned.then(|| Initializer::Zeros.init([1, features], device));
@@ -236,8 +236,8 @@ pub fn modality_priors(
     features: usize,
     learned: bool,
     device: &Device,
-) -> Named<ZeroPrior> {
-    let prior = || ZeroPrior::init(family, features, learned, device);
+) -> Named<ZeroMeanPrior> {
+    let prior = || ZeroMeanPrior::init(family, features, learned, device);
     modalities.iter().map(|spec| (spec.name.to_string(), prior())).collect()
 }
 
@@ -288,7 +288,7 @@ pub struct PrivateExperts<'a> {
     /// One decoder per modality, of shared and private codes side by side.
     pub decoders: &'a Named<Decoder>,
     /// The auxiliary priors `r_m`.
-    pub modality_priors: &'a Named<ZeroPrior>,
+    pub modality_priors: &'a Named<ZeroMeanPrior>,
     /// The modalities, in the model's order.
     pub modalities: &'a [ModalitySpec],
     /// Of posteriors and priors.

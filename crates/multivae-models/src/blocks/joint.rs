@@ -62,9 +62,9 @@ pub fn check_complete(batch: &Batch) {
 
 /// Which rows the joint encoder serves: those that observe all modalities, if all are given.
 #[derive(Clone, Debug)]
-pub struct Served(Vec<bool>);
+pub struct JointRows(Vec<bool>);
 
-impl Served {
+impl JointRows {
     /// The rows that observe all modalities, if all are given.
     pub fn new(batch: &Batch, given: Subset) -> Self {
         let all = Subset::full(batch.presence().modalities());
@@ -107,7 +107,7 @@ pub fn posterior(
     given: Subset,
     rule: Product,
 ) -> Normal<2> {
-    let served = Served::new(batch, given);
+    let served = JointRows::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let product = || {
         let experts = blocks::encode(encoders, joint.modalities(), batch, given).experts;
@@ -132,7 +132,7 @@ pub struct Proposal {
     /// What `z` is drawn from, row by row.
     pub mixture: Mixture,
     /// The rows whose component is that of the joint encoder.
-    pub served: Served,
+    pub served: JointRows,
     /// The joint posterior, `[batch, latent]`, meaningful in those rows; `None` if there are none.
     pub of_all: Option<Normal<2>>,
 }
@@ -149,7 +149,7 @@ pub fn proposal(
     batch: &Batch,
     given: Subset,
 ) -> Proposal {
-    let served = Served::new(batch, given);
+    let served = JointRows::new(batch, given);
     let of_all = served.any().then(|| joint.encode(batch, given.iter()));
     let mut components = Vec::new();
     components.extend(of_all.clone().map(|q| q.map(|x| x.unsqueeze_dim::<3>(0))));

@@ -556,7 +556,7 @@ mod tests {
         let device = Device::flex();
         device.seed(seed);
         let model = config.init(&Networks::default(), &device).expect("a complete configuration");
-        multivae_core::module::settle(model)
+        multivae_core::module::init_parameters(model)
     }
 
     fn mvae() -> ModelConfig {

@@ -16,7 +16,7 @@ use multivae_core::{
     distribution::Likelihood,
     modality::ModalitySpec,
     model::{Draws, Given, LikelihoodQuery, MultimodalModel},
-    module::{Parameter, freeze, parameters, settle},
+    module::{Parameter, freeze, init_parameters, parameters},
     nn::Networks,
     noise::Noise,
     objective::Budget,
@@ -64,7 +64,7 @@ pub(crate) fn config(name: &str, specs: &[ModalitySpec]) -> ModelConfig {
 
 pub(crate) fn model(config: &ModelConfig) -> Model {
     let model = config.init(&Networks::default(), &Device::flex().autodiff()).expect("a model");
-    settle(model).map(&mut Scattered(0))
+    init_parameters(model).map(&mut Scattered(0))
 }
 
 /// Gives parameters values that look random and are the same in every run, as large as those of

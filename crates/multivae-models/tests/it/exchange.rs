@@ -2,7 +2,7 @@
 //! under them.
 
 use burn::tensor::Device;
-use multivae_core::{module::settle, nn::Networks};
+use multivae_core::{module::init_parameters, nn::Networks};
 use multivae_models::{
     Model, ModelConfig,
     exchange::{self, Entry, Reference, Weights},
@@ -100,7 +100,7 @@ fn the_weights_of_every_recorded_case_are_read_by_name_and_written_again() {
                 values: array.values.clone(),
             })
             .collect();
-        let fresh: Model = settle(
+        let fresh: Model = init_parameters(
             config.init(&Networks::default(), &Device::flex()).expect("a complete configuration"),
         );
         let filled = exchange::fill(fresh, &config, &Weights::unordered(given.clone()))

@@ -11,7 +11,7 @@ use multivae_core::{
     distribution::{LikelihoodFamily, Output, Support},
     modality::ModalitySpec,
     model::{Draws, MultimodalModel},
-    module::settle,
+    module::init_parameters,
     nn::Networks,
     noise::Noise,
     subset::Subset,
@@ -98,7 +98,7 @@ fn batch(specs: &[ModalitySpec], filler: f32) -> Batch {
 }
 
 fn model(config: &ModelConfig) -> Model {
-    settle(config.init(&networks(), &Device::flex().autodiff()).expect("a model"))
+    init_parameters(config.init(&networks(), &Device::flex().autodiff()).expect("a model"))
 }
 
 /// Gradients of all parameters that have one, with the names of their fields.

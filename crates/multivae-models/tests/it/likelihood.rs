@@ -14,7 +14,7 @@ use multivae_core::{
     distribution::{Family, Likelihood, Normal},
     modality::{ModalityName, ModalitySpec},
     model::{Given, LikelihoodQuery, MultimodalModel},
-    module::settle,
+    module::init_parameters,
     nn::{
         Encoder, EncoderConfig, Encoding, HierarchyConfig, JointEncoderConfig, Network,
         NetworkConfig, Networks, PosteriorConfig,
@@ -339,8 +339,8 @@ fn check_density(
         })
         .collect();
     let config = config.clone().with_modalities(&specs).expect("the data suits");
-    let model =
-        settle(config.init(&networks(), &device).expect("a model")).map(&mut Tenths::default());
+    let model = init_parameters(config.init(&networks(), &device).expect("a model"))
+        .map(&mut Tenths::default());
     let column = |m: usize| {
         let values: Vec<f32> = DATA.iter().flat_map(|row| row[2 * m..2 * m + 2].to_vec()).collect();
         Values::Dense(Tensor::from_data(TensorData::new(values, [3, 2]), &device))

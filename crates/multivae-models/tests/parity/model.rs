@@ -11,7 +11,7 @@ use multivae_core::{
     distribution::Likelihood,
     modality::{ModalityName, ModalitySpec},
     model::{Loss, MultimodalModel},
-    module::settle,
+    module::init_parameters,
     nn::Networks,
     noise::{Draw, Noise, standard_laplace},
     objective::{Rescale, Warmup},
@@ -47,7 +47,7 @@ impl<'a> Recorded<'a> {
         let model = config
             .init(&Networks::default(), &device)
             .map_err(|error| broken(format!("the model cannot be built: {error}")))?;
-        let model = calls::load(settle(model), case, &layout)?;
+        let model = calls::load(init_parameters(model), case, &layout)?;
         let model = if call.mode == "train" { model } else { model.map(&mut Evaluating) };
         Ok(Self { case, device, specs, model, layout, adapter })
     }

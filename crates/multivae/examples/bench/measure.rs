@@ -15,7 +15,7 @@ use multivae::{
         batch::{Batch, Progress, Purpose},
         dataset::Dataset,
         model::{Draws, Given, LikelihoodQuery, MultimodalModel},
-        module::{freeze, settle},
+        module::{freeze, init_parameters},
         nn::Networks,
         noise::Noise,
         objective::Budget,
@@ -126,7 +126,7 @@ impl Subject {
     }
 
     fn fresh(&self, device: &Device) -> Result<Model> {
-        Ok(settle(self.config.init(&Networks::default(), device)?))
+        Ok(init_parameters(self.config.init(&Networks::default(), device)?))
     }
 
     fn steps(&mut self, stage: usize, count: usize) -> Result<Value> {

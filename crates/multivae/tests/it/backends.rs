@@ -14,7 +14,7 @@ use burn::{
     tensor::{Device, Tensor},
 };
 use multivae::{
-    core::module::settle,
+    core::module::init_parameters,
     data::{MemoryDataset, Storage},
     device::{self, BACKENDS},
     prelude::*,
@@ -58,7 +58,7 @@ fn model(name: &str) -> Model {
     let config = config.with_modalities(rows(1, 0).modalities()).expect("the data suits");
     let device = Device::flex();
     device.seed(3);
-    settle(config.init(&Networks::default(), &device).expect("a model"))
+    init_parameters(config.init(&Networks::default(), &device).expect("a model"))
 }
 
 fn config() -> TrainConfig {

@@ -9,7 +9,7 @@ use crate::{
     batch::{Batch, Presence},
     distribution::tests::{close, scalar},
     modality::ModalitySpec,
-    module::settle,
+    module::init_parameters,
     nn::{Decoder, NetworkConfig, Networks},
 };
 
@@ -299,7 +299,8 @@ fn decoders_yield_and_hold_what_likelihoods_ask_for() {
             let spec = spec.with_likelihood(likelihood.clone());
             let config = NetworkConfig::default_for(&spec);
             let decoder = Decoder::init(&config, &spec, &[5], &Networks::default(), &device);
-            let decoder = settle(decoder.unwrap_or_else(|error| panic!("{likelihood:?}: {error}")));
+            let decoder =
+                init_parameters(decoder.unwrap_or_else(|error| panic!("{likelihood:?}: {error}")));
             let output = decoder.decode(Tensor::ones([2, 3, 5], &device));
             let width: usize = likelihood.family().output_shape(&shape).iter().product();
             assert_eq!(output.dims(), [2, 3, width]);

@@ -151,7 +151,7 @@ mod tests {
         Error,
         batch::Values,
         distribution::{Likelihood, Scale},
-        module::{parameters, settle, tests::without_gradient},
+        module::{init_parameters, parameters, tests::without_gradient},
     };
 
     fn decoder(likelihood: Likelihood, device: &Device) -> Decoder {
@@ -163,7 +163,7 @@ mod tests {
     #[test]
     fn samples_are_folded_into_rows_and_back() {
         let device = Device::flex();
-        let decoder = settle(decoder(Likelihood::default(), &device));
+        let decoder = init_parameters(decoder(Likelihood::default(), &device));
         let z = Tensor::<1>::from_floats([0.1, -0.4, 0.9, 1.3, 0.0, 0.7, -1.0, 0.2], &device);
         let output = decoder.decode(z.clone().reshape([2, 1, 4]));
         assert_eq!(output.dims(), [2, 1, 6]);
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_learned_scale_is_a_parameter_that_starts_at_one_and_learns() {
         let device = Device::flex().autodiff();
-        let learned = settle(decoder(Likelihood::normal(Scale::Learned), &device));
+        let learned = init_parameters(decoder(Likelihood::normal(Scale::Learned), &device));
         assert_eq!(parameters(&learned).last().map(|p| p.path.as_str()), Some("log_scale"));
         let scale = learned.learned("log_scale").expect("it is learned");
         assert_eq!(scale.into_scalar::<f32>(), 0.0);
@@ -210,7 +210,8 @@ mod tests {
     #[test]
     fn a_scale_per_feature_learns_and_comes_back_from_a_record() {
         let device = Device::flex().autodiff();
-        let build = || settle(decoder(Likelihood::laplace(Scale::LearnedPerFeature), &device));
+        let build =
+            || init_parameters(decoder(Likelihood::laplace(Scale::LearnedPerFeature), &device));
         let (saved, fresh) = (build(), build());
         let shapes: Vec<_> = parameters(&saved).into_iter().map(|p| (p.path, p.shape)).collect();
         assert!(shapes.contains(&("log_scale".to_owned(), vec![6])), "{shapes:?}");

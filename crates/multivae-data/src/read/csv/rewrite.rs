@@ -6,7 +6,7 @@ use super::Table;
 use crate::{
     error::{DataError, Result},
     origin::Origin,
-    read::{Layout, Said},
+    read::{Layout, ReadOptions},
 };
 
 /// The text of a table as it is in its file, to be written again with other contents in some cells:
@@ -47,7 +47,7 @@ impl TableText {
     pub fn open(origin: &Origin) -> Result<Option<Self>> {
         let Some(layout) = &origin.layout else { return Ok(None) };
         let id = layout.said_id.as_deref();
-        let said = Said { id, header: layout.header, ..Said::default() };
+        let said = ReadOptions { id, header: layout.header, ..ReadOptions::default() };
         let table = Table::open(&origin.path, said)?;
         let mut starts = Vec::new();
         table.each(|_, byte, _| {
