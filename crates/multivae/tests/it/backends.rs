@@ -40,7 +40,7 @@ fn rows(count: usize, shift: usize) -> MemoryDataset {
     let specs = [("table", vec![5]), ("image", vec![1, 8, 8]), ("other", vec![4])];
     let modalities = specs.into_iter().enumerate().map(|(m, (name, shape))| {
         let spec = ModalitySpec::new(name, &shape).expect("valid");
-        let spec = if m == 0 { spec.with_likelihood(likelihood) } else { spec };
+        let spec = if m == 0 { spec.with_likelihood(likelihood.clone()) } else { spec };
         let values = 0..count * spec.features();
         let value = |i: usize| 0.5 + 0.5 * ((i + 7 * shift) as f32 * 0.37 + m as f32).sin();
         (spec, Storage::Floats(values.map(value).collect()))
