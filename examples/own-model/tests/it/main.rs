@@ -32,7 +32,7 @@ fn a_model_of_ones_own_has_every_task() {
     done("sampler fit run --kind gmm");
     done("export run --out exported");
     let text = done("evaluate run --metrics evaluation,reconstruction,likelihood --samples 5");
-    assert!(text.contains("elbo"), "{text}");
+    assert!(text.contains("Evidence lower bound"), "{text}");
     for file in ["z.npz", "pix.npz", "prior.npz", "run/bundle/model.safetensors", "exported"] {
         assert!(folder.path().join(file).exists(), "{file}");
     }
