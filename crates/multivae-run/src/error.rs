@@ -51,6 +51,16 @@ pub enum RunError {
         /// The folder of the run.
         folder: PathBuf,
     },
+    /// Columns of new data cannot be told apart, since the run has kept no names of its own.
+    #[error(
+        "the run `{}` was made by an earlier program and has kept no names of columns: columns \
+         that new data lacks cannot be masked; train it again, or give data with all columns",
+        .folder.display()
+    )]
+    NoColumns {
+        /// The folder of the run.
+        folder: PathBuf,
+    },
     /// A pass through rows that ended early.
     #[error(transparent)]
     Pass(#[from] PassError),

@@ -8,7 +8,9 @@ use std::{
 
 use burn::tensor::Device;
 use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
-use multivae_data::{DataConfig, DataRecord, Lacking, Opened, Splits, Standardisation};
+use multivae_data::{
+    DataConfig, DataRecord, Lacking, MissingColumns, Opened, Splits, Standardisation,
+};
 
 use crate::{
     align::AlignedDataset,
@@ -286,7 +288,8 @@ impl Run {
     /// # Errors
     ///
     /// [`RunError::NoData`] for an imported run that is given none, [`RunError::Data`],
-    /// [`RunError::NoRows`], and as [`AlignedDataset::new`].
+    /// [`RunError::NoRows`], [`RunError::NoColumns`] if columns are to be masked in a run of an
+    /// earlier program, and as [`AlignedDataset::new`].
     pub fn open_rows(&self, source: Option<&str>, lacking: Lacking) -> Result<OpenedRows> {
         let own = self.folder.config.data.as_ref();
         let RunFolder { record, standardisation, .. } = &self.folder;
@@ -299,6 +302,9 @@ impl Run {
         let files = match (record, self.folder.schema()?) {
             (Some(record), _) if !new => config.reopen_all(record, standardisation)?,
             (_, Some(schema)) if new => config.open_new(&schema, standardisation, lacking)?,
+            _ if new && lacking.missing_columns == MissingColumns::Mask => {
+                return Err(RunError::NoColumns { folder: self.folder.path.clone() });
+            }
             _ => config.open_all(standardisation)?,
         };
         if files.data.is_empty() {

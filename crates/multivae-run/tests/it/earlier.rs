@@ -11,7 +11,8 @@ use multivae_core::{
     model::{Draws, MultimodalModel},
     pass::Pass,
 };
-use multivae_run::{Bundle, Run, RunFolder};
+use multivae_data::{Lacking, MissingColumns};
+use multivae_run::{Bundle, Run, RunError, RunFolder};
 
 use crate::models::bits;
 
@@ -46,6 +47,16 @@ fn a_run_of_the_first_format_opens_and_encodes_as_it_did() {
     let far = found.iter().zip(expected).map(|(a, b): (&f32, f32)| (a - b).abs());
     let far = far.fold(0.0, f32::max);
     assert!(far < 1e-5, "{far}: {:?}", &found[..8]);
+}
+
+/// It knows no names of columns, so that masking those that new data lacks would be a guess.
+#[test]
+fn columns_are_not_masked_for_a_run_that_knows_no_names() {
+    let run = Run::open(&run_1(), &Device::flex()).expect("an intact run");
+    let lacking = Lacking { missing_columns: MissingColumns::Mask, ..Lacking::default() };
+    let error = run.open_rows(Some("polydigits"), lacking).map(|_| ()).expect_err("no names");
+    assert!(matches!(error, RunError::NoColumns { .. }), "{error}");
+    assert!(error.to_string().contains("run-1"), "{error}");
 }
 
 #[test]
