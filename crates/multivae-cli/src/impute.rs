@@ -9,9 +9,9 @@ use multivae::{
         distribution::Likelihood,
         modality::ModalitySpec,
         model::MultimodalModel,
-        schema::{Dtype, ModalitySchema, Schema},
+        schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn},
     },
-    data::{EmptyRows, Lacking, Origin, TableText},
+    data::{EmptyRows, Lacking, Origin, TableText, cell_text},
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
 
@@ -220,27 +220,19 @@ impl<'a> Output<'a> {
             notes.push(format!("{name}: rows of `{file}` that stay as they are: {count}"));
         }
         let write = |kind: &str, cell: &dyn Fn(Option<usize>, usize) -> Option<String>| {
-            let bytes = text.rewritten(
-                |feature| self.known.column(feature),
-                |row| self.rows.data.id(row),
-                cell,
-            );
+            let bytes =
+                text.rewritten(|column| self.title(column), |row| self.rows.data.id(row), cell);
             whole(&folder.join(format!("{name}{kind}.{extension}")), &bytes)
         };
-        write("", &|row, feature| {
-            let value = self.imputed.value(row?, feature)?;
-            Some(text.number(self.shown(value, feature)))
-        })?;
+        write("", &|row, column| self.cell(row?, column, &|value| text.number(value)))?;
         if samples {
             for (kind, of) in MEASURES {
-                write(kind, &|row, feature| {
-                    Some(match self.interval(row, feature, of) {
-                        Some(value) => text.number(self.shown_measure(value, feature)),
-                        None => String::new(),
-                    })
+                write(kind, &|row, column| {
+                    Some(self.measured(row, column, of, &|value| text.number(value)))
                 })?;
             }
-            write(IMPUTED, &|row, feature| Some(self.flag(row, feature).to_owned()))?;
+            write(IMPUTED, &|row, column| Some(self.flag(row, self.first(column)).to_owned()))?;
+            self.probabilities(folder)?;
         }
         Ok(())
     }
@@ -251,30 +243,115 @@ impl<'a> Output<'a> {
         let write = |kind: &str, cell: &dyn Fn(usize, usize) -> String| {
             let ids = self.rows.files.data.has_ids();
             let mut head: Vec<_> = ids.then(|| quoted(&self.id)).into_iter().collect();
-            let features = self.spec.features();
-            head.extend((0..features).map(|feature| quoted(&self.known.column(feature))));
+            let columns = self.columns();
+            head.extend((0..columns).map(|column| quoted(&self.title(column))));
             let mut text = head.join(",") + "\n";
             for row in 0..self.rows.data.len() {
                 let id = ids.then(|| quoted(&self.rows.data.id(row)));
-                let cells = id.into_iter().chain((0..features).map(|feature| cell(row, feature)));
+                let cells = id.into_iter().chain((0..columns).map(|column| cell(row, column)));
                 text += &(cells.collect::<Vec<_>>().join(",") + "\n");
             }
             whole(&folder.join(format!("{name}{kind}.csv")), text.as_bytes())
         };
-        write("", &|row, feature| {
-            let value = self.imputed.value(row, feature);
-            value.map_or_else(String::new, |value| self.shown(value, feature))
-        })?;
+        let plain = |text: String| text;
+        write("", &|row, column| quoted(&self.cell(row, column, &plain).unwrap_or_default()))?;
         if samples {
             for (kind, of) in MEASURES {
-                write(kind, &|row, feature| {
-                    let value = self.interval(Some(row), feature, of);
-                    value.map_or_else(String::new, |value| self.shown_measure(value, feature))
-                })?;
+                write(kind, &|row, column| self.measured(Some(row), column, of, &plain))?;
             }
-            write(IMPUTED, &|row, feature| self.flag(Some(row), feature).to_owned())?;
+            write(IMPUTED, &|row, column| self.flag(Some(row), self.first(column)).to_owned())?;
+            self.probabilities(folder)?;
         }
         Ok(())
+    }
+
+    /// The columns of a mixed table; `None` where each feature is a column.
+    fn mixed(&self) -> Option<&[TableColumn]> {
+        self.known.table.as_deref()
+    }
+
+    /// How many columns a table of it has.
+    fn columns(&self) -> usize {
+        self.mixed().map_or(self.spec.features(), <[TableColumn]>::len)
+    }
+
+    fn title(&self, column: usize) -> String {
+        match self.mixed() {
+            Some(table) => table[column].name.clone(),
+            None => self.known.column(column),
+        }
+    }
+
+    /// The first feature of a column.
+    fn first(&self, column: usize) -> usize {
+        self.mixed().map_or(column, |table| table[column].first)
+    }
+
+    /// The text of an imputed cell, with numbers as the table writes them; `None` for one that is
+    /// observed or not modelled.
+    fn cell(&self, row: usize, column: usize, number: &dyn Fn(String) -> String) -> Option<String> {
+        let Some(table) = self.mixed() else {
+            return Some(number(self.shown(self.imputed.value(row, column)?, column)));
+        };
+        let TableColumn { kind, first, .. } = &table[column];
+        let features = table[column].features();
+        let values: Option<Vec<f64>> =
+            features.map(|feature| self.imputed.value(row, feature)).collect();
+        let values = values.filter(|values| !values.is_empty())?;
+        Some(cell_text(kind, &values, |value| number(self.shown(value, *first))))
+    }
+
+    /// The text of a measure of the draws of a cell; empty for classes, which have probabilities.
+    fn measured(
+        &self,
+        row: Option<usize>,
+        column: usize,
+        of: Measure,
+        number: &dyn Fn(String) -> String,
+    ) -> String {
+        let numbers =
+            |column: &TableColumn| column.kind.classes().is_none() && column.kind.features() > 0;
+        if self.mixed().is_some_and(|table| !numbers(&table[column])) {
+            return String::new();
+        }
+        let feature = self.first(column);
+        let value = self.interval(row, feature, of);
+        value.map_or_else(String::new, |value| number(self.shown_measure(value, feature)))
+    }
+
+    /// Writes the probabilities of classes of imputed cells, if the table has columns of classes: a
+    /// row for each cell.
+    fn probabilities(&self, folder: &Path) -> Result<()> {
+        let classes = |column: &&TableColumn| column.kind.classes().is_some();
+        let columns: Vec<_> = self.mixed().into_iter().flatten().filter(classes).collect();
+        if columns.is_empty() {
+            return Ok(());
+        }
+        let mut text = format!("{},column,class,probability\n", quoted(&self.id));
+        for row in 0..self.rows.data.len() {
+            for column in &columns {
+                let values: Option<Vec<f64>> =
+                    column.features().map(|feature| self.imputed.value(row, feature)).collect();
+                let Some(values) = values else { continue };
+                let names = column.kind.classes().unwrap_or_default();
+                let of_classes = match &column.kind {
+                    ColumnKind::Binary { .. } => vec![1.0 - values[0], values[0]],
+                    ColumnKind::Categorical { .. } => values,
+                    // Of levels the expected number is known.
+                    _ => continue,
+                };
+                for (class, probability) in names.iter().zip(of_classes) {
+                    text += &format!(
+                        "{},{},{},{:.4}\n",
+                        quoted(&self.rows.data.id(row)),
+                        quoted(&column.name),
+                        quoted(class),
+                        probability
+                    );
+                }
+            }
+        }
+        whole(&folder.join(format!("{}.probabilities.csv", self.spec.name)), text.as_bytes())
     }
 
     /// Arrays, in the order of the data's rows.
@@ -445,6 +522,13 @@ fn whole_columns(
     let features = spec.features();
     if matches!(spec.likelihood, Likelihood::Categorical { .. }) {
         return vec![false; features];
+    }
+    if let Some(table) = &known.table {
+        let mut whole = vec![false; features];
+        for column in table.iter().filter(|column| column.kind == ColumnKind::Count) {
+            whole[column.first] = true;
+        }
+        return whole;
     }
     if known.dtype.is_integer() || spec.is_image() {
         return vec![known.dtype.is_integer(); features];

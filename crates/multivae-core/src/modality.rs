@@ -121,7 +121,7 @@ impl ModalitySpec {
                 found: format!("{:?}", self.shape),
             });
         }
-        self.likelihood.check(&self.name)
+        self.likelihood.check(&self.name, &self.shape)
     }
 }
 

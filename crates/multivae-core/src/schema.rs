@@ -5,7 +5,7 @@
 //! classes are called. It is made by readers, kept with a run, and new data is read by it, so that
 //! columns in another order or on another scale are put right or refused, never taken as they come.
 
-use std::fmt;
+use std::{fmt, ops::Range};
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +125,115 @@ impl ValueScale {
     }
 }
 
+/// What kind of values a column of a mixed table holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum ColumnKind {
+    /// Any numbers.
+    Real {
+        /// What stands behind each number, as `mg/dl`.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unit: Option<String>,
+    },
+    /// Numbers above 0, some many times as large as others.
+    Positive,
+    /// Whole numbers from 0.
+    Count,
+    /// One of two: a feature that is 1 for the second.
+    Binary {
+        /// What the two are called in the file.
+        classes: Vec<String>,
+    },
+    /// One of several in an order: a feature that is the number of the level, from 0.
+    Ordinal {
+        /// What they are called in the file, the lowest first.
+        levels: Vec<String>,
+    },
+    /// One of several: a feature for each, 1 for the one that it is.
+    Categorical {
+        /// What they are called in the file.
+        classes: Vec<String>,
+    },
+    /// Days, or times, as days since 1970 began.
+    Date {
+        /// How they are written, as `%Y-%m-%d`.
+        format: String,
+    },
+    /// Text that is not modelled: it has no feature.
+    Text,
+}
+
+impl ColumnKind {
+    /// Its name in messages and manifests.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Real { .. } => "real",
+            Self::Positive => "positive",
+            Self::Count => "count",
+            Self::Binary { .. } => "binary",
+            Self::Ordinal { .. } => "ordinal",
+            Self::Categorical { .. } => "categorical",
+            Self::Date { .. } => "date",
+            Self::Text => "text",
+        }
+    }
+
+    /// How many features a column has.
+    pub fn features(&self) -> usize {
+        match self {
+            Self::Text => 0,
+            Self::Categorical { classes } => classes.len(),
+            _ => 1,
+        }
+    }
+
+    /// What its classes are called, if it has classes.
+    pub fn classes(&self) -> Option<&[String]> {
+        match self {
+            Self::Binary { classes } | Self::Categorical { classes } => Some(classes),
+            Self::Ordinal { levels } => Some(levels),
+            _ => None,
+        }
+    }
+
+    /// The number of the class that features say, from 0: the likeliest where they are
+    /// probabilities, the nearest where they are expectations; `None` for a column without classes.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many features as the column has.
+    pub fn class_number(&self, features: &[f64]) -> Option<usize> {
+        let last = self.classes()?.len().checked_sub(1)?;
+        Some(match self {
+            Self::Categorical { .. } => {
+                let most = |best, i| if features[i] > features[best] { i } else { best };
+                (0..=last).fold(0, most)
+            }
+            _ => features[0].round().clamp(0.0, last as f64) as usize,
+        })
+    }
+}
+
+/// A column of a mixed table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TableColumn {
+    /// Its name in the file.
+    pub name: String,
+    /// Its first feature.
+    pub first: usize,
+    /// What it holds.
+    #[serde(flatten)]
+    pub kind: ColumnKind,
+}
+
+impl TableColumn {
+    /// The places of its features in a row.
+    pub fn features(&self) -> Range<usize> {
+        self.first..self.first + self.kind.features()
+    }
+}
+
 /// One modality as it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -134,6 +243,10 @@ pub struct ModalitySchema {
     /// Names of the features in the order of a row's values, if the file names them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
+    /// The columns of a mixed table in the order of its file, of which some are several features or
+    /// none; `None` where a feature is a column.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Vec<TableColumn>>,
     /// The type of the values in the file.
     pub dtype: Dtype,
     /// From the file's units to stored values, before any standardisation.
@@ -150,9 +263,24 @@ impl ModalitySchema {
         Self {
             spec,
             columns: None,
+            table: None,
             dtype: Dtype::default(),
             scale: ValueScale::IDENTITY,
             range: None,
+        }
+    }
+
+    /// The features of each cell of a row, in the order of the features: several for a class of a
+    /// mixed table, else one.
+    pub fn cells(&self) -> Vec<Range<usize>> {
+        match &self.table {
+            Some(table) => {
+                let mut cells: Vec<_> = table.iter().map(TableColumn::features).collect();
+                cells.retain(|cell| !cell.is_empty());
+                cells.sort_unstable_by_key(|cell| cell.start);
+                cells
+            }
+            None => (0..self.spec.features()).map(|feature| feature..feature + 1).collect(),
         }
     }
 
@@ -240,13 +368,24 @@ impl Schema {
             );
         }
         modality::check_all(&self.specs())?;
-        for ModalitySchema { spec, columns, scale, .. } in &self.modalities {
+        for ModalitySchema { spec, columns, scale, table, .. } in &self.modalities {
             let field = |field: &str| format!("schema.{}.{field}", spec.name);
             if let Some(columns) = columns
                 && columns.len() != spec.features()
             {
                 let expected = format!("{} names", spec.features());
                 return bad(field("columns"), expected, columns.len().to_string());
+            }
+            let mut of_columns = vec![false; spec.features()];
+            for column in table.iter().flatten() {
+                let found = column.features();
+                match of_columns.get_mut(found.clone()) {
+                    Some(free) if !free.contains(&true) => free.fill(true),
+                    _ => {
+                        let expected = "features of its own, of those of the modality".into();
+                        return bad(field(&column.name), expected, format!("{found:?}"));
+                    }
+                }
             }
             if !(scale.offset.is_finite() && scale.factor.is_finite() && scale.factor != 0.0) {
                 let found = format!("offset {}, factor {}", scale.offset, scale.factor);

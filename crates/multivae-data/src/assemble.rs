@@ -1,7 +1,7 @@
 //! Joining files to rows.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     path::{Path, PathBuf},
 };
 
@@ -22,6 +22,7 @@ use crate::{
     fingerprint,
     join::{self, Named, Unmatched},
     memory::{MemoryDataset, Storage},
+    mixed,
     origin::Origin,
     read::{
         self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name, number::SENTINELS,
@@ -38,12 +39,21 @@ pub(crate) struct Source {
     pub(crate) likelihood: Option<Likelihood>,
     /// Numbers that say that nothing was measured.
     pub(crate) missing: Vec<f64>,
+    /// Kinds of columns, as they are said.
+    pub(crate) said: BTreeMap<String, mixed::Said>,
 }
 
 impl Source {
     /// A file about which nothing is said.
     pub(crate) fn plain(name: String, block: ModalityTable) -> Self {
-        Self { name, block, shape: None, likelihood: None, missing: Vec::new() }
+        Self {
+            name,
+            block,
+            shape: None,
+            likelihood: None,
+            missing: Vec::new(),
+            said: BTreeMap::new(),
+        }
     }
 }
 
@@ -126,10 +136,11 @@ impl Files {
             warnings.append(&mut source.block.notes);
             source.block.take_codes(&source.missing);
         }
-        if let Some(known) = known {
-            for source in &mut sources {
-                warnings.extend(known.conform(source)?);
-            }
+        for source in &mut sources {
+            warnings.extend(match known {
+                Some(known) => known.conform(source)?,
+                None => mixed::infer(source)?,
+            });
         }
         let join = {
             let of_labels = labels.as_ref().map(|(labels, _)| Side {
@@ -182,15 +193,17 @@ impl Files {
                 columns: block.columns.clone().filter(|columns| columns.len() == features),
                 dtype: block.dtype,
                 scale: block.scale,
-                range: block.range(),
+                range: block.table.is_none().then(|| block.range()).flatten(),
+                table: block.table.clone(),
             };
             let mut found = ModalityReport { modality: name, ..Default::default() };
+            let width = block.width();
             for (row, presence) in presence.iter_mut().enumerate() {
                 let place = places.as_ref().map_or(Some(row), |places| places[row]);
                 let lacking = place.map(|place| block.missing_in(place));
                 match lacking {
                     None => found.absent += 1,
-                    Some(lacking) if lacking == features => found.not_a_number += 1,
+                    Some(lacking) if lacking == width => found.not_a_number += 1,
                     Some(lacking) => {
                         found.observed += 1;
                         found.partial += usize::from(lacking > 0);
@@ -349,7 +362,7 @@ fn identify(
     let mut choices = choices.into_iter();
     for source in sources.iter_mut() {
         let choice = choices.next().flatten();
-        source.block.init_parameters(choice)?;
+        source.block.take_ids(choice);
     }
     let names = known.and_then(|known| known.class_names());
     let mut label_ids = None;
@@ -499,23 +512,30 @@ impl ModalityTable {
         Some(Named { file: name(&self.path), ids, columns: self.columns.as_deref() })
     }
 
-    fn missing_in(&self, row: usize) -> usize {
-        self.missing.as_ref().map_or(0, |cells| cells.missing_in(row))
+    /// The columns of a row: of a mixed table those that are modelled, else the features.
+    fn width(&self) -> usize {
+        match &self.table {
+            Some(table) => table.iter().filter(|column| column.kind.features() > 0).count(),
+            None => self.shape.iter().product(),
+        }
     }
 
-    /// Takes the chosen column of identifiers out of the features, and refuses other columns of
-    /// words.
-    fn init_parameters(&mut self, choice: Option<join::Choice>) -> Result<()> {
-        let chosen = choice.as_ref().map(|choice| choice.candidate);
-        let candidates = std::mem::take(&mut self.candidates);
-        let words = candidates.iter().enumerate().find_map(|(place, candidate)| {
-            let words = Some(place) != chosen && !candidate.certain;
-            candidate.bad.clone().filter(|_| words).map(|bad| (candidate.column.clone(), bad))
-        });
-        if let Some((column, (line, found, expected))) = words {
-            return Err(DataError::Cell { path: self.path.clone(), line, column, expected, found });
+    /// How many of them are missing.
+    fn missing_in(&self, row: usize) -> usize {
+        let Some(cells) = &self.missing else { return 0 };
+        match &self.table {
+            Some(table) => {
+                let modelled = table.iter().filter(|column| column.kind.features() > 0);
+                modelled.filter(|column| cells.is_missing(row, column.first)).count()
+            }
+            None => cells.missing_in(row),
         }
-        let Some(choice) = choice else { return Ok(()) };
+    }
+
+    /// Takes the chosen column of identifiers out of the features.
+    fn take_ids(&mut self, choice: Option<join::Choice>) {
+        let candidates = std::mem::take(&mut self.candidates);
+        let Some(choice) = choice else { return };
         let Candidate { column, ids, feature, .. } = candidates
             .into_iter()
             .nth(choice.candidate)
@@ -523,13 +543,13 @@ impl ModalityTable {
         if let Some(layout) = &mut self.layout {
             layout.id = layout.names.iter().position(|name| *name == column);
         }
+        self.words.retain(|words| words.name != column);
         self.ids = Some(Ids { column: Some(column), reason: choice.reason, ids });
         if let Some(feature) = feature {
             let features: usize = self.shape.iter().product();
             let kept: Vec<_> = (0..features).filter(|&f| f != feature).map(Some).collect();
             self.take_columns(&kept);
         }
-        Ok(())
     }
 
     /// The features at `places`, in their order; those without a place are missing.
@@ -955,8 +975,8 @@ fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
 fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
         let family = spec.likelihood.family();
-        let support = family.support();
-        if let Support::Real = support {
+        let mixed = matches!(spec.likelihood, Likelihood::Mixed(_));
+        if matches!(family.support(), Support::Real) && !mixed {
             continue;
         }
         let mut buffer = vec![0.0; spec.features()];
@@ -964,7 +984,7 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
             data.storage(m).read(row * spec.features(), &mut buffer);
             let cells = data.cells(row, m);
             let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
-            if let Some(column) = support.first_outside(&buffer, &spec.shape, observed) {
+            if let Some((column, support)) = family.first_outside(&buffer, &spec.shape, &observed) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
                 let expected = format!("{support} for a {} likelihood", family.name());
                 let found = buffer[column].to_string();

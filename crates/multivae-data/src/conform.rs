@@ -10,6 +10,7 @@ use crate::{
     assemble::Source,
     error::{DataError, Result, list},
     memory::Storage,
+    mixed,
     read::{ModalityTable, name},
     report::Warning,
 };
@@ -90,6 +91,12 @@ impl Known<'_> {
                 candidate.certain || candidate.bad.is_some() || !columns.contains(&candidate.column)
             });
         }
+        if let Some(table) = &known.table {
+            // In few rows the classes of a column can all differ.
+            block.candidates.retain(|candidate| {
+                candidate.certain || !table.iter().any(|column| column.name == candidate.column)
+            });
+        }
         let certain = block.candidates.iter().any(|candidate| candidate.certain);
         if let Some(id) = self.schema.id.as_ref().filter(|_| !certain) {
             for candidate in &mut block.candidates {
@@ -114,6 +121,8 @@ impl Known<'_> {
         let known = self.modality(&source.name)?;
         let mut warnings = Vec::new();
         let subject = format!("modality `{}`", source.name);
+        let masked = self.lacking.missing_columns == MissingColumns::Mask;
+        warnings.extend(mixed::conform(known, source, masked)?);
         let mut said = |found: String| {
             warnings.push(Warning::note(&subject, found));
         };

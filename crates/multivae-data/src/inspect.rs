@@ -1,11 +1,11 @@
 //! What a data source holds, said before anything is trained on it.
 
-use std::{cmp::Reverse, collections::BTreeMap, fmt};
+use std::{cmp::Reverse, collections::BTreeMap, fmt, ops::Range};
 
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    schema::{Dtype, Fingerprint, ModalitySchema, ValueScale},
+    schema::{ColumnKind, Dtype, Fingerprint, ModalitySchema, TableColumn, ValueScale},
 };
 use serde::{Deserialize, Serialize};
 
@@ -13,6 +13,7 @@ use crate::{
     config::{DataConfig, Opened},
     error::Result,
     memory::MemoryDataset,
+    mixed,
     report::{JoinKind, JoinReport, ModalityReport, Warning},
 };
 
@@ -65,6 +66,12 @@ pub struct ColumnInspection {
     pub range: Option<[f64; 2]>,
     /// Whether all observed values are whole numbers.
     pub whole: bool,
+    /// What it holds, if the table is a mixed one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ColumnKind>,
+    /// Rows of each class, in the order of `kind`, of a column with classes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<usize>,
 }
 
 /// Modalities that are observed together.
@@ -137,37 +144,95 @@ fn modality(
 
 fn columns(data: &MemoryDataset, m: usize, known: &ModalitySchema) -> Vec<ColumnInspection> {
     let features = known.spec.features();
-    let mut columns: Vec<_> = (0..features)
-        .map(|feature| ColumnInspection {
-            name: known.column(feature),
+    let feature = |first: usize| (known.column(first), first..first + 1, None);
+    let of_table =
+        |column: &TableColumn| (column.name.clone(), column.features(), Some(column.kind.clone()));
+    let places: Vec<(String, Range<usize>, Option<ColumnKind>)> = match &known.table {
+        Some(table) => table.iter().map(of_table).collect(),
+        None => (0..features).map(feature).collect(),
+    };
+    let start = |(name, _, kind): &(String, Range<usize>, Option<ColumnKind>)| {
+        let classes = kind.as_ref().and_then(ColumnKind::classes).map_or(0, <[String]>::len);
+        ColumnInspection {
+            name: name.clone(),
             missing: 0,
             range: None,
             whole: true,
-        })
-        .collect();
+            kind: kind.clone(),
+            classes: vec![0; classes],
+        }
+    };
+    let mut columns: Vec<_> = places.iter().map(start).collect();
     let mut row_values = vec![0.0; features];
     for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
         if !data.precise(row, m, &mut row_values) {
             continue;
         }
         let cells = data.cells(row, m);
-        for (feature, column) in columns.iter_mut().enumerate() {
-            if cells.as_ref().is_some_and(|cells| !cells[feature]) {
+        for ((_, places, _), column) in places.iter().zip(&mut columns) {
+            if places.is_empty() {
+                continue;
+            }
+            if cells.as_ref().is_some_and(|cells| !cells[places.start]) {
                 column.missing += 1;
                 continue;
             }
-            let value = known.scale.invert(row_values[feature]);
-            let [low, high] = column.range.unwrap_or([value; 2]);
-            column.range = Some([low.min(value), high.max(value)]);
-            column.whole &= value.fract() == 0.0;
+            let values = &row_values[places.clone()];
+            match &column.kind {
+                Some(kind) if !column.classes.is_empty() => {
+                    let class = kind.class_number(values).expect("it has classes");
+                    column.classes[class] += 1;
+                }
+                _ => {
+                    let value = known.scale.invert(values[0]);
+                    let [low, high] = column.range.unwrap_or([value; 2]);
+                    column.range = Some([low.min(value), high.max(value)]);
+                    column.whole &= value.fract() == 0.0;
+                }
+            }
         }
     }
     columns
 }
 
+/// What a column of a mixed table holds, in words; `None` where nothing is known beside its name.
+fn kind_in_words(column: &ColumnInspection) -> Option<String> {
+    let kind = column.kind.as_ref()?;
+    let mut text = format!("    {}: {}", column.name, kind.name());
+    match (kind, kind.classes(), column.range) {
+        (ColumnKind::Text, ..) => text += ", left out",
+        (_, Some(classes), _) => {
+            let counted = classes.iter().zip(&column.classes);
+            let shown: Vec<_> =
+                counted.take(SHOWN).map(|(class, rows)| format!("{class} ({rows})")).collect();
+            let more = classes.len() - shown.len();
+            text += &format!(" of {}", shown.join(", "));
+            if more > 0 {
+                text += &format!(" and {more} more");
+            }
+        }
+        (ColumnKind::Date { format }, _, Some(ends)) => {
+            let [from, to] = ends.map(|days| mixed::date(days, format).unwrap_or_default());
+            text += &format!(" from {from} to {to}");
+        }
+        (_, _, Some([low, high])) => text += &format!(" from {low} to {high}"),
+        (_, _, None) => {}
+    }
+    if let ColumnKind::Real { unit: Some(unit) } = kind {
+        text += &format!(" {unit}");
+    }
+    if column.missing > 0 {
+        text += &format!("; {} missing", column.missing);
+    }
+    Some(text)
+}
+
 /// Columns of which all values are the same say nothing.
 fn constant_columns(modality: &ModalityInspection) -> Option<Warning> {
-    let constant = |column: &&ColumnInspection| column.range.is_some_and(|[low, high]| low == high);
+    let constant = |column: &&ColumnInspection| {
+        let classes = column.classes.iter().filter(|rows| **rows > 0).count();
+        column.range.is_some_and(|[low, high]| low == high) || classes == 1
+    };
     let names: Vec<_> = modality.columns.iter().filter(constant).map(|c| &c.name).collect();
     let shown = crate::error::list(names.iter().take(5));
     (!names.is_empty() && modality.observed.observed > 1).then(|| {
@@ -210,6 +275,8 @@ fn labels(data: &MemoryDataset) -> Option<LabelInspection> {
 
 /// Columns whose names are shown.
 const SHOWN: usize = 8;
+/// Columns of a mixed table that are shown.
+const MOST: usize = 40;
 
 impl fmt::Display for Inspection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -238,7 +305,21 @@ impl fmt::Display for Inspection {
                 write!(f, ", divided by {}", scale.factor)?;
             }
             writeln!(f, ", {}; observed in {} rows", spec.likelihood.kind(), observed.observed)?;
-            if !columns.is_empty() {
+            let mixed: Vec<_> = columns.iter().filter_map(kind_in_words).collect();
+            let same = columns.iter().all(|column| column.kind == columns[0].kind);
+            if let (Some(kind), true) = (columns.first().and_then(|c| c.kind.as_ref()), same) {
+                let classes = kind.classes().map(|classes| format!(" of {}", classes.join(", ")));
+                writeln!(f, "  all columns: {}{}", kind.name(), classes.unwrap_or_default())?;
+            }
+            if !mixed.is_empty() && !same {
+                writeln!(f, "  columns:")?;
+                for line in mixed.iter().take(MOST) {
+                    writeln!(f, "{line}")?;
+                }
+                if mixed.len() > MOST {
+                    writeln!(f, "    and {} more", mixed.len() - MOST)?;
+                }
+            } else if !columns.is_empty() {
                 let names: Vec<_> = columns.iter().map(|c| c.name.as_str()).collect();
                 let shown = &names[..names.len().min(SHOWN)];
                 let more = match names.len() - shown.len() {
@@ -250,7 +331,8 @@ impl fmt::Display for Inspection {
             if observed.missing_cells > 0 {
                 let ModalityReport { missing_cells, partial, .. } = observed;
                 writeln!(f, "  {missing_cells} values are missing in {partial} of these rows")?;
-                let mut worst: Vec<_> = columns.iter().filter(|c| c.missing > 0).collect();
+                let plain = mixed.is_empty() || same;
+                let mut worst: Vec<_> = columns.iter().filter(|c| plain && c.missing > 0).collect();
                 worst.sort_by_key(|column| Reverse(column.missing));
                 for column in worst.iter().take(5) {
                     writeln!(f, "    column {}: {} missing", column.name, column.missing)?;

@@ -15,6 +15,7 @@
 //! id = "sample"                            # optional: the column of identifiers
 //! header = true                            # optional: whether the first line names the columns
 //! missing = [-999]                         # optional: numbers that mean that nothing was measured
+//! columns = { grade = "ordinal", note = "text" }   # optional: kinds of columns of a mixed table
 //!
 //! [[modality]]
 //! name = "proteins"
@@ -33,6 +34,7 @@
 //! ```
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -44,6 +46,7 @@ use serde::Deserialize;
 use crate::{
     assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
+    mixed::Said,
     read::{self, Kind, ModalityTable, ReadOptions, csv},
 };
 
@@ -67,6 +70,8 @@ struct ModalityEntry {
     resize: Option<[u32; 2]>,
     #[serde(default)]
     missing: Vec<f64>,
+    #[serde(default)]
+    columns: BTreeMap<String, Said>,
     shape: Option<Vec<usize>>,
     likelihood: Option<Likelihood>,
 }
@@ -132,8 +137,8 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
     let sources = modality
         .into_iter()
         .zip(blocks)
-        .map(|(ModalityEntry { name, shape, likelihood, missing, .. }, block)| {
-            Ok(Source { name, block: block?, shape, likelihood, missing })
+        .map(|(ModalityEntry { name, shape, likelihood, missing, columns, .. }, block)| {
+            Ok(Source { name, block: block?, shape, likelihood, missing, said: columns })
         })
         .collect::<Result<_>>()?;
     let labels = labels
@@ -327,7 +332,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `missing`, `shape`, `likelihood`",
+                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `missing`, `columns`, `shape`, `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),

@@ -1,13 +1,13 @@
 //! Rows in memory.
 
-use std::{collections::HashSet, path::Path, sync::Arc};
+use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::{Dataset, DatasetError},
     modality::{self, ModalitySpec},
-    schema::{Fingerprint, Schema, ValueScale},
+    schema::{Fingerprint, ModalitySchema, Schema, ValueScale},
     subset::Subset,
 };
 use rayon::prelude::*;
@@ -316,11 +316,20 @@ impl MemoryDataset {
         self
     }
 
-    /// Values of a modality that are missing in rows that observe it, and these rows.
+    /// Cells of a modality that are missing in rows that observe it, and these rows.
     pub fn missing_cells(&self, modality: usize) -> (usize, usize) {
         let Some(cells) = &self.missing[modality] else { return (0, 0) };
+        let name = self.specs[modality].name.as_str();
+        let schema = self.schema.as_ref().and_then(|schema| schema.modality(name));
+        let table = schema.filter(|known| known.table.is_some()).map(ModalitySchema::cells);
         let observing = (0..self.len()).filter(|&row| self.presence[row].contains(modality));
-        let counts = observing.map(|row| cells.missing_in(self.rows[row]));
+        let counts = observing.map(|row| match &table {
+            Some(table) => {
+                let missing = |cell: &&Range<usize>| cells.is_missing(self.rows[row], cell.start);
+                table.iter().filter(missing).count()
+            }
+            None => cells.missing_in(self.rows[row]),
+        });
         let some = counts.filter(|&count| count > 0);
         some.fold((0, 0), |(cells, rows), count| (cells + count, rows + 1))
     }

@@ -1,8 +1,8 @@
 //! Rows that lack modalities, or single values of them, made on purpose.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
-use multivae_core::{dataset::Dataset, subset::Subset};
+use multivae_core::{dataset::Dataset, modality::ModalitySpec, subset::Subset};
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -312,6 +312,12 @@ fn take_cells(
     lost: impl Fn(usize, usize, &mut ChaCha8Rng) -> Vec<bool>,
 ) -> Result<Vec<Option<MissingCells>>> {
     let specs = data.modalities();
+    // What is one cell in a table is taken as one, be it several features.
+    let whole = |spec: &ModalitySpec| {
+        let schema = data.schema()?;
+        Some(schema.modality(spec.name.as_str())?.cells()).filter(|_| spec.shape.len() == 1)
+    };
+    let whole: Vec<Option<Vec<Range<usize>>>> = specs.iter().map(whole).collect();
     let mut taken: Vec<MissingCells> = Vec::new();
     for (m, spec) in specs.iter().enumerate() {
         let features = spec.features();
@@ -319,7 +325,11 @@ fn take_cells(
         let mut random = stream(seed, m);
         let mut cells = MissingCells::none(data.len(), features);
         for row in 0..data.len() {
-            let lost = lost(features, m, &mut random);
+            let mut lost = lost(features, m, &mut random);
+            for cell in whole[m].iter().flatten() {
+                let first = lost[cell.start];
+                lost[cell.clone()].fill(first);
+            }
             for feature in (0..features).filter(|&feature| lost[feature]) {
                 cells.take(row, feature);
             }
@@ -336,7 +346,10 @@ fn take_cells(
             let first = data.presence(row).iter().next().expect("a subset is not empty");
             let before = data.cells(row, first);
             let place = before.and_then(|cells| cells.iter().position(|&there| there));
-            taken[first].give_back(row, place.unwrap_or(0));
+            let place = place.unwrap_or(0);
+            let cell = whole[first].iter().flatten().find(|cell| cell.contains(&place));
+            let cell = cell.cloned().unwrap_or(place..place + 1);
+            cell.for_each(|feature| taken[first].give_back(row, feature));
         }
     }
     let some = |cells: MissingCells| (cells.count() > 0).then_some(cells);

@@ -9,6 +9,7 @@ use std::{fs, path::Path, sync::Arc};
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     dataset::Dataset,
+    distribution::Normalisation,
     modality::ModalitySpec,
     schema::{Schema, ValueScale},
 };
@@ -28,8 +29,9 @@ const CHUNK: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standardise {
-    /// Modalities with a normal or Laplace likelihood; of images those with values outside of
-    /// `[0, 1]`.
+    /// Features with a normal or Laplace likelihood, to mean 0 and variance 1; of images those with
+    /// values outside of `[0, 1]`. Positive ones, of a log-normal likelihood, to a geometric mean of
+    /// 1. Others stay.
     #[default]
     Auto,
     /// None.
@@ -38,7 +40,9 @@ pub enum Standardise {
 
 impl Standardise {
     fn takes(self, spec: &ModalitySpec) -> bool {
-        self == Self::Auto && spec.likelihood.family().is_standardised()
+        let family = spec.likelihood.family();
+        let changed = |feature| family.normalisation(feature) != Normalisation::None;
+        self == Self::Auto && (0..spec.features()).any(changed)
     }
 }
 
@@ -287,8 +291,12 @@ impl Standardisation {
                 continue;
             };
             let features = spec.features();
+            let family = spec.likelihood.family();
             let limits: Vec<(f32, f32)> = (0..features)
                 .map(|feature| {
+                    if family.normalisation(feature) == Normalisation::None {
+                        return (f32::NEG_INFINITY, f32::INFINITY);
+                    }
                     let (mean, std) = moments.of(feature);
                     let [low, high] = moments.range[feature];
                     let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
@@ -435,12 +443,18 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
         return Ok(None);
     }
     let features = spec.features();
+    let family = spec.likelihood.family();
+    let normalisations: Vec<_> = (0..features).map(|f| family.normalisation(f)).collect();
     let mut running = vec![Running::NONE; features];
+    let mut logarithms = vec![Running::NONE; features];
     let mut add = |row: usize, values: &[f64]| {
         let cells = data.cells(row, modality);
         for (feature, &value) in values.iter().enumerate() {
             if cells.as_ref().is_none_or(|cells| cells[feature]) {
                 running[feature].add(value);
+                if normalisations[feature] == Normalisation::GeometricMean {
+                    logarithms[feature].add(value.ln());
+                }
             }
         }
     };
@@ -477,15 +491,25 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
         };
         running.iter().fold(Running::NONE, pool).std()
     });
-    let std = |feature: &Running| as_written(shared.unwrap_or_else(|| feature.std()));
+    let moments = |(place, feature): (usize, &Running)| match normalisations[place] {
+        Normalisation::Standard => (feature.mean, shared.unwrap_or_else(|| feature.std())),
+        Normalisation::GeometricMean => (0.0, logarithms[place].mean.exp()),
+        Normalisation::None => (0.0, 1.0),
+    };
+    let (mean, std) = running
+        .iter()
+        .enumerate()
+        .map(moments)
+        .map(|(mean, std)| (as_written(mean), as_written(std)))
+        .unzip();
     Ok(Some(Moments {
         range: running
             .iter()
             .map(|feature| if feature.count > 0.0 { [feature.low, feature.high] } else { [0.0; 2] })
             .map(|ends| ends.map(as_written))
             .collect(),
-        mean: running.iter().map(|feature| as_written(feature.mean)).collect(),
-        std: running.iter().map(std).collect(),
+        mean,
+        std,
     }))
 }
 

@@ -136,6 +136,9 @@ impl Trained {
                 ..Imputed::default()
             })
             .collect();
+        // Of a mixed table a class is one value, be it several features.
+        let values: Vec<_> =
+            specs.iter().map(|spec| Some(schema.modality(spec.name.as_str())?.cells())).collect();
         let mut rows = Vec::new();
         for row in 0..data.len() {
             let given = encoder.conditions();
@@ -144,7 +147,10 @@ impl Trained {
             let mut any = false;
             for (m, imputed) in imputed.iter_mut().enumerate() {
                 let missing = data.missing(row, m);
-                let count = missing.iter().filter(|missing| **missing).count();
+                let count = match &values[m] {
+                    Some(values) => values.iter().filter(|value| missing[value.start]).count(),
+                    None => missing.iter().filter(|missing| **missing).count(),
+                };
                 if count == 0 {
                     continue;
                 }

@@ -340,3 +340,72 @@ fn classes_are_imputed_as_probabilities() {
         assert!(values.iter().all(|value| *value > 0.0 && *value < 1.0), "{row:?}");
     }
 }
+
+#[test]
+fn a_mixed_table_is_imputed_in_its_own_words_units_and_dates() {
+    let place = Place::new();
+    let clinic = |hide: bool| {
+        let line = |row: usize| {
+            let missing = |column: usize| hide && (row + column).is_multiple_of(6);
+            let cells = [
+                ["ja", "nein"][row % 2].to_owned(),
+                ["ii", "iii", "iv"][row % 3].to_owned(),
+                format!("{} mg", 5 + row % 8),
+                format!("2020-03-{:02}", 1 + row % 28),
+                (row * row % 60).to_string(),
+                format!("said {row}"),
+            ];
+            let cells = cells.into_iter().enumerate();
+            let cells: Vec<_> = cells
+                .map(|(c, cell)| if missing(c) && c < 5 { "--".into() } else { cell })
+                .collect();
+            format!("p{row};{}\n", cells.join(";"))
+        };
+        let rows: String = (0..ROWS).map(line).collect();
+        format!("id;smokes;stage;dose;seen;nodes;remark\n{rows}")
+    };
+    place.file("data/blood.csv", clinic(false));
+    place.succeeds("train --config small.toml --out run");
+    place.file("new/blood.csv", clinic(true));
+    place.file("new/gait.csv", table(&["speed", "step"], 0..ROWS + 1));
+    let text = place.succeeds("impute run --data new --out done --samples 8");
+    let (before, after) = (read(&place, "new/blood.csv"), read(&place, "done/blood.csv"));
+    let rows = |text: &str| -> Vec<Vec<String>> {
+        text.lines().map(|line| line.split(';').map(str::to_owned).collect()).collect()
+    };
+    let mut filled = 0;
+    for (old, new) in rows(&before).iter().zip(&rows(&after)) {
+        for (column, (old, new)) in old.iter().zip(new).enumerate() {
+            if old != "--" {
+                assert_eq!(old, new);
+                continue;
+            }
+            filled += 1;
+            let right = match column {
+                1 => ["ja", "nein"].contains(&new.as_str()),
+                2 => ["ii", "iii", "iv"].contains(&new.as_str()),
+                3 => new.strip_suffix(" mg").is_some_and(|dose| dose.parse::<f64>().is_ok()),
+                4 => new.len() == 10 && new.starts_with("20") && new.matches('-').count() == 2,
+                5 => new.parse::<u64>().is_ok(),
+                _ => false,
+            };
+            assert!(right, "column {column}: `{new}`");
+        }
+    }
+    let hidden = |row: usize| (0..5).filter(|column| (row + column).is_multiple_of(6)).count();
+    assert_eq!(filled, (0..ROWS).map(hidden).sum::<usize>());
+    // A patient whom only the gait knows: all but the remark, which no model knows.
+    let added = rows(&after).pop().expect("a row");
+    assert!(added[0] == format!("p{ROWS}") && added[6].is_empty(), "{added:?}");
+    assert!(added[1..6].iter().all(|cell| !cell.is_empty()), "{added:?}");
+    let line = text.lines().find(|line| line.starts_with("blood")).expect("a line of the table");
+    let counts: Vec<_> = line.split_whitespace().skip(1).collect();
+    assert_eq!(counts, ["41", &filled.to_string(), "34", "1", "0"], "{text}");
+    let chances = read(&place, "done/blood.probabilities.csv");
+    let sum: f64 = cells(&chances)
+        .iter()
+        .filter(|cells| cells[0] == format!("p{ROWS}") && cells[1] == "stage")
+        .map(|cells| cells[3].parse::<f64>().expect("a number"))
+        .sum();
+    assert!((sum - 1.0).abs() < 1e-3, "{sum}");
+}

@@ -15,7 +15,9 @@ pub use bernoulli::Bernoulli;
 pub use categorical::Categorical;
 pub use family::{Family, LocationScale};
 pub use laplace::Laplace;
-pub use likelihood::{Learned, Likelihood, LikelihoodFamily, Output, Scale, Support};
+pub use likelihood::{
+    ColumnRun, Learned, Likelihood, LikelihoodFamily, Mixed, Normalisation, Output, Scale, Support,
+};
 pub use normal::{LOG_VAR_LIMIT, Normal};
 
 use burn::tensor::Tensor;

@@ -9,10 +9,10 @@ use csv::{ReaderBuilder, StringRecord};
 use multivae_core::schema::{Dtype, ValueScale};
 
 use super::{
-    Candidate, Layout, ModalityTable, ReadOptions, TextTable, bytes,
+    Candidate, Layout, ModalityTable, ReadOptions, TextTable, Words, bytes,
     dialect::Dialect,
     name,
-    number::{Number, is_missing, number},
+    number::{self, Number, is_missing, number},
     usual_id,
 };
 use crate::{
@@ -67,9 +67,9 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
                         track.end();
                         f64::NAN
                     }
-                    Number::Bad(expected) if track.text(cell, byte, expected) => f64::NAN,
-                    Number::Bad(_) if track.twice.is_some() => {
-                        return Err(table.twice(track.twice.take()));
+                    Number::Bad(expected) if expected == number::NUMBER => {
+                        track.text(cell, byte, expected);
+                        f64::NAN
                     }
                     Number::Bad(expected) => {
                         return Err(table.cell(byte, column, expected, cell));
@@ -84,33 +84,40 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
     let rows = values.len() / width;
     let mut candidates = Vec::new();
     let mut features: Vec<usize> = Vec::new();
+    let mut words = Vec::new();
     for (column, track) in tracks.into_iter().enumerate() {
         let name = table.header[column].clone();
         let certain = table.id == Some(column);
-        let words = track.bad.is_some();
+        let bad = track.bad.map(|(byte, cell, expected)| (table.line(byte), cell, expected));
+        if let Some(bad) = bad.clone().filter(|_| !certain) {
+            if track.twice.is_some() && table.id.is_none() {
+                return Err(table.twice(track.twice));
+            }
+            words.push(Words { column, name: name.clone(), cells: Vec::new(), bad });
+        }
+        let of_words = bad.is_some();
         if certain || (track.alive && track.kept.len() == rows) {
             candidates.push(Candidate {
                 usual: usual_id(&name),
                 column: name,
                 named: table.named,
                 certain,
-                feature: (!words && !certain).then_some(features.len()),
-                bad: track.bad.map(|(byte, cell, expected)| {
-                    let line = table.line(byte);
-                    (line, cell, expected)
-                }),
+                feature: (!of_words && !certain).then_some(features.len()),
+                bad,
                 ids: track.kept,
             });
-        } else if words && track.twice.is_some() {
-            return Err(table.twice(track.twice));
-        } else if let Some((byte, cell, expected)) = track.bad {
-            return Err(table.cell(byte, column, expected, &cell));
         }
-        if !certain && !words {
+        if !certain && !of_words {
             features.push(column);
         }
     }
-    if features.is_empty() {
+    if !words.is_empty() {
+        table.each(|_, _, cells| {
+            words.iter_mut().for_each(|words| words.cells.push(cells[words.column].to_owned()));
+            Ok(())
+        })?;
+    }
+    if features.is_empty() && words.len() <= usize::from(table.id.is_none()) {
         let reason = "it has no columns besides the identifiers";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
@@ -118,7 +125,10 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         let kept = values.chunks_exact(width).flat_map(|row| features.iter().map(|&c| row[c]));
         values = kept.collect();
     }
-    let missing = MissingCells::from_flags(features.len(), values.iter().map(|v| v.is_nan()));
+    let missing = match features.len() {
+        0 => None,
+        n => MissingCells::from_flags(n, values.iter().map(|value| value.is_nan())),
+    };
     for value in values.iter_mut().filter(|value| value.is_nan()) {
         *value = 0.0;
     }
@@ -129,6 +139,7 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         names: table.header,
         columns: features.iter().copied().map(Some).collect(),
         id: table.id,
+        comma: table.dialect.comma,
     };
     Ok(ModalityTable {
         path: path.to_path_buf(),
@@ -136,6 +147,8 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         candidates,
         shape: vec![features.len()],
         columns: table.named.then_some(columns),
+        words,
+        table: None,
         rows,
         values: Storage::precise(values),
         missing,
@@ -207,16 +220,14 @@ impl Track {
         self.candidate(cell);
     }
 
-    /// Whether text can be an identifier here: from the first row on, or below a usual name.
-    fn text(&mut self, cell: &str, byte: u64, expected: &'static str) -> bool {
+    /// A cell of text, which can be an identifier from the first row on, or below a usual name.
+    fn text(&mut self, cell: &str, byte: u64, expected: &'static str) {
         self.rows += 1;
-        let first = self.rows == 1 || self.bad.is_some() || self.usual;
-        if !first || expected != "a number" || !self.alive {
-            return false;
+        if self.rows > 1 && self.bad.is_none() && !self.usual {
+            self.end();
         }
         self.bad.get_or_insert_with(|| (byte, cell.to_owned(), expected));
         self.candidate(cell);
-        true
     }
 
     fn candidate(&mut self, cell: &str) {
@@ -640,10 +651,9 @@ mod tests {
             "sep=,\nx,y\n3,red\n",
             "x,y\r\n\r\n3,red\r\n",
         ] {
-            // A single row of words could be identifiers: these are settled later.
-            let text = text.replace("3,red", "3,red\n4,red");
-            let error = table(&text).expect_err("a word");
-            assert!(error.starts_with("`a.csv`, line 3, column `y`"), "{text:?} {error}");
+            let words = table(text).expect("kinds are settled later").words;
+            assert_eq!(words[0].name, "y");
+            assert_eq!(words[0].bad, (3, "red".into(), number::NUMBER), "{text:?}");
         }
     }
 
@@ -670,7 +680,6 @@ mod tests {
     #[test]
     fn bad_tables_are_refused_by_file_line_and_column() {
         for (text, expected) in [
-            ("x,y\n1,2\n3,red\n", "`a.csv`, line 3, column `y`: expected a number, found `red`"),
             ("x\n1\ninf\n", "`a.csv`, line 3, column `x`: expected a finite number, found `inf`"),
             (
                 "x\n1\n\n3\n",

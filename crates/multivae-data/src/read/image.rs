@@ -65,6 +65,8 @@ pub(super) fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
         candidates: Vec::new(),
         shape: shape.to_vec(),
         columns: None,
+        words: Vec::new(),
+        table: None,
         rows,
         values,
         missing: None,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use multivae_core::schema::{Dtype, ValueScale};
+use multivae_core::schema::{Dtype, TableColumn, ValueScale};
 
 use crate::{
     cells::MissingCells,
@@ -117,6 +117,10 @@ pub(crate) struct ModalityTable {
     pub(crate) shape: Vec<usize>,
     /// Names of the features, if the file names them.
     pub(crate) columns: Option<Vec<String>>,
+    /// Columns of a table that are no features, since not all their cells are numbers.
+    pub(crate) words: Vec<Words>,
+    /// The columns in the order of the file, once each has a kind; see `mixed`.
+    pub(crate) table: Option<Vec<TableColumn>>,
     pub(crate) rows: usize,
     /// Row by row, after `scale`; 0 where a value is missing.
     pub(crate) values: Storage,
@@ -132,6 +136,17 @@ pub(crate) struct ModalityTable {
     pub(crate) layout: Option<Layout>,
 }
 
+/// A column of a table whose cells are not all numbers.
+#[derive(Clone, Debug)]
+pub(crate) struct Words {
+    /// Its place in the file.
+    pub(crate) column: usize,
+    pub(crate) name: String,
+    pub(crate) cells: Vec<String>,
+    /// Line, contents and expectation of the first cell that is no number.
+    pub(crate) bad: (u64, String, &'static str),
+}
+
 /// Where the values of a modality stand in a table of text.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
@@ -141,10 +156,13 @@ pub(crate) struct Layout {
     pub(crate) said_id: Option<String>,
     /// Names of all columns of the file.
     pub(crate) names: Vec<String>,
-    /// The column of each feature; `None` for one that the file does not have.
+    /// The column of each feature, of a mixed table that of each of its columns; `None` for one
+    /// that the file does not have.
     pub(crate) columns: Vec<Option<usize>>,
     /// The column of identifiers, if there is one.
     pub(crate) id: Option<usize>,
+    /// Whether a comma is the decimal mark.
+    pub(crate) comma: bool,
 }
 
 /// Identifiers of the rows of a file.
@@ -551,6 +569,8 @@ impl Array {
             candidates: Vec::new(),
             shape,
             columns: None,
+            words: Vec::new(),
+            table: None,
             rows,
             values,
             missing,

@@ -1,5 +1,8 @@
 //! Numbers and missing values as tables write them.
 
+/// What was expected where a cell is no number.
+pub(crate) const NUMBER: &str = "a number";
+
 /// What a cell of a table holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Number {
@@ -69,6 +72,12 @@ pub(crate) fn is_unlabelled(cell: &str) -> bool {
     is_missing(cell) && !word.iter().any(|word| cell.eq_ignore_ascii_case(word)) || cell == "None"
 }
 
+/// Whether a cell among names of classes says that nothing is known: as [`is_missing`], but `none`
+/// can be a class.
+pub(crate) fn is_no_class(cell: &str) -> bool {
+    is_missing(cell) && (!cell.eq_ignore_ascii_case("none") || cell == "None")
+}
+
 /// The number in a cell; with `comma` a comma is the decimal mark.
 pub(crate) fn number(cell: &str, comma: bool) -> Number {
     // Nearly every cell is a plain number.
@@ -88,7 +97,7 @@ pub(crate) fn number(cell: &str, comma: bool) -> Number {
     let plain = if comma {
         let grouped = minus.replacen(',', "#", 1);
         if grouped.contains(',') {
-            return Number::Bad("a number");
+            return Number::Bad(NUMBER);
         }
         ungrouped(&grouped.replace('#', ","), '.', ',').map(|plain| plain.replace(',', "."))
     } else {
@@ -96,7 +105,7 @@ pub(crate) fn number(cell: &str, comma: bool) -> Number {
     };
     match plain.and_then(|plain| plain.parse::<f64>().ok()) {
         Some(value) => checked(value),
-        None => Number::Bad("a number"),
+        None => Number::Bad(NUMBER),
     }
 }
 
@@ -162,7 +171,7 @@ mod tests {
         ] {
             assert_eq!(number(code, false), Number::Missing, "{code}");
         }
-        assert_eq!(number("red", false), Number::Bad("a number"));
+        assert_eq!(number("red", false), Number::Bad(NUMBER));
         assert!(is_unlabelled("NA") && is_unlabelled("") && is_unlabelled("nan"));
         assert!(!is_unlabelled("unknown") && !is_unlabelled("glia"));
     }
@@ -183,7 +192,7 @@ mod tests {
         }
         for (cell, comma) in [("1,5", false), ("1,23,456", false), ("0x1F", false), ("1,5,2", true)]
         {
-            assert_eq!(number(cell, comma), Number::Bad("a number"), "{cell}");
+            assert_eq!(number(cell, comma), Number::Bad(NUMBER), "{cell}");
         }
         assert_eq!(number("1e99", false), Number::Bad("a finite number"));
         assert_eq!(number("inf", false), Number::Bad("a finite number"));

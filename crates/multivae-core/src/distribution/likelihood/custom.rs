@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Learned, LikelihoodFamily, Output, Support};
+use super::{Learned, LikelihoodFamily, Normalisation, Output, Support};
 use crate::{Result, batch::Target, noise::Noise};
 
 /// A likelihood of the user's: its name, and the family itself once it was looked up among the
@@ -99,8 +99,24 @@ impl LikelihoodFamily for Custom {
         self.family().sample(output, offset, noise)
     }
 
-    fn is_standardised(&self) -> bool {
-        self.family.as_ref().is_some_and(|family| family.is_standardised())
+    fn normalisation(&self, feature: usize) -> Normalisation {
+        self.family.as_ref().map_or(Normalisation::None, |family| family.normalisation(feature))
+    }
+
+    fn first_outside(
+        &self,
+        row: &[f32],
+        shape: &[usize],
+        observed: &dyn Fn(usize) -> bool,
+    ) -> Option<(usize, Support)> {
+        match &self.family {
+            Some(family) => family.first_outside(row, shape, observed),
+            None => Support::Real.first_outside(row, shape, observed).map(|at| (at, Support::Real)),
+        }
+    }
+
+    fn check_shape(&self, shape: &[usize], field: &str) -> Result<()> {
+        self.family.as_ref().map_or(Ok(()), |family| family.check_shape(shape, field))
     }
 
     fn encode_view(&self, values: Tensor<2>) -> Tensor<2> {

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use multivae_kernels::Density;
 use serde::{Deserialize, Serialize};
 
-use super::{Learned, LikelihoodFamily, Output, Scale, Support, located::Located};
+use super::{Learned, LikelihoodFamily, Normalisation, Output, Scale, Support, located::Located};
 use crate::{Result, batch::Target, noise::Noise};
 
 /// Real values with heavier tails; the output is the location.
@@ -66,7 +66,7 @@ impl LikelihoodFamily for Laplace {
         location + self.scale.log(output).exp() * noise
     }
 
-    fn is_standardised(&self) -> bool {
-        true
+    fn normalisation(&self, _feature: usize) -> Normalisation {
+        Normalisation::Standard
     }
 }

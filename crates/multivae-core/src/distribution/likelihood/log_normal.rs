@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::{Learned, LikelihoodFamily, Output, Scale, Support, normal};
+use super::{Learned, LikelihoodFamily, Normalisation, Output, Scale, Support, normal};
 use crate::{Result, noise::Noise};
 
 /// Positive values; the output is the mean `m` of their logarithms, and the scale `s` their
@@ -57,6 +57,10 @@ impl LikelihoodFamily for LogNormal {
         let mean = output.parameter(0);
         let noise = noise.normal(mean.dims(), 1, &mean.device());
         (mean + self.scale.log(output).exp() * noise).clamp(-LOG_LIMIT, LOG_LIMIT).exp()
+    }
+
+    fn normalisation(&self, _feature: usize) -> Normalisation {
+        Normalisation::GeometricMean
     }
 
     fn encode_view(&self, values: Tensor<2>) -> Tensor<2> {

@@ -14,6 +14,7 @@
 //! | `negative_binomial` | counts | logarithm of the mean; with `dispersion = "decoded"` also that of the dispersion |
 //! | `zero_inflated_poisson`, `zero_inflated_negative_binomial` | counts | as without inflation, then log-odds of a zero beside the counts |
 //! | `ordinal` | class numbers in order | place on a line that learned thresholds cut |
+//! | `mixed` | columns of several of these kinds | those of its runs of columns, one after the other |
 //! | `custom` | the user's | the user's; see [`Networks::with_likelihood`](crate::nn::Networks::with_likelihood) |
 //!
 //! # Layout of parameters
@@ -79,6 +80,7 @@ mod custom;
 mod laplace;
 mod located;
 mod log_normal;
+mod mixed;
 mod negative_binomial;
 mod normal;
 mod ordinal;
@@ -94,6 +96,7 @@ pub use categorical::Categorical;
 pub use custom::Custom;
 pub use laplace::Laplace;
 pub use log_normal::LogNormal;
+pub use mixed::{ColumnRun, Mixed};
 pub use negative_binomial::NegativeBinomial;
 pub use normal::Normal;
 pub use ordinal::Ordinal;
@@ -155,6 +158,27 @@ pub trait LikelihoodFamily: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Checks that it is one of values of `shape`; `field` is where its settings stand.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`].
+    fn check_shape(&self, _shape: &[usize], _field: &str) -> Result<()> {
+        Ok(())
+    }
+
+    /// The column of the first observed value of a row of `shape` that it does not take, and what
+    /// it takes there; `observed` says of a column whether anything is there.
+    fn first_outside(
+        &self,
+        row: &[f32],
+        shape: &[usize],
+        observed: &dyn Fn(usize) -> bool,
+    ) -> Option<(usize, Support)> {
+        let support = self.support();
+        support.first_outside(row, shape, observed).map(|column| (column, support))
+    }
+
     /// Log-density of every single value, `[samples, batch, features]`, nats, of values
     /// `[1, batch, features]` in the support. `offset`, `[batch]`, is added to the logarithm of
     /// means of counts.
@@ -189,15 +213,26 @@ pub trait LikelihoodFamily: fmt::Debug + Send + Sync {
         noise: &mut Noise,
     ) -> Tensor<3>;
 
-    /// Whether a table of such values is brought to mean 0 and variance 1 before a model sees it.
-    fn is_standardised(&self) -> bool {
-        false
+    /// What a feature of a table of such values is brought to before a model sees it.
+    fn normalisation(&self, _feature: usize) -> Normalisation {
+        Normalisation::None
     }
 
     /// What encoders see of values `[batch, features]`, in which missing cells are 0.
     fn encode_view(&self, values: Tensor<2>) -> Tensor<2> {
         values
     }
+}
+
+/// What a feature of a table is brought to before a model sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Normalisation {
+    /// It stays as it is.
+    None,
+    /// Mean 0 and variance 1.
+    Standard,
+    /// A geometric mean of 1, so that positive values stay positive.
+    GeometricMean,
 }
 
 /// The values of a target, `[batch, features]`.
@@ -255,16 +290,19 @@ macro_rules! likelihoods {
         #[non_exhaustive]
         pub enum Likelihood {
             $(#[doc = $about] #[serde(rename = $kind)] $name $family,)*
+            /// A likelihood for each of several runs of columns.
+            #[serde(rename = "mixed")]
+            Mixed(Mixed),
             /// A likelihood of the user's, by name.
             #[serde(rename = "custom")]
             Custom(Custom),
         }
 
         impl Likelihood {
-            /// Names of all likelihoods of the library, and what each is.
+            /// Names of all likelihoods of single values of the library, and what each is.
             pub const KINDS: &[(&str, &str)] = &[$(($kind, $about)),*];
 
-            /// All likelihoods of the library, with their defaults.
+            /// All likelihoods of single values of the library, with their defaults.
             pub fn all() -> Vec<Self> {
                 vec![$(<$name>::default().into()),*]
             }
@@ -273,6 +311,7 @@ macro_rules! likelihoods {
             pub fn kind(&self) -> &'static str {
                 match self {
                     $(Self::$name { .. } => $kind,)*
+                    Self::Mixed(_) => "mixed",
                     Self::Custom(_) => "custom",
                 }
             }
@@ -282,6 +321,7 @@ macro_rules! likelihoods {
                 match self {
                     $(likelihoods!(@pattern family, $name $family) =>
                         likelihoods!(@family family, $name $family),)*
+                    Self::Mixed(family) => family,
                     Self::Custom(family) => family,
                 }
             }
@@ -327,6 +367,12 @@ likelihoods! {
         Ordinal (Ordinal);
 }
 
+impl From<Mixed> for Likelihood {
+    fn from(family: Mixed) -> Self {
+        Self::Mixed(family)
+    }
+}
+
 impl From<Custom> for Likelihood {
     fn from(family: Custom) -> Self {
         Self::Custom(family)
@@ -358,11 +404,15 @@ impl Likelihood {
         }
     }
 
+    /// Checks its settings, and that it is one of values of `shape`.
+    ///
     /// # Errors
     ///
     /// [`Error::Config`] for a setting out of its range, such as a scale that is not positive.
-    pub fn check(&self, name: &ModalityName) -> Result<()> {
-        self.family().check(&format!("{name}.likelihood"))
+    pub fn check(&self, name: &ModalityName, shape: &[usize]) -> Result<()> {
+        let field = format!("{name}.likelihood");
+        self.family().check(&field)?;
+        self.family().check_shape(shape, &field)
     }
 
     /// Checks that rows of values, each of `shape`, are in the support; `observed` says of a place
@@ -379,10 +429,9 @@ impl Likelihood {
         observed: impl Fn(usize) -> bool,
     ) -> Result<()> {
         let features: usize = shape.iter().product();
-        let support = self.family().support();
         for (row, values) in rows.chunks(features.max(1)).enumerate() {
             let there = |column: usize| observed(row * features + column);
-            if let Some(column) = support.first_outside(values, shape, there) {
+            if let Some((column, support)) = self.family().first_outside(values, shape, &there) {
                 return Err(Error::Value {
                     modality: name.to_string(),
                     row,

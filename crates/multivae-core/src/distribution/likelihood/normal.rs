@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use multivae_kernels::Density;
 use serde::{Deserialize, Serialize};
 
-use super::{Learned, LikelihoodFamily, Output, Scale, Support, located::Located};
+use super::{Learned, LikelihoodFamily, Normalisation, Output, Scale, Support, located::Located};
 use crate::{Result, batch::Target, distribution::LN_2PI, noise::Noise};
 
 /// Real values; the output is the mean, and the deviation is the scale.
@@ -62,8 +62,8 @@ impl LikelihoodFamily for Normal {
         mean + self.scale.log(output).exp() * noise
     }
 
-    fn is_standardised(&self) -> bool {
-        true
+    fn normalisation(&self, _feature: usize) -> Normalisation {
+        Normalisation::Standard
     }
 }
 

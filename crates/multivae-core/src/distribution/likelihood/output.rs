@@ -30,13 +30,7 @@ impl<'a> Output<'a> {
     /// The output of a decoder, `[samples, batch, parameters * features]`, for values of `shape`,
     /// with the tensors that the likelihood has it learn, in the order of
     /// [`LikelihoodFamily::learned`](super::LikelihoodFamily::learned).
-    ///
-    /// # Panics
-    ///
-    /// If the last axis is no multiple of the features.
     pub fn new(parameters: Tensor<3>, shape: &'a [usize], learned: &'a [Tensor<1>]) -> Self {
-        let (width, features) = (parameters.dims()[2], shape.iter().product::<usize>());
-        assert!(width.is_multiple_of(features), "{width} parameters of {features} features");
         Self { parameters, shape, learned }
     }
 
@@ -46,6 +40,10 @@ impl<'a> Output<'a> {
     }
 
     /// One parameter of every feature, `[samples, batch, features]`.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many.
     pub fn parameter(&self, number: usize) -> Tensor<3> {
         let features = self.features();
         if self.parameters.dims()[2] == features && number == 0 {
@@ -62,6 +60,11 @@ impl<'a> Output<'a> {
     pub fn learned(&self, number: usize) -> Tensor<3> {
         let learned = self.learned.get(number);
         learned.expect("a decoder holds what its likelihood learns").clone().unsqueeze()
+    }
+
+    /// All learned tensors.
+    pub(super) fn held(&self) -> &'a [Tensor<1>] {
+        self.learned
     }
 
     /// Shape of the values, without the batch axis.

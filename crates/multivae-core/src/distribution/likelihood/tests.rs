@@ -352,7 +352,8 @@ fn texts_of_earlier_versions_are_read_and_written_the_same() {
 #[test]
 fn settings_out_of_range_are_refused_by_field() {
     let name = ModalityName::new("a").expect("valid");
-    let message = |likelihood: Likelihood| likelihood.check(&name).expect_err("wrong").to_string();
+    let message =
+        |likelihood: Likelihood| likelihood.check(&name, &[3]).expect_err("wrong").to_string();
     assert_eq!(
         message(Likelihood::normal(0.0)),
         "`a.likelihood.scale`: expected a positive number, found 0"
