@@ -335,7 +335,14 @@ impl<'a> Output<'a> {
                 let Some(values) = values else { continue };
                 let names = column.kind.classes().unwrap_or_default();
                 let of_classes = match &column.kind {
-                    ColumnKind::Binary { .. } => vec![1.0 - values[0], values[0]],
+                    ColumnKind::Binary { .. } => {
+                        let [low, high] = match column.kind.numbers().as_deref() {
+                            Some(&[low, high]) => [low, high],
+                            _ => [0.0, 1.0],
+                        };
+                        let second = (values[0] - low) / (high - low);
+                        vec![1.0 - second, second]
+                    }
                     ColumnKind::Categorical { .. } => values,
                     // Of levels the expected number is known.
                     _ => continue,

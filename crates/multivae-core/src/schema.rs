@@ -197,6 +197,16 @@ impl ColumnKind {
         }
     }
 
+    /// The numbers that classes of one feature are in the file, ascending; `None` if they are words.
+    pub fn numbers(&self) -> Option<Vec<f64>> {
+        let (Self::Binary { classes } | Self::Ordinal { levels: classes }) = self else {
+            return None;
+        };
+        let numbers: Vec<f64> =
+            classes.iter().map(|class| class.parse().ok()).collect::<Option<_>>()?;
+        numbers.is_sorted_by(|a, b| a < b).then_some(numbers)
+    }
+
     /// The number of the class that features say, from 0: the likeliest where they are
     /// probabilities, the nearest where they are expectations; `None` for a column without classes.
     ///
@@ -267,6 +277,30 @@ impl ModalitySchema {
             dtype: Dtype::default(),
             scale: ValueScale::IDENTITY,
             range: None,
+        }
+    }
+
+    /// Makes values of the units of the file of stored ones, rows of `[features]`: the scale is
+    /// undone, and classes that are numbers in the file become these; an expectation between two
+    /// classes lies between their numbers. Probabilities stay.
+    ///
+    /// # Panics
+    ///
+    /// If `values` is no whole number of rows.
+    pub fn in_file_units(&self, values: &mut [f64]) {
+        if !self.scale.is_identity() {
+            values.iter_mut().for_each(|value| *value = self.scale.invert(*value));
+        }
+        let features = self.spec.features();
+        assert!(values.len().is_multiple_of(features), "whole rows");
+        for column in self.table.iter().flatten() {
+            let Some(numbers) = column.kind.numbers() else { continue };
+            for value in values.iter_mut().skip(column.first).step_by(features) {
+                let code = value.clamp(0.0, numbers.len() as f64 - 1.0);
+                let below = (code.floor() as usize).min(numbers.len() - 2);
+                let part = code - below as f64;
+                *value = numbers[below] + part * (numbers[below + 1] - numbers[below]);
+            }
         }
     }
 

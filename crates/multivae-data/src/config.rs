@@ -108,6 +108,8 @@ impl Opened {
                 let whole = known.dtype.is_integer() || near;
                 *value = if whole { scaled.round() } else { scaled };
             }
+        } else if let Some(known) = known {
+            known.in_file_units(out);
         }
         if let Some(cells) = self.raw.cells(row, modality) {
             out.iter_mut().zip(cells).filter(|(_, there)| !there).for_each(|(v, _)| *v = f64::NAN);

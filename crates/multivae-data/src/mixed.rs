@@ -9,7 +9,7 @@
 //! | two words, or 0 and 1 | binary |
 //! | words of which each stands in two rows or more on average | categorical |
 //! | other words | text, which is left out |
-//! | at most seven whole numbers within ten of each other | ordinal |
+//! | at most seven whole numbers within ten of each other and twenty of 0 | ordinal |
 //! | whole numbers from 0 on that reach far above the least | count |
 //! | numbers above 0 whose logarithms are less skewed by half | positive |
 //! | other numbers | real |
@@ -181,14 +181,22 @@ pub(crate) fn date(days: f64, format: &str) -> Option<String> {
     Some(time.naive_utc().format(&format.replace("%.f", "")).to_string())
 }
 
-/// A cell of a column by its features: the likeliest class, a day or time, a count, or a number as
-/// `number` writes it, with its unit; empty for text that is not modelled.
+/// A cell of a column by its features in the units of the file: the likeliest class, a day or time, a
+/// count, or a number as `number` writes it, with its unit; empty for text that is not modelled.
 ///
 /// # Panics
 ///
 /// If there are not as many features as the column has.
 pub fn cell_text(kind: &ColumnKind, features: &[f64], number: impl Fn(f64) -> String) -> String {
-    if let (Some(classes), Some(class)) = (kind.classes(), kind.class_number(features)) {
+    let nearest = |numbers: Vec<f64>| {
+        let apart = |place: &usize| (numbers[*place] - features[0]).abs();
+        (0..numbers.len()).min_by(|a, b| apart(a).total_cmp(&apart(b)))
+    };
+    let class = match kind.numbers() {
+        Some(numbers) => nearest(numbers),
+        None => kind.class_number(features),
+    };
+    if let (Some(classes), Some(class)) = (kind.classes(), class) {
         return classes[class].clone();
     }
     match kind {
@@ -297,7 +305,7 @@ fn numeric(columns: &Columns, kinds: &mut [ColumnKind]) -> Numeric {
     if whole && low >= 0.0 && 2 * count("count") >= kinds.len() {
         return Numeric::As(Some(NegativeBinomial::default().into()));
     }
-    if whole && high - low <= SPAN {
+    if whole && are_levels(low, high) {
         let mut levels = BTreeSet::new();
         for (_, _, cells) in columns.all() {
             levels.extend(columns.observed(&cells).filter_map(|cell| match cell {
@@ -458,6 +466,11 @@ impl<'a> Columns<'a> {
     }
 }
 
+/// Whether whole numbers between these can be levels: few, and not far from 0 as years are.
+fn are_levels(low: f64, high: f64) -> bool {
+    high - low <= SPAN && low.abs().max(high.abs()) <= 2.0 * SPAN
+}
+
 /// The kind of a column of numbers.
 fn of_numbers(values: &[f64]) -> ColumnKind {
     let real = ColumnKind::Real { unit: None };
@@ -468,7 +481,7 @@ fn of_numbers(values: &[f64]) -> ColumnKind {
         return real;
     }
     let whole = values.iter().all(|value| value.fract() == 0.0);
-    if whole && high - low <= SPAN {
+    if whole && are_levels(low, high) {
         let levels: BTreeSet<i64> = values.iter().map(|&value| value as i64).collect();
         let names: Vec<_> = levels.iter().map(|&level| title(level as f64)).collect();
         match levels.len() {
@@ -793,7 +806,7 @@ pub(crate) fn conform(
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::dataset::Dataset;
+    use multivae_core::{dataset::Dataset, modality::ModalitySpec};
 
     use super::*;
     use crate::{
@@ -1017,6 +1030,27 @@ mod tests {
         let Likelihood::Mixed(Mixed { runs }) = table else { panic!("{table:?}") };
         let kinds: Vec<_> = runs.iter().map(|run| (run.likelihood.kind(), run.features)).collect();
         assert_eq!(kinds, [("bernoulli", 1), ("ordinal", 1), ("normal", 2)]);
+    }
+
+    #[test]
+    fn levels_that_are_numbers_come_back_as_these() {
+        let kind = |levels: &[&str]| ColumnKind::Ordinal {
+            levels: levels.iter().map(|&level| level.into()).collect(),
+        };
+        let copies = kind(&["-2", "0", "1"]);
+        let runs = vec![ColumnRun::new(1, Ordinal { classes: 3 })];
+        let spec = ModalitySpec::new("genes", &[1]).expect("valid");
+        let spec = spec.with_likelihood(Mixed::new(runs).into());
+        let table = Some(vec![TableColumn { name: "g".into(), first: 0, kind: copies.clone() }]);
+        let known = ModalitySchema { table, ..ModalitySchema::new(spec) };
+        let mut values = [0.0, 0.5, 1.0, 2.0];
+        known.in_file_units(&mut values);
+        assert_eq!(values, [-2.0, -1.0, 0.0, 1.0]);
+        let text = |kind: &ColumnKind, value: f64| cell_text(kind, &[value], |v| v.to_string());
+        assert_eq!([-1.9, -0.9, 0.8].map(|value| text(&copies, value)), ["-2", "0", "1"]);
+        // Years are no levels, and words have none.
+        assert_eq!(of_numbers(&[2001.0, 2002.0, 2003.0].repeat(9)).name(), "real");
+        assert_eq!(text(&kind(&["low", "high"]), 0.6), "high");
     }
 
     #[test]

@@ -8,10 +8,7 @@ use std::{fs, path::Path, sync::Arc};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
-    dataset::Dataset,
-    distribution::Normalisation,
-    modality::ModalitySpec,
-    schema::{Schema, ValueScale},
+    dataset::Dataset, distribution::Normalisation, modality::ModalitySpec, schema::Schema,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -225,12 +222,12 @@ impl Standardisation {
     }
 
     /// The values in the units of the file that the modality was read from, flattened
-    /// `[rows, features]`: standardisation and the scale of the schema undone.
+    /// `[rows, features]`: standardisation undone, then
+    /// [`in_file_units`](multivae_core::schema::ModalitySchema::in_file_units).
     pub fn file_units(&self, schema: &Schema, modality: &str, values: &[f32]) -> Vec<f64> {
-        let scale = schema.modality(modality).map_or(ValueScale::IDENTITY, |known| known.scale);
         let mut values = self.invert_precise(modality, values);
-        if !scale.is_identity() {
-            values.iter_mut().for_each(|value| *value = scale.invert(*value));
+        if let Some(known) = schema.modality(modality) {
+            known.in_file_units(&mut values);
         }
         values
     }
