@@ -13,7 +13,7 @@ pub mod weights;
 
 pub use align::{AlignedDataset, evenly};
 pub use bundle::Bundle;
-pub use config::{OutputConfig, RunConfig, TrainSection};
+pub use config::{ObservedMask, OutputConfig, RunConfig, TrainSection};
 pub use error::{Result, RunError};
 pub use impute::{Impute, Imputed, Interval};
 pub use run::{OpenedRows, Run, RunFolder, absolute};
