@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::Dataset,
@@ -11,9 +11,10 @@ use multivae_core::{
     module::init_parameters,
     nn::Networks,
     noise::Noise,
+    pass,
     subset::Subset,
 };
-use multivae_data::Standardisation;
+use multivae_data::{DataError, Standardisation, Warning, standardise::LEEWAY};
 use multivae_models::{Model, ModelConfig};
 
 use crate::{
@@ -101,10 +102,16 @@ impl Trained {
     /// Rows of named modalities, `[rows, features]` each, in the units of the data; modalities that
     /// are not named are missing.
     ///
+    /// Values of tables that lie far outside of what the training held, be it in a column that was
+    /// constant there, are drawn in to [`LEEWAY`] deviations beyond it, as
+    /// [`Standardisation::apply_to_new`] does, and a warning of the crate `tracing` says which.
+    ///
     /// # Errors
     ///
     /// [`multivae_core::Error`] for unknown or repeated names, other shapes than the model's, and
-    /// if there is no modality at all.
+    /// if there is no modality at all; [`DataError::Value`] with row and column of a value that the
+    /// modality's likelihood cannot have, such as a count under a Bernoulli likelihood or one that
+    /// is no number.
     pub fn batch(&self, values: &[(&str, Tensor<2>)]) -> Result<Batch> {
         let specs = self.modalities();
         let observed = Subset::named(specs, values.iter().map(|(name, _)| *name))?;
@@ -129,12 +136,65 @@ impl Trained {
                     found: format!("{:?}", given.dims()),
                 }));
             }
-            let values = given.clone().to_device(&self.device);
-            Ok(Values::Dense(self.standardisation.apply(name, values)))
+            let (values, outside) = self.drawn_in(spec, given.clone())?;
+            outside.iter().for_each(|warning| tracing::warn!("{warning}"));
+            Ok(Values::Dense(values.to_device(&self.device)))
         };
         let values = specs.iter().map(place).collect::<Result<Vec<_>>>()?;
         let presence = Presence::new(vec![observed; rows], specs.len(), &self.device);
         Ok(Batch::new(values, presence)?)
+    }
+
+    /// New values of a modality, standardised and within the limits of the training, and what was
+    /// outside of them.
+    fn drawn_in(
+        &self,
+        spec: &ModalitySpec,
+        values: Tensor<2>,
+    ) -> Result<(Tensor<2>, Vec<Warning>)> {
+        let (name, features) = (spec.name.as_str(), spec.features());
+        let host = pass::read(values.clone(), name)?;
+        let family = spec.likelihood.family();
+        let support = family.support();
+        for (row, values) in host.chunks(features).enumerate() {
+            if let Some(column) = support.first_outside(values, &spec.shape, |_| true) {
+                return Err(RunError::Data(DataError::Value {
+                    modality: name.to_owned(),
+                    row: row.to_string(),
+                    expected: format!("{support} for a {} likelihood", family.name()),
+                    found: format!("{}` in column `{column}", values[column]),
+                }));
+            }
+        }
+        let standardised = self.standardisation.apply(name, values);
+        let moments = self.standardisation.moments(name).filter(|_| !spec.is_image());
+        let Some((moments, limits)) = moments.and_then(|m| Some((m, m.limits()?))) else {
+            return Ok((standardised, Vec::new()));
+        };
+        let mut kept = pass::read(standardised.clone(), name)?;
+        let mut warnings = Vec::new();
+        for (place, value) in kept.iter_mut().enumerate() {
+            let (row, column) = (place / features, place % features);
+            let (low, high) = limits[column];
+            if (low..=high).contains(value) {
+                continue;
+            }
+            *value = value.clamp(low, high);
+            let [least, most] = moments.range[column];
+            warnings.push(Warning::new(
+                format!("modality `{name}`, column `{column}`"),
+                format!(
+                    "it went from {least} to {most} in training and is {} in row {row}",
+                    host[place]
+                ),
+                format!("it is drawn in to {LEEWAY} deviations beyond the training"),
+            ));
+        }
+        if warnings.is_empty() {
+            return Ok((standardised, warnings));
+        }
+        let data = TensorData::new(kept, standardised.dims());
+        Ok((Tensor::from_data(data, &standardised.device()), warnings))
     }
 
     /// Latent values of the rows of a batch from `q(z | x_S)`, `[samples, batch, features]` in each
@@ -209,4 +269,78 @@ pub fn init(
     let model = config.init(networks, device)?;
     // Burn draws a parameter when it is first used: now, before anything else is drawn.
     Ok(init_parameters(model))
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::distribution::Likelihood;
+    use multivae_data::standardise::Moments;
+
+    use super::*;
+
+    fn trained() -> Trained {
+        let spec = |name: &str, features| ModalitySpec::new(name, &[features]).expect("valid");
+        let flags = spec("flags", 2).with_likelihood(Likelihood::Bernoulli {});
+        let specs = [spec("blood", 2), flags, spec("gait", 1)];
+        let config = ModelConfig::named("mvae").expect("listed");
+        let config = config.with_modalities(&specs).expect("the data suits");
+        let device = Device::flex();
+        let model = init(&config, &Networks::default(), 0, &device).expect("complete");
+        let mut standardisation = Standardisation::none(&specs);
+        // The second column was 0 in all training rows.
+        standardisation.modalities[0].moments = Some(Moments {
+            mean: vec![140.0, 0.0],
+            std: vec![2.0, 1.0],
+            range: vec![[136.0, 144.0], [0.0; 2]],
+        });
+        Trained { config, model, standardisation, device }
+    }
+
+    fn rows<const N: usize>(values: [[f32; N]; 2]) -> Tensor<2> {
+        Tensor::from_floats(values, &Device::flex())
+    }
+
+    #[test]
+    fn values_far_outside_of_the_training_are_drawn_in_and_said_by_row_and_column() {
+        let trained = trained();
+        let spec = &trained.modalities()[0];
+        let given = rows([[140.0, 4000.0], [-1e30, 3.0]]);
+        let (kept, outside) = trained.drawn_in(spec, given).expect("finite");
+        let kept: Vec<f32> = kept.into_data().try_into_vec().expect("floats");
+        // 140 - 4 is two deviations below the mean.
+        assert_eq!(kept, [0.0, 10.0, -12.0, 3.0]);
+        let texts: Vec<String> = outside.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), 2, "{texts:?}");
+        for (text, parts) in texts.iter().zip([
+            ["column `1`", "from 0 to 0 in training and is 4000 in row 0"],
+            ["column `0`", "in row 1"],
+        ]) {
+            assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+        }
+        // However far outside, the latent values are those of the limit.
+        let encode = |silent: f32| {
+            let batch = trained.batch(&[("blood", rows([[140.0, silent]; 2]))]).expect("finite");
+            let given = trained.given(&["blood"]).expect("its name");
+            let latent = trained.encode(&batch, given, Draws::Mean, &mut Noise::zero());
+            latent.expect("it encodes").z().into_data().try_into_vec::<f32>().expect("floats")
+        };
+        assert_eq!(encode(1e20), encode(10.0));
+        assert_ne!(encode(10.0), encode(0.0));
+    }
+
+    #[test]
+    fn a_count_under_a_bernoulli_and_what_is_no_number_are_refused_by_row_and_column() {
+        let trained = trained();
+        let message = |name: &str, values: Tensor<2>| {
+            trained.batch(&[(name, values)]).expect_err("refused").to_string()
+        };
+        let text = message("flags", rows([[0.0, 1.0], [1.0, 7.0]]));
+        assert_eq!(
+            text,
+            "modality `flags`, row `1`: expected values from 0 to 1 for a bernoulli likelihood, \
+             found `7` in column `1`"
+        );
+        let text = message("gait", rows([[0.0], [f32::NAN]]));
+        assert!(text.contains("row `1`") && text.contains("`NaN` in column `0`"), "{text}");
+    }
 }
