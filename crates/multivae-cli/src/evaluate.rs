@@ -5,7 +5,7 @@ use std::{io::Write, path::Path};
 use anyhow::Result;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel},
-    data::{DataConfig, inspect},
+    data::{DataConfig, Inspection, inspect},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
     report::{Absent, Comparison, Measures, Report},
     run::{
@@ -118,7 +118,8 @@ fn with_data(mut measures: Measures, run: &Run, arguments: &EvaluateArguments) -
         (None, None) => return Ok(measures),
     };
     Ok(match inspect(&config) {
-        Ok(found) => measures.with_data(&found),
+        // Where the data lies is nobody else's business.
+        Ok(found) => measures.with_data(&Inspection { source: data_name(&found.source), ..found }),
         Err(error) => {
             measures.absent.push(Absent { name: "data".into(), reason: error.to_string() });
             measures
