@@ -451,6 +451,13 @@ impl Batch {
         self.offsets[modality].as_ref()
     }
 
+    /// The offset of each row that observes a modality, and a `typical` one of rows that lack it,
+    /// whose own is any filler, `[batch]`; `None` if the batch has no offsets of it.
+    pub fn offset_or(&self, modality: usize, typical: f32) -> Option<Tensor<1>> {
+        let own = self.offsets[modality].clone()?;
+        Some(own.mask_fill(self.presence.of(modality).equal_scalar(0.0), typical))
+    }
+
     /// All covariates with their names, `[batch, features]` each.
     pub fn covariates(&self) -> &[(String, Tensor<2>)] {
         &self.covariates

@@ -17,4 +17,4 @@ pub use config::{ObservedMask, OutputConfig, RunConfig, TrainSection};
 pub use error::{Result, RunError};
 pub use impute::{Impute, Imputed, Interval};
 pub use run::{OpenedRows, Run, RunFolder, absolute};
-pub use trained::{Trained, generate, init, standardised};
+pub use trained::{Offsets, Trained, generate, init, standardised};

@@ -220,7 +220,21 @@ impl Trained {
     ///
     /// [`RunError::Lacks`] if the model does not generate.
     pub fn generate(&self, latent: &Latent, targets: Subset) -> Result<Vec<Tensor<3>>> {
-        Ok(generate(self.model.generator()?, &self.standardisation, latent, targets))
+        self.generate_of(latent, targets, &Offsets::default())
+    }
+
+    /// The same of rows whose counts have sizes of their own, such as library sizes.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Lacks`] if the model does not generate.
+    pub fn generate_of(
+        &self,
+        latent: &Latent,
+        targets: Subset,
+        offsets: &Offsets,
+    ) -> Result<Vec<Tensor<3>>> {
+        Ok(generate(self.model.generator()?, &self.standardisation, latent, targets, offsets))
     }
 
     /// Data in the order of the model's modalities. Its values are taken as they are: standardise
@@ -234,6 +248,37 @@ impl Trained {
     }
 }
 
+/// What is added to the logarithms of decoded means of counts, by modality: the logarithm of a row's
+/// library size, where the data has one. Without it means are those of an offset of 0.
+#[derive(Clone, Debug, Default)]
+pub struct Offsets(Vec<Option<Tensor<1>>>);
+
+impl Offsets {
+    /// Of the rows of a batch: their own where they observe a modality, else its `typical` one, such
+    /// as [`pass::typical_offsets`] of the training rows. Where the batch has no offsets of a
+    /// modality, all of its rows have the typical one.
+    pub fn of(batch: &Batch, typical: &[Option<f32>]) -> Self {
+        let modalities = batch.presence().modalities();
+        let all = Self::typical(batch.rows(), typical, &batch.device());
+        let of = |m: usize| {
+            let typical = typical.get(m).copied().flatten();
+            batch.offset_or(m, typical.unwrap_or(0.0)).or_else(|| all.get(m).cloned())
+        };
+        Self((0..modalities).map(of).collect())
+    }
+
+    /// The `typical` ones for so many rows that have none, such as samples of the prior.
+    pub fn typical(rows: usize, typical: &[Option<f32>], device: &Device) -> Self {
+        let of = |offset: &Option<f32>| Some(Tensor::full([rows], (*offset)?, device));
+        Self(typical.iter().map(of).collect())
+    }
+
+    /// Of a modality, `[batch]`.
+    fn get(&self, modality: usize) -> Option<&Tensor<1>> {
+        self.0.get(modality).and_then(Option::as_ref)
+    }
+}
+
 /// Means of the targets' distributions at latent values, in the units of the data,
 /// `[samples, batch, features]` each, in the order of the targets.
 pub fn generate(
@@ -241,17 +286,23 @@ pub fn generate(
     standardisation: &Standardisation,
     latent: &Latent,
     targets: Subset,
+    offsets: &Offsets,
 ) -> Vec<Tensor<3>> {
     let specs = model.modalities();
-    let means = targets.iter().zip(standardised(model, latent, targets));
+    let means = targets.iter().zip(standardised(model, latent, targets, offsets));
     means.map(|(m, mean)| standardisation.invert(specs[m].name.as_str(), mean)).collect()
 }
 
 /// The same before standardisation is undone, which [`Standardisation::file_units`] does without
 /// loss.
-pub fn standardised(model: &dyn Generate, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+pub fn standardised(
+    model: &dyn Generate,
+    latent: &Latent,
+    targets: Subset,
+    offsets: &Offsets,
+) -> Vec<Tensor<3>> {
     let outputs = targets.iter().zip(model.decode(latent, targets));
-    outputs.map(|(m, output)| model.mean(output, m, None)).collect()
+    outputs.map(|(m, output)| model.mean(output, m, offsets.get(m))).collect()
 }
 
 /// A model with its first weights, which derive from the seed alone.
@@ -273,7 +324,7 @@ pub fn init(
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::distribution::Likelihood;
+    use multivae_core::{dataset::DatasetError, distribution::Likelihood};
     use multivae_data::standardise::Moments;
 
     use super::*;
@@ -326,6 +377,69 @@ mod tests {
         };
         assert_eq!(encode(1e20), encode(10.0));
         assert_ne!(encode(10.0), encode(0.0));
+    }
+
+    /// Counts of two genes with the logarithms of library sizes; the last row lacks them.
+    struct Cells(Vec<ModalitySpec>);
+
+    impl Dataset for Cells {
+        fn modalities(&self) -> &[ModalitySpec] {
+            &self.0
+        }
+
+        fn len(&self) -> usize {
+            4
+        }
+
+        fn presence(&self, row: usize) -> Subset {
+            if row == 3 { Subset::single(1) } else { Subset::full(2) }
+        }
+
+        fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+            let n = rows.len();
+            let observed = rows.iter().map(|&row| self.presence(row)).collect();
+            let ones = || Values::Dense(Tensor::ones([n, 2], device));
+            // The size of the row that lacks the modality is a filler.
+            let sizes: Vec<f32> =
+                rows.iter().map(|&row| [1.0_f32, 4.0, 2.0, 1e6][row].ln()).collect();
+            let offset = Tensor::from_floats(sizes.as_slice(), device);
+            let batch = Batch::new(vec![ones(), ones()], Presence::new(observed, 2, device))?;
+            Ok(batch.with_offsets(vec![Some(offset), None])?)
+        }
+    }
+
+    #[test]
+    fn decoded_counts_have_the_size_of_their_row_and_a_typical_one_where_it_has_none() {
+        let counts = Likelihood::Poisson {};
+        let spec = |name: &str| ModalitySpec::new(name, &[2]).expect("valid");
+        let specs = vec![spec("rna").with_likelihood(counts), spec("gait")];
+        let config = ModelConfig::named("mvae").expect("listed");
+        let config = config.with_modalities(&specs).expect("the data suits");
+        let device = Device::flex();
+        let model = init(&config, &Networks::default(), 0, &device).expect("complete");
+        let standardisation = Standardisation::none(&specs);
+        let trained = Trained { config, model, standardisation, device: device.clone() };
+        let data = trained.align(Arc::new(Cells(specs))).expect("the same modalities");
+        let typical = pass::typical_offsets(&data, 3, &device).expect("in memory");
+        assert!((typical[0].expect("counts") - 2_f32.ln()).abs() < 1e-6 && typical[1].is_none());
+
+        let batch = data.batch(&[0, 1, 2, 3], &device).expect("four rows");
+        let latent = Latent::shared(Tensor::zeros([1, 4, 20], &device));
+        let rna = trained.targets(&["rna"]).expect("its name");
+        let first = |offsets: &Offsets| -> Vec<f32> {
+            let means = trained.generate_of(&latent, rna, offsets).expect("it generates");
+            let column = means[0].clone().narrow(2, 0, 1).flatten::<1>(0, 2);
+            column.into_data().try_into_vec().expect("floats")
+        };
+        let plain = first(&Offsets::default())[0];
+        let sizes = |found: Vec<f32>| found.into_iter().map(|x| x / plain).collect::<Vec<_>>();
+        let close = |found: Vec<f32>, expected: [f32; 4]| {
+            let off = found.iter().zip(expected).any(|(a, b)| (a - b).abs() > 1e-4 * b);
+            assert!(!off, "{found:?}, expected {expected:?}");
+        };
+        close(sizes(first(&Offsets::of(&batch, &typical))), [1.0, 4.0, 2.0, 2.0]);
+        close(sizes(first(&Offsets::typical(4, &typical, &device))), [2.0; 4]);
+        close(sizes(first(&Offsets::default())), [1.0; 4]);
     }
 
     #[test]
