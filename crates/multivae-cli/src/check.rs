@@ -13,6 +13,8 @@ use multivae::{
 
 /// Rows that are decoded at most and, however short the training was, at least.
 const ROWS: [usize; 2] = [32, 512];
+/// Modalities at most that are decoded: the work grows with their number and that of all.
+const TARGETS: usize = 8;
 /// Training rows at most of which the mean is.
 const TRAIN_ROWS: usize = 2048;
 /// Rows that are decoded for each that was trained on: with the forward passes of two given sets
@@ -38,6 +40,7 @@ pub(crate) fn lines(
     let config = SkillConfig {
         rows: Some((affordable as usize).clamp(ROWS[0], ROWS[1])),
         train_rows: Some(TRAIN_ROWS),
+        targets: Some(TARGETS),
         ..SkillConfig::default()
     };
     let aligned = |data: &Arc<dyn Dataset>| AlignedDataset::new(Arc::clone(data), specs);
@@ -48,7 +51,12 @@ pub(crate) fn lines(
         (Err(error), _) | (_, Err(error)) => Err(error.to_string()),
     };
     match checked {
-        Ok(skill) => told(&skill, which),
+        Ok(skill) => {
+            let generated = generator.generated().len();
+            let of =
+                (generated > TARGETS).then(|| format!(", {TARGETS} of {generated} modalities"));
+            told(&skill, &format!("{which} rows{}", of.unwrap_or_default()))
+        }
         Err(error) => vec![format!("what the model decodes could not be checked: {error}")],
     }
 }
@@ -58,14 +66,12 @@ fn told(skill: &Skill, which: &str) -> Vec<String> {
         return Vec::new();
     }
     let findings = skill_findings(skill);
-    let rows = format!(
-        "{} {which} rows, against the mean of {} training rows",
-        skill.rows, skill.train_rows
-    );
+    let rows =
+        format!("{} {which}, against the mean of {} training rows", skill.rows, skill.train_rows);
     if findings.is_empty() {
         return vec![format!(
-            "checked on {rows}: every modality is decoded closer to its values, from itself and \
-             from the others"
+            "checked on {rows}: modalities are decoded closer to their values, from themselves \
+             and from the others"
         )];
     }
     let mut lines = vec![format!("attention, checked on {rows}:")];
@@ -102,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_failed_is_told_first_with_rows_and_figures_and_not_without_end() {
-        let lines = told(&skill(&[-0.5, 0.3, 0.0]), "validation");
+        let lines = told(&skill(&[-0.5, 0.3, 0.0]), "validation rows");
         assert_eq!(
             lines,
             [
@@ -113,16 +119,16 @@ mod tests {
                  squared error of 1.0000 ± 0.0100 against 1.0000 of the mean, on 40 rows.",
             ]
         );
-        let lines = told(&skill(&[1.0; 9]), "training");
+        let lines = told(&skill(&[1.0; 9]), "training rows");
         assert_eq!(lines.len(), 7);
         assert!(lines[6].contains("and 4 more"), "{lines:?}");
     }
 
     #[test]
     fn a_model_that_did_not_fail_is_said_to_be_better_than_the_mean_and_no_more() {
-        let lines = told(&skill(&[-0.5, -0.1]), "validation");
+        let lines = told(&skill(&[-0.5, -0.1]), "validation rows");
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with("checked on 40 validation rows"), "{lines:?}");
-        assert!(told(&skill(&[]), "validation").is_empty());
+        assert!(told(&skill(&[]), "validation rows").is_empty());
     }
 }
