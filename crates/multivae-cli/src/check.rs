@@ -6,7 +6,7 @@ use std::sync::Arc;
 use burn::tensor::Device;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel},
-    metrics::{Skill, SkillConfig, skill, skill_findings},
+    metrics::{FEWEST_ROWS, Skill, SkillConfig, skill, skill_findings},
     models::Model,
     run::AlignedDataset,
 };
@@ -25,7 +25,7 @@ const SHOWN: usize = 5;
 
 /// What is said of a model after so many epochs, in lines; nothing of one that generates nothing.
 ///
-/// It is checked on some validation rows, or on training rows where there are none.
+/// It is checked on some validation rows, or on training rows where there are few.
 pub(crate) fn lines(
     model: &Model,
     train: &Arc<dyn Dataset>,
@@ -35,7 +35,8 @@ pub(crate) fn lines(
 ) -> Vec<String> {
     let Ok(generator) = model.generator() else { return Vec::new() };
     let specs = model.modalities();
-    let (data, which) = if valid.is_empty() { (train, "training") } else { (valid, "validation") };
+    let (data, which) =
+        if valid.len() < ROWS[0] { (train, "training") } else { (valid, "validation") };
     let affordable = SHARE * (epochs * train.len()) as f64 / specs.len() as f64;
     let config = SkillConfig {
         rows: Some((affordable as usize).clamp(ROWS[0], ROWS[1])),
@@ -64,6 +65,10 @@ pub(crate) fn lines(
 fn told(skill: &Skill, which: &str) -> Vec<String> {
     if skill.pairs.is_empty() {
         return Vec::new();
+    }
+    if skill.pairs.iter().all(|pair| pair.rows < FEWEST_ROWS) {
+        let few = format!("{} {which} are too few", skill.rows);
+        return vec![format!("whether the model is better than a mean is not known: {few}")];
     }
     let findings = skill_findings(skill);
     let rows =
@@ -130,5 +135,8 @@ mod tests {
         assert_eq!(lines.len(), 1);
         assert!(lines[0].starts_with("checked on 40 validation rows"), "{lines:?}");
         assert!(told(&skill(&[]), "validation rows").is_empty());
+        let mut few = skill(&[-0.5]);
+        few.pairs[0].rows = 3;
+        assert!(told(&few, "validation rows")[0].contains("too few"));
     }
 }

@@ -132,14 +132,21 @@ pub fn findings(representation: &Representation) -> Vec<Finding> {
     spaces.chain(modalities.flatten()).collect()
 }
 
+/// Rows from which on a comparison with the mean of the training rows says anything.
+pub const FEWEST_ROWS: usize = 8;
+
 /// What the comparison with the mean of the training rows shows, the worst first.
 ///
+/// - Of fewer than [`FEWEST_ROWS`] rows nothing is said.
 /// - A modality is decoded worse than by the mean if its squared error is higher by more than two
 ///   standard errors of the difference, row by row.
 /// - It is decoded no better if its error is not lower by more than two of them.
 pub fn skill_findings(skill: &Skill) -> Vec<Finding> {
     let finding = |pair: &PairSkill| {
         let PairSkill { difference, target, given, .. } = pair;
+        if pair.rows < FEWEST_ROWS {
+            return None;
+        }
         let reach = ERRORS * difference.standard_error;
         let (kind, how) = if difference.mean > reach {
             (FindingKind::WorseThanMean, "worse than")

@@ -115,7 +115,9 @@ pub use evaluate::{
 };
 pub use features::{Features, RawValues};
 pub use fid::{Fid, FidConfig, SetDistance, fid, joint_fid};
-pub use findings::{Finding, FindingKind, coherence_findings, findings, skill_findings};
+pub use findings::{
+    FEWEST_ROWS, Finding, FindingKind, coherence_findings, findings, skill_findings,
+};
 pub use inception::Inception;
 pub use likelihood::{
     ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood, likelihood,

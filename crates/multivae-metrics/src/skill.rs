@@ -283,7 +283,7 @@ mod tests {
     use multivae_testkit::{Conditional, LinearGaussian, Rows};
 
     use super::*;
-    use crate::{FindingKind, skill_findings};
+    use crate::{FEWEST_ROWS, FindingKind, skill_findings};
 
     const SLOPE: f32 = 3.0;
 
@@ -348,6 +348,12 @@ mod tests {
         let findings = skill_findings(&of(0.0, &SkillConfig::default()).expect("valid"));
         let kinds: Vec<_> = findings.iter().map(|finding| finding.kind).collect();
         assert_eq!(kinds, [FindingKind::NoBetterThanMean; 4], "{findings:?}");
+    }
+
+    #[test]
+    fn of_a_few_rows_nothing_is_said() {
+        let config = SkillConfig { rows: Some(FEWEST_ROWS - 1), ..SkillConfig::default() };
+        assert_eq!(skill_findings(&of(0.0, &config).expect("valid")), []);
     }
 
     #[test]
