@@ -34,6 +34,12 @@ const MEANINGS: &[(&str, &str)] = &[
 
 /// Keys that are absent by default: the key they are printed behind, what they mean, an example.
 const ABSENT: &[(&str, &str, &str)] = &[
+    (
+        "version",
+        "whether encoders read which cells are observed beside the values, of all modalities or of \
+         those in a list; false if absent",
+        "observed_mask = true",
+    ),
     ("data.source", "modalities of `polydigits`, 2 to 5; 3 if absent", "modalities = 3"),
     ("data.source", "use so many rows, drawn by `split.seed`; all if absent", "rows = 1000"),
 ];

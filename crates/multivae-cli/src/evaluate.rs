@@ -5,8 +5,9 @@ use std::{io::Write, path::Path};
 use anyhow::Result;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel},
+    data::{DataConfig, Inspection, inspect},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
-    report::{Comparison, Report},
+    report::{Absent, Comparison, Measures, Report},
     run::{
         AlignedDataset, Run,
         files::{self, NewFolder},
@@ -97,6 +98,7 @@ fn report(
         None => format!("On {} rows that training has not seen.", data.len()),
         Some(_) => format!("On {} rows of {source}.", data.len()),
     };
+    measures = with_data(measures, run, arguments)?;
     measures.provenance = provenance::facts(run, data, arguments, &timings)?;
     let name = "value".to_owned();
     let (head, rows) = Comparison { runs: vec![(name, measures.clone())] }.table();
@@ -106,6 +108,23 @@ fn report(
     folder.finish()?;
     print_out(table(&head, &rows))?;
     print_out(format!("\n{}", out.join("report.html").display()))
+}
+
+/// Adds what the data holds that the measures are of: what `multivae data` says of it.
+fn with_data(mut measures: Measures, run: &Run, arguments: &EvaluateArguments) -> Result<Measures> {
+    let config = match (&arguments.data, &run.folder.config.data) {
+        (Some(source), _) => DataConfig::new(source),
+        (None, Some(own)) => own.clone(),
+        (None, None) => return Ok(measures),
+    };
+    Ok(match inspect(&config) {
+        // Where the data lies is nobody else's business.
+        Ok(found) => measures.with_data(&Inspection { source: data_name(&found.source), ..found }),
+        Err(error) => {
+            measures.absent.push(Absent { name: "data".into(), reason: error.to_string() });
+            measures
+        }
+    })
 }
 
 fn number(mean: Mean) -> [String; 2] {

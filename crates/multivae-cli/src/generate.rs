@@ -16,7 +16,7 @@ use multivae::{
         subset::Subset,
     },
     data::Standardisation,
-    run::{self as runs, AlignedDataset, Run},
+    run::{self as runs, AlignedDataset, Offsets, Run},
     samplers::PriorSampler,
 };
 
@@ -125,7 +125,8 @@ fn from_rows(
         let (rows, batch) = batch?;
         let latent =
             run.trained.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let means = runs::standardised(run.trained.model.generator()?, &latent, targets);
+        let offsets = Offsets::of(&batch, &[]);
+        let means = runs::standardised(run.trained.model.generator()?, &latent, targets, &offsets);
         for (m, mean) in targets.iter().zip(means) {
             generated[m].push(mean.squeeze_dim(0));
         }
@@ -199,7 +200,8 @@ pub(crate) fn from_latents(
     let specs = run.trained.model.modalities();
     let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
     for latent in chunks {
-        let means = runs::standardised(run.trained.model.generator()?, &latent, targets);
+        let offsets = Offsets::default();
+        let means = runs::standardised(run.trained.model.generator()?, &latent, targets, &offsets);
         for (place, mean) in parts.iter_mut().zip(means) {
             place.push(mean.squeeze_dim(0));
         }
@@ -232,7 +234,8 @@ pub(crate) fn means(
     latent: &Latent,
     targets: Subset,
 ) -> Vec<Tensor<2>> {
-    let means = runs::generate(model, standardisation, latent, targets).into_iter();
+    let offsets = Offsets::default();
+    let means = runs::generate(model, standardisation, latent, targets, &offsets).into_iter();
     means.map(|mean| mean.squeeze_dim::<2>(0)).collect()
 }
 

@@ -13,6 +13,7 @@
 //! ```
 
 mod arguments;
+mod check;
 mod classifier;
 mod comments;
 mod compare;

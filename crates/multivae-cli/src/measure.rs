@@ -12,8 +12,9 @@ use multivae::{
     metrics::{
         Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
         EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig, ReconstructionConfig,
-        RepresentationConfig, SizeCoherence, clustering, coherence, evaluate, fid, findings,
-        joint_coherence, likelihood, reconstruction, representation,
+        RepresentationConfig, SizeCoherence, SkillConfig, clustering, coherence,
+        coherence_findings, evaluate, fid, findings, joint_coherence, likelihood, reconstruction,
+        representation, skill, skill_findings,
     },
     report::{Absent, Figure, Finding, Measures, Tone, drawn},
     run::{AlignedDataset, Run, Trained},
@@ -50,6 +51,8 @@ struct Found {
     /// Reports by name.
     reports: Vec<(&'static str, Value)>,
     entries: Vec<Entry>,
+    /// What has failed altogether, which nothing else is said before.
+    failures: Vec<Finding>,
     findings: Vec<Finding>,
     figures: Vec<Figure>,
     /// Parts that cannot be measured.
@@ -98,6 +101,7 @@ impl<'a> Evaluator<'a> {
     pub(crate) fn measure(&self, wanted: &[Metric], title: &str) -> Result<Measured> {
         let mut measures = Measures::new(title);
         let (mut figures, mut timings) = (Vec::new(), Vec::new());
+        let mut failures = Vec::new();
         let all = wanted.contains(&Metric::All);
         for &metric in Metric::EACH {
             let asked = wanted.contains(&metric);
@@ -111,6 +115,7 @@ impl<'a> Evaluator<'a> {
                         found.reports.into_iter().map(|(name, value)| (name.to_owned(), value)),
                     );
                     measures.entries.extend(found.entries);
+                    failures.extend(found.failures);
                     measures.findings.extend(found.findings);
                     measures.absent.extend(found.absent);
                     figures.extend(found.figures);
@@ -124,6 +129,7 @@ impl<'a> Evaluator<'a> {
             }
             timings.push((name, start.elapsed().as_secs_f64()));
         }
+        measures.findings = ordered(failures, measures.findings);
         figures.extend(drawn(&measures.entries));
         Ok(Measured { measures, figures, timings })
     }
@@ -158,7 +164,8 @@ impl<'a> Evaluator<'a> {
                 let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
                 let watched = Watched::new(data, bar);
                 let report = reconstruction(model.density()?, &watched, &config, device)?;
-                Found::default().report("reconstruction", &report)
+                let found = Found::default().report("reconstruction", &report)?;
+                self.skill(found)
             }
             Metric::Representation => {
                 let config = RepresentationConfig { batch_size, seed, ..Default::default() };
@@ -199,6 +206,24 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// Adds how the model compares with the mean of the training rows.
+    fn skill(&self, mut found: Found) -> Result<Found> {
+        let train = match self.train() {
+            Ok(train) => train,
+            Err(error) if failure::is_about_input(&error) => {
+                found.without("skill", &failure::message(&error));
+                return Ok(found);
+            }
+            Err(error) => return Err(error),
+        };
+        let Trained { model, device, .. } = &self.run.trained;
+        let config =
+            SkillConfig { batch_size: self.arguments.run.batch_size, ..Default::default() };
+        let report = skill(model.generator()?, train, self.data, &config, device)?;
+        found.failures = skill_findings(&report).into_iter().map(Finding::from).collect();
+        found.report("skill", &report)
+    }
+
     /// Coherence from given modalities and of joint samples, with what is known of the classifiers.
     fn coherence(&self, bar: &Bar) -> Result<Found> {
         let (run, data, arguments) = (self.run, self.data, self.arguments);
@@ -217,6 +242,7 @@ impl<'a> Evaluator<'a> {
             &show,
         )?;
         let mut found = Found::default().report("coherence", &report)?;
+        found.failures = coherence_findings(&report).into_iter().map(Finding::from).collect();
         found.findings.extend(about_coherence(&report));
         // A joint class takes two modalities that are generated and told.
         let generated = run.trained.model.generator()?.generated();
@@ -309,6 +335,16 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// What has failed, then what calls for action, then the rest; praise only where nothing does.
+fn ordered(failures: Vec<Finding>, mut others: Vec<Finding>) -> Vec<Finding> {
+    let calls = |finding: &Finding| finding.tone == Tone::Attention;
+    if !failures.is_empty() || others.iter().any(calls) {
+        others.retain(|finding| finding.tone != Tone::Good);
+    }
+    others.sort_by_key(|finding| !calls(finding));
+    failures.into_iter().chain(others).collect()
+}
+
 /// Coherence in words.
 fn about_coherence(report: &Coherence) -> Option<Finding> {
     let first = report.sizes.first()?;
@@ -325,4 +361,26 @@ fn about_coherence(report: &Coherence) -> Option<Finding> {
         share(first)
     );
     (first.given == 1).then_some(Finding { tone: Tone::Note, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_comes_first_and_is_not_praised() {
+        let finding = |tone, text: &str| Finding { tone, text: text.into() };
+        let texts = |found: &[Finding]| found.iter().map(|f| f.text.clone()).collect::<Vec<_>>();
+        let others = || {
+            vec![
+                finding(Tone::Note, "note"),
+                finding(Tone::Good, "well done"),
+                finding(Tone::Attention, "unused"),
+            ]
+        };
+        let failed = vec![finding(Tone::Attention, "worse than the mean")];
+        assert_eq!(texts(&ordered(failed, others())), ["worse than the mean", "unused", "note"]);
+        let fine = vec![finding(Tone::Note, "note"), finding(Tone::Good, "well done")];
+        assert_eq!(texts(&ordered(Vec::new(), fine)), ["note", "well done"]);
+    }
 }

@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::TrainArguments,
-    config,
+    check, config,
     failure::{Outcome, bad_input},
     generate::{means, original},
     picture,
@@ -81,7 +81,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     let splits = data.open()?;
     data.source = absolute(&data.source);
     config.data = Some(data);
-    config.model = config.model.with_modalities(splits.train.modalities())?;
+    config.model = config.model_for(splits.train.modalities())?;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
 
@@ -201,9 +201,16 @@ fn train(
         trainer = trainer.observe(Box::new(Console::new(place.json)));
     }
     let Splits { train, valid, standardisation, .. } = splits;
-    let fitted = launch(trainer, model, Arc::new(train), Arc::new(valid))?;
+    let (train, valid): (Arc<dyn Dataset>, Arc<dyn Dataset>) = (Arc::new(train), Arc::new(valid));
+    let fitted = launch(trainer, model, Arc::clone(&train), Arc::clone(&valid))?;
     let epochs_run = epochs_run.load(Ordering::SeqCst);
     bundle(config, place, &fitted, &standardisation, epochs_run)?;
+    if epochs_run > 0 && fitted.stopped != Stopped::Interrupted {
+        let device = &place.devices[0];
+        for line in check::lines(&fitted.model, &train, &valid, epochs_run, device) {
+            say(place, line)?;
+        }
+    }
     summarise(place, &fitted, epochs_run)
 }
 
@@ -265,13 +272,18 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
         }
         _ => format!("`{folder}`: {epochs} epochs{best}"),
     };
-    if place.json {
-        // Standard output holds JSON only.
-        print_err(&message);
-    } else {
-        print_out(message)?;
-    }
+    say(place, message)?;
     Ok(Outcome::Done)
+}
+
+/// A line for people, on standard output unless that holds JSON only.
+fn say(place: &Place, line: String) -> Result<()> {
+    if place.json {
+        print_err(&line);
+    } else {
+        print_out(line)?;
+    }
+    Ok(())
 }
 
 /// A line an epoch on standard output, and a bar on standard error if that is a terminal.

@@ -451,6 +451,13 @@ impl Batch {
         self.offsets[modality].as_ref()
     }
 
+    /// The offset of each row that observes a modality, and a `typical` one of rows that lack it,
+    /// whose own is any filler, `[batch]`; `None` if the batch has no offsets of it.
+    pub fn offset_or(&self, modality: usize, typical: f32) -> Option<Tensor<1>> {
+        let own = self.offsets[modality].clone()?;
+        Some(own.mask_fill(self.presence.of(modality).equal_scalar(0.0), typical))
+    }
+
     /// All covariates with their names, `[batch, features]` each.
     pub fn covariates(&self) -> &[(String, Tensor<2>)] {
         &self.covariates
@@ -518,10 +525,21 @@ impl Batch {
         }
     }
 
-    /// What encoders of a modality see: its [`observed`](Self::observed) values, counts by their
-    /// logarithms; see [`Likelihood::encode_view`](crate::distribution::Likelihood::encode_view).
+    /// What encoders of a modality see of its [`observed`](Self::observed) values, `[batch, ..]` of
+    /// [`ModalitySpec::input_shape`]; see [`ModalitySpec::input`].
     pub fn input(&self, modality: usize, spec: &ModalitySpec) -> Values {
-        spec.likelihood.encode_view(self.observed(modality))
+        spec.input(self.observed(modality), || self.observed_cells(modality, spec.features()))
+    }
+
+    /// 1 where a cell of a modality is observed, 0 where it or the modality is missing,
+    /// `[batch, features]`.
+    pub fn observed_cells(&self, modality: usize, features: usize) -> Tensor<2> {
+        let row = self.presence.of(modality).unsqueeze_dim::<2>(1).expand([self.rows(), features]);
+        match &self.cells[modality] {
+            // A mask says nothing in rows that lack the modality.
+            Some(cells) => cells.clone().mask_fill(row.equal_scalar(0.0), 0.0),
+            None => row,
+        }
     }
 
     /// What the likelihood of a modality is evaluated on: [`observed`](Self::observed) values with
@@ -625,6 +643,34 @@ mod tests {
         let found: Vec<f32> = observed.into_data().try_into_vec().expect("floats");
         assert_eq!(found, [1.0, 0.0, 0.0, 4.0]);
         assert!(batch.target(0).cells.is_some());
+    }
+
+    #[test]
+    fn encoders_may_read_which_cells_are_observed() {
+        let device = Device::flex();
+        let spec = ModalitySpec::new("blood", &[2]).expect("valid");
+        let masked = spec.clone().with_observed_mask();
+        assert_eq!((spec.input_shape(), masked.input_shape()), (vec![2], vec![4]));
+        let read = |batch: &Batch, spec: &ModalitySpec| -> Vec<f32> {
+            let input = batch.input(0, spec).dense().expect("numbers").clone();
+            input.into_data().try_into_vec().expect("floats")
+        };
+        let values = Tensor::from_floats([[1.0, 0.0], [2.0, 3.0]], &device);
+        let batch = Batch::complete(vec![values.clone(), values]).expect("valid");
+        // Where everything is observed the mask is constant.
+        assert_eq!(read(&batch, &spec), [1.0, 0.0, 2.0, 3.0]);
+        assert_eq!(read(&batch, &masked), [1.0, 0.0, 1.0, 1.0, 2.0, 3.0, 1.0, 1.0]);
+        let ones = Tensor::ones([2, 2], &device);
+        let all = batch.clone().with_cells(vec![Some(ones), None]).expect("the same shape");
+        assert_eq!(read(&all, &masked), read(&batch, &masked));
+        // A zero is not a missing cell, and no cell of a row without the modality is observed.
+        let cells = Tensor::from_floats([[1.0, 0.0], [1.0, 1.0]], &device);
+        let rows = vec![Subset::full(2), Subset::single(1)];
+        let batch = batch.with_cells(vec![Some(cells), None]).expect("the same shape");
+        let batch = batch.with_presence(Presence::new(rows, 2, &device)).expect("two rows");
+        assert_eq!(read(&batch, &masked), [1.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+        let text = ModalitySpec::new("text", &[3, 5]).expect("valid").with_observed_mask();
+        assert!(text.check().expect_err("padding is masked").to_string().contains("observed_mask"));
     }
 
     #[test]

@@ -13,9 +13,10 @@
 
 use std::fmt;
 
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result, distribution::Likelihood};
+use crate::{Error, Result, batch::Values, distribution::Likelihood};
 
 /// The name of a modality: not empty, without `.`, `/`, `\` or white space, since it becomes a
 /// part of parameter paths and file names.
@@ -75,6 +76,10 @@ pub struct ModalitySpec {
     /// How a decoder's output is a distribution over values.
     #[serde(default)]
     pub likelihood: Likelihood,
+    /// Whether encoders read which cells are observed beside the values, so that they tell a
+    /// missing cell from one that was measured as 0; see [`input_shape`](Self::input_shape).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed_mask: bool,
 }
 
 impl ModalitySpec {
@@ -88,6 +93,7 @@ impl ModalitySpec {
             name: ModalityName::new(name)?,
             shape: shape.to_vec(),
             likelihood: Likelihood::default(),
+            observed_mask: false,
         };
         spec.check()?;
         Ok(spec)
@@ -97,6 +103,40 @@ impl ModalitySpec {
     pub fn with_likelihood(mut self, likelihood: Likelihood) -> Self {
         self.likelihood = likelihood;
         self
+    }
+
+    /// The same with the mask of its cells beside the values that encoders read.
+    pub fn with_observed_mask(mut self) -> Self {
+        self.observed_mask = true;
+        self
+    }
+
+    /// Shape of what encoders read of one sample: the shape of the values, or with
+    /// [`observed_mask`](Self::observed_mask) twice its first axis, so that the mask of a table lies
+    /// behind its features, and that of an image in further channels.
+    pub fn input_shape(&self) -> Vec<usize> {
+        let mut shape = self.shape.clone();
+        if self.observed_mask {
+            shape[0] *= 2;
+        }
+        shape
+    }
+
+    /// What encoders read of values in which what is missing is 0: counts by their logarithms, see
+    /// [`Likelihood::encode_view`]; with [`observed_mask`](Self::observed_mask) `cells` behind them,
+    /// `[batch, features]`, 1 where a cell is observed and 0 where it is not.
+    pub fn input(&self, values: Values, cells: impl FnOnce() -> Tensor<2>) -> Values {
+        match self.likelihood.encode_view(values) {
+            Values::Dense(values) if self.observed_mask => {
+                Values::Dense(Tensor::cat(vec![values, cells()], 1))
+            }
+            values => values,
+        }
+    }
+
+    /// Whether a sample is `[length, vocabulary]`.
+    pub fn is_sequence(&self) -> bool {
+        self.shape.len() == 2
     }
 
     /// Values of one sample.
@@ -111,14 +151,21 @@ impl ModalitySpec {
 
     /// # Errors
     ///
-    /// [`Error::Config`] if an axis of the shape is 0 or there is none, or the likelihood's scale
-    /// is not positive.
+    /// [`Error::Config`] if an axis of the shape is 0 or there is none, the likelihood's scale is
+    /// not positive, or a mask of cells is asked for of a sequence, which has one of its own.
     pub fn check(&self) -> Result<()> {
         if self.shape.is_empty() || self.shape.contains(&0) {
             return Err(Error::Config {
                 field: format!("{}.shape", self.name),
                 expected: "at least one axis, none of length 0".into(),
                 found: format!("{:?}", self.shape),
+            });
+        }
+        if self.observed_mask && self.is_sequence() {
+            return Err(Error::Config {
+                field: format!("{}.observed_mask", self.name),
+                expected: "false for a sequence, whose padding is masked already".into(),
+                found: "true".into(),
             });
         }
         self.likelihood.check(&self.name, &self.shape)

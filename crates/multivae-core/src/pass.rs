@@ -115,6 +115,40 @@ impl Pass {
     }
 }
 
+/// A typical offset of each modality: the median over the rows that observe it, the mean of the two
+/// in the middle if there are two; `None` of modalities without offsets, or that no row observes.
+///
+/// Of the training rows it stands for the size, such as the library size of counts, of a row that
+/// has none: one that lacks the modality, or a sample of the prior.
+///
+/// # Errors
+///
+/// [`PassError`].
+pub fn typical_offsets(
+    data: &dyn Dataset,
+    batch_size: usize,
+    device: &Device,
+) -> Result<Vec<Option<f32>>, PassError> {
+    let mut offsets: Vec<Vec<f32>> = vec![Vec::new(); data.modalities().len()];
+    for batch in (Pass { batch_size, seed: 0 }).batches(data, device) {
+        let (_, batch) = batch?;
+        for (m, all) in offsets.iter_mut().enumerate() {
+            let Some(own) = batch.offset(m) else { continue };
+            let name = &data.modalities()[m].name;
+            let own = read(own.clone(), &format!("offsets of `{name}`"))?;
+            let rows = batch.presence().rows().iter().zip(own);
+            all.extend(rows.filter(|(row, _)| row.contains(m)).map(|(_, offset)| offset));
+        }
+    }
+    let median = |mut all: Vec<f32>| {
+        all.sort_unstable_by(f32::total_cmp);
+        let middle = all.len().checked_sub(1)? / 2;
+        let (low, high) = (all[middle], all[all.len() / 2]);
+        Some(low + (high - low) / 2.0)
+    };
+    Ok(offsets.into_iter().map(median).collect())
+}
+
 /// Values of one latent space for all rows of a data set, on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {

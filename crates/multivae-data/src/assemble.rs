@@ -987,7 +987,11 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
             if let Some((column, support)) = family.first_outside(&buffer, &spec.shape, &observed) {
                 let (modality, row) = (spec.name.to_string(), data.id(row));
                 let expected = format!("{support} for a {} likelihood", family.name());
-                let found = buffer[column].to_string();
+                let known = data.schema().and_then(|schema| schema.modality(&modality));
+                let found = match known.and_then(|known| known.columns.as_ref()) {
+                    Some(names) => format!("{}` in column `{}", buffer[column], names[column]),
+                    None => buffer[column].to_string(),
+                };
                 return Err(DataError::Value { modality, row, expected, found });
             }
         }
@@ -1160,6 +1164,11 @@ mod tests {
             "modality `a`, row `y`: expected values from 0 to 1 for a bernoulli likelihood, \
              found `1.5`"
         );
+        let mut named = block("a", Some(&["x", "y"]), vec![0.0, 7.0]);
+        named.likelihood = Some(Likelihood::Bernoulli {});
+        named.block.columns = Some(vec!["smokes".into()]);
+        let text = message(vec![named], None);
+        assert!(text.ends_with("found `7` in column `smokes`"), "{text}");
         assert_eq!(
             with(Likelihood::Categorical {}, vec![1.0, 0.5]),
             "modality `a`, row `y`: expected values from 0 to 1 whose sum over the last axis is 1 \

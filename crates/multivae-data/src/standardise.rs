@@ -67,6 +67,22 @@ impl Moments {
     pub fn of(&self, feature: usize) -> (f64, f64) {
         (self.mean[feature], self.std[feature])
     }
+
+    /// Between which standardised values of each feature new ones are kept: [`LEEWAY`] beyond the
+    /// range of the training rows, and counts and classes of a mixed table anywhere; `None` in files
+    /// of version 1, which do not say it.
+    pub fn limits(&self, spec: &ModalitySpec) -> Option<Vec<(f32, f32)>> {
+        let family = spec.likelihood.family();
+        let limits = |(feature, [low, high]): (usize, &[f64; 2])| {
+            if family.normalisation(feature) == Normalisation::None {
+                return (f32::NEG_INFINITY, f32::INFINITY);
+            }
+            let (mean, std) = self.of(feature);
+            let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
+            (end(*low, -LEEWAY), end(*high, LEEWAY))
+        };
+        (!self.range.is_empty()).then(|| self.range.iter().enumerate().map(limits).collect())
+    }
 }
 
 /// What a modality's values were shifted and scaled by.
@@ -281,25 +297,15 @@ impl Standardisation {
         let mut storages = Vec::new();
         for (m, spec) in data.modalities().iter().enumerate() {
             let storage = applied.storage(m);
-            let moments = self.moments(spec.name.as_str());
-            let moments = moments.filter(|m| !m.range.is_empty() && !spec.is_image());
-            let (Some(moments), Storage::Floats(values)) = (moments, &**storage) else {
+            let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_image());
+            let limits = moments.and_then(|moments| moments.limits(spec));
+            let (Some(moments), Some(limits), Storage::Floats(values)) =
+                (moments, limits, &**storage)
+            else {
                 storages.push(storage.clone());
                 continue;
             };
             let features = spec.features();
-            let family = spec.likelihood.family();
-            let limits: Vec<(f32, f32)> = (0..features)
-                .map(|feature| {
-                    if family.normalisation(feature) == Normalisation::None {
-                        return (f32::NEG_INFINITY, f32::INFINITY);
-                    }
-                    let (mean, std) = moments.of(feature);
-                    let [low, high] = moments.range[feature];
-                    let end = |value: f64, leeway: f64| ((value - mean) / std + leeway) as f32;
-                    (end(low, -LEEWAY), end(high, LEEWAY))
-                })
-                .collect();
             let mut changed: Option<Vec<f32>> = None;
             let mut outside: Vec<(usize, usize)> = Vec::new();
             for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {

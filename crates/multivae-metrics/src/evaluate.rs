@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
-    batch::{Batch, Values},
+    batch::Batch,
     dataset::Dataset,
     modality::ModalitySpec,
     model::{Density, Draws},
@@ -18,6 +18,7 @@ use crate::{
     MetricsError,
     entry::{Entries, Entry},
     mean::{Mean, Running},
+    rows::squared_errors,
 };
 
 /// How to evaluate.
@@ -194,7 +195,7 @@ pub fn evaluate(
             let mut errors = vec![None; specs.len()];
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
                 let mean = model.mean(output, m, batch.offset(m));
-                errors[m] = squared_error(mean, &specs[m], &batch.values()[m])?;
+                errors[m] = squared_error(mean, &specs[m], &batch, m)?;
             }
             sums.cross(number, &batch, &likelihood, &errors);
         }
@@ -215,17 +216,17 @@ pub(crate) fn check(specs: &[ModalitySpec], data: &dyn Dataset) -> Result<(), Me
     if data.is_empty() { Err(MetricsError::NoRows) } else { Ok(()) }
 }
 
-/// The mean squared error of each row, or `None` for text.
+/// The mean squared error of each row over its observed cells, or `None` for text.
 fn squared_error(
     mean: Tensor<3>,
     spec: &ModalitySpec,
-    values: &Values,
+    batch: &Batch,
+    modality: usize,
 ) -> Result<Option<Vec<Vec<f64>>>, MetricsError> {
-    let Some(values) = values.dense() else { return Ok(None) };
-    let mean: Tensor<2> = mean.squeeze_dim(0);
-    let error = (mean - values.clone()).square().mean_dim(1);
-    // Not checked to be finite: rows that miss the modality hold any filler.
-    raw(error, &format!("mean squared error of `{}`", spec.name)).map(Some)
+    let errors = squared_errors(mean.squeeze_dim(0), batch, modality);
+    let Some(errors) = errors else { return Ok(None) };
+    // Not checked to be finite: what is decoded for rows that miss the modality does not count.
+    raw(errors.unsqueeze_dim(1), &format!("mean squared error of `{}`", spec.name)).map(Some)
 }
 
 /// The rows of `[batch, columns]`, whatever they hold.

@@ -1,8 +1,12 @@
-//! What a representation shows, in words.
+//! What measures show, in words: what has failed is said, with the figures that show it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::representation::Representation;
+use crate::{
+    coherence::Coherence,
+    representation::Representation,
+    skill::{PairSkill, Skill, Source},
+};
 
 /// Something about a model that its user should know.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +25,12 @@ pub struct Finding {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
+    /// What is decoded of a modality is farther from it than the mean of its training rows.
+    WorseThanMean,
+    /// What is decoded of a modality is not closer to it than the mean of its training rows.
+    NoBetterThanMean,
+    /// What is generated shows the class of what was given as often as by chance.
+    ChanceCoherence,
     /// The posterior of a whole latent space is the prior.
     PosteriorCollapse,
     /// Some dimensions of a latent space hold nothing.
@@ -122,6 +132,79 @@ pub fn findings(representation: &Representation) -> Vec<Finding> {
     spaces.chain(modalities.flatten()).collect()
 }
 
+/// Rows from which on a comparison with the mean of the training rows says anything.
+pub const FEWEST_ROWS: usize = 8;
+
+/// What the comparison with the mean of the training rows shows, the worst first.
+///
+/// - Of fewer than [`FEWEST_ROWS`] rows nothing is said.
+/// - A modality is decoded worse than by the mean if its squared error is higher by more than two
+///   standard errors of the difference, row by row.
+/// - It is decoded no better if its error is not lower by more than two of them.
+pub fn skill_findings(skill: &Skill) -> Vec<Finding> {
+    let finding = |pair: &PairSkill| {
+        let PairSkill { difference, target, given, .. } = pair;
+        if pair.rows < FEWEST_ROWS {
+            return None;
+        }
+        let reach = ERRORS * difference.standard_error;
+        let (kind, how) = if difference.mean > reach {
+            (FindingKind::WorseThanMean, "worse than")
+        } else if difference.mean >= -reach {
+            (FindingKind::NoBetterThanMean, "no better than")
+        } else {
+            return None;
+        };
+        let from: Vec<String> = given.iter().map(|name| format!("`{name}`")).collect();
+        let from = match pair.source {
+            Source::Itself if given.len() == 1 => "itself".to_owned(),
+            Source::Itself | Source::Others => from.join(", "),
+        };
+        let text = format!(
+            "`{target}` decoded from {from} is {how} the mean of its training rows: a squared error \
+             of {:.4} ± {:.4} against {:.4} of the mean, on {} rows.",
+            pair.error.mean, pair.error.standard_error, pair.baseline.mean, pair.rows
+        );
+        Some(Finding { kind, subject: target.clone(), text, value: pair.explained() })
+    };
+    let mut findings: Vec<Finding> = skill.pairs.iter().filter_map(finding).collect();
+    let worse = |finding: &Finding| finding.kind == FindingKind::WorseThanMean;
+    findings.sort_by(|a, b| worse(b).cmp(&worse(a)).then(a.value.total_cmp(&b.value)));
+    findings
+}
+
+/// What coherence shows if it is that of chance: from which single modalities others are generated
+/// whose class is right no more often, in the mean over classes, than one among so many by chance,
+/// as far as two standard errors tell.
+pub fn coherence_findings(coherence: &Coherence) -> Vec<Finding> {
+    let chance = 1.0 / coherence.classes.len().max(1) as f64;
+    let single = |pair: &&crate::PairCoherence| pair.given.len() == 1 && !pair.reconstructed;
+    let failed = |pair: &&crate::PairCoherence| {
+        let recall = pair.scores.macro_recall;
+        recall.mean <= chance + ERRORS * recall.standard_error
+    };
+    let pairs = coherence.pairs.iter().filter(single).filter(failed);
+    pairs
+        .map(|pair| {
+            let (given, recall) = (&pair.given[0], pair.scores.macro_recall);
+            Finding {
+                kind: FindingKind::ChanceCoherence,
+                subject: pair.target.clone(),
+                text: format!(
+                    "`{}` generated from `{given}` shows the right class no more often than by \
+                     chance: {:.1} % ± {:.1} of a class's rows against {:.1} %, on {} rows.",
+                    pair.target,
+                    100.0 * recall.mean,
+                    100.0 * recall.standard_error,
+                    100.0 * chance,
+                    pair.rows
+                ),
+                value: recall.mean,
+            }
+        })
+        .collect()
+}
+
 /// Ascending numbers as text, neighbours joined: `0-2, 5`.
 fn ranges(numbers: &[usize]) -> String {
     let mut parts: Vec<(usize, usize)> = Vec::new();
@@ -140,7 +223,7 @@ fn ranges(numbers: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Contribution, DimensionUse, Mean, SpaceUse};
+    use crate::{Contribution, DimensionUse, Mean, PairCoherence, Scores, SpaceUse};
 
     fn mean(mean: f64) -> Mean {
         Mean { mean, standard_error: 0.1 }
@@ -201,6 +284,36 @@ mod tests {
         assert_eq!(kinds, [FindingKind::IgnoredByEncoder, FindingKind::IgnoredByDecoder]);
         assert!(found[0].text.contains("`sound`") && found[0].text.contains("0.020 %"));
         assert!(found[1].text.contains("0.150 ± 0.100 nats"), "{found:?}");
+    }
+
+    #[test]
+    fn coherence_of_chance_is_found_and_that_of_a_model_is_not() {
+        let pair = |given: &str, target: &str, recall: f64| PairCoherence {
+            given: vec![given.into()],
+            target: target.into(),
+            reconstructed: given == target,
+            rows: 50,
+            scores: Scores {
+                accuracy: Mean { mean: 0.9, standard_error: 0.01 },
+                macro_recall: Mean { mean: recall, standard_error: 0.02 },
+            },
+            by_class: Vec::new(),
+        };
+        let coherence = Coherence {
+            rows: 50,
+            draws: 1,
+            classes: vec![0, 1, 2, 3],
+            // A majority class makes an accuracy of 90 % of nothing at all.
+            pairs: vec![pair("a", "b", 0.28), pair("b", "a", 0.5), pair("a", "a", 0.2)],
+            subsets: Vec::new(),
+            sizes: Vec::new(),
+        };
+        let found = coherence_findings(&coherence);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(found[0].kind, FindingKind::ChanceCoherence);
+        for part in ["`b` generated from `a`", "28.0 %", "25.0 %", "50 rows"] {
+            assert!(found[0].text.contains(part), "{}", found[0].text);
+        }
     }
 
     #[test]

@@ -93,6 +93,7 @@ mod projection;
 mod reconstruction;
 mod representation;
 mod rows;
+mod skill;
 mod ssim;
 
 pub use classifier::{
@@ -114,7 +115,9 @@ pub use evaluate::{
 };
 pub use features::{Features, RawValues};
 pub use fid::{Fid, FidConfig, SetDistance, fid, joint_fid};
-pub use findings::{Finding, FindingKind, findings};
+pub use findings::{
+    FEWEST_ROWS, Finding, FindingKind, coherence_findings, findings, skill_findings,
+};
 pub use inception::Inception;
 pub use likelihood::{
     ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood, likelihood,
@@ -128,6 +131,7 @@ pub use representation::{
     Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,
     representation,
 };
+pub use skill::{PairSkill, Skill, SkillConfig, Source, skill};
 pub use ssim::{ms_ssim, psnr, scales, ssim, ssim_map};
 
 /// The README, so that its example is a test.

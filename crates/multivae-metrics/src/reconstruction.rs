@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 use multivae_core::{
-    batch::Values,
+    batch::Batch,
     dataset::Dataset,
     modality::ModalitySpec,
     model::{Density, Draws},
@@ -19,7 +19,7 @@ use crate::{
     entry::{Entries, Entry},
     evaluate::{check, given_with},
     mean::{Mean, Running},
-    rows::{at_least, rows_that_observe},
+    rows::{at_least, rows_that_observe, squared_errors},
     ssim::{ms_ssim, psnr, scales, ssim},
 };
 
@@ -93,8 +93,8 @@ pub struct Reconstructed {
     pub rows: usize,
     /// `-log p(target | z)` by the modality's likelihood, in nats, summed over features.
     pub cross_entropy: Mean,
-    /// Squared difference between the target and the mean of its distribution, averaged over
-    /// features; `None` for text.
+    /// Squared difference between the target and the mean of its distribution, averaged over the
+    /// cells that a row observes; `None` for text.
     pub mean_squared_error: Option<Mean>,
     /// See [`psnr`], of each row; `None` but for images.
     pub psnr: Option<Mean>,
@@ -178,7 +178,7 @@ pub fn reconstruction(
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
                 let log_prob = model.log_prob(&batch, &latent, m);
                 let mean = model.mean(output, m, batch.offset(m));
-                let values = measure(&specs[m], &batch.values()[m], mean, log_prob, config)?;
+                let values = measure(&specs[m], &batch, m, mean, log_prob, config)?;
                 for ((values, sum), what) in values.iter().zip(&mut sums[number][m]).zip(MEASURES) {
                     let Some(values) = values else { continue };
                     for &row in &rows[m] {
@@ -226,7 +226,8 @@ fn image(spec: &ModalitySpec) -> Option<[usize; 3]> {
 /// has no such measure.
 fn measure(
     spec: &ModalitySpec,
-    values: &Values,
+    batch: &Batch,
+    modality: usize,
     mean: Tensor<3>,
     log_prob: Tensor<2>,
     config: &ReconstructionConfig,
@@ -236,12 +237,14 @@ fn measure(
         Ok(values.into_iter().map(f64::from).collect())
     };
     let cross_entropy = column(log_prob.neg().squeeze_dim(0), 0)?;
-    let Some(values) = values.dense() else {
+    let mean: Tensor<2> = mean.squeeze_dim(0);
+    let observed = batch.observed(modality);
+    let (Some(values), Some(error)) =
+        (observed.dense(), squared_errors(mean.clone(), batch, modality))
+    else {
         return Ok([Some(cross_entropy), None, None, None, None]);
     };
-    let mean: Tensor<2> = mean.squeeze_dim(0);
-    let error = (mean.clone() - values.clone()).square().mean_dim(1);
-    let error = column(error.squeeze_dim(1), 1)?;
+    let error = column(error, 1)?;
     let Some([channels, height, width]) = image(spec) else {
         return Ok([Some(cross_entropy), Some(error), None, None, None]);
     };
@@ -344,22 +347,36 @@ mod tests {
     #[test]
     fn images_have_all_measures_and_others_have_none() {
         let image = ModalitySpec::new("image", &[1, 12, 12]).expect("valid");
-        let values = Values::Dense(Tensor::full([2, 144], 0.5, &Device::flex()));
+        let values = Batch::complete(vec![Tensor::full([2, 144], 0.5, &Device::flex())]);
+        let values = values.expect("one modality");
         let output = Tensor::full([1, 2, 144], 0.6, &Device::flex());
         let log_prob = || Tensor::full([1, 2], -3.0, &Device::flex());
         let config = ReconstructionConfig::default();
-        let found = measure(&image, &values, output.clone(), log_prob(), &config).expect("read");
+        let found = measure(&image, &values, 0, output.clone(), log_prob(), &config).expect("read");
         let found = found.map(|values| values.expect("an image")[1]);
         assert_eq!(found[0], 3.0);
         assert!((found[1] - 0.01).abs() < 1e-7 && (found[2] - 20.0).abs() < 1e-4, "{found:?}");
         assert!(found[3] < 1.0 && found[4] < 1.0, "{found:?}");
         let same = output.clone() - 0.1;
-        let found = measure(&image, &values, same, log_prob(), &config).expect("read");
+        let found = measure(&image, &values, 0, same, log_prob(), &config).expect("read");
         let psnr = found[2].as_ref().expect("an image")[0];
         assert!((psnr - 144.494).abs() < 1e-3, "{psnr}");
         let vector = ModalitySpec::new("vector", &[144]).expect("valid");
-        let found = measure(&vector, &values, output, log_prob(), &config).expect("read");
+        let found =
+            measure(&vector, &values, 0, output.clone(), log_prob(), &config).expect("read");
         assert_eq!(found.map(|values| values.is_some()), [true, true, false, false, false]);
+        // Cells that were not measured have no error, whatever stands there.
+        let cells = Tensor::cat(
+            vec![Tensor::ones([2, 1], &Device::flex()), Tensor::zeros([2, 143], &Device::flex())],
+            1,
+        );
+        let filled = Tensor::full([2, 144], f32::NAN, &Device::flex())
+            .mask_fill(cells.clone().greater_scalar(0.5), 0.4);
+        let holes = Batch::complete(vec![filled]).and_then(|b| b.with_cells(vec![Some(cells)]));
+        let holes = holes.expect("one modality");
+        let found = measure(&vector, &holes, 0, output, log_prob(), &config).expect("read");
+        let error = found[1].as_ref().expect("numbers")[0];
+        assert!((error - 0.04).abs() < 1e-6, "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Parts of data sets, and what is asked of settings everywhere.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use multivae_core::{
     batch::Batch,
     dataset::{Dataset, DatasetError},
@@ -65,6 +65,25 @@ impl Dataset for Chosen<'_> {
 pub(crate) fn rows_that_observe(batch: &Batch, needed: Subset) -> Vec<usize> {
     let rows = batch.presence().rows().iter().enumerate();
     rows.filter(|(_, observed)| within(needed, **observed)).map(|(row, _)| row).collect()
+}
+
+/// The squared error of each row, `[batch]`, averaged over the cells that it observes, whatever it
+/// is of rows that miss the modality; `None` for text.
+pub(crate) fn squared_errors(
+    predicted: Tensor<2>,
+    batch: &Batch,
+    modality: usize,
+) -> Option<Tensor<1>> {
+    let values = batch.observed(modality).dense()?.clone();
+    let squares = (predicted - values).square();
+    let mean = match batch.cells(modality) {
+        None => squares.mean_dim(1),
+        Some(_) => {
+            let cells = batch.observed_cells(modality, squares.dims()[1]);
+            (squares * cells.clone()).sum_dim(1) / cells.sum_dim(1).clamp_min(1.0)
+        }
+    };
+    Some(mean.squeeze_dim(1))
 }
 
 /// Refuses a setting below its least value.

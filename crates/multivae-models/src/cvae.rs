@@ -216,11 +216,12 @@ impl CvaeConfig {
 }
 
 impl Cvae {
-    /// The values of the conditions in their order, zeros where they are not given or missing.
+    /// What networks read of the conditions in their order, zeros where they are not given or
+    /// missing.
     fn conditions_of(&self, batch: &Batch, given: Subset) -> Vec<Values> {
         let of = |&m: &usize| match given.contains(m) {
-            true => batch.observed(m),
-            false => batch.values()[m].zeros_like(),
+            true => batch.input(m, &self.modalities[m]),
+            false => nothing(&self.modalities[m], batch.values()[m].zeros_like()),
         };
         self.conditioning.iter().map(of).collect()
     }
@@ -228,7 +229,7 @@ impl Cvae {
     /// `p(z | c)`, `[batch, latent]`.
     fn prior_given(&self, conditions: &[Values]) -> Normal<2> {
         match &self.prior_network {
-            Some(network) => network.encode_values(conditions.iter().cloned()),
+            Some(network) => network.encode_inputs(conditions.iter().cloned()),
             None => {
                 let rows = conditions[0].rows();
                 let zeros = Tensor::zeros([rows, self.config.latent], &conditions[0].device());
@@ -255,8 +256,9 @@ impl Cvae {
         let samples = z.dims()[0];
         let named = |(&m, values): (&usize, &Values)| {
             let spec = &self.modalities[m];
-            let values = spec.likelihood.encode_view(values.clone());
+            // The decoder reads values without the mask that encoders may read behind them.
             let values = values.flat(spec.shape[spec.shape.len() - 1]);
+            let values = values.narrow(1, 0, spec.features());
             (spec.name.clone(), values.unsqueeze_dim::<3>(0).repeat(&[samples, 1, 1]))
         };
         let conditions = self.conditioning.iter().zip(conditions).map(named).collect();
@@ -275,6 +277,13 @@ impl Cvae {
         self.decoder.log_prob(output, &batch.target(self.main))
             * batch.presence().of(self.main).unsqueeze_dim(0)
     }
+}
+
+/// What networks read of a modality of which nothing is observed, given zeros for its values.
+fn nothing(spec: &ModalitySpec, zeros: Values) -> Values {
+    let rows = zeros.rows();
+    let cells = || Tensor::zeros([rows, spec.features()], &zeros.device());
+    spec.input(zeros.clone(), cells)
 }
 
 impl Multimodal for Cvae {
@@ -326,7 +335,8 @@ impl Generate for Cvae {
     /// One sample of `p(z | c)` a row, with conditions 0.
     fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
         let zeros = |&m: &usize| {
-            Values::Dense(Tensor::zeros([rows, self.modalities[m].features()], device))
+            let spec = &self.modalities[m];
+            nothing(spec, Values::Dense(Tensor::zeros([rows, spec.features()], device)))
         };
         let conditions: Vec<_> = self.conditioning.iter().map(zeros).collect();
         let prior = self.prior_given(&conditions);

@@ -56,7 +56,7 @@ use multivae_core::{
     modality::ModalitySpec,
     model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
     nn::{
-        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks,
+        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, ObservedRows,
         PosteriorConfig,
     },
     noise::Noise,
@@ -244,6 +244,9 @@ struct BottomUp {
     skips: Vec<Vec<Tensor<2>>>,
     /// Posteriors of the top level.
     experts: Experts,
+    /// The rows that networks of a member may see, by member, if not all; see
+    /// [`ObservedRows::in_training`].
+    observed: Vec<Option<ObservedRows>>,
 }
 
 /// The top-down pass of a stack of subsets.
@@ -261,12 +264,14 @@ impl Mhvae {
         let (mut skips, mut mean, mut log_var, mut presence) = (vec![], vec![], vec![], vec![]);
         for &m in &members {
             let values = batch.input(m, &self.modalities[m]);
-            let mut levels = vec![self.hierarchy.encoders.at(m).forward_values(&values)];
+            let mut levels =
+                vec![self.hierarchy.encoders.at(m).forward_observed(&values, batch, m)];
             for block in self.hierarchy.bottom_up.at(m) {
-                levels.push(block.forward(levels[levels.len() - 1].clone()));
+                let below = Values::Dense(levels[levels.len() - 1].clone());
+                levels.push(block.forward_observed(&below, batch, m));
             }
-            let top =
-                self.hierarchy.top.at(m).encode(&Values::Dense(levels[levels.len() - 1].clone()));
+            let below = Values::Dense(levels[levels.len() - 1].clone());
+            let top = self.hierarchy.top.at(m).encode_observed(&below, batch, m);
             let top = top.shared.bounded();
             mean.push(top.mean);
             log_var.push(top.log_var);
@@ -278,7 +283,8 @@ impl Mhvae {
             Tensor::stack(log_var, 0),
             Tensor::stack(presence, 0),
         );
-        BottomUp { members, skips, experts }
+        let observed = members.iter().map(|&m| ObservedRows::in_training(batch, m)).collect();
+        BottomUp { members, skips, experts, observed }
     }
 
     /// All levels, level 1 first, of a stack whose top level has the posterior `top`
@@ -336,43 +342,59 @@ impl Mhvae {
     ) -> Vec<Member> {
         let [_, rows, _] = hidden.dims();
         let used: Vec<usize> = (0..holding.len()).filter(|&i| !holding[i].is_empty()).collect();
+        let block = |i: usize| self.hierarchy.posterior.at(level, pass.members[i]);
+        let observed = |i: usize| pass.observed[i].as_ref().filter(|_| block(i).mixes_rows());
         // Channels come first in memory, so that joining features joins the channels of images.
-        let inputs: Vec<Tensor<2>> = used
-            .iter()
-            .map(|&i| {
-                let (held, skip) = (&holding[i], &pass.skips[i][level]);
-                let [_, width] = skip.dims();
-                let skip = skip.clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
-                let input = Tensor::cat(vec![blocks::pick(hidden, held), skip], 2);
-                let [held, _, width] = input.dims();
-                input.reshape([held * rows, width])
-            })
-            .collect();
-        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared.bounded();
-        let outputs: Vec<Normal<2>> = if let Some(block) = self.hierarchy.posterior.shared(level) {
-            // One call for all modalities.
-            let sizes: Vec<usize> = inputs.iter().map(|x| x.dims()[0]).collect();
-            let all = run(block, Tensor::cat(inputs, 0));
-            let means = all.mean.split_with_sizes(sizes.clone(), 0);
-            let log_vars = all.log_var.split_with_sizes(sizes, 0);
-            means
-                .into_iter()
-                .zip(log_vars)
-                .map(|(mean, log_var)| Normal::new(mean, log_var))
-                .collect()
-        } else {
-            let block = |i: usize| self.hierarchy.posterior.at(level, pass.members[i]);
-            used.iter().zip(inputs).map(|(&i, input)| run(block(i), input)).collect()
+        let input = |&i: &usize| {
+            let (held, skip) = (&holding[i], &pass.skips[i][level]);
+            let [_, width] = skip.dims();
+            let skip = skip.clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
+            let input = Tensor::cat(vec![blocks::pick(hidden, held), skip], 2);
+            let [held, _, width] = input.dims();
+            let input = Values::Dense(input.reshape([held * rows, width]));
+            match observed(i) {
+                None => Some(input),
+                Some(observed) => (!observed.is_empty()).then(|| observed.take(&input)),
+            }
         };
-        outputs
-            .into_iter()
-            .zip(used)
-            .map(|(posterior, i)| Member {
-                posterior: posterior.map(|x| stacked(x, holding[i].len(), rows)),
+        // None where no row observes the modality.
+        let inputs: Vec<Option<Tensor<2>>> =
+            used.iter().map(|i| input(i)?.dense().cloned()).collect();
+        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared.bounded();
+        let outputs: Vec<Option<Normal<2>>> = match self.hierarchy.posterior.shared(level) {
+            // One call for all modalities.
+            Some(block) if inputs.iter().any(Option::is_some) => {
+                let some: Vec<Tensor<2>> = inputs.iter().flatten().cloned().collect();
+                let sizes: Vec<usize> = some.iter().map(|x| x.dims()[0]).collect();
+                let all = run(block, Tensor::cat(some, 0));
+                let means = all.mean.split_with_sizes(sizes.clone(), 0).into_iter();
+                let mut parts = means.zip(all.log_var.split_with_sizes(sizes, 0));
+                let mut next = || parts.next().map(|(mean, log_var)| Normal::new(mean, log_var));
+                inputs.iter().map(|input| input.as_ref().and_then(|_| next())).collect()
+            }
+            _ => {
+                let own = |(&i, input): (&usize, Option<Tensor<2>>)| Some(run(block(i), input?));
+                used.iter().zip(inputs).map(own).collect()
+            }
+        };
+        let member = |(posterior, i): (Option<Normal<2>>, usize)| {
+            let held = holding[i].len();
+            let posterior = match (posterior, observed(i)) {
+                (Some(posterior), None) => posterior,
+                (Some(posterior), Some(observed)) => posterior.map(|x| observed.place(x)),
+                (None, _) => {
+                    let features = block(i).latent_shape().iter().product();
+                    let zeros = Tensor::zeros([held * rows, features], &hidden.device());
+                    Normal::new(zeros.clone(), zeros)
+                }
+            };
+            Member {
+                posterior: posterior.map(|x| stacked(x, held, rows)),
                 subsets: holding[i].clone(),
                 presence: pass.experts.presence.clone().narrow(0, i, 1).squeeze_dim(0),
-            })
-            .collect()
+            }
+        };
+        outputs.into_iter().zip(used).map(member).collect()
     }
 
     /// The posterior of the top level for a stack of subsets of the members.
@@ -496,6 +518,7 @@ impl BottomUp {
                 self.experts.log_var.clone().detach().require_grad(),
                 self.experts.presence.clone(),
             ),
+            observed: self.observed.clone(),
         }
     }
 }

@@ -281,7 +281,7 @@ impl Nexus {
     fn posteriors(&self, batch: &Batch, given: Subset) -> Vec<(usize, Normal<2>)> {
         let encode = |m: usize| {
             let values = batch.input(m, &self.modalities[m]);
-            self.encoders.at(m).encode(&values).shared.bounded()
+            self.encoders.at(m).encode_observed(&values, batch, m).shared.bounded()
         };
         given.iter().map(|m| (m, encode(m))).collect()
     }
@@ -318,10 +318,16 @@ impl Nexus {
 
     /// The posterior of the shared space given codes, `[samples, batch, latent]`, of which a row
     /// uses those that it sends; the prior for rows that send none.
-    fn shared(&self, codes: &Codes, sent: &Tensor<2>) -> Normal<3> {
+    fn shared(&self, batch: &Batch, codes: &Codes, sent: &Tensor<2>) -> Normal<3> {
         let mask = |m: usize| sent.clone().narrow(1, m, 1).unsqueeze_dim::<3>(0);
-        let messages =
-            codes.iter().map(|(m, code)| apply(self.top_encoders.at(*m), code) * mask(*m));
+        let message = |(m, code): &(usize, Tensor<3>)| {
+            let [samples, rows, features] = code.dims();
+            let code = Values::Dense(code.clone().reshape([samples * rows, features]));
+            let message = self.top_encoders.at(*m).forward_observed(&code, batch, *m);
+            let features = message.dims()[1];
+            message.reshape([samples, rows, features]) * mask(*m)
+        };
+        let messages = codes.iter().map(message);
         let sum = messages.reduce(|sum, next| sum + next).expect("a subset is not empty");
         let count = codes.iter().map(|(m, _)| mask(*m)).reduce(|sum, next| sum + next);
         let count = count.expect("a subset is not empty");
@@ -464,7 +470,7 @@ impl Learn for Nexus {
 
         // The levels learn from one another's values, not through them.
         let codes: Codes = codes.into_iter().map(|(m, code)| (m, code.detach())).collect();
-        let posterior = self.shared(&codes, &self.sent(batch, noise));
+        let posterior = self.shared(batch, &codes, &self.sent(batch, noise));
         let z = posterior.rsample(noise.normal(posterior.mean.dims(), 1, &batch.device()));
         for ((m, code), gamma) in codes.iter().zip(&self.gammas) {
             let loss = self.code_loss(batch, *m, code, &z) * *gamma;
@@ -482,7 +488,7 @@ impl Encode for Nexus {
     /// Codes of what is given and observed are drawn, or their means; all others are mean codes.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let codes = Self::codes(&self.posteriors(batch, given), draws, noise);
-        let posterior = self.shared(&codes, &batch.presence().mask());
+        let posterior = self.shared(batch, &codes, &batch.presence().mask());
         let z = match draws {
             Draws::Mean => posterior.mean,
             Draws::Samples(_) => {
@@ -520,7 +526,7 @@ impl Density for Nexus {
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let posteriors = self.posteriors(batch, given);
         let codes = Self::codes(&posteriors, Draws::Samples(1), noise);
-        let shared = self.shared(&codes, &batch.presence().mask());
+        let shared = self.shared(batch, &codes, &batch.presence().mask());
         let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
         let kl = shared.kl_standard::<2>().squeeze_dim(0);
         let mut divergences = vec![("kl".to_owned(), kl)];
@@ -555,7 +561,7 @@ impl Density for Nexus {
         let posteriors = self.posteriors(batch, targets);
         importance_estimate(batch.rows(), budget, &batch.device(), |samples| {
             let codes = Self::codes(&posteriors, Draws::Samples(samples.len()), noise);
-            let shared = self.shared(&codes, &batch.presence().mask());
+            let shared = self.shared(batch, &codes, &batch.presence().mask());
             let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
             let ratio = log_prior_ratio(&z, &shared);
             posteriors.iter().zip(codes).fold(ratio, |weights, (posterior, (m, code))| {

@@ -111,7 +111,7 @@ pub(crate) const SECTIONS: &[Section] = &[
     Section {
         name: "reconstruction",
         title: "Reconstruction",
-        reports: &["reconstruction"],
+        reports: &["reconstruction", "skill"],
         lead: "How close decoded modalities come to the originals, by the measures that are usual \
                for images, numbers and categories.",
     },
@@ -143,6 +143,13 @@ pub(crate) const SECTIONS: &[Section] = &[
         reports: &[],
         lead: "Posterior means in two dimensions, coloured by class. Classes that stand apart can \
                be told apart by a simple rule.",
+    },
+    Section {
+        name: "data",
+        title: "The data",
+        reports: &[],
+        lead: "What was read: how rows of files were matched, what each modality holds, what is \
+               missing, and what looks wrong with what can be done about it.",
     },
 ];
 
@@ -388,6 +395,37 @@ pub(crate) const MEASURES: &[Measure] = &[
         visibility: Visibility::Table,
         map: Map::None,
         meaning: "Squared difference, averaged over features.",
+    },
+    Measure {
+        report: "skill",
+        name: "explained",
+        title: "Better than the mean by",
+        unit: "at most 1",
+        better: Better::Higher,
+        visibility: Visibility::Table,
+        map: Map::None,
+        meaning: "The share of the squared error of the training rows' mean that the model does away \
+                  with: 1 for perfect values, 0 for values no better than the mean, less for worse.",
+    },
+    Measure {
+        report: "skill",
+        name: "error",
+        title: "Squared error",
+        unit: "per observed feature, in units of the data",
+        better: Better::Lower,
+        visibility: Visibility::Files,
+        map: Map::None,
+        meaning: "Squared error of a modality from itself or from all others that a row observes.",
+    },
+    Measure {
+        report: "skill",
+        name: "baseline_error",
+        title: "Squared error of the mean",
+        unit: "per observed feature, in units of the data",
+        better: Better::Neither,
+        visibility: Visibility::Files,
+        map: Map::None,
+        meaning: "Squared error of the mean of the training rows, which takes no model.",
     },
     Measure {
         report: "reconstruction",

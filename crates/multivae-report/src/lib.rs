@@ -35,6 +35,7 @@
 
 mod about;
 mod compare;
+mod data;
 mod draw;
 mod entries;
 mod error;

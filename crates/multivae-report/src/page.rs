@@ -9,6 +9,7 @@ use multivae_metrics::Entry;
 use crate::{
     ReportError,
     about::{self, MEASURES, Measure, SECTIONS, Visibility},
+    data::{self, DATA},
     entries::unique,
     error::{folder, write},
     figure::{Content, DRAWING, Figure, Strip, grid, images},
@@ -107,7 +108,8 @@ impl Report {
     fn sections(&self) -> Vec<&str> {
         let figures = self.figures.iter().map(|figure| figure.section.as_str());
         let entries = self.measures.entries.iter().map(|entry| about::home(&entry.report));
-        in_order(unique(figures.chain(entries)))
+        let data = self.measures.reports.contains_key(DATA).then_some(DATA);
+        in_order(unique(figures.chain(entries).chain(data)))
     }
 
     fn section(&self, name: &str) -> Result<Markup, ReportError> {
@@ -118,12 +120,15 @@ impl Report {
             .filter(|entry| about::home(&entry.report) == name && about::is_shown(entry))
             .collect();
         let figures = gallery(&figures)?;
+        let data = self.measures.reports.get(DATA).filter(|_| name == DATA);
+        let data = data.map(data::section).transpose()?;
         let reports = unique(entries.iter().map(|entry| entry.report.as_str()));
         Ok(html! {
             section id=(name) {
                 h2 { (title) }
                 @if !lead.is_empty() { p.lead { (lead) } }
                 (figures)
+                @if let Some(data) = data { (data) }
                 @let tables: Vec<(bool, Markup)> = reports
                     .into_iter()
                     .flat_map(|report| {

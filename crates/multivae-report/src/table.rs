@@ -55,6 +55,9 @@ impl From<multivae_metrics::Finding> for Finding {
         let tone = match finding.kind {
             FindingKind::UnusedDimensions => Tone::Note,
             FindingKind::PosteriorCollapse
+            | FindingKind::WorseThanMean
+            | FindingKind::NoBetterThanMean
+            | FindingKind::ChanceCoherence
             | FindingKind::IgnoredByEncoder
             | FindingKind::IgnoredByDecoder => Tone::Attention,
         };

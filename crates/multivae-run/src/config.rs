@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use multivae_core::{modality::ModalitySpec, subset::Subset};
 use multivae_data::DataConfig;
 use multivae_models::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,9 @@ pub struct RunConfig {
     /// File with what the values were shifted and scaled by; in the configuration of a run only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub standardisation: Option<String>,
+    /// Of which modalities encoders read which cells are observed; none if not given.
+    #[serde(default, skip_serializing_if = "ObservedMask::is_none")]
+    pub observed_mask: ObservedMask,
     /// The model.
     pub model: ModelConfig,
     /// The data; none of a model that was imported.
@@ -64,6 +68,53 @@ pub struct RunConfig {
     /// What else the run writes.
     #[serde(default)]
     pub output: OutputConfig,
+}
+
+/// Of which modalities encoders read which cells are observed, beside the values: see
+/// [`ModalitySpec::input_shape`]. In files it is a truth value for all modalities but sequences,
+/// whose padding is masked already, or a list of names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ObservedMask {
+    /// Of all, or of none.
+    All(bool),
+    /// Of these.
+    Of(Vec<String>),
+}
+
+impl Default for ObservedMask {
+    fn default() -> Self {
+        Self::All(false)
+    }
+}
+
+impl ObservedMask {
+    /// Whether it is of no modality.
+    pub fn is_none(&self) -> bool {
+        match self {
+            Self::All(all) => !all,
+            Self::Of(names) => names.is_empty(),
+        }
+    }
+
+    /// The modalities of the data, told of which their mask is read.
+    fn applied(&self, specs: &[ModalitySpec]) -> Result<Vec<ModalitySpec>> {
+        if let Self::Of(names) = self
+            && !names.is_empty()
+        {
+            Subset::named(specs, names.iter().map(String::as_str))
+                .map_err(|error| RunError::setting("observed_mask", error.to_string()))?;
+        }
+        let reads = |spec: &ModalitySpec| match self {
+            Self::All(all) => *all && !spec.is_sequence(),
+            Self::Of(names) => names.iter().any(|name| name == spec.name.as_str()),
+        };
+        let told = |spec: &ModalitySpec| match reads(spec) {
+            true => spec.clone().with_observed_mask(),
+            false => spec.clone(),
+        };
+        Ok(specs.iter().map(told).collect())
+    }
 }
 
 /// What a run writes besides its checkpoints and measurements.
@@ -103,6 +154,7 @@ impl RunConfig {
         Self {
             version: VERSION,
             standardisation: None,
+            observed_mask: ObservedMask::default(),
             model,
             data: None,
             train: TrainSection::default(),
@@ -141,6 +193,17 @@ impl RunConfig {
         #[cfg(feature = "train")]
         self.train.check()?;
         Ok(())
+    }
+
+    /// The configuration of the model, complete for data of these modalities, with what is said of
+    /// all models: of which modalities encoders read the mask of cells.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Setting`] for modalities that the data lacks, and as
+    /// [`ModelConfig::with_modalities`].
+    pub fn model_for(&self, data: &[ModalitySpec]) -> Result<ModelConfig> {
+        Ok(self.model.clone().with_modalities(&self.observed_mask.applied(data)?)?)
     }
 
     /// Reads the configuration that a run has stored.
@@ -255,6 +318,9 @@ pub fn describe(model: &ModelConfig, path: &Path) -> Result<ModelConfig> {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+    use multivae_core::{distribution::Likelihood, nn::Networks};
+
     use super::*;
 
     fn file(text: &str) -> tempfile::NamedTempFile {
@@ -323,6 +389,39 @@ mod tests {
             let text = config.text().expect("plain data");
             let again: RunConfig = toml::from_str(&text).expect("own text");
             assert_eq!(again, config, "{text}");
+        }
+    }
+
+    #[test]
+    fn masks_are_read_of_all_modalities_but_sequences_or_of_those_that_are_named() {
+        let spec = |name: &str, shape: &[usize]| ModalitySpec::new(name, shape).expect("valid");
+        let text = spec("text", &[3, 4]).with_likelihood(Likelihood::Categorical {});
+        let data = [spec("blood", &[5]), text, spec("scan", &[1, 8, 8])];
+        let read = |settings: &[&str]| {
+            let config = assembled(None, settings)?;
+            let text = config.text()?;
+            assert_eq!(toml::from_str::<RunConfig>(&text).expect("own text"), config);
+            // Nothing is written where nothing is asked for.
+            assert_eq!(text.contains("observed_mask"), !settings.is_empty(), "{text}");
+            let model = serde_json::to_value(config.model_for(&data)?).expect("plain data");
+            let modalities = model["modalities"].as_array().expect("complete").clone();
+            let again: ModelConfig = serde_json::from_value(model).expect("own value");
+            again.init(&Networks::default(), &Device::flex())?;
+            Ok::<_, RunError>(
+                modalities.iter().map(|m| m["observed_mask"] == true).collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(read(&[]).expect("defaults"), [false; 3]);
+        assert_eq!(read(&["observed_mask=true"]).expect("valid"), [true, false, true]);
+        let named = read(&["observed_mask=[\"blood\"]"]).expect("valid");
+        assert_eq!(named, [true, false, false]);
+        let own = "model.modalities=[{name=\"scan\", observed_mask=true}]";
+        let config = assembled(None, &[own]).expect("valid").model_for(&data).expect("suits");
+        let model = serde_json::to_value(config).expect("plain data");
+        assert_eq!(model["modalities"][2]["observed_mask"], true);
+        for (setting, part) in [("[\"bloods\"]", "`bloods`"), ("[\"text\"]", "padding")] {
+            let error = read(&[&format!("observed_mask={setting}")]).expect_err("refused");
+            assert!(error.to_string().contains(part), "{error}");
         }
     }
 

@@ -13,8 +13,8 @@ pub mod weights;
 
 pub use align::{AlignedDataset, evenly};
 pub use bundle::Bundle;
-pub use config::{OutputConfig, RunConfig, TrainSection};
+pub use config::{ObservedMask, OutputConfig, RunConfig, TrainSection};
 pub use error::{Result, RunError};
 pub use impute::{Impute, Imputed, Interval};
 pub use run::{OpenedRows, Run, RunFolder, absolute};
-pub use trained::{Trained, generate, init, standardised};
+pub use trained::{Offsets, Trained, generate, init, standardised};

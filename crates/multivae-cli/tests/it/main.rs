@@ -4,6 +4,7 @@ mod bad_input;
 mod classifier;
 mod earlier;
 mod exchange;
+mod honest;
 mod impute;
 mod interruption;
 mod place;

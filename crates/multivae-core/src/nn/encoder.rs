@@ -385,6 +385,34 @@ impl EncoderNet {
     }
 }
 
+impl EncoderNet {
+    /// Features of a private space, if there is one.
+    pub fn private_features(&self) -> Option<usize> {
+        match self {
+            Self::Branches(Branches { private, .. }) => {
+                private.as_ref().map(|branch| branch.mean.output_shape().iter().product())
+            }
+            Self::Custom(custom) => custom.private,
+        }
+    }
+
+    /// Whether the result of a row may depend on others while the network learns, as under batch
+    /// normalisation; of a network of the user it is not known.
+    pub fn mixes_rows(&self) -> bool {
+        match self {
+            Self::Branches(Branches {
+                shared: Branch { trunk, mean, log_var }, private, ..
+            }) => {
+                let own = private
+                    .iter()
+                    .flat_map(|branch| branch.trunk.iter().chain([&branch.mean, &branch.log_var]));
+                [trunk, mean, log_var].into_iter().chain(own).any(Sequential::mixes_rows)
+            }
+            Self::Custom(_) => true,
+        }
+    }
+}
+
 impl ModuleDisplay for EncoderNet {
     fn format(&self, settings: DisplaySettings) -> String {
         match self {

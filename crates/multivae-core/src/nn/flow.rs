@@ -204,9 +204,9 @@ impl FlowNet {
     /// From data to base, `[rows, features]`: one pass of a masked autoregressive flow, one step
     /// per feature of an inverse one.
     ///
-    /// On an autodiff device batch normalisations use the statistics of the batch, which needs
-    /// two rows, and update the running ones, unless the flow is frozen or
-    /// [validated](Module::valid); gradients pass by the statistics.
+    /// On an autodiff device batch normalisations use the statistics of the batch and update the
+    /// running ones, unless the flow is frozen or [validated](Module::valid), or the batch is one
+    /// row, which has no variance; gradients pass by the statistics.
     pub fn forward(&self, data: Tensor<2>) -> Transformed {
         let mut at = Transformed::start(data);
         for (k, block) in self.blocks.iter().enumerate() {
@@ -484,8 +484,8 @@ impl FlowNorm {
     }
 
     fn forward(&self, x: Tensor<2>) -> Transformed {
-        // As Burn's own batch normalisation decides it.
-        let training = x.device().is_autodiff() && self.training.is_enabled();
+        // As Burn's own batch normalisation decides it; one row has no variance.
+        let training = x.device().is_autodiff() && self.training.is_enabled() && x.dims()[0] > 1;
         let (mean, variance) = if training {
             let (variance, mean) = x.clone().detach().var_mean(0);
             let (mean, variance) = (mean.squeeze_dim::<1>(0), variance.squeeze_dim::<1>(0));
@@ -810,6 +810,15 @@ mod tests {
         held.forward(x);
         assert!(close(&values(frozen.running_mean.value_sync()), &[0.3], 1e-6));
         assert!(close(&values(held.running_mean.value_sync()), &[0.3], 1e-6));
+    }
+
+    #[test]
+    fn a_batch_of_one_row_is_normalised_by_running_statistics() {
+        let device = Device::flex().autodiff();
+        let norm = FlowNorm::new(1, &device);
+        let out = norm.forward(matrix(vec![2.0], 1, &device));
+        assert!(close(&values(out.value), &[2.0 / 1.00001_f32.sqrt()], 1e-5));
+        assert!(close(&values(norm.running_var.value_sync()), &[1.0], 1e-6));
     }
 
     #[test]

@@ -276,10 +276,11 @@ impl HierarchyConfig {
         let mut top = Vec::new();
         // Of each modality, the shapes of s_1, s_2 and so on.
         let mut skips: Vec<Vec<Vec<usize>>> = Vec::new();
-        for ModalitySpec { name, shape, .. } in specs {
+        for spec in specs {
+            let name = &spec.name;
             let net = self.encoders[name].init(
                 &format!("encoder of `{name}`"),
-                shape,
+                &spec.input_shape(),
                 None,
                 networks,
                 device,

@@ -58,7 +58,7 @@ impl JointEncoderConfig {
             if self.inputs.contains_key(&spec.name) {
                 continue;
             }
-            let branches = encoder.expand(&spec.shape).ok_or_else(|| Error::Config {
+            let branches = encoder.expand(&spec.input_shape()).ok_or_else(|| Error::Config {
                 field: format!("model.joint_encoder.inputs.{}", spec.name),
                 expected: "a network, since the modality's encoder is custom".into(),
                 found: "nothing".into(),
@@ -94,7 +94,7 @@ impl JointEncoderConfig {
             let field = || format!("model.joint_encoder.inputs.{}", spec.name);
             let config = self.inputs.get(&spec.name).ok_or_else(|| missing(field()))?;
             let name = format!("joint encoder, input `{}`", spec.name);
-            let net = config.init(&name, &spec.shape, None, networks, device)?;
+            let net = config.init(&name, &spec.input_shape(), None, networks, device)?;
             width += net.output_shape().iter().product::<usize>();
             inputs.push((spec.name.to_string(), net));
             read.push(networks.resolve(spec.clone())?);
@@ -128,15 +128,15 @@ impl JointEncoder {
     /// The posterior, `[batch, latent]`, of rows that observe all of its modalities; `modalities`
     /// are their numbers in the batch.
     pub fn encode(&self, batch: &Batch, modalities: impl Iterator<Item = usize>) -> Normal<2> {
-        self.encode_values(modalities.map(|m| batch.observed(m)))
+        let inputs = modalities.zip(&self.read).map(|(m, spec)| batch.input(m, spec));
+        self.encode_inputs(inputs)
     }
 
-    /// The posterior, `[batch, latent]`, given values of all of its modalities, in its order.
-    pub fn encode_values(&self, values: impl Iterator<Item = Values>) -> Normal<2> {
-        let inputs = self.inputs.values().zip(&self.read).zip(values);
-        let features = inputs
-            .map(|((net, spec), values)| net.forward_values(&spec.likelihood.encode_view(values)));
-        let features = features.collect();
+    /// The posterior, `[batch, latent]`, given what encoders read of all of its modalities, in its
+    /// order; see [`ModalitySpec::input`].
+    pub fn encode_inputs(&self, inputs: impl Iterator<Item = Values>) -> Normal<2> {
+        let features = self.inputs.values().zip(inputs);
+        let features = features.map(|(net, input)| net.forward_values(&input)).collect();
         self.encoder.encode(&Values::Dense(Tensor::cat(features, 1))).shared.bounded()
     }
 }

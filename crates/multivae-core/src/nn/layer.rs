@@ -3,7 +3,7 @@
 use std::fmt;
 
 use burn::{
-    module::{DisplaySettings, Module, ModuleDisplay, Param},
+    module::{DisplaySettings, Module, ModuleDisplay, Param, RunningState},
     nn::{
         BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, GroupNorm,
         GroupNormConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
@@ -15,6 +15,7 @@ use burn::{
     },
     tensor::{
         Bool, Device, Int, Tensor, activation,
+        module::batch_norm as batch_norm_by,
         ops::{ConvOptions, ConvTransposeOptions},
     },
 };
@@ -133,8 +134,10 @@ pub enum LayerConfig {
         #[serde(default = "yes")]
         bias: bool,
     },
-    /// Normalisation over the rows of a batch, of each feature or each channel of an image. While
-    /// a model trains it needs more than one value per channel.
+    /// Normalisation over the rows of a batch, of each feature or each channel of an image: while a
+    /// model trains, those that observe the modality whose encoder the layer is in. A batch of one
+    /// value per channel, of which there is no variance, is normalised by the running statistics, as
+    /// in evaluation, and leaves them as they are.
     BatchNorm {},
     /// Normalisation of each row over its features, or of each position over its size.
     LayerNorm {},
@@ -831,6 +834,15 @@ impl Layer {
         layer.function.activation()
     }
 
+    /// Whether the result of a row depends on others while the layer learns.
+    pub(crate) fn mixes_rows(&self) -> bool {
+        match self {
+            Self::BatchNorm(_) => true,
+            Self::Residual(layer) => layer.body.mixes_rows(),
+            _ => false,
+        }
+    }
+
     /// Whether it has [`Self::convolve`].
     pub(crate) fn is_convolution(&self) -> bool {
         matches!(self, Self::Conv2d(_) | Self::ConvTranspose2d(_))
@@ -872,8 +884,8 @@ impl Layer {
                 let image = Self::image(x, input);
                 self.convolve(image, Activation::Identity, Order::Planes).flatten(1, 3)
             }
-            Self::BatchNorm(layer) if input.len() == 3 => layer.forward(image(x)).flatten(1, 3),
-            Self::BatchNorm(layer) => layer.forward(x),
+            Self::BatchNorm(layer) if input.len() == 3 => batch_norm(layer, image(x)).flatten(1, 3),
+            Self::BatchNorm(layer) => batch_norm(layer, x),
             Self::LayerNorm(layer) if input.len() == 2 => layer.forward(sequence(x)).flatten(1, 2),
             Self::LayerNorm(layer) => layer.forward(x),
             Self::GroupNorm(layer) => layer.forward(image(x)).flatten(1, 3),
@@ -888,6 +900,24 @@ impl Layer {
         };
         Flow { x, mask }
     }
+}
+
+/// What the module computes, but for a single value per channel, which has no statistics.
+fn batch_norm<const D: usize>(layer: &BatchNorm, x: Tensor<D>) -> Tensor<D> {
+    let values = x.dims().iter().product::<usize>() / x.dims()[1];
+    if values > 1 {
+        return layer.forward(x);
+    }
+    let device = x.device();
+    let running = |state: &RunningState<Tensor<1>>| state.value_sync().to_device(&device);
+    batch_norm_by(
+        x,
+        layer.gamma.val(),
+        layer.beta.val(),
+        running(&layer.running_mean),
+        running(&layer.running_var),
+        layer.epsilon,
+    )
 }
 
 /// What the module computes and what follows it, by the fast kernels where there are some.

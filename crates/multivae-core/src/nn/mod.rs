@@ -43,6 +43,7 @@ mod joint;
 mod layer;
 mod network;
 mod networks;
+mod observed;
 mod presets;
 mod sequential;
 
@@ -57,6 +58,7 @@ pub use joint::{JointEncoder, JointEncoderConfig};
 pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
 pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
 pub use networks::{CustomEncoder, CustomNetwork, DynEncoder, DynNetwork, Networks, Request};
+pub use observed::ObservedRows;
 pub use presets::Activation;
 pub use sequential::{Sequential, SequentialConfig};
 

@@ -229,6 +229,15 @@ impl NetworkNet {
             Self::Custom(custom) => custom.output.iter().product(),
         }
     }
+
+    /// Whether the result of a row may depend on others while the network learns, as under batch
+    /// normalisation; of a network of the user it is not known.
+    pub fn mixes_rows(&self) -> bool {
+        match self {
+            Self::Layers(layers) => layers.mixes_rows(),
+            Self::Custom(_) => true,
+        }
+    }
 }
 
 impl NetworkNet {

@@ -199,6 +199,11 @@ impl Sequential {
         outputs.map(|shape| shape.iter().product::<usize>()).sum()
     }
 
+    /// Whether the result of a row depends on others while the layers learn.
+    pub(crate) fn mixes_rows(&self) -> bool {
+        self.layers.iter().any(Layer::mixes_rows)
+    }
+
     /// From values of a modality to `[rows, outputs]`. Tokens that meet no embedding become
     /// one-hot vectors, and padding zeros.
     ///

@@ -28,7 +28,7 @@ use multivae_core::{
     modality::{ModalityName, ModalitySpec, check_all},
     model::{Bound, Draws, Latent, Loss},
     module::Named,
-    nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
+    nn::{Decoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, importance_estimate, log_prior_ratio},
     subset::{Subset, Subsets},
@@ -44,6 +44,7 @@ use serde::{Deserialize, Serialize};
 /// | `likelihood` | from the data | distribution of the decoder |
 /// | `encoder` | by shape | network from values to the posterior |
 /// | `decoder` | by shape | network from latent values to the likelihood's parameters |
+/// | `observed_mask` | false | whether the encoder reads which cells are observed beside the values |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModalityConfig {
@@ -62,12 +63,23 @@ pub struct ModalityConfig {
     /// the shape.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decoder: Option<NetworkConfig>,
+    /// Whether encoders read which cells are observed beside the values; true where the data says
+    /// so. See [`ModalitySpec::input_shape`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub observed_mask: bool,
 }
 
 impl ModalityConfig {
     /// Default networks and likelihood.
     pub fn new(name: ModalityName) -> Self {
-        Self { name, shape: Vec::new(), likelihood: None, encoder: None, decoder: None }
+        Self {
+            name,
+            shape: Vec::new(),
+            likelihood: None,
+            encoder: None,
+            decoder: None,
+            observed_mask: false,
+        }
     }
 
     /// The modality that is configured.
@@ -80,6 +92,7 @@ impl ModalityConfig {
             name: self.name.clone(),
             shape: self.shape.clone(),
             likelihood: self.likelihood.clone().unwrap_or_default(),
+            observed_mask: self.observed_mask,
         };
         spec.check()?;
         Ok(spec)
@@ -127,6 +140,7 @@ pub fn complete_likelihoods(
         }
         config.shape.clone_from(&spec.shape);
         config.likelihood.get_or_insert_with(|| spec.likelihood.clone());
+        config.observed_mask |= spec.observed_mask;
         Ok(config)
     };
     data.iter().map(fill).collect()
@@ -212,7 +226,7 @@ pub fn autoencoder(
     let decoder = config.decoder.clone().unwrap_or_else(|| NetworkConfig::default_for(&spec));
     let encoder = encoder.init(
         &format!("encoder of `{}`", spec.name),
-        &spec.shape,
+        &spec.input_shape(),
         Some(&[latent]),
         (private > 0).then_some(private),
         networks,
@@ -232,7 +246,8 @@ pub struct Unimodal {
     pub private: Vec<Option<Normal<2>>>,
 }
 
-/// Runs the encoders of the modalities in `which`, each once.
+/// Runs the encoders of the modalities in `which`, each once. Rows that lack a modality have no
+/// influence on others; see [`EncoderNet::encode_observed`].
 pub fn encode(
     encoders: &Named<EncoderNet>,
     specs: &[ModalitySpec],
@@ -243,7 +258,7 @@ pub fn encode(
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
-        let encoding = encoders.at(m).encode(&batch.input(m, &specs[m]));
+        let encoding = encoders.at(m).encode_observed(&batch.input(m, &specs[m]), batch, m);
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);

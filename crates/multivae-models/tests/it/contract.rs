@@ -354,6 +354,32 @@ fn a_missing_cell_is_not_a_measured_zero() {
     });
 }
 
+/// With the mask beside the values encoders tell the two apart, and nothing else changes: neither
+/// fillers nor a mask of ones, which is what rows without one have.
+#[test]
+fn a_model_that_reads_masks_tells_a_missing_cell_from_a_zero() {
+    each(|name, specs| {
+        let masked: Vec<ModalitySpec> =
+            specs.iter().map(|spec| spec.clone().with_observed_mask()).collect();
+        let config = config(name, &masked);
+        let text = serde_json::to_string(&config).expect("plain data");
+        assert_eq!(serde_json::from_str::<ModelConfig>(&text).expect("its own text"), config);
+        let model = model(&config);
+        assert_eq!(model.modalities(), masked, "{name}");
+        let holes = with_holes(specs, 0.0).at(Progress::new(1, 0.0));
+        let zeros = holes.clone().with_cells(vec![None; specs.len()]).expect("no masks");
+        let found = results(&model, &holes, specs.len());
+        assert_ne!(found.3, results(&model, &zeros, specs.len()).3, "{name}: latent values");
+        let filled = with_holes(specs, f32::NAN).at(Progress::new(1, 0.0));
+        assert_eq!(results(&model, &filled, specs.len()), found, "{name}");
+        let ones = zeros.values().iter().map(|v| v.dense().map(Tensor::ones_like)).collect();
+        let ones = zeros.clone().with_cells(ones).expect("the same shapes");
+        let (ones, none) =
+            (results(&model, &ones, specs.len()), results(&model, &zeros, specs.len()));
+        assert_eq!(ones.3, none.3, "{name}: latent values");
+    });
+}
+
 #[test]
 fn masks_of_cells_that_are_all_observed_change_nothing() {
     each(|name, specs| {

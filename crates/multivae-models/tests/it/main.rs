@@ -3,6 +3,7 @@
 #[path = "../parity/mod.rs"]
 mod parity;
 
+mod batch_norm;
 mod contract;
 mod exchange;
 mod experts;
