@@ -21,6 +21,7 @@ use crate::{
     given,
     npz::{self, Array},
     terminal::{print_out, table},
+    written::quoted,
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -460,15 +461,6 @@ fn whole_columns(
         }
     }
     whole.iter().zip(seen).map(|(&whole, seen)| whole && seen).collect()
-}
-
-/// The contents of a cell of a CSV file.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 fn whole(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -38,6 +38,7 @@ mod serve;
 mod terminal;
 mod torch;
 mod train;
+mod written;
 
 use std::process::ExitCode;
 

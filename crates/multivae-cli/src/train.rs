@@ -82,6 +82,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
+    say_size(&config.model)?;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
 
@@ -100,6 +101,30 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
         let _ = fs::remove_dir_all(&place.folder);
     }
     result
+}
+
+/// Parameters from which on the memory for them is said before it is taken.
+const MANY: usize = 50_000_000;
+
+/// Says how much memory the parameters of a large model take, before they take it.
+fn say_size(config: &ModelConfig) -> Result<()> {
+    // Weights are drawn at their first use, which never comes.
+    let model = config.init(&Networks::default(), &Device::flex())?;
+    let parameters = burn::module::Module::num_params(&model);
+    if parameters < MANY {
+        return Ok(());
+    }
+    let widest = model.modalities().iter().max_by_key(|spec| spec.features());
+    let widest = widest.map_or(String::new(), |spec| {
+        let shape: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
+        format!("; the largest modality is `{}` of {}", spec.name, shape.join("x"))
+    });
+    // The weights, their gradients, and two moments of the optimiser, in single precision.
+    let memory = (parameters * 16) as f64 / (1u64 << 30) as f64;
+    print_err(&format!(
+        "{parameters} parameters take about {memory:.1} GiB of memory while they are trained{widest}"
+    ));
+    Ok(())
 }
 
 /// Refuses rows that the model cannot learn from, and says what to do.
@@ -135,12 +160,18 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
             folder.display()
         )));
     }
+    if let (Some(source), Some(data)) = (&arguments.data, &mut stored.config.data) {
+        data.source = absolute(source);
+    }
     let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
     Checkpoint::newest(folder).map_err(RunError::Train)?;
-    if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
+    let epochs = arguments.epochs.filter(|&n| n != stored.config.train.epochs);
+    if let Some(epochs) = epochs {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
+    }
+    if epochs.is_some() || arguments.data.is_some() {
         stored.save_config()?;
     }
     let config = stored.config;

@@ -51,6 +51,15 @@ pub struct Lacking {
 pub(crate) struct Known<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) lacking: Lacking,
+    /// Whether it is the same data again.
+    pub(crate) own: bool,
+}
+
+impl<'a> Known<'a> {
+    /// The data of which the schema is, once more.
+    pub(crate) fn own(schema: &'a Schema) -> Self {
+        Self { schema, lacking: Lacking::default(), own: true }
+    }
 }
 
 impl Known<'_> {
@@ -121,10 +130,12 @@ impl Known<'_> {
         let mut said = |found: String| {
             warnings.push(Warning::new(&subject, found, "check that this is meant"));
         };
-        scale(known, source, &mut said)?;
+        scale(known, source, self.own, &mut said)?;
         source.shape = Some(known.spec.shape.clone());
         source.likelihood = Some(known.spec.likelihood.clone());
-        warnings.extend(range(known, source));
+        if !self.own {
+            warnings.extend(range(known, source));
+        }
         Ok(warnings)
     }
 
@@ -203,8 +214,18 @@ fn short_list(names: &[&String]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-/// Values on the scale of the training data.
-fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(String)) -> Result<()> {
+/// How far beyond the range of their bits values are taken to be on the same scale: the next kind
+/// of image has four times as many.
+const BEYOND: f64 = 2.0;
+
+/// Values on the scale of the training data; rows of the data itself can be outside of what the
+/// training rows hold.
+fn scale(
+    known: &ModalitySchema,
+    source: &mut Source,
+    own: bool,
+    said: &mut impl FnMut(String),
+) -> Result<()> {
     let block = &mut source.block;
     let refuse = |expected: String, found: String| DataError::Scale {
         modality: source.name.clone(),
@@ -237,7 +258,9 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
             return Ok(());
         }
         ValueScale::IDENTITY
-    } else if low < 0.0 || high > top {
+    } else if own {
+        known.scale
+    } else if low < 0.0 || high > BEYOND * top {
         return Err(refuse(format!("values from 0 to {top}, as in training"), found));
     } else if !whole && high <= 1.0 {
         said(format!("{found} are taken as divided by {top} already"));
@@ -248,7 +271,9 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
             found,
         ));
     } else {
-        if block.dtype != known.dtype {
+        if high > top {
+            said(format!("{found} leave the range of the training, which is 0 to {top}"));
+        } else if block.dtype != known.dtype {
             said(format!("{found} are divided by {top}, as {} in training", known.dtype));
         }
         known.scale

@@ -193,8 +193,8 @@ pub enum DataError {
     /// Images of different size in one folder.
     #[error(
         "`{path}` is {found}, and `{first}` is {expected}: \
-         all images of a modality must have one size and as many channels; `channels` and `resize` in a \
-         manifest make them so"
+         all images of a modality must have one size and as many channels; `--channels` and `--resize`, \
+         or `channels` and `resize` in a manifest, make them so"
     )]
     ImageSize {
         /// The image that differs.

@@ -59,6 +59,10 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
                 f64::NAN
             } else {
                 match number(cell, comma) {
+                    _ if said.is_code(cell) => {
+                        track.end();
+                        f64::NAN
+                    }
                     Number::Value(value) => {
                         track.number(cell, value);
                         value
