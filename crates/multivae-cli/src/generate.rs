@@ -26,7 +26,7 @@ use crate::{
     given,
     npz::Array,
     picture,
-    terminal::print_out,
+    terminal::{print_err, print_out},
     written::{Form, Part, Role, Written},
 };
 
@@ -69,7 +69,19 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
                     (opened.data, Some(opened.files))
                 }
             };
+            let all = rows.len();
+            let fitting = (0..all).filter(|&row| given.union(rows.presence(row)) == rows.presence(row));
+            let fitting = fitting.count();
             let rows = rows.some(arguments.n, given)?;
+            if rows.len() < all {
+                print_err(&format!(
+                    "{} rows of {all}: {} lack something of `{}`{}",
+                    rows.len(),
+                    all - fitting,
+                    given.label(run.trained.model.modalities()),
+                    if rows.len() < fitting { ", and `-n` takes more of the others" } else { "" }
+                ));
+            }
             from_rows(&run, arguments, kind, given, targets, &Given { rows, files })?;
         }
         None => from_prior(&run, arguments, kind, targets)?,

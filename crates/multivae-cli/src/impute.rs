@@ -78,6 +78,13 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
             format!("rows that observe nothing and are not imputed: {count}, first `{first}`"),
         );
     }
+    if arguments.samples.is_some() {
+        notes.push(
+            "files that end in .std, .low, .high and .imputed are about others: as data the folder \
+             holds the imputed modalities only"
+                .into(),
+        );
+    }
     for note in notes {
         print_out(note)?;
     }

@@ -652,6 +652,11 @@ fn no_common(first: &Path, second: &Path, a: &Named, b: &Named) -> DataError {
     let example = |ids: &[String]| ids.first().cloned().unwrap_or_default();
     let hint = match join::hint(a, b) {
         Some(hint) => format!(": {hint}"),
+        None if first.is_dir() && second.is_dir() => {
+            ": each folder of images is a modality; if they are classes of one, put them into one \
+             folder"
+                .into()
+        }
         None => format!(" (`{}` against `{}`)", example(a.ids), example(b.ids)),
     };
     DataError::NoCommonRows { first: first.into(), second: second.into(), hint }

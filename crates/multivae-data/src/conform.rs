@@ -165,12 +165,18 @@ impl Known<'_> {
             }
             return Ok(());
         };
-        let bad = |what, columns: &[&String], remedy| DataError::Columns {
+        let known_columns = columns;
+        let bad = |what, columns: &[&String], remedy: &str| DataError::Columns {
             modality: source.name.clone(),
             path: block.path.clone(),
             what,
             columns: short_list(columns),
-            remedy,
+            remedy: match written_otherwise(found, known_columns) {
+                Some((found, known)) => {
+                    format!("{remedy}; `{found}` seems to be `{known}`, written otherwise")
+                }
+                None => remedy.into(),
+            },
         };
         let extra: Vec<_> = found.iter().filter(|column| !columns.contains(column)).collect();
         let lacking: Vec<_> = columns.iter().filter(|column| !found.contains(column)).collect();
@@ -205,6 +211,21 @@ impl Known<'_> {
         }
         Ok(())
     }
+}
+
+/// A column that is one of those of the training but for case, blanks and marks, as spreadsheets
+/// and R change them.
+fn written_otherwise<'a>(
+    found: &'a [String],
+    known: &'a [String],
+) -> Option<(&'a String, &'a String)> {
+    let plain = |name: &String| -> String {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let names: std::collections::HashMap<String, &String> =
+        known.iter().map(|name| (plain(name), name)).collect();
+    let mut pairs = found.iter().filter_map(|name| Some((name, *names.get(&plain(name))?)));
+    pairs.find(|(found, known)| found != known && !plain(found).is_empty())
 }
 
 /// At most five names, and how many more there are.

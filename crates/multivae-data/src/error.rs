@@ -294,7 +294,7 @@ pub enum DataError {
         /// The columns.
         columns: String,
         /// What can be done.
-        remedy: &'static str,
+        remedy: String,
     },
     /// New values on another scale than those that a model was trained on.
     #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]

@@ -94,6 +94,7 @@
 //! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
+//! | [`data_code`] | a short code of data and rows |
 //! | [`manifest`] | the format of manifests |
 //! | [`DataError`] | what can be wrong, and where |
 
@@ -130,6 +131,7 @@ pub use config::{DataConfig, Opened, Splits};
 pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
 pub use error::DataError;
+pub use fingerprint::data_code;
 pub use inspect::{Inspection, inspect};
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};
