@@ -59,7 +59,9 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         None => data,
     };
     match (&arguments.metrics, out) {
-        (Some(metrics), Some(out)) => report(&run, &data, files.as_ref(), arguments, metrics, &out)?,
+        (Some(metrics), Some(out)) => {
+            report(&run, &data, files.as_ref(), arguments, metrics, &out)?
+        }
         (_, out) => bound(&run, &data, arguments, out.as_deref())?,
     }
     Ok(Outcome::Done)

@@ -70,7 +70,8 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
                 }
             };
             let all = rows.len();
-            let fitting = (0..all).filter(|&row| given.union(rows.presence(row)) == rows.presence(row));
+            let fitting =
+                (0..all).filter(|&row| given.union(rows.presence(row)) == rows.presence(row));
             let fitting = fitting.count();
             let rows = rows.some(arguments.n, given)?;
             if rows.len() < all {
@@ -168,8 +169,7 @@ fn from_rows(
         Kind::Rows(form) => {
             let units = Units::of(run)?;
             let found = files.as_ref().and_then(|files| files.data.schema());
-            let mut written =
-                Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
+            let mut written = Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
             for m in targets.iter() {
                 let values = units.array(&specs[m], joined(&generated[m]), &[])?;
                 written.parts.push(units.part(&specs[m], values));
@@ -239,9 +239,8 @@ pub(crate) fn from_latents(
     match kind {
         Kind::Rows(form) => {
             let units = Units::of(run)?;
-            let parts = joined.map(|(m, values)| {
-                Ok(units.part(&specs[m], units.array(&specs[m], values, &[])?))
-            });
+            let parts = joined
+                .map(|(m, values)| Ok(units.part(&specs[m], units.array(&specs[m], values, &[])?)));
             let parts = parts.collect::<Result<_>>()?;
             Written::new(task).with_parts(parts).write(out, form)
         }
@@ -299,7 +298,12 @@ impl<'a> Units<'a> {
     fn part(&self, spec: &ModalitySpec, values: Array) -> Part {
         let name = spec.name.to_string();
         let known = self.schema.modality(&name);
-        Part { columns: known.and_then(|known| known.columns.clone()), name, role: Role::Modality, values }
+        Part {
+            columns: known.and_then(|known| known.columns.clone()),
+            name,
+            role: Role::Modality,
+            values,
+        }
     }
 
     /// Values of rows of files as they are there.

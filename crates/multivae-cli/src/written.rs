@@ -213,7 +213,8 @@ impl Written {
 
     /// All values side by side.
     fn table(&self, out: &Path) -> Result<String> {
-        let parts: Vec<&Part> = self.parts.iter().filter(|part| part.role != Role::Original).collect();
+        let parts: Vec<&Part> =
+            self.parts.iter().filter(|part| part.role != Role::Original).collect();
         let several = parts.iter().map(|part| &part.name).collect::<Vec<_>>();
         let bad = |reason: String| {
             bad_input(format!(

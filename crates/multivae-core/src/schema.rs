@@ -156,7 +156,9 @@ impl std::str::FromStr for Channels {
             "grey" | "gray" | "1" => Ok(Self::Grey),
             "colour" | "color" | "3" => Ok(Self::Colour),
             "alpha" | "4" => Ok(Self::Alpha),
-            _ => Err(format!("`channels`: expected `grey`, `colour`, `alpha`, or 1, 3, 4, found {text}")),
+            _ => Err(format!(
+                "`channels`: expected `grey`, `colour`, `alpha`, or 1, 3, 4, found {text}"
+            )),
         }
     }
 }
@@ -427,7 +429,10 @@ mod tests {
         Schema {
             id: Some("sample".into()),
             modalities: vec![ModalitySchema { columns, scale, ..ModalitySchema::new(spec) }],
-            labels: Some(LabelSchema { names: Some(vec!["glia".into()]), ..LabelSchema::default() }),
+            labels: Some(LabelSchema {
+                names: Some(vec!["glia".into()]),
+                ..LabelSchema::default()
+            }),
             ..Schema::of_specs(&[])
         }
     }
@@ -472,7 +477,8 @@ mod tests {
         let error = serde_json::from_str::<Channels>("2").expect_err("none").to_string();
         assert!(error.contains("`grey`, `colour`, `alpha`, or 1, 3, 4, found 2"), "{error}");
         let said = ImageConversion { channels: Some(Channels::Grey), ..Default::default() };
-        let other = ImageConversion { resize: Some([2, 3]), channels: Some(Channels::Alpha), ..said };
+        let other =
+            ImageConversion { resize: Some([2, 3]), channels: Some(Channels::Alpha), ..said };
         assert_eq!(said.or(other), ImageConversion { resize: Some([2, 3]), ..said });
     }
 

@@ -14,7 +14,8 @@ const MOST: usize = 4;
 pub(crate) fn check(source: &Source) -> Result<()> {
     let Source { name, block, shape: said, .. } = source;
     let [channels, height, width] = block.shape[..] else { return Ok(()) };
-    if said.is_some() || channels <= MOST || Kind::of(&block.path).is_ok_and(|k| k == Kind::Images) {
+    if said.is_some() || channels <= MOST || Kind::of(&block.path).is_ok_and(|k| k == Kind::Images)
+    {
         return Ok(());
     }
     let remedy = if width <= MOST {

@@ -3,7 +3,8 @@
 use std::io::Cursor;
 
 use image::{
-    ImageBuffer, ImageEncoder, ImageFormat, Luma, Pixel, PixelWithColorType, Rgb, Rgba, codecs::jpeg::JpegEncoder,
+    ImageBuffer, ImageEncoder, ImageFormat, Luma, Pixel, PixelWithColorType, Rgb, Rgba,
+    codecs::jpeg::JpegEncoder,
 };
 use multivae_core::{
     dataset::Dataset,
@@ -270,7 +271,8 @@ fn images_take_their_range_and_curves_are_standardised_as_a_whole() {
     let schema = &depth.record.schema.modalities[0];
     assert_eq!(
         (schema.scale.factor, schema.dtype, schema.range),
-        (4095.0, Dtype::U16, Some([0.0, 3500.0]))
+        (4095.0, Dtype::U16, Some([500.0, 3500.0])),
+        "the range of the training rows, of which the first image is none"
     );
     assert_eq!(schema.spec.likelihood, Likelihood::laplace(0.75));
     // Curves from 0 to 300 are no shares.
@@ -604,7 +606,10 @@ fn grey_among_colour_is_named_and_made_one_kind_on_request() {
     assert_eq!(colour.raw.values(0)[6..8], [50.0 / 255.0; 2]);
     // A fifth of the colours on black.
     assert_eq!(values(&colour.data, 0, 3)[0], 40.0 / 255.0);
-    assert!(warned(&colour, "1 images have transparent parts, which are laid on black; say another"));
+    assert!(warned(
+        &colour,
+        "1 images have transparent parts, which are laid on black; say another"
+    ));
     let white = made(ImageConversion { background: Some(Background::White), ..images });
     assert_eq!(values(&white.data, 0, 3)[0], 244.0 / 255.0);
     let ignored = made(ImageConversion { background: Some(Background::Ignore), ..images });
@@ -699,10 +704,7 @@ fn folders_of_classes_that_are_taken_for_modalities_are_explained() {
 fn folders_of_classes_that_contradict_each_other_or_hold_something_else_are_refused() {
     for (files, expected) in [
         (
-            vec![
-                ("photo/cat/a.png", png(2, 2, 1)),
-                ("sketch/dog/a.png", png(2, 2, 1)),
-            ],
+            vec![("photo/cat/a.png", png(2, 2, 1)), ("sketch/dog/a.png", png(2, 2, 1))],
             "modality `labels`, row `a`: expected class `cat` as in `photo`, found `dog in sketch`",
         ),
         (
@@ -726,8 +728,7 @@ fn classes_that_training_does_not_have_are_said() {
         ("labels.csv", text("id,type\np0,a\np1,b\np2,c\n")),
     ]);
     let labels = text("id,type\np0,c\np1,d\n");
-    let opened =
-        found(&reference, vec![("a.csv", table(0..3, "x", wave)), ("labels.csv", labels)]);
+    let opened = found(&reference, vec![("a.csv", table(0..3, "x", wave)), ("labels.csv", labels)]);
     assert!(warned(&opened, "the training has no classes `d`: their rows have no label"));
 }
 

@@ -184,8 +184,7 @@ impl DataConfig {
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
-        let Read { data, report, .. } =
-            self.load(Some(&Known::own(&record.schema)))?;
+        let Read { data, report, .. } = self.load(Some(&Known::own(&record.schema)))?;
         record.check(&report.fingerprint, &self.source)?;
         let (parts, _) = record.split.parts(&data, &self.source)?;
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
@@ -287,13 +286,19 @@ impl DataConfig {
     fn check_unread(&self) -> Result<()> {
         let said = [
             ("missing_codes", self.missing_codes.join(", ")),
-            ("images", if self.images.is_identity() { String::new() } else { "a conversion".into() }),
+            (
+                "images",
+                if self.images.is_identity() { String::new() } else { "a conversion".into() },
+            ),
         ];
         match said.into_iter().find(|(_, found)| !found.is_empty()) {
             None => Ok(()),
             Some((field, found)) => Err(DataError::Config {
                 field: field.into(),
-                expected: format!("nothing, since `{}` is embedded and not read from files", self.source),
+                expected: format!(
+                    "nothing, since `{}` is embedded and not read from files",
+                    self.source
+                ),
                 found,
             }),
         }

@@ -110,7 +110,8 @@ fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
         true => reading.images_of(&name, ImageConversion::default()),
         false => ImageConversion::default(),
     };
-    let block = read::block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
+    let block =
+        read::block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
     Ok(Source::plain(name, block, codes, images))
 }
 
@@ -120,7 +121,8 @@ fn pass_over_about(files: &mut Vec<(String, PathBuf)>) -> Option<Warning> {
     let is_about = |stem: &str| {
         let of = |end: &str| stem.strip_suffix(end).map(str::to_owned);
         // What was given to generate others can be there without them.
-        of(ORIGINALS).is_some() || ABOUT.into_iter().filter_map(of).any(|stem| stems.contains(&stem))
+        of(ORIGINALS).is_some()
+            || ABOUT.into_iter().filter_map(of).any(|stem| stems.contains(&stem))
     };
     let (about, kept): (Vec<_>, Vec<_>) =
         std::mem::take(files).into_iter().partition(|(stem, _)| is_about(stem));
@@ -218,13 +220,18 @@ impl ModalityTable {
             (self.columns.as_deref().unwrap_or_default(), self.shape.iter().product::<usize>());
         let mut seen = std::collections::HashSet::new();
         if let Some(column) = columns.iter().find(|column| !seen.insert(*column)) {
-            return Err(DataError::DuplicateColumn { path: self.path.clone(), column: column.clone() });
+            return Err(DataError::DuplicateColumn {
+                path: self.path.clone(),
+                column: column.clone(),
+            });
         }
         if columns.len() != features {
             return Err(DataError::Shape {
                 modality: modality.into(),
                 path: self.path.clone(),
-                expected: format!("{features} names in `{modality}{COLUMNS}`, one for each value of a row"),
+                expected: format!(
+                    "{features} names in `{modality}{COLUMNS}`, one for each value of a row"
+                ),
                 found: columns.len().to_string(),
             });
         }

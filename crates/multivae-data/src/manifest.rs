@@ -125,28 +125,48 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<(ModalityTable, MissingCodes, ImageConversion)>> = modality
         .par_iter()
-        .map(|ModalityEntry { name, file, array, id, header, channels, resize, background, missing, .. }| {
-            let field = format!("modality `{name}`");
-            let file = existing(folder, file)?;
-            check_said(&file, &field, array, id, &None, &bad)?;
-            let images = ImageConversion { channels: *channels, resize: *resize, background: *background };
-            check_images(&file, &field, images, &bad)?;
-            let (array, id) = (array.as_deref(), id.as_deref());
-            let (codes, images) = (reading.codes_of(name, missing), reading.images_of(name, images));
-            let said = ReadOptions {
-                array,
-                column: None,
-                id,
-                header: *header,
-                images,
-                codes: Some(&codes),
-            };
-            Ok((read::block(&file, said)?, codes, images))
-        })
+        .map(
+            |ModalityEntry {
+                 name,
+                 file,
+                 array,
+                 id,
+                 header,
+                 channels,
+                 resize,
+                 background,
+                 missing,
+                 ..
+             }| {
+                let field = format!("modality `{name}`");
+                let file = existing(folder, file)?;
+                check_said(&file, &field, array, id, &None, &bad)?;
+                let images = ImageConversion {
+                    channels: *channels,
+                    resize: *resize,
+                    background: *background,
+                };
+                check_images(&file, &field, images, &bad)?;
+                let (array, id) = (array.as_deref(), id.as_deref());
+                let (codes, images) =
+                    (reading.codes_of(name, missing), reading.images_of(name, images));
+                let said = ReadOptions {
+                    array,
+                    column: None,
+                    id,
+                    header: *header,
+                    images,
+                    codes: Some(&codes),
+                };
+                Ok((read::block(&file, said)?, codes, images))
+            },
+        )
         .collect();
     let mut folders = Vec::new();
     let mut sources = Vec::new();
-    for (ModalityEntry { name, file, shape, likelihood, .. }, block) in modality.into_iter().zip(blocks) {
+    for (ModalityEntry { name, file, shape, likelihood, .. }, block) in
+        modality.into_iter().zip(blocks)
+    {
         let (block, missing, mut images) = block?;
         match Kind::of(&folder.join(&file))? {
             Kind::Images => folders.push(folder.join(file)),

@@ -288,11 +288,15 @@ fn columns(described: &serde_json::Value, modality: usize) -> Vec<&str> {
 fn what_is_written_has_names_and_is_read_as_data() {
     let place = with_run();
     // Classes with names, and rows without one.
-    let labels = (0..ROWS).step_by(2).map(|row| format!("p{row},{}\n", ["ill", "well, so far"][row / 2 % 2]));
-    let labels: String = labels.map(|line| match line.split_once(',') {
-        Some((id, class)) => format!("{id},\"{}\"\n", class.trim()),
-        None => line,
-    }).collect();
+    let labels = (0..ROWS)
+        .step_by(2)
+        .map(|row| format!("p{row},{}\n", ["ill", "well, so far"][row / 2 % 2]));
+    let labels: String = labels
+        .map(|line| match line.split_once(',') {
+            Some((id, class)) => format!("{id},\"{}\"\n", class.trim()),
+            None => line,
+        })
+        .collect();
     place.file("new/blood.csv", table(&["salt", "iron", "sugar"], 0..ROWS));
     place.file("new/gait.csv", table(&["speed", "step"], 0..ROWS));
     place.file("new/labels.csv", format!("id,state\n{labels}"));
@@ -314,7 +318,10 @@ fn what_is_written_has_names_and_is_read_as_data() {
     for out in ["g.npz", "g"] {
         place.succeeds(&format!("generate run --data new --given gait -n 100 --out {out}"));
         let found = described(&place, out);
-        assert_eq!((&found["rows"], found["modalities"].as_array().map(Vec::len)), (&ROWS.into(), Some(2)));
+        assert_eq!(
+            (&found["rows"], found["modalities"].as_array().map(Vec::len)),
+            (&ROWS.into(), Some(2))
+        );
         assert_eq!(columns(&found, 0), ["iron", "sugar", "salt"], "as in the training");
         place.succeeds(&format!("encode run --data {out} --out of_{out}_again.npz"));
     }
@@ -370,7 +377,10 @@ fn data_that_was_moved_is_named_and_checked() {
     place.succeeds("evaluate run");
     let output = place.run("evaluate run --data elsewhere");
     let message = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(message.contains("28 of these 40 rows are those that the run was trained on"), "{message}");
+    assert!(
+        message.contains("28 of these 40 rows are those that the run was trained on"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -406,7 +416,10 @@ fn how_many_rows_are_generated_from_is_said() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     let few = said(5);
-    assert!(few.contains("5 rows of 40: 20 lack something of `gait`, and `-n` takes more"), "{few}");
+    assert!(
+        few.contains("5 rows of 40: 20 lack something of `gait`, and `-n` takes more"),
+        "{few}"
+    );
     assert!(said(100).contains("20 rows of 40: 20 lack something of `gait`\n"));
 }
 

@@ -6,13 +6,15 @@ use std::{
 };
 
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage, imageops::FilterType,
-    metadata::Orientation,
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage,
+    imageops::FilterType, metadata::Orientation,
 };
 use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
 use rayon::prelude::*;
 
-use super::{Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries, image_scale, name, stem};
+use super::{
+    Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries, image_scale, name, stem,
+};
 use crate::{
     error::{DataError, Result},
     memory::Storage,
@@ -106,7 +108,10 @@ impl Listed {
         for class in &folders {
             let own = entries(class)?;
             if own.is_empty() {
-                return Err(DataError::EmptyFile { path: class.clone(), reason: "it has no images" });
+                return Err(DataError::EmptyFile {
+                    path: class.clone(),
+                    reason: "it has no images",
+                });
             }
             classes.extend(own.iter().map(|_| name(class)));
             paths.extend(own);
@@ -161,7 +166,11 @@ pub(crate) fn labels_of(
     let Some(mut all) = tables.next() else { return Ok(given) };
     if given.is_some() {
         let found = "its folders are not taken for labels, since a file of labels is given";
-        notes.push(Warning::new(name(&all.path), found, "remove the file if the folders are right"));
+        notes.push(Warning::new(
+            name(&all.path),
+            found,
+            "remove the file if the folders are right",
+        ));
         return Ok(given);
     }
     for table in tables {
@@ -352,15 +361,15 @@ fn laid<T: Copy + Into<u64> + TryFrom<u64>>(
     };
     pixels
         .chunks_exact(colours + 1)
-        .flat_map(|pixel| pixel[..colours].iter().map(move |&value| on(value, pixel[colours].into())))
+        .flat_map(|pixel| {
+            pixel[..colours].iter().map(move |&value| on(value, pixel[colours].into()))
+        })
         .collect()
 }
 
 /// Channel by channel, from pixel by pixel.
 fn planes<T: Copy>(pixels: &[T], channels: usize) -> Vec<T> {
-    (0..channels)
-        .flat_map(|channel| pixels[channel..].iter().step_by(channels).copied())
-        .collect()
+    (0..channels).flat_map(|channel| pixels[channel..].iter().step_by(channels).copied()).collect()
 }
 
 /// One after the other, as bytes if all are; with their type and scale.
