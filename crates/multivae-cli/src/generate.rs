@@ -75,12 +75,15 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
             let fitting = fitting.count();
             let rows = rows.some(arguments.n, given)?;
             if rows.len() < all {
+                let label = given.label(run.trained.model.modalities());
+                let more = if rows.len() < fitting { "; `-n` takes more" } else { "" };
+                let lacking = match all - fitting {
+                    0 => String::new(),
+                    lacking => format!("; {lacking} others lack something of it"),
+                };
                 print_err(&format!(
-                    "{} rows of {all}: {} lack something of `{}`{}",
-                    rows.len(),
-                    all - fitting,
-                    given.label(run.trained.model.modalities()),
-                    if rows.len() < fitting { ", and `-n` takes more of the others" } else { "" }
+                    "{} of {fitting} rows that observe `{label}`{more}{lacking}",
+                    rows.len()
                 ));
             }
             from_rows(&run, arguments, kind, given, targets, &Given { rows, files })?;

@@ -82,7 +82,9 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model.with_modalities(splits.train.modalities())?;
-    say_size(&config.model)?;
+    if let Some(size) = large(&config.model)? {
+        print_err(&size);
+    }
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
     check_norms(&config, &splits)?;
@@ -142,13 +144,13 @@ fn check_norms(config: &RunConfig, splits: &Splits) -> Result<()> {
 /// Parameters from which on the memory for them is said before it is taken.
 const MANY: usize = 50_000_000;
 
-/// Says how much memory the parameters of a large model take, before they take it.
-fn say_size(config: &ModelConfig) -> Result<()> {
+/// How much memory the parameters of a large model take, before they take it.
+fn large(config: &ModelConfig) -> Result<Option<String>> {
     // Weights are drawn at their first use, which never comes.
     let model = config.init(&Networks::default(), &Device::flex())?;
     let parameters = burn::module::Module::num_params(&model);
     if parameters < MANY {
-        return Ok(());
+        return Ok(None);
     }
     let widest = model.modalities().iter().max_by_key(|spec| spec.features());
     let widest = widest.map_or(String::new(), |spec| {
@@ -157,10 +159,9 @@ fn say_size(config: &ModelConfig) -> Result<()> {
     });
     // The weights, their gradients, and two moments of the optimiser, in single precision.
     let memory = (parameters * 16) as f64 / (1u64 << 30) as f64;
-    print_err(&format!(
+    Ok(Some(format!(
         "{parameters} parameters take about {memory:.1} GiB of memory while they are trained{widest}"
-    ));
-    Ok(())
+    )))
 }
 
 /// Refuses rows that the model cannot learn from, and says what to do.
@@ -517,7 +518,22 @@ impl Pictures {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use multivae::{core::modality::ModalitySpec, models::ModelConfig};
+
+    use super::{duration, large};
+
+    #[test]
+    fn the_memory_of_a_volume_is_said_before_it_is_taken() {
+        let size = |side: usize| {
+            let spec = ModalitySpec::new("mri", &[1, side, side, side]).expect("valid");
+            let config = ModelConfig::named("mvae").expect("listed");
+            large(&config.with_modalities(&[spec]).expect("one modality")).expect("it can be built")
+        };
+        assert_eq!(size(8), None);
+        let said = size(64).expect("many parameters");
+        assert!(said.contains("269") && said.contains("about 4.0 GiB"), "{said}");
+        assert!(said.ends_with("the largest modality is `mri` of 1x64x64x64"), "{said}");
+    }
 
     #[test]
     fn lengths_of_time_are_rounded_as_people_do() {

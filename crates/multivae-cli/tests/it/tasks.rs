@@ -417,10 +417,12 @@ fn how_many_rows_are_generated_from_is_said() {
     };
     let few = said(5);
     assert!(
-        few.contains("5 rows of 40: 20 lack something of `gait`, and `-n` takes more"),
+        few.contains("5 of 20 rows that observe `gait`; `-n` takes more; 20 others lack something"),
         "{few}"
     );
-    assert!(said(100).contains("20 rows of 40: 20 lack something of `gait`\n"));
+    assert!(
+        said(100).contains("20 of 20 rows that observe `gait`; 20 others lack something of it\n")
+    );
 }
 
 #[test]
