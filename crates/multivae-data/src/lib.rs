@@ -60,13 +60,13 @@
 //! manifest.
 //!
 //! *Values.* Whole numbers of images `[channels, height, width]` are scaled to `[0, 1]` by the least
-//! of 8, 10, 12, 14 and 16 bits that holds those of the training split, unless all of them are 0 or
-//! 1. Channels, size and background of images are changed on request, [`DataConfig::images`]. Arrays
-//! of rows with three axes and more than four channels are refused, since most are volumes, which
-//! are `[1, depth, height, width]`; a manifest can say their shape. Values of `f64`, of
-//! large integers and of text keep their digits until they are standardised. Class labels are whole
-//! numbers, or words, which are numbered alphabetically; rows whose label is missing have none.
-//! Columns of numbers are never taken for classes.
+//! of 8, 10, 12, 14 and 16 bits that holds those of the training split, unless all are 0 or 1.
+//! Channels, size and background of images are changed on request, [`DataConfig::images`]. Arrays of
+//! rows with three axes and more than four channels are refused, since most are volumes, which are
+//! `[1, depth, height, width]`; a manifest can say their shape. Values of `f64`, of large integers
+//! and of text keep their digits until they are standardised. Class labels are whole numbers, or
+//! words, which are numbered alphabetically; rows whose label is missing have none. Columns of
+//! numbers are never taken for classes.
 //!
 //! *New data* for a model is opened with [`DataConfig::open_new`] by the [schema] of the data that it
 //! was trained on: columns are matched by name, scales put right or refused, and nothing is inferred
