@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
-use multivae::data;
+use multivae::{
+    core::schema::{self, Channels, ImageConversion},
+    data,
+};
 
 /// Multimodal variational autoencoders.
 #[derive(Debug, Parser)]
@@ -17,9 +20,12 @@ pub(crate) struct Arguments {
 pub(crate) enum Task {
     /// Train a model; without arguments MoPoE on the embedded data set `polydigits`
     Train(TrainArguments),
-    /// Write latent values of data as NPZ
+    /// Write latent values of data, as NPZ or CSV
     Encode(EncodeArguments),
-    /// Generate modalities from others, or from the prior, as PNG or NPZ
+    /// Generate modalities from others, or from the prior, as PNG, NPZ or CSV
+    ///
+    /// A folder or an NPZ holds what was generated as data that is read again, with identifiers,
+    /// names of columns and units of the data; beside it, as `original`, what rows were given.
     Generate(GenerateArguments),
     /// Write data with all its missing values imputed, in the form of its files
     ///
@@ -96,9 +102,54 @@ pub(crate) struct ServeArguments {
 pub(crate) struct DataArguments {
     /// Embedded data set or path [default: lists the embedded data sets]
     pub(crate) source: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArguments,
     /// Print JSON
     #[arg(long, requires = "source")]
     pub(crate) json: bool,
+}
+
+/// How files of data are read. A run keeps it, so that other data is read alike.
+#[derive(Args, Debug)]
+#[group(id = "reading", multiple = true)]
+pub(crate) struct ReadingArguments {
+    /// Codes in files that mean that nothing was measured, beside the usual ones, such as
+    /// `-999,unknown`
+    #[arg(long, value_name = "CODES", value_delimiter = ',', allow_hyphen_values = true)]
+    pub(crate) missing_codes: Vec<String>,
+    /// Channels that images are made to have: `grey`, `colour`, or `alpha`, which is colour with
+    /// transparency
+    #[arg(long, value_name = "CHANNELS")]
+    pub(crate) channels: Option<Channels>,
+    /// Size that images are made to have, in pixels
+    #[arg(long, value_name = "HEIGHTxWIDTH", value_parser = size)]
+    pub(crate) resize: Option<[u32; 2]>,
+    /// What lies behind transparent parts of images [default: black]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(crate) background: Option<Background>,
+}
+
+/// What lies behind transparent parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Background {
+    /// They are laid on black
+    Black,
+    /// They are laid on white
+    White,
+    /// They are taken as if they were opaque
+    Ignore,
+}
+
+impl ReadingArguments {
+    /// What is said about images.
+    pub(crate) fn images(&self) -> ImageConversion {
+        let background = self.background.map(|background| match background {
+            Background::Black => schema::Background::Black,
+            Background::White => schema::Background::White,
+            Background::Ignore => schema::Background::Ignore,
+        });
+        ImageConversion { channels: self.channels, resize: self.resize, background }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -112,6 +163,8 @@ pub(crate) struct TrainArguments {
     /// Embedded data set, or path of a folder, a file or a manifest
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArguments,
     /// Share of modality entries taken from training and validation rows, completely at random
     #[arg(long, value_name = "RATE")]
     pub(crate) missing: Option<f64>,
@@ -133,9 +186,10 @@ pub(crate) struct TrainArguments {
     /// Folder of the run, new or empty [default: runs/MODEL-DATA]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
-    /// Go on with the run in this folder, to more epochs if `--epochs` says so
+    /// Go on with the run in this folder, to more epochs if `--epochs` says so; `--data` says where
+    /// its data is now, if that was moved
     #[arg(long, value_name = "FOLDER", conflicts_with_all = [
-        "config", "model", "data", "missing", "batch_size", "seed", "out", "set",
+        "config", "model", "reading", "missing", "batch_size", "seed", "out", "set",
     ])]
     pub(crate) resume: Option<PathBuf>,
     /// Any key of the configuration, such as `model.latent=10` or `train.optimizer.name=sgd`
@@ -178,7 +232,7 @@ pub(crate) struct EncodeArguments {
     /// Samples a row; without it the posterior's mean
     #[arg(short, value_name = "N", value_parser = positive)]
     pub(crate) n: Option<usize>,
-    /// File to write, .npz
+    /// File to write, .npz or .csv, or folder of CSV
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -206,7 +260,7 @@ pub(crate) struct GenerateArguments {
     /// Rows
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive)]
     pub(crate) n: usize,
-    /// File to write, .png or .npz
+    /// File to write, .png, .npz or .csv, or folder of CSV and NPY
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -349,8 +403,8 @@ pub(crate) enum SamplerTask {
     Fit(SamplerFitArguments),
     /// Write latent values that a sampler draws, or what the model generates from them
     ///
-    /// A PNG shows generated images. An NPZ holds the latent values, or with `--target` the
-    /// modalities that are generated from them.
+    /// A PNG shows generated images. An NPZ, a CSV or a folder of CSV holds the latent values, or
+    /// with `--target` the modalities that are generated from them.
     Sample(SamplerSampleArguments),
     /// Compare the samplers of a run with its prior
     ///
@@ -404,7 +458,7 @@ pub(crate) struct SamplerSampleArguments {
     /// Modalities to generate, separated by commas [default: for a PNG all images]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) target: Option<Vec<String>>,
-    /// File to write, .png or .npz
+    /// File to write, .png, .npz or .csv, or folder of CSV and NPY
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -499,6 +553,14 @@ fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+fn size(text: &str) -> Result<[u32; 2], String> {
+    let sides = text.split_once(['x', 'X', '\u{d7}']).map(|(a, b)| (a.parse(), b.parse()));
+    match sides {
+        Some((Ok(height), Ok(width))) if height > 0 && width > 0 => Ok([height, width]),
+        _ => Err("expected a height and a width, as in `64x64`".into()),
+    }
+}
+
 fn several(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0 | 1) | Err(_) => Err("expected a whole number of at least 2".into()),
@@ -523,6 +585,21 @@ mod tests {
         assert!(parse("multivae train --resume a --epochs 3 --json").is_ok());
         assert!(parse("multivae train --resume a --set model.latent=2").is_err());
         assert!(parse("multivae train --resume a --out b").is_err());
+        assert!(parse("multivae train --resume a --missing-codes -9").is_err());
+        assert!(parse("multivae train --resume a --data b").is_ok());
+    }
+
+    #[test]
+    fn codes_can_begin_with_a_minus_and_sizes_are_two_numbers() {
+        let parse = |arguments: &str| Arguments::try_parse_from(arguments.split(' '));
+        let found = parse("multivae train --missing-codes -999,unknown --resize 64x32");
+        let Task::Train(found) = found.expect("valid").task else { unreachable!("it is given") };
+        assert_eq!(found.reading.missing_codes, ["-999", "unknown"]);
+        assert_eq!(found.reading.images().resize, Some([64, 32]));
+        assert!(parse("multivae data a --channels grey --background white").is_ok());
+        for wrong in ["--resize 64", "--resize 0x4", "--channels 2", "--background blue"] {
+            assert!(parse(&format!("multivae data a {wrong}")).is_err(), "{wrong}");
+        }
     }
 
     #[test]

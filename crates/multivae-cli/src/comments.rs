@@ -42,6 +42,17 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ),
     ("data.source", "modalities of `polydigits`, 2 to 5; 3 if absent", "modalities = 3"),
     ("data.source", "use so many rows, drawn by `split.seed`; all if absent", "rows = 1000"),
+    (
+        "data.standardise",
+        "codes in files that mean that nothing was measured, beside the usual ones",
+        "missing_codes = [\"-999\", \"unknown\"]",
+    ),
+    (
+        "data.standardise",
+        "channels (\"grey\", \"colour\", \"alpha\"), height and width, and background (\"black\", \
+         \"white\", \"ignore\") that images are made to have",
+        "images = { channels = \"grey\", resize = [64, 64] }",
+    ),
 ];
 
 /// The whole configuration as TOML that reads back, each key after what it means.

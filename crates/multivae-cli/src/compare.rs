@@ -15,7 +15,7 @@ use crate::{
     arguments::CompareArguments,
     evaluate::{EVALUATION, METRICS},
     failure::{Outcome, bad_input},
-    terminal::{print_out, table},
+    terminal::{print_err, print_out, table},
 };
 
 /// Prints runs side by side, and writes a page of them.
@@ -30,6 +30,9 @@ pub(crate) fn run(arguments: &CompareArguments) -> Result<Outcome> {
     let (head, rows) = comparison.table();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();
     print_out(table(&head, &rows))?;
+    for warning in comparison.warnings() {
+        print_err(&format!("warning: {warning}"));
+    }
     if let Some(out) = &arguments.out {
         let folder = NewFolder::new(out)?;
         comparison.save(folder.path())?;

@@ -25,6 +25,15 @@ fn overrides(arguments: &TrainArguments) -> Result<Table> {
     if let Some(data) = &arguments.data {
         put("data.source", data.clone().into())?;
     }
+    let reading = &arguments.reading;
+    if !reading.missing_codes.is_empty() {
+        put("data.missing_codes", reading.missing_codes.clone().into())?;
+    }
+    let images = reading.images();
+    if !images.is_identity() {
+        let said = Table::try_from(images).context("a conversion is a table")?;
+        said.into_iter().try_for_each(|(key, value)| put(&format!("data.images.{key}"), value))?;
+    }
     if let Some(rate) = arguments.missing {
         put("data.missing.rate", rate.into())?;
         put("data.missing.pattern", "mcar".into())?;

@@ -1,55 +1,55 @@
 //! `multivae encode`.
 
+use std::path::Path;
+
 use anyhow::Result;
-use multivae::core::{
-    dataset::Dataset,
-    model::{Draws, MultimodalModel},
-    pass::Pass,
+use multivae::{
+    core::{
+        dataset::Dataset,
+        model::{Draws, MultimodalModel},
+        pass::Pass,
+    },
+    run::OpenedRows,
 };
 
 use crate::{
     arguments::EncodeArguments,
     failure::{Outcome, bad_input},
     given,
-    npz::{self, Array},
+    npz::Array,
     terminal::{print_err, print_out},
+    written::{Form, Part, Role, Written},
 };
 
 /// Writes the latent values of all rows.
 pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
-    if arguments.out.extension().is_none_or(|extension| extension != "npz") {
-        return Err(bad_input(format!(
-            "`--out {}`: expected a file name that ends with `.npz`",
-            arguments.out.display()
-        )));
-    }
+    let form = form(&arguments.out, arguments.n)?;
     let run = given::run(&arguments.run)?;
     let given = given::modalities(&run, arguments.given.as_deref())?;
-    let data = run.open_rows(arguments.data.as_deref(), arguments.missing_columns.into())?.data;
+    let OpenedRows { data, files } =
+        run.open_rows(arguments.data.as_deref(), arguments.missing_columns.into())?;
     let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
     let rows = data.len();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let spaces =
         pass.encode(run.trained.model.encoder()?, &data, given, draws, &run.trained.device)?;
-    let mut arrays: Vec<(String, Array)> = spaces
-        .into_iter()
-        .map(|space| {
-            let shape = match draws {
-                Draws::Mean => vec![rows, space.features],
-                Draws::Samples(n) => vec![n, rows, space.features],
-            };
-            (space.name, Array::Floats(shape, space.values))
-        })
-        .collect();
-    let shown: Vec<_> = arrays
-        .iter()
-        .map(|(name, array)| match array {
-            Array::Floats(shape, _) => format!("{name} {shape:?}"),
-            _ => name.clone(),
-        })
-        .collect();
-    arrays.extend(about(&data));
-    npz::write(&arguments.out, &arrays)?;
+    let parts = spaces.into_iter().map(|space| {
+        let means = vec![rows, space.features];
+        match draws {
+            Draws::Mean => Part::latent(space.name, Array::Floats(means, space.values)),
+            Draws::Samples(n) => Part {
+                name: space.name,
+                role: Role::Latent,
+                columns: None,
+                values: Array::Floats([vec![n], means].concat(), space.values),
+            },
+        }
+    });
+    let parts: Vec<Part> = parts.collect();
+    let shape = |part: &Part| format!("{} {:?}", part.name, part.values.shape());
+    let shown: Vec<_> = parts.iter().map(shape).collect();
+    let written = Written::of("encode", &data, files.data.schema()).with_presence(&data);
+    written.with_parts(parts).write(&arguments.out, form)?;
 
     let without = (0..rows).filter(|&row| given.iter().all(|m| !data.presence(row).contains(m)));
     let without = without.count();
@@ -73,23 +73,20 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// Which rows these are: `ids`, `observed` `[rows, modality]` with `modalities`, and `labels` if
-/// every row has one.
-fn about(data: &dyn Dataset) -> Vec<(String, Array)> {
-    let (rows, specs) = (data.len(), data.modalities());
-    let ids = (0..rows).map(|row| data.id(row)).collect();
-    let observed = (0..rows).flat_map(|row| {
-        let presence = data.presence(row);
-        (0..specs.len()).map(move |m| presence.contains(m))
-    });
-    let names = specs.iter().map(|spec| spec.name.to_string()).collect();
-    let mut arrays = vec![
-        ("ids".into(), Array::Text(ids)),
-        ("modalities".into(), Array::Text(names)),
-        ("observed".into(), Array::Flags(vec![rows, specs.len()], observed.collect())),
-    ];
-    if let Some(labels) = (0..rows).map(|row| data.label(row)).collect::<Option<Vec<_>>>() {
-        arrays.push(("labels".into(), Array::Integers(vec![rows], labels)));
+/// The form of what is written: samples need an axis of their own.
+fn form(out: &Path, samples: Option<usize>) -> Result<Form> {
+    let shown = out.display();
+    let form = Form::of(out).ok_or_else(|| {
+        bad_input(format!(
+            "`--out {shown}`: expected a file name that ends with `.npz` or `.csv`, or the name of a \
+             folder"
+        ))
+    })?;
+    if samples.is_some() && form != Form::Npz {
+        return Err(bad_input(format!(
+            "`--out {shown}`: samples of rows are no table: expected a file name that ends with `.npz`"
+        )));
     }
-    arrays
+    form.check_free(out)?;
+    Ok(form)
 }

@@ -4,7 +4,7 @@ use std::{io::Write, path::Path};
 
 use anyhow::Result;
 use multivae::{
-    core::{dataset::Dataset, model::MultimodalModel},
+    core::{dataset::Dataset, model::MultimodalModel, schema::Fingerprint},
     data::{DataConfig, Inspection, inspect},
     metrics::{EvaluateConfig, Evaluation, Mean, evaluate},
     report::{Absent, Comparison, Measures, Report},
@@ -21,7 +21,7 @@ use crate::{
     measure::{Evaluator, Measured},
     progress::{Bar, Watched},
     provenance::{self, data_name},
-    terminal::{print_out, table},
+    terminal::{print_err, print_out, table},
 };
 
 /// File of the measurements in the folder.
@@ -37,16 +37,32 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         files::check_free(out, "choose another folder with `--out`")?;
     }
     let run = given::run(&arguments.run)?;
-    let data = match &arguments.data {
-        None => run.test_split()?,
-        Some(source) => run.open_rows(Some(source), arguments.missing_columns.into())?.data,
+    let record = run.folder.record.as_ref();
+    let (data, files) = match &arguments.data {
+        None => (run.test_split()?, record.map(|record| record.fingerprint.clone())),
+        Some(source) => {
+            let opened = run.open_rows(Some(source), arguments.missing_columns.into())?;
+            (opened.data, Some(opened.files.report.fingerprint))
+        }
     };
+    if let (Some(record), Some(files)) = (record, &files)
+        && arguments.data.is_some()
+        && record.fingerprint == *files
+    {
+        let (trained, rows) = (record.split.train.len(), files.rows);
+        print_err(&format!(
+            "warning: {trained} of these {rows} rows are those that the run was trained on; its test \
+             split is measured without `--data`"
+        ));
+    }
     let data = match arguments.rows {
         Some(n) => data.at_most(n),
         None => data,
     };
     match (&arguments.metrics, out) {
-        (Some(metrics), Some(out)) => report(&run, &data, arguments, metrics, &out)?,
+        (Some(metrics), Some(out)) => {
+            report(&run, &data, files.as_ref(), arguments, metrics, &out)?
+        }
         (_, out) => bound(&run, &data, arguments, out.as_deref())?,
     }
     Ok(Outcome::Done)
@@ -85,6 +101,7 @@ fn bound(
 fn report(
     run: &Run,
     data: &AlignedDataset,
+    files: Option<&Fingerprint>,
     arguments: &EvaluateArguments,
     metrics: &[Metric],
     out: &Path,
@@ -99,7 +116,7 @@ fn report(
         Some(_) => format!("On {} rows of {source}.", data.len()),
     };
     measures = with_data(measures, run, arguments)?;
-    measures.provenance = provenance::facts(run, data, arguments, &timings)?;
+    measures.provenance = provenance::facts(run, data, files, arguments, &timings)?;
     let name = "value".to_owned();
     let (head, rows) = Comparison { runs: vec![(name, measures.clone())] }.table();
     let head: Vec<&str> = head.iter().map(String::as_str).collect();

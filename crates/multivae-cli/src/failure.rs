@@ -80,6 +80,10 @@ pub(crate) fn message(error: &Error) -> String {
 fn advice(error: &RunError) -> Option<&'static str> {
     match error {
         RunError::NoData { .. } => Some("give `--data`"),
+        RunError::Moved { .. } => Some(
+            "`multivae train --resume RUN --data PATH` says where it is now, and goes on with the run \
+             only if it has epochs left",
+        ),
         _ => None,
     }
 }

@@ -15,7 +15,7 @@ use multivae::{
         schema::Schema,
         subset::Subset,
     },
-    data::Standardisation,
+    data::{Opened, Standardisation},
     run::{self as runs, AlignedDataset, Offsets, Run},
     samplers::PriorSampler,
 };
@@ -24,16 +24,17 @@ use crate::{
     arguments::GenerateArguments,
     failure::{Outcome, bad_input},
     given,
-    npz::{self, Array},
+    npz::Array,
     picture,
-    terminal::print_out,
+    terminal::{print_err, print_out},
+    written::{Form, Part, Role, Written},
 };
 
 /// What is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Picture,
-    Arrays,
+    Rows(Form),
 }
 
 impl Kind {
@@ -41,11 +42,14 @@ impl Kind {
     pub(crate) fn of(out: &Path) -> Result<Self> {
         match out.extension().and_then(|extension| extension.to_str()) {
             Some("png") => Ok(Self::Picture),
-            Some("npz") => Ok(Self::Arrays),
-            _ => Err(bad_input(format!(
-                "`--out {}`: expected a file name that ends with `.png` or `.npz`",
-                out.display()
-            ))),
+            _ => match Form::of(out) {
+                Some(form) => form.check_free(out).map(|()| Self::Rows(form)),
+                None => Err(bad_input(format!(
+                    "`--out {}`: expected a file name that ends with `.png`, `.npz` or `.csv`, or the \
+                     name of a folder",
+                    out.display()
+                ))),
+            },
         }
     }
 }
@@ -58,12 +62,31 @@ pub(crate) fn run(arguments: &GenerateArguments) -> Result<Outcome> {
     match &arguments.given {
         Some(names) => {
             let given = given::modalities(&run, Some(names))?;
-            let rows = match &arguments.data {
-                None => run.test_split()?,
-                Some(source) => run.open_rows(Some(source), arguments.missing_columns.into())?.data,
+            let (rows, files) = match &arguments.data {
+                None => (run.test_split()?, None),
+                Some(source) => {
+                    let opened = run.open_rows(Some(source), arguments.missing_columns.into())?;
+                    (opened.data, Some(opened.files))
+                }
             };
+            let all = rows.len();
+            let fitting =
+                (0..all).filter(|&row| given.union(rows.presence(row)) == rows.presence(row));
+            let fitting = fitting.count();
             let rows = rows.some(arguments.n, given)?;
-            from_rows(&run, arguments, kind, given, targets, &rows)?;
+            if rows.len() < all {
+                let label = given.label(run.trained.model.modalities());
+                let more = if rows.len() < fitting { "; `-n` takes more" } else { "" };
+                let lacking = match all - fitting {
+                    0 => String::new(),
+                    lacking => format!("; {lacking} others lack something of it"),
+                };
+                print_err(&format!(
+                    "{} of {fitting} rows that observe `{label}`{more}{lacking}",
+                    rows.len()
+                ));
+            }
+            from_rows(&run, arguments, kind, given, targets, &Given { rows, files })?;
         }
         None => from_prior(&run, arguments, kind, targets)?,
     }
@@ -86,7 +109,7 @@ pub(crate) fn targets(
     let generated = run.trained.model.generator()?.generated();
     let images = || generated.iter().filter(|&m| picture::is_drawable(&specs[m]));
     match (names, kind) {
-        (Some(names), Kind::Arrays) => given::targets(run, Some(names)),
+        (Some(names), Kind::Rows(_)) => given::targets(run, Some(names)),
         (Some(names), Kind::Picture) => {
             let targets = given::targets(run, Some(names))?;
             match targets.iter().find(|&m| !picture::is_drawable(&specs[m])) {
@@ -100,11 +123,17 @@ pub(crate) fn targets(
                 ))),
             }
         }
-        (None, Kind::Arrays) => given::targets(run, None),
+        (None, Kind::Rows(_)) => given::targets(run, None),
         (None, Kind::Picture) => Subset::new(images()).map_err(|_| {
             bad_input("the model generates no images: expected a file name that ends with `.npz`")
         }),
     }
+}
+
+/// Rows to generate from, and what they are in their files, if these are other data.
+struct Given {
+    rows: AlignedDataset,
+    files: Option<Opened>,
 }
 
 /// Generates from the given modalities of rows, and shows the originals beside.
@@ -114,8 +143,9 @@ fn from_rows(
     kind: Kind,
     given: Subset,
     targets: Subset,
-    data: &AlignedDataset,
+    data: &Given,
 ) -> Result<()> {
+    let Given { rows: data, files } = data;
     let specs = run.trained.model.modalities();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: 0 };
     let mut originals: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
@@ -140,21 +170,24 @@ fn from_rows(
     }
     let joined = |parts: &[Tensor<2>]| Tensor::cat(parts.to_vec(), 0);
     match kind {
-        Kind::Arrays => {
+        Kind::Rows(form) => {
             let units = Units::of(run)?;
-            let ids = (0..data.len()).map(|row| data.id(row)).collect();
-            let mut arrays = vec![("ids".to_owned(), Array::Text(ids))];
+            let found = files.as_ref().and_then(|files| files.data.schema());
+            let mut written = Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
             for m in targets.iter() {
                 let values = units.array(&specs[m], joined(&generated[m]), &[])?;
-                arrays.push((specs[m].name.to_string(), values));
+                written.parts.push(units.part(&specs[m], values));
             }
             for (m, spec) in specs.iter().enumerate() {
                 if !originals[m].is_empty() && (given.contains(m) || targets.contains(m)) {
-                    let values = units.array(spec, joined(&originals[m]), &missing[m])?;
-                    arrays.push((format!("original_{}", spec.name), values));
+                    let values = match files {
+                        Some(files) => units.of_files(spec, data, files),
+                        None => units.array(spec, joined(&originals[m]), &missing[m])?,
+                    };
+                    written.parts.push(Part { role: Role::Original, ..units.part(spec, values) });
                 }
             }
-            npz::write(&arguments.out, &arrays)
+            written.write(&arguments.out, form)
         }
         Kind::Picture => {
             let mut drawn = Vec::new();
@@ -186,13 +219,14 @@ fn from_prior(run: &Run, arguments: &GenerateArguments, kind: Kind, targets: Sub
     let sampler = PriorSampler { rows, chunk, seed: arguments.run.seed };
     let chunks = sampler.chunks(run.trained.model.generator()?, &run.trained.device);
     let chunks = chunks.map_err(|error| bad_input(format!("`--prior`: {error}; use `--given`")))?;
-    from_latents(run, chunks, &arguments.out, kind, targets)
+    from_latents(run, chunks, "generate", &arguments.out, kind, targets)
 }
 
 /// Generates from latent values.
 pub(crate) fn from_latents(
     run: &Run,
     chunks: impl Iterator<Item = Latent>,
+    task: &'static str,
     out: &Path,
     kind: Kind,
     targets: Subset,
@@ -208,12 +242,12 @@ pub(crate) fn from_latents(
     }
     let joined = targets.iter().zip(parts.into_iter().map(|parts| Tensor::cat(parts, 0)));
     match kind {
-        Kind::Arrays => {
+        Kind::Rows(form) => {
             let units = Units::of(run)?;
-            let arrays = joined.map(|(m, values)| {
-                Ok((specs[m].name.to_string(), units.array(&specs[m], values, &[])?))
-            });
-            npz::write(out, &arrays.collect::<Result<Vec<_>>>()?)
+            let parts = joined
+                .map(|(m, values)| Ok(units.part(&specs[m], units.array(&specs[m], values, &[])?)));
+            let parts = parts.collect::<Result<_>>()?;
+            Written::new(task).with_parts(parts).write(out, form)
         }
         Kind::Picture => {
             let rows = joined.map(|(m, values)| {
@@ -266,6 +300,41 @@ impl<'a> Units<'a> {
         })
     }
 
+    /// Values of a modality with the names of its columns.
+    fn part(&self, spec: &ModalitySpec, values: Array) -> Part {
+        let name = spec.name.to_string();
+        let known = self.schema.modality(&name);
+        Part {
+            columns: known.and_then(|known| known.columns.clone()),
+            name,
+            role: Role::Modality,
+            values,
+        }
+    }
+
+    /// Values of rows of files as they are there.
+    fn of_files(&self, spec: &ModalitySpec, rows: &AlignedDataset, files: &Opened) -> Array {
+        let name = spec.name.as_str();
+        let features = spec.features();
+        let place = files.data.modalities().iter().position(|other| other.name == spec.name);
+        let mut values = vec![f64::NAN; rows.len() * features];
+        for (out, &row) in values.chunks_exact_mut(features).zip(rows.rows()) {
+            if let Some(place) = place {
+                files.file_units(row, place, out);
+            }
+        }
+        self.typed(name, [&[rows.len()][..], &spec.shape].concat(), values)
+    }
+
+    /// In double precision if single precision would lose differences.
+    fn typed(&self, name: &str, shape: Vec<usize>, values: Vec<f64>) -> Array {
+        if self.standardisation.needs_doubles(name) {
+            Array::Doubles(shape, values)
+        } else {
+            Array::Floats(shape, values.into_iter().map(|value| value as f32).collect())
+        }
+    }
+
     /// Standardised values `[rows, features]` in the units of the file, in double precision if
     /// single precision would lose differences. What is missing, `[rows, features]` or nothing, is
     /// no number, as numpy users expect.
@@ -278,10 +347,6 @@ impl<'a> Units<'a> {
         for (value, _) in values.iter_mut().zip(missing).filter(|(_, missing)| **missing) {
             *value = f64::NAN;
         }
-        Ok(if self.standardisation.needs_doubles(name) {
-            Array::Doubles(shape, values)
-        } else {
-            Array::Floats(shape, values.into_iter().map(|value| value as f32).collect())
-        })
+        Ok(self.typed(name, shape, values))
     }
 }

@@ -21,6 +21,7 @@ use crate::{
     given,
     npz::{self, Array},
     terminal::{print_out, table},
+    written::quoted,
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -75,6 +76,13 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         notes.insert(
             0,
             format!("rows that observe nothing and are not imputed: {count}, first `{first}`"),
+        );
+    }
+    if arguments.samples.is_some() {
+        notes.push(
+            "files that end in .std, .low, .high and .imputed are about others: as data the folder \
+             holds the imputed modalities only"
+                .into(),
         );
     }
     for note in notes {
@@ -551,15 +559,6 @@ fn whole_columns(
         }
     }
     whole.iter().zip(seen).map(|(&whole, seen)| whole && seen).collect()
-}
-
-/// The contents of a cell of a CSV file.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", text.replace('"', "\"\""))
-    } else {
-        text.to_owned()
-    }
 }
 
 fn whole(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -39,6 +39,7 @@ mod serve;
 mod terminal;
 mod torch;
 mod train;
+mod written;
 
 use std::process::ExitCode;
 

@@ -8,7 +8,12 @@ use multivae::{
     run::RunConfig,
 };
 
-use crate::{arguments::DataArguments, comments, failure::Outcome, terminal::print_out};
+use crate::{
+    arguments::{DataArguments, ReadingArguments},
+    comments,
+    failure::Outcome,
+    terminal::print_out,
+};
 
 /// Lists the models.
 pub(crate) fn models() -> Result<Outcome> {
@@ -21,7 +26,12 @@ pub(crate) fn models() -> Result<Outcome> {
 /// Says what a data source holds, or lists the embedded data sets.
 pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
     if let Some(source) = &arguments.source {
-        let found = data::inspect(&DataConfig::new(source))?;
+        let ReadingArguments { missing_codes, .. } = &arguments.reading;
+        let found = data::inspect(&DataConfig {
+            missing_codes: missing_codes.clone(),
+            images: arguments.reading.images(),
+            ..DataConfig::new(source)
+        })?;
         match arguments.json {
             true => print_out(serde_json::to_string_pretty(&found)?)?,
             false => print_out(found.to_string().trim_end())?,

@@ -35,6 +35,41 @@ impl Array {
     pub(crate) fn of<const D: usize>(tensor: Tensor<D>, shape: Vec<usize>) -> Result<Self> {
         Ok(Self::Floats(shape, pass::read(tensor, "values")?))
     }
+
+    /// Its axes.
+    pub(crate) fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::Floats(shape, _)
+            | Self::Doubles(shape, _)
+            | Self::Bytes(shape, _)
+            | Self::Words(shape, _)
+            | Self::Integers(shape, _)
+            | Self::Flags(shape, _) => shape.clone(),
+            Self::Text(texts) => vec![texts.len()],
+        }
+    }
+
+    /// The values of one place of the first axis as cells of a table; what is no number is empty.
+    pub(crate) fn row(&self, row: usize) -> Vec<String> {
+        let features: usize = self.shape().iter().skip(1).product();
+        let range = row * features..(row + 1) * features;
+        let float = |value: f64, shown: String| if value.is_nan() { String::new() } else { shown };
+        match self {
+            Self::Floats(_, values) => {
+                values[range].iter().map(|v| float(f64::from(*v), v.to_string())).collect()
+            }
+            Self::Doubles(_, values) => {
+                values[range].iter().map(|v| float(*v, v.to_string())).collect()
+            }
+            Self::Bytes(_, values) => values[range].iter().map(u8::to_string).collect(),
+            Self::Words(_, values) => values[range].iter().map(u16::to_string).collect(),
+            Self::Integers(_, values) => values[range].iter().map(i64::to_string).collect(),
+            Self::Flags(_, values) => {
+                values[range].iter().map(|flag| u8::from(*flag).to_string()).collect()
+            }
+            Self::Text(texts) => texts[range].to_vec(),
+        }
+    }
 }
 
 /// Writes the arrays by name, the whole file or none of it.

@@ -4,7 +4,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use multivae::{
-    core::{dataset::Dataset, model::MultimodalModel},
+    core::{dataset::Dataset, model::MultimodalModel, schema::Fingerprint},
+    data::data_code,
     report::Fact,
     run::{Run, RunFolder},
     train::{History, LOSS, Split},
@@ -18,10 +19,11 @@ pub(crate) fn data_name(source: &str) -> String {
     path.file_name().map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
-/// Model, data, training, program and device; `timings` are seconds by what took them.
+/// Model, data, training, program and device; `files` is the code of what was evaluated, `timings` are seconds by what took them.
 pub(crate) fn facts(
     run: &Run,
     data: &dyn Dataset,
+    files: Option<&Fingerprint>,
     arguments: &EvaluateArguments,
     timings: &[(String, f64)],
 ) -> Result<Vec<Fact>> {
@@ -50,6 +52,14 @@ pub(crate) fn facts(
         format!(", {incomplete} of them lack a modality")
     };
     facts.push(fact("Evaluated rows", format!("{}{incomplete}", data.len())));
+    if let Some(files) = files {
+        let rows = (0..data.len()).map(|row| data.id(row));
+        facts.push(fact(Fact::MEASURED_ON, data_code(files, rows)));
+    }
+    if let Some(record) = &run.folder.record {
+        let none: [&str; 0] = [];
+        facts.push(fact(Fact::TRAINED_ON, data_code(&record.fingerprint, none)));
+    }
     if let Some(own) = &config.data {
         facts.push(fact("Training data", data_name(&own.source)));
         if own.missing.rate > 0.0 {

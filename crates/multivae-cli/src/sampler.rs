@@ -31,9 +31,10 @@ use crate::{
     failure::{Outcome, bad_input},
     generate::{self, Kind},
     given,
-    npz::{self, Array},
+    npz::Array,
     progress::Bar,
     terminal::{print_out, table},
+    written::{Form, Part, Written},
 };
 
 /// Folder of the samplers in a run's folder, each in one of its kind.
@@ -146,12 +147,12 @@ fn sample(arguments: &SamplerSampleArguments) -> Result<Outcome> {
         bar.set(((i + 1) * chunk) as f64 / rows as f64);
         latent
     });
-    let shown = if kind == Kind::Arrays && arguments.target.is_none() {
-        latents(&arguments.out, chunks.collect())?
+    let shown = if let (Kind::Rows(form), None) = (kind, &arguments.target) {
+        latents(&arguments.out, form, chunks.collect())?
     } else {
         let names = arguments.target.as_deref();
         let targets = generate::targets(&run, names, &arguments.out, kind)?;
-        generate::from_latents(&run, chunks, &arguments.out, kind, targets)?;
+        generate::from_latents(&run, chunks, "sample", &arguments.out, kind, targets)?;
         targets.label(run.trained.model.modalities())
     };
     drop(bar);
@@ -246,16 +247,16 @@ impl Judge<'_> {
 }
 
 /// Writes latent values by space, `[rows, features]`; says what was written.
-fn latents(out: &Path, parts: Vec<Latent>) -> Result<String> {
+fn latents(out: &Path, form: Form, parts: Vec<Latent>) -> Result<String> {
     let all = samplers::join(parts).context("there are rows")?;
-    let mut arrays = Vec::new();
+    let mut written = Written::new("sample");
     let mut shown = Vec::new();
     for (name, z) in all.named() {
         let [_, rows, features] = z.dims();
         shown.push(format!("{name} [{rows}, {features}]"));
-        arrays.push((name, Array::of(z, vec![rows, features])?));
+        written.parts.push(Part::latent(name, Array::of(z, vec![rows, features])?));
     }
-    npz::write(out, &arrays)?;
+    written.write(out, form)?;
     Ok(shown.join(", "))
 }
 

@@ -82,8 +82,12 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model_for(splits.train.modalities())?;
+    if let Some(size) = large(&config.model)? {
+        print_err(&size);
+    }
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
+    check_norms(&config, &splits)?;
 
     let new = NewFolder::new(&folder)?;
     RunFolder::write(new.path(), &config, &splits.standardisation)?;
@@ -100,6 +104,64 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
         let _ = fs::remove_dir_all(&place.folder);
     }
     result
+}
+
+/// Refuses steps of one row, of which batch normalisation cannot take statistics, and warns of rows
+/// whose fillers would count in them.
+fn check_norms(config: &RunConfig, splits: &Splits) -> Result<()> {
+    fn normalises(value: &Value) -> bool {
+        match value {
+            Value::Object(table) => {
+                table.get("kind").is_some_and(|kind| kind == "batch_norm")
+                    || table.values().any(normalises)
+            }
+            Value::Array(list) => list.iter().any(normalises),
+            _ => false,
+        }
+    }
+    if !normalises(&serde_json::to_value(&config.model)?) {
+        return Ok(());
+    }
+    // One image has many positions.
+    let tables = splits.train.modalities().iter().any(|spec| spec.shape.len() == 1);
+    let (rows, size) = (splits.train.len(), config.train.batch_size);
+    if tables && (size == 1 || rows % size == 1) {
+        return Err(bad_input(format!(
+            "`train.batch_size`: with batch normalisation expected a number of rows that leaves no \
+             step with one, found {size} for {rows} rows: of one row there are no statistics"
+        )));
+    }
+    let incomplete = splits.train.incomplete_rows();
+    if incomplete > 0 {
+        print_err(&format!(
+            "warning: batch normalisation counts the modalities that {incomplete} of {rows} training \
+             rows lack as zeros in its statistics; `layer_norm` takes each row for itself"
+        ));
+    }
+    Ok(())
+}
+
+/// Parameters from which on the memory for them is said before it is taken.
+const MANY: usize = 50_000_000;
+
+/// How much memory the parameters of a large model take, before they take it.
+fn large(config: &ModelConfig) -> Result<Option<String>> {
+    // Weights are drawn at their first use, which never comes.
+    let model = config.init(&Networks::default(), &Device::flex())?;
+    let parameters = burn::module::Module::num_params(&model);
+    if parameters < MANY {
+        return Ok(None);
+    }
+    let widest = model.modalities().iter().max_by_key(|spec| spec.features());
+    let widest = widest.map_or(String::new(), |spec| {
+        let shape: Vec<_> = spec.shape.iter().map(ToString::to_string).collect();
+        format!("; the largest modality is `{}` of {}", spec.name, shape.join("x"))
+    });
+    // The weights, their gradients, and two moments of the optimiser, in single precision.
+    let memory = (parameters * 16) as f64 / (1u64 << 30) as f64;
+    Ok(Some(format!(
+        "{parameters} parameters take about {memory:.1} GiB of memory while they are trained{widest}"
+    )))
 }
 
 /// Refuses rows that the model cannot learn from, and says what to do.
@@ -135,12 +197,18 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
             folder.display()
         )));
     }
+    if let (Some(source), Some(data)) = (&arguments.data, &mut stored.config.data) {
+        data.source = absolute(source);
+    }
     let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
     Checkpoint::newest(folder).map_err(RunError::Train)?;
-    if let Some(epochs) = arguments.epochs.filter(|&n| n != stored.config.train.epochs) {
+    let epochs = arguments.epochs.filter(|&n| n != stored.config.train.epochs);
+    if let Some(epochs) = epochs {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
+    }
+    if epochs.is_some() || arguments.data.is_some() {
         stored.save_config()?;
     }
     let config = stored.config;
@@ -462,7 +530,22 @@ impl Pictures {
 
 #[cfg(test)]
 mod tests {
-    use super::duration;
+    use multivae::{core::modality::ModalitySpec, models::ModelConfig};
+
+    use super::{duration, large};
+
+    #[test]
+    fn the_memory_of_a_volume_is_said_before_it_is_taken() {
+        let size = |side: usize| {
+            let spec = ModalitySpec::new("mri", &[1, side, side, side]).expect("valid");
+            let config = ModelConfig::named("mvae").expect("listed");
+            large(&config.with_modalities(&[spec]).expect("one modality")).expect("it can be built")
+        };
+        assert_eq!(size(8), None);
+        let said = size(64).expect("many parameters");
+        assert!(said.contains("269") && said.contains("about 4.0 GiB"), "{said}");
+        assert!(said.ends_with("the largest modality is `mri` of 1x64x64x64"), "{said}");
+    }
 
     #[test]
     fn lengths_of_time_are_rounded_as_people_do() {

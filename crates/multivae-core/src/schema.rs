@@ -244,6 +244,106 @@ impl TableColumn {
     }
 }
 
+/// Channels of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", try_from = "ChannelsText")]
+pub enum Channels {
+    /// One of brightness.
+    Grey,
+    /// Red, green and blue.
+    Colour,
+    /// Red, green, blue, and how opaque.
+    Alpha,
+}
+
+impl Channels {
+    /// How many there are.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Colour => 3,
+            Self::Alpha => 4,
+        }
+    }
+}
+
+impl std::str::FromStr for Channels {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        match text {
+            "grey" | "gray" | "1" => Ok(Self::Grey),
+            "colour" | "color" | "3" => Ok(Self::Colour),
+            "alpha" | "4" => Ok(Self::Alpha),
+            _ => Err(format!(
+                "`channels`: expected `grey`, `colour`, `alpha`, or 1, 3, 4, found {text}"
+            )),
+        }
+    }
+}
+
+/// Channels as they are written: by name or by number.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum ChannelsText {
+    Number(i64),
+    Name(String),
+}
+
+impl TryFrom<ChannelsText> for Channels {
+    type Error = String;
+
+    fn try_from(text: ChannelsText) -> std::result::Result<Self, String> {
+        match text {
+            ChannelsText::Number(count) => count.to_string().parse(),
+            ChannelsText::Name(name) => name.parse(),
+        }
+    }
+}
+
+/// What lies behind the transparent parts of images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Background {
+    /// They are laid on black.
+    Black,
+    /// They are laid on white.
+    White,
+    /// How opaque they are is left out: colours are those that are stored behind it.
+    Ignore,
+}
+
+/// What images are made to be when they are read; what is `None` stays as it is in the files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImageConversion {
+    /// Channels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<Channels>,
+    /// Height and width in pixels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<[u32; 2]>,
+    /// What transparent parts are laid on; black if it is not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<Background>,
+}
+
+impl ImageConversion {
+    /// Whether nothing is changed.
+    pub fn is_identity(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What it says, and of what it does not say what `other` does.
+    pub fn or(self, other: Self) -> Self {
+        Self {
+            channels: self.channels.or(other.channels),
+            resize: self.resize.or(other.resize),
+            background: self.background.or(other.background),
+        }
+    }
+}
+
 /// One modality as it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -265,6 +365,12 @@ pub struct ModalitySchema {
     /// Least and greatest observed value in the file's units, if any is observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<[f64; 2]>,
+    /// Codes in the file that say that nothing was measured, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_codes: Vec<String>,
+    /// What its images were made to be.
+    #[serde(default, skip_serializing_if = "ImageConversion::is_identity")]
+    pub images: ImageConversion,
 }
 
 impl ModalitySchema {
@@ -277,6 +383,8 @@ impl ModalitySchema {
             dtype: Dtype::default(),
             scale: ValueScale::IDENTITY,
             range: None,
+            missing_codes: Vec::new(),
+            images: ImageConversion::default(),
         }
     }
 
@@ -335,6 +443,9 @@ pub struct LabelSchema {
     /// Names of the classes, label `i` is `names[i]`; `None` if labels are whole numbers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<Vec<String>>,
+    /// Codes that say that a row has no label, beside the usual ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_codes: Vec<String>,
 }
 
 /// Data as it was read.
@@ -491,7 +602,10 @@ mod tests {
         Schema {
             id: Some("sample".into()),
             modalities: vec![ModalitySchema { columns, scale, ..ModalitySchema::new(spec) }],
-            labels: Some(LabelSchema { column: None, names: Some(vec!["glia".into()]) }),
+            labels: Some(LabelSchema {
+                names: Some(vec!["glia".into()]),
+                ..LabelSchema::default()
+            }),
             ..Schema::of_specs(&[])
         }
     }
@@ -523,6 +637,22 @@ mod tests {
         assert_eq!(columns, "`schema.rna.columns`: expected 2 names, found 0");
         let scale = changed(|schema| schema.modalities[0].scale.factor = 0.0);
         assert!(scale.starts_with("`schema.rna.scale`"), "{scale}");
+    }
+
+    #[test]
+    fn channels_have_names_and_numbers_and_nothing_else() {
+        for (text, expected) in [("1", 1), ("\"grey\"", 1), ("3", 3), ("\"color\"", 3), ("4", 4)] {
+            let found: Channels = serde_json::from_str(text).expect("known");
+            assert_eq!(found.count(), expected, "{text}");
+            let written = serde_json::to_string(&found).expect("a name");
+            assert_eq!(serde_json::from_str::<Channels>(&written).expect("its own"), found);
+        }
+        let error = serde_json::from_str::<Channels>("2").expect_err("none").to_string();
+        assert!(error.contains("`grey`, `colour`, `alpha`, or 1, 3, 4, found 2"), "{error}");
+        let said = ImageConversion { channels: Some(Channels::Grey), ..Default::default() };
+        let other =
+            ImageConversion { resize: Some([2, 3]), channels: Some(Channels::Alpha), ..said };
+        assert_eq!(said.or(other), ImageConversion { resize: Some([2, 3]), ..said });
     }
 
     #[test]

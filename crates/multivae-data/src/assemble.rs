@@ -9,13 +9,14 @@ use multivae_core::{
     dataset::Dataset,
     distribution::{Likelihood, Support},
     modality::{self, ModalitySpec},
-    schema::{LabelSchema, ModalitySchema, Schema},
+    schema::{ImageConversion, LabelSchema, ModalitySchema, Schema},
     subset::Subset,
 };
 use rayon::prelude::*;
 use serde::Deserialize;
 
 use crate::{
+    axes,
     cells::MissingCells,
     conform::{EmptyRows, Known},
     error::{DataError, Result, list},
@@ -27,6 +28,7 @@ use crate::{
     read::{
         self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name, number::SENTINELS,
     },
+    reading::MissingCodes,
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::SplitIndices,
 };
@@ -37,23 +39,24 @@ pub(crate) struct Source {
     pub(crate) block: ModalityTable,
     pub(crate) shape: Option<Vec<usize>>,
     pub(crate) likelihood: Option<Likelihood>,
-    /// Numbers that say that nothing was measured.
-    pub(crate) missing: Vec<f64>,
+    /// Codes that say that nothing was measured, beside the usual ones.
+    pub(crate) missing: MissingCodes,
+    /// What its images were made to be.
+    pub(crate) images: ImageConversion,
     /// Kinds of columns, as they are said.
     pub(crate) said: BTreeMap<String, mixed::Said>,
 }
 
 impl Source {
-    /// A file about which nothing is said.
-    pub(crate) fn plain(name: String, block: ModalityTable) -> Self {
-        Self {
-            name,
-            block,
-            shape: None,
-            likelihood: None,
-            missing: Vec::new(),
-            said: BTreeMap::new(),
-        }
+    /// A file about which nothing is said by name.
+    pub(crate) fn plain(
+        name: String,
+        block: ModalityTable,
+        missing: MissingCodes,
+        images: ImageConversion,
+    ) -> Self {
+        let said = BTreeMap::new();
+        Self { name, block, shape: None, likelihood: None, missing, images, said }
     }
 }
 
@@ -89,6 +92,8 @@ enum Assigned {
 pub(crate) struct Files {
     pub(crate) sources: Vec<Source>,
     pub(crate) labels: Option<LabelFile>,
+    /// Codes that say that a row has no label, beside the usual ones.
+    pub(crate) label_codes: MissingCodes,
     pub(crate) splits: Option<Fixed>,
     pub(crate) notes: Vec<Warning>,
 }
@@ -122,7 +127,7 @@ enum Join {
 impl Files {
     /// Joins the files; as data of which everything is known, if `known` says so.
     pub(crate) fn join(self, known: Option<&Known>) -> Result<Assembled> {
-        let Self { mut sources, labels, splits, notes } = self;
+        let Self { mut sources, labels, label_codes, splits, notes } = self;
         let mut warnings = notes;
         if let Some(known) = known {
             for source in &mut sources {
@@ -134,13 +139,16 @@ impl Files {
         warnings.append(&mut notes);
         for source in &mut sources {
             warnings.append(&mut source.block.notes);
-            source.block.take_codes(&source.missing);
+            source.block.take_codes(source.missing.numbers());
         }
         for source in &mut sources {
-            warnings.extend(match known {
-                Some(known) => known.conform(source)?,
-                None => mixed::infer(source)?,
-            });
+            match known {
+                Some(known) => warnings.extend(known.conform(source)?),
+                None => {
+                    axes::check(source)?;
+                    warnings.extend(mixed::infer(source)?);
+                }
+            }
         }
         let join = {
             let of_labels = labels.as_ref().map(|(labels, _)| Side {
@@ -183,7 +191,7 @@ impl Files {
         schema.id = sources.iter().find_map(|source| source.block.ids.as_ref()?.column.clone());
         let mut presence = vec![0u64; join.rows()];
         for (m, (source, spec)) in sources.into_iter().zip(specs).enumerate() {
-            let Source { name, block, .. } = source;
+            let Source { name, block, missing: codes, images, .. } = source;
             let places = join.places(block.ids.as_ref().map(|ids| &ids.ids[..]));
             let features = spec.features();
             warnings.extend(suspicious(&name, &spec, &block, known.is_some()));
@@ -195,6 +203,8 @@ impl Files {
                 scale: block.scale,
                 range: block.table.is_none().then(|| block.range()).flatten(),
                 table: block.table.clone(),
+                missing_codes: codes.codes().to_vec(),
+                images,
             };
             let mut found = ModalityReport { modality: name, ..Default::default() };
             let width = block.width();
@@ -273,7 +283,11 @@ impl Files {
                 ));
             } else {
                 report.unlabelled = values.iter().filter(|label| label.is_none()).count();
-                schema.labels = Some(LabelSchema { column, names: labels.names.clone() });
+                schema.labels = Some(LabelSchema {
+                    column,
+                    names: labels.names.clone(),
+                    missing_codes: label_codes.codes().to_vec(),
+                });
                 data = data.with_some_labels(values)?;
                 if let Some(names) = labels.names {
                     data = data.with_label_names(names);
@@ -369,14 +383,22 @@ fn identify(
     let mut notes = Vec::new();
     let labels = match labels {
         None => None,
-        Some(LabelFile::Values(labels)) => Some((known_classes(labels, names)?, None)),
+        Some(LabelFile::Values(labels)) => {
+            if let (Some(names), Some(found)) = (names, &labels.names) {
+                notes.extend(unknown_classes(&labels.path, found, names));
+            }
+            Some((known_classes(labels, names)?, None))
+        }
         Some(LabelFile::Table(mut table)) => {
             notes.append(&mut table.notes);
             let ids = table.chosen(choices.next().flatten(), of_labels);
             let column = table.wanted(ids.as_ref())?;
             let (title, cells) = &table.columns[column];
             let (values, found) = match names {
-                Some(names) => (read::in_classes(cells, names), Some(names.to_vec())),
+                Some(names) => {
+                    notes.extend(unknown_classes(&table.path, cells, names));
+                    (read::in_classes(cells, names), Some(names.to_vec()))
+                }
                 None => read::classes(cells),
             };
             let title = table.named.then(|| title.clone());
@@ -398,6 +420,21 @@ fn identify(
         }
     };
     Ok(Identified { labels, label_ids, splits, notes })
+}
+
+/// Says which classes the training does not have.
+fn unknown_classes(path: &Path, cells: &[String], names: &[String]) -> Option<Warning> {
+    let unknown = |cell: &&String| !names.contains(cell) && !read::number::is_unlabelled(cell);
+    let mut found: Vec<_> = cells.iter().filter(unknown).collect();
+    found.sort();
+    found.dedup();
+    (!found.is_empty()).then(|| {
+        Warning::new(
+            name(path),
+            format!("the training has no classes {}: their rows have no label", list(found)),
+            "write classes as in the data of the training",
+        )
+    })
 }
 
 /// Labels of an array by the names of known classes.
@@ -622,13 +659,7 @@ impl ModalityTable {
                 })
             }
         };
-        let end = |value| {
-            let value = self.scale.invert(value);
-            // Single precision does not give back every quotient.
-            let whole = !self.scale.is_identity() && (value - value.round()).abs() < 1e-3;
-            crate::standardise::as_written(if whole { value.round() } else { value })
-        };
-        (low <= high).then(|| [end(low), end(high)])
+        (low <= high).then(|| [low, high].map(|value| read::as_in_file(value, self.scale)))
     }
 }
 
@@ -637,6 +668,11 @@ fn no_common(first: &Path, second: &Path, a: &Named, b: &Named) -> DataError {
     let example = |ids: &[String]| ids.first().cloned().unwrap_or_default();
     let hint = match join::hint(a, b) {
         Some(hint) => format!(": {hint}"),
+        None if first.is_dir() && second.is_dir() => {
+            ": each folder of images is a modality; if they are classes of one, put them into one \
+             folder"
+                .into()
+        }
         None => format!(" (`{}` against `{}`)", example(a.ids), example(b.ids)),
     };
     DataError::NoCommonRows { first: first.into(), second: second.into(), hint }
@@ -707,16 +743,6 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
     let subject = |column: String| format!("modality `{name}`, column `{column}`");
     let features = spec.features();
     if spec.is_image() && !known {
-        if spec.shape[0] > 4 {
-            warnings.push(Warning::new(
-                format!("modality `{name}`"),
-                format!(
-                    "rows of shape {:?} are taken for images of {} channels",
-                    spec.shape, spec.shape[0]
-                ),
-                "if they are volumes, give them as [rows, 1, depth, height, width]",
-            ));
-        }
         let (low, high, _) = block.values.extent();
         if low == high {
             warnings.push(Warning::new(
@@ -757,7 +783,7 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
         }
         for code in SENTINELS.into_iter().filter(|&code| code == ends.0 || code == ends.1) {
             let with = values.clone().filter(|&value| value == code).count();
-            let others = values.clone().filter(|&value| value != code);
+            let others = values.clone().filter(|value| !SENTINELS.contains(value));
             let (low, high) = others.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
                 (low.min(v), high.max(v))
             });
@@ -767,7 +793,10 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
                 warnings.push(Warning::new(
                     subject(column()),
                     format!("{with} values are {code}, far from the others ({low} to {high})"),
-                    format!("if that means missing, say `missing = [{code}]` in a manifest"),
+                    format!(
+                        "if that means missing, say `--missing-codes={code}`, or `missing = [{code}]` in \
+                         a manifest"
+                    ),
                 ));
             }
         }
@@ -1040,7 +1069,12 @@ mod tests {
             numbers: read::Numbers::Floats(values),
         };
         let block = array.block(Path::new(name)).expect("valid");
-        Source::plain(name.into(), ModalityTable { ids, ..block })
+        Source::plain(
+            name.into(),
+            ModalityTable { ids, ..block },
+            MissingCodes::default(),
+            ImageConversion::default(),
+        )
     }
 
     fn labels(ids: Option<&[&str]>, values: Vec<i64>) -> LabelFile {
@@ -1061,7 +1095,8 @@ mod tests {
     }
 
     fn join(sources: Vec<Source>, labels: Option<LabelFile>) -> Result<Assembled> {
-        Files { sources, labels, splits: None, notes: Vec::new() }.join(None)
+        let label_codes = MissingCodes::default();
+        Files { sources, labels, label_codes, splits: None, notes: Vec::new() }.join(None)
     }
 
     fn message(sources: Vec<Source>, labels: Option<LabelFile>) -> String {

@@ -2,8 +2,16 @@
 
 use std::io::Cursor;
 
-use image::{ImageBuffer, ImageFormat, Luma};
-use multivae_core::{dataset::Dataset, distribution::Likelihood, schema::Dtype, subset::Subset};
+use image::{
+    ImageBuffer, ImageEncoder, ImageFormat, Luma, Pixel, PixelWithColorType, Rgb, Rgba,
+    codecs::jpeg::JpegEncoder,
+};
+use multivae_core::{
+    dataset::Dataset,
+    distribution::Likelihood,
+    schema::{Background, Channels, Dtype, ImageConversion},
+    subset::Subset,
+};
 use ndarray::Array4;
 use ndarray_npy::WriteNpyExt;
 
@@ -103,6 +111,8 @@ fn columns_that_are_not_those_of_the_training_are_named() {
         "modality `rna` (`rna.csv`): the model was not trained on the columns `g3`; remove them"
     );
     assert!(message("a,b,c").contains("it has other columns: `a`, `b`, `c`; none of its columns"));
+    let renamed = message("G.0,g1,g2");
+    assert!(renamed.ends_with("; `G.0` seems to be `g0`, written otherwise"), "{renamed}");
     let masked = new(&reference, rna("g0,g2"), MissingColumns::Mask).expect("one is masked");
     assert_eq!(masked.data.cells(0, 0), Some(vec![true, false, true]));
     assert!(warned(&masked, "the columns `g1` are missing in every row"));
@@ -261,7 +271,8 @@ fn images_take_their_range_and_curves_are_standardised_as_a_whole() {
     let schema = &depth.record.schema.modalities[0];
     assert_eq!(
         (schema.scale.factor, schema.dtype, schema.range),
-        (4095.0, Dtype::U16, Some([0.0, 3500.0]))
+        (4095.0, Dtype::U16, Some([500.0, 3500.0])),
+        "the range of the training rows, of which the first image is none"
     );
     assert_eq!(schema.spec.likelihood, Likelihood::laplace(0.75));
     // Curves from 0 to 300 are no shares.
@@ -546,4 +557,279 @@ fn arrays_of_text_are_labels_and_identifiers() {
 fn white_images_are_worth_a_word() {
     let opened = read(vec![("photo/a.png", png(2, 2, 255)), ("photo/b.png", png(2, 2, 255))]);
     assert!(warned(&opened.expect("images"), "all values are 255"));
+}
+
+/// Data of the given files, read as a configuration says.
+fn configured(files: Files, change: impl FnOnce(&mut DataConfig)) -> Result<Opened, String> {
+    let folder = Folder::new(files);
+    let mut config = DataConfig::new(folder.source());
+    change(&mut config);
+    config.read().map_err(|error| folder.message(error))
+}
+
+fn one_colour<P>(width: u32, height: u32, pixel: P) -> Vec<u8>
+where
+    P: Pixel<Subpixel = u8> + PixelWithColorType,
+{
+    let mut bytes = Cursor::new(Vec::new());
+    ImageBuffer::from_pixel(width, height, pixel)
+        .write_to(&mut bytes, ImageFormat::Png)
+        .expect("memory takes it");
+    bytes.into_inner()
+}
+
+#[test]
+fn grey_among_colour_is_named_and_made_one_kind_on_request() {
+    let files = || {
+        vec![
+            ("photo/a.png", one_colour(4, 2, Rgb([10, 20, 30]))),
+            ("photo/b.png", png(4, 2, 50)),
+            ("photo/c.png", png(4, 2, 60)),
+            ("photo/d.png", one_colour(4, 2, Rgba([200, 100, 50, 51]))),
+            // Left behind by file managers.
+            ("photo/Thumbs.db", text("no image")),
+        ]
+    };
+    let error = refused(files());
+    assert!(
+        error.starts_with(
+            "`photo/b.png` is 4x2, grey (1 channels) as 2 of 4 images are, and `photo/a.png` is 4x2, \
+             colour (3 channels): "
+        ),
+        "{error}"
+    );
+    assert!(error.contains("`--channels` and `--resize`"), "{error}");
+    let made = |images| configured(files(), |config| config.images = images).expect("one kind");
+    let images = ImageConversion { channels: Some(Channels::Colour), ..Default::default() };
+    let colour = made(ImageConversion { resize: Some([1, 2]), ..images });
+    assert_eq!(colour.data.modalities()[0].shape, [3, 1, 2]);
+    assert_eq!(colour.raw.values(0)[6..8], [50.0 / 255.0; 2]);
+    // A fifth of the colours on black.
+    assert_eq!(values(&colour.data, 0, 3)[0], 40.0 / 255.0);
+    assert!(warned(
+        &colour,
+        "1 images have transparent parts, which are laid on black; say another"
+    ));
+    let white = made(ImageConversion { background: Some(Background::White), ..images });
+    assert_eq!(values(&white.data, 0, 3)[0], 244.0 / 255.0);
+    let ignored = made(ImageConversion { background: Some(Background::Ignore), ..images });
+    assert_eq!(values(&ignored.data, 0, 3)[0], 200.0 / 255.0);
+    let alpha = made(ImageConversion { channels: Some(Channels::Alpha), ..images });
+    let shown = values(&alpha.data, 0, 3);
+    assert_eq!((shown.len(), shown[0], shown[24]), (32, 200.0 / 255.0, 51.0 / 255.0));
+    assert_eq!(values(&alpha.data, 0, 1)[24], 1.0, "what has no transparency is opaque");
+}
+
+#[test]
+fn new_images_are_made_what_those_of_the_training_were() {
+    let folder = Folder::new([
+        ("photo/a.png", one_colour(4, 4, Rgb([10, 20, 30]))),
+        ("photo/b.png", png(4, 4, 50)),
+        ("photo/c.png", png(2, 2, 90)),
+        ("photo/d.png", png(4, 4, 120)),
+        ("photo/e.png", png(4, 4, 180)),
+    ]);
+    let images =
+        ImageConversion { channels: Some(Channels::Grey), resize: Some([2, 2]), background: None };
+    let config = DataConfig { images, ..DataConfig::new(folder.source()) };
+    let trained = config.open().map_err(|error| folder.message(error)).expect("whole");
+    let opened = found(&trained, vec![("photo/new.png", one_colour(6, 6, Rgb([80, 80, 80])))]);
+    assert_eq!(opened.data.modalities()[0].shape, [1, 2, 2]);
+    assert_eq!(opened.data.values(0), [80.0 / 255.0; 4]);
+}
+
+#[test]
+fn photographs_are_turned_as_their_orientation_says() {
+    let photo = |orientation: u8| {
+        // A TIFF header, one entry of the tag 0x0112, no further directory.
+        let mut exif = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let mut bytes = Vec::new();
+        let mut encoder = JpegEncoder::new_with_quality(&mut bytes, 100);
+        encoder.set_exif_metadata(exif).expect("JPEG has EXIF");
+        let image = ImageBuffer::from_fn(16, 8, |x, _| Luma([if x < 8 { 20 } else { 220 }]));
+        encoder
+            .write_image(image.as_raw(), 16, 8, image::ExtendedColorType::L8)
+            .expect("memory takes it");
+        bytes
+    };
+    let upright = read(vec![("photo/a.jpg", photo(1))]).expect("an image");
+    assert_eq!(upright.data.modalities()[0].shape, [1, 8, 16]);
+    let turned = read(vec![("photo/a.jpg", photo(6))]).expect("an image");
+    assert_eq!(turned.data.modalities()[0].shape, [1, 16, 8]);
+    let shown = turned.data.values(0);
+    assert!(shown[..8].iter().all(|&v| v < 0.2) && shown[120..].iter().all(|&v| v > 0.7));
+    assert!(warned(&turned, "1 images are turned as their EXIF orientation says"));
+}
+
+#[test]
+fn folders_of_images_are_classes() {
+    let opened = read(vec![
+        ("scan/cat/c1.png", png(2, 2, 1)),
+        ("scan/cat/c2.png", png(2, 2, 2)),
+        ("scan/dog/d1.png", png(2, 2, 3)),
+        ("age.csv", text("id,years\nc2,4\nd1,7\nx9,5\n")),
+    ])
+    .expect("classes");
+    let labels = |opened: &Opened| opened.data.labels();
+    let names = ["cat".to_owned(), "dog".to_owned()];
+    assert_eq!(opened.data.label_names(), Some(&names[..]));
+    // In the order in which identifiers first occur.
+    let ids: Vec<_> = (0..4).map(|row| opened.data.id(row)).collect();
+    assert_eq!(ids, ["c2", "d1", "x9", "c1"]);
+    assert_eq!(labels(&opened), Some(vec![Some(0), Some(1), None, Some(0)]));
+    // Numbers that begin anew in every class.
+    let again = read(vec![("scan/a/1.png", png(2, 2, 1)), ("scan/b/1.png", png(2, 2, 9))]);
+    let again = again.expect("two rows");
+    assert_eq!((again.data.id(1), labels(&again)), ("b/1".into(), Some(vec![Some(0), Some(1)])));
+    // A file of labels is what counts.
+    let both = read(vec![
+        ("scan/a/1.png", png(2, 2, 1)),
+        ("scan/b/2.png", png(2, 2, 9)),
+        ("labels.csv", text("id,kind\n1,x\n2,y\n")),
+    ]);
+    let both = both.expect("labels");
+    assert_eq!(both.data.label_names(), Some(&["x".to_owned(), "y".to_owned()][..]));
+    assert!(warned(&both, "its folders are not taken for labels, since a file of labels is given"));
+}
+
+#[test]
+fn folders_of_classes_that_are_taken_for_modalities_are_explained() {
+    let error = refused(vec![("cat/a.png", png(2, 2, 1)), ("dog/b.png", png(2, 2, 1))]);
+    assert!(error.starts_with("no row has two modalities: `cat` and `dog` have no identifier"));
+    assert!(error.ends_with("if they are classes of one, put them into one folder"), "{error}");
+}
+
+#[test]
+fn folders_of_classes_that_contradict_each_other_or_hold_something_else_are_refused() {
+    for (files, expected) in [
+        (
+            vec![("photo/cat/a.png", png(2, 2, 1)), ("sketch/dog/a.png", png(2, 2, 1))],
+            "modality `labels`, row `a`: expected class `cat` as in `photo`, found `dog in sketch`",
+        ),
+        (
+            vec![("photo/cat/a.png", png(2, 2, 1)), ("photo/b.png", png(2, 2, 1))],
+            "`photo/b.png`: expected either images in a folder or folders of classes, not both",
+        ),
+        (
+            vec![("photo/cat/deep/a.png", png(2, 2, 1))],
+            "`photo/cat/deep`: expected a `.png`, `.jpg` or `.jpeg` image",
+        ),
+    ] {
+        let found = refused(files);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
+
+#[test]
+fn classes_that_training_does_not_have_are_said() {
+    let reference = trained(vec![
+        ("a.csv", table(0..10, "x", wave)),
+        ("labels.csv", text("id,type\np0,a\np1,b\np2,c\n")),
+    ]);
+    let labels = text("id,type\np0,c\np1,d\n");
+    let opened = found(&reference, vec![("a.csv", table(0..3, "x", wave)), ("labels.csv", labels)]);
+    assert!(warned(&opened, "the training has no classes `d`: their rows have no label"));
+}
+
+#[test]
+fn further_codes_are_missing_in_all_files_and_in_new_data() {
+    let files = |code: &str| {
+        let rows = (0..12).map(|row| match row % 4 {
+            1 => format!("p{row},{code},{row}\n"),
+            _ => format!("p{row},{row}.5,-999\n"),
+        });
+        let labels = (0..12).map(|row| format!("p{row},{}\n", [3, -999][row % 2]));
+        vec![
+            ("blood.csv", text(&format!("id,crp,iron\n{}", rows.collect::<String>()))),
+            ("labels.csv", text(&format!("id,stage\n{}", labels.collect::<String>()))),
+        ]
+    };
+    let error = refused(files("below LOD"));
+    assert!(error.contains("expected a number, found `below LOD`"), "{error}");
+    let codes = || vec!["-999".to_owned(), "below lod".to_owned()];
+    let folder = Folder::new(files("below LOD"));
+    let config = DataConfig { missing_codes: codes(), ..DataConfig::new(folder.source()) };
+    let trained = config.open().map_err(|error| folder.message(error)).expect("codes are known");
+    let schema = &trained.record.schema;
+    assert_eq!(schema.modalities[0].missing_codes, codes());
+    let opened = found(&trained, files("Below LOD"));
+    assert_eq!(opened.data.cells(1, 0), Some(vec![false, true]));
+    assert_eq!(opened.data.cells(2, 0), Some(vec![true, false]));
+    assert_eq!(opened.data.labels().expect("some")[..3], [Some(3), None, Some(3)]);
+    // Numbers among arrays, too.
+    let array = |value: f32| {
+        let mut bytes = Vec::new();
+        ndarray::arr2(&[[value, 1.0], [2.0, 3.0]]).write_npy(&mut bytes).expect("memory");
+        vec![("a.npy", bytes)]
+    };
+    let opened = configured(array(-9.0), |config| config.missing_codes = vec!["-9".into()]);
+    assert_eq!(opened.expect("valid").data.cells(0, 0), Some(vec![false, true]));
+}
+
+#[test]
+fn several_numbers_that_look_like_codes_are_pointed_out_by_column() {
+    let rows: String = (0..12)
+        .map(|row| format!("p{row},{},{}.5\n", ["3", "-99", "-98", "4"][row % 4], row))
+        .collect();
+    let opened = read(vec![("survey.csv", text(&format!("id,pain,age\n{rows}")))]);
+    let opened = opened.expect("numbers");
+    assert!(warned(
+        &opened,
+        "modality `survey`, column `pain`: 3 values are -99, far from the others (3 to 4); if that \
+         means missing, say `--missing-codes=-99`"
+    ));
+    assert!(!warned(&opened, "`age`"));
+}
+
+#[test]
+fn the_bits_of_images_are_those_of_the_training_rows() {
+    let deep = |value: u16| {
+        let mut bytes = Cursor::new(Vec::new());
+        ImageBuffer::<Luma<u16>, _>::from_pixel(2, 2, Luma([value]))
+            .write_to(&mut bytes, ImageFormat::Png)
+            .expect("memory takes it");
+        bytes.into_inner()
+    };
+    let value = |row: usize| if row == 9 { 3000 } else { 100 * row as u16 };
+    let names: Vec<String> = (0..10).map(|row| format!("scan/s{row}.png")).collect();
+    let mut files: Files =
+        names.iter().enumerate().map(|(row, name)| (name.as_str(), deep(value(row)))).collect();
+    let splits = "[[modality]]\nname = 'scan'\nfile = 'scan'\n[splits]\ntrain = ['s0', 's1', 's2', \
+                  's3', 's4', 's5', 's6', 's7']\ntest = ['s8', 's9']\n";
+    files.push(("manifest.toml", text(splits)));
+    let folder = Folder::new(files);
+    let config = DataConfig::new(folder.source());
+    let trained = config.open().map_err(|error| folder.message(error)).expect("whole");
+    let schema = &trained.record.schema.modalities[0];
+    assert_eq!((schema.scale.factor, schema.range), (1023.0, Some([0.0, 700.0])));
+    assert_eq!(trained.test.values(0)[4], 3000.0 / 1023.0);
+    let said = "divided by 1023, which holds those of the training split; others go up to 3000";
+    assert!(trained.report.warnings.iter().any(|warning| warning.to_string().contains(said)));
+    // The same data is the same again, and is not refused for its test rows.
+    let again = config.reopen(&trained.record, &trained.standardisation).expect("unchanged");
+    assert_eq!(again.test.values(0), trained.test.values(0));
+    // New data that leaves the range is warned of; on another scale it is refused.
+    let brighter = found(&trained, vec![("scan/n.png", deep(1100))]);
+    assert!(warned(&brighter, "leave the range of the training, which is 0 to 1023"));
+    assert_eq!(brighter.data.values(0)[0], 1100.0 / 1023.0);
+    let error = new(&trained, vec![("scan/n.png", deep(60000))], MissingColumns::Refuse);
+    assert!(error.map(|_| ()).expect_err("16 bits").contains("expected values from 0 to 1023"));
+}
+
+#[test]
+fn files_about_others_are_no_modalities_and_are_named() {
+    let opened = read(vec![
+        ("rna.csv", table(0..4, "g0,g1", wave)),
+        ("rna.std.csv", text("id,g0,g1\np0,,0.5\np1,,\np2,,\np3,,\n")),
+        ("rna.imputed.csv", table(0..4, "g0,g1", |_, _| 0.0)),
+        ("prot.original.csv", table(0..4, "u", wave)),
+    ]);
+    let opened = opened.expect("one modality");
+    assert_eq!(opened.data.modalities().len(), 1);
+    assert!(warned(&opened, "passed over: `prot.original.csv`, `rna.imputed.csv`, `rna.std.csv`"));
+    // What is about nothing that is there is not passed over.
+    let error =
+        refused(vec![("a.csv", table(0..4, "x", wave)), ("b.std.csv", table(0..4, "x", wave))]);
+    assert!(error.starts_with("modality name `b.std`"), "{error}");
 }

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use multivae_core::{dataset::Dataset, schema::Schema};
+use multivae_core::{
+    dataset::Dataset,
+    schema::{ImageConversion, Schema},
+};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -14,6 +17,8 @@ use crate::{
     memory::MemoryDataset,
     missing::MissingConfig,
     origin::Origin,
+    range,
+    reading::{self, Reading},
     record::{DataRecord, REMEDY, SplitAssignment},
     report::LoadReport,
     split::{SplitConfig, SplitIndices},
@@ -30,6 +35,8 @@ use crate::{
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
 /// | `missing` | none | modalities that are taken from training and validation rows, see [`MissingConfig`] |
 /// | `standardise` | `"auto"` | see [`Standardise`] |
+/// | `missing_codes` | none | codes in files that mean that nothing was measured, beside the usual ones, as `[-999, "LOD"]` |
+/// | `images` | as they are | channels, size and background of all images, see [`ImageConversion`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -47,6 +54,12 @@ pub struct DataConfig {
     pub missing: MissingConfig,
     /// Whether tables are standardised.
     pub standardise: Standardise,
+    /// Codes in files that mean that nothing was measured, beside the usual ones.
+    #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "reading::codes")]
+    pub missing_codes: Vec<String>,
+    /// What images are made to be, where a manifest does not say it.
+    #[serde(skip_serializing_if = "ImageConversion::is_identity")]
+    pub images: ImageConversion,
 }
 
 impl Default for DataConfig {
@@ -127,6 +140,8 @@ impl DataConfig {
             split: SplitConfig::default(),
             missing: MissingConfig::default(),
             standardise: Standardise::default(),
+            missing_codes: Vec::new(),
+            images: ImageConversion::default(),
         }
     }
 
@@ -136,7 +151,7 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let loaded = self.load(None)?.split(self)?;
+        let loaded = self.load(None)?.split(self)?.in_training_range();
         let record = loaded.record();
         let Loaded { data, parts, report } = loaded;
         self.share_out(data, &parts, report, record, None)
@@ -171,8 +186,7 @@ impl DataConfig {
     ///
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
-        let Read { data, report, .. } =
-            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
+        let Read { data, report, .. } = self.load(Some(&Known::own(&record.schema)))?;
         record.check(&report.fingerprint, &self.source)?;
         let (parts, _) = record.split.parts(&data, &self.source)?;
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
@@ -186,7 +200,7 @@ impl DataConfig {
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen_all(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Opened> {
         let Read { data: raw, report, origins, empty_rows, .. } =
-            self.load(Some(&Known { schema: &record.schema, lacking: Lacking::default() }))?;
+            self.load(Some(&Known::own(&record.schema)))?;
         record.check(&report.fingerprint, &self.source)?;
         Ok(Opened { data: fitted.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
@@ -219,7 +233,7 @@ impl DataConfig {
     ) -> Result<Opened> {
         schema.check()?;
         let Read { data: raw, mut report, origins, empty_rows, .. } =
-            self.load(Some(&Known { schema, lacking }))?;
+            self.load(Some(&Known { schema, lacking, own: false }))?;
         let (data, mut outside) = standardisation.apply_to_new(&raw)?;
         outside.iter().for_each(|warning| tracing::warn!("{warning}"));
         report.warnings.append(&mut outside);
@@ -270,10 +284,33 @@ impl DataConfig {
         })
     }
 
+    /// Refuses what is said about reading files where none are read.
+    fn check_unread(&self) -> Result<()> {
+        let said = [
+            ("missing_codes", self.missing_codes.join(", ")),
+            (
+                "images",
+                if self.images.is_identity() { String::new() } else { "a conversion".into() },
+            ),
+        ];
+        match said.into_iter().find(|(_, found)| !found.is_empty()) {
+            None => Ok(()),
+            Some((field, found)) => Err(DataError::Config {
+                field: field.into(),
+                expected: format!(
+                    "nothing, since `{}` is embedded and not read from files",
+                    self.source
+                ),
+                found,
+            }),
+        }
+    }
+
     /// All rows; their splits where the data says them.
     fn load(&self, known: Option<&Known>) -> Result<Read> {
         let embedded = embedded::load(&self.source, self.modalities, self.rows, &self.split);
         if let Some(loaded) = embedded {
+            self.check_unread()?;
             let (data, parts) = loaded?;
             if let Some(known) = known {
                 known.check_specs(data.modalities())?;
@@ -292,12 +329,17 @@ impl DataConfig {
         }
         embedded::no_modalities(self.modalities, &self.source)?;
         let inside = path.join("manifest.toml");
+        let reading = Reading {
+            codes: &self.missing_codes,
+            images: self.images,
+            known: known.map(|known| known.schema),
+        };
         let files = if path.is_dir() && inside.exists() {
-            manifest::open(&inside)?
+            manifest::open(&inside, reading)?
         } else if path.extension().is_some_and(|extension| extension == "toml") {
-            manifest::open(path)?
+            manifest::open(path, reading)?
         } else {
-            folder::open(path)?
+            folder::open(path, reading)?
         };
         let Assembled { data, parts, mut report, origins, empty_rows } = files.join(known)?;
         if let (Some(_), Some(rows)) = (&parts, self.rows) {
@@ -351,6 +393,19 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// The same with range and scale as the training rows have them.
+    fn in_training_range(mut self) -> Self {
+        if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train) {
+            if !warnings.is_empty() {
+                self.report.fingerprint = fingerprint::of(&data);
+            }
+            warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            self.report.warnings.extend(warnings);
+            self.data = data;
+        }
+        self
+    }
+
     /// What a run has to keep of it.
     fn record(&self) -> DataRecord {
         DataRecord {

@@ -52,6 +52,15 @@ pub struct Lacking {
 pub(crate) struct Known<'a> {
     pub(crate) schema: &'a Schema,
     pub(crate) lacking: Lacking,
+    /// Whether it is the same data again.
+    pub(crate) own: bool,
+}
+
+impl<'a> Known<'a> {
+    /// The data of which the schema is, once more.
+    pub(crate) fn own(schema: &'a Schema) -> Self {
+        Self { schema, lacking: Lacking::default(), own: true }
+    }
 }
 
 impl Known<'_> {
@@ -130,10 +139,12 @@ impl Known<'_> {
         let mut said = |found: String| {
             warnings.push(Warning::new(&subject, found, "check that this is meant"));
         };
-        scale(known, source, &mut said)?;
+        scale(known, source, self.own, &mut said)?;
         source.shape = Some(known.spec.shape.clone());
         source.likelihood = Some(known.spec.likelihood.clone());
-        warnings.extend(range(known, source));
+        if !self.own {
+            warnings.extend(range(known, source));
+        }
         Ok(warnings)
     }
 
@@ -163,12 +174,18 @@ impl Known<'_> {
             }
             return Ok(());
         };
-        let bad = |what, columns: &[&String], remedy| DataError::Columns {
+        let known_columns = columns;
+        let bad = |what, columns: &[&String], remedy: &str| DataError::Columns {
             modality: source.name.clone(),
             path: block.path.clone(),
             what,
             columns: short_list(columns),
-            remedy,
+            remedy: match written_otherwise(found, known_columns) {
+                Some((found, known)) => {
+                    format!("{remedy}; `{found}` seems to be `{known}`, written otherwise")
+                }
+                None => remedy.into(),
+            },
         };
         let extra: Vec<_> = found.iter().filter(|column| !columns.contains(column)).collect();
         let lacking: Vec<_> = columns.iter().filter(|column| !found.contains(column)).collect();
@@ -205,6 +222,21 @@ impl Known<'_> {
     }
 }
 
+/// A column that is one of those of the training but for case, blanks and marks, as spreadsheets
+/// and R change them.
+fn written_otherwise<'a>(
+    found: &'a [String],
+    known: &'a [String],
+) -> Option<(&'a String, &'a String)> {
+    let plain = |name: &String| -> String {
+        name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+    };
+    let names: std::collections::HashMap<String, &String> =
+        known.iter().map(|name| (plain(name), name)).collect();
+    let mut pairs = found.iter().filter_map(|name| Some((name, *names.get(&plain(name))?)));
+    pairs.find(|(found, known)| found != known && !plain(found).is_empty())
+}
+
 /// At most five names, and how many more there are.
 fn short_list(names: &[&String]) -> String {
     let more = names.len().saturating_sub(5);
@@ -212,8 +244,18 @@ fn short_list(names: &[&String]) -> String {
     if more == 0 { shown } else { format!("{shown} and {more} more") }
 }
 
-/// Values on the scale of the training data.
-fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(String)) -> Result<()> {
+/// How far beyond the range of their bits values are taken to be on the same scale: the next kind
+/// of image has four times as many.
+const BEYOND: f64 = 2.0;
+
+/// Values on the scale of the training data; rows of the data itself can be outside of what the
+/// training rows hold.
+fn scale(
+    known: &ModalitySchema,
+    source: &mut Source,
+    own: bool,
+    said: &mut impl FnMut(String),
+) -> Result<()> {
     let block = &mut source.block;
     let refuse = |expected: String, found: String| DataError::Scale {
         modality: source.name.clone(),
@@ -246,7 +288,9 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
             return Ok(());
         }
         ValueScale::IDENTITY
-    } else if low < 0.0 || high > top {
+    } else if own {
+        known.scale
+    } else if low < 0.0 || high > BEYOND * top {
         return Err(refuse(format!("values from 0 to {top}, as in training"), found));
     } else if !whole && high <= 1.0 {
         said(format!("{found} are taken as divided by {top} already"));
@@ -257,7 +301,9 @@ fn scale(known: &ModalitySchema, source: &mut Source, said: &mut impl FnMut(Stri
             found,
         ));
     } else {
-        if block.dtype != known.dtype {
+        if high > top {
+            said(format!("{found} leave the range of the training, which is 0 to {top}"));
+        } else if block.dtype != known.dtype {
             said(format!("{found} are divided by {top}, as {} in training", known.dtype));
         }
         known.scale

@@ -193,8 +193,8 @@ pub enum DataError {
     /// Images of different size in one folder.
     #[error(
         "`{path}` is {found}, and `{first}` is {expected}: \
-         all images of a modality must have one size and as many channels; `channels` and `resize` in a \
-         manifest make them so"
+         all images of a modality must have one size and as many channels; `--channels` and `--resize`, \
+         or `channels` and `resize` in a manifest, make them so"
     )]
     ImageSize {
         /// The image that differs.
@@ -294,7 +294,7 @@ pub enum DataError {
         /// The columns.
         columns: String,
         /// What can be done.
-        remedy: &'static str,
+        remedy: String,
     },
     /// New values on another scale than those that a model was trained on.
     #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]

@@ -99,6 +99,31 @@ pub(crate) fn of(data: &MemoryDataset) -> Fingerprint {
     Fingerprint { rows: data.len(), ids: ids.text(), labels, modalities }
 }
 
+/// A short code of data and of which of its rows are meant: equal if both are.
+///
+/// ```
+/// use multivae_core::schema::Fingerprint;
+/// use multivae_data::data_code;
+///
+/// let data = Fingerprint { rows: 2, ..Fingerprint::default() };
+/// assert_eq!(data_code(&data, ["0", "1"]), data_code(&data, ["0", "1"]));
+/// assert_ne!(data_code(&data, ["0", "1"]), data_code(&data, ["0"]));
+/// ```
+pub fn data_code<S: AsRef<str>>(data: &Fingerprint, rows: impl IntoIterator<Item = S>) -> String {
+    let mut code = Code::new();
+    code.word(data.rows as u64);
+    code.bytes(data.ids.as_bytes());
+    code.bytes(data.labels.as_deref().unwrap_or_default().as_bytes());
+    let mut modalities: Vec<_> = data.modalities.iter().collect();
+    modalities.sort();
+    for (name, values) in modalities {
+        code.bytes(name.as_bytes());
+        code.bytes(values.as_bytes());
+    }
+    rows.into_iter().for_each(|row| code.bytes(row.as_ref().as_bytes()));
+    code.text()[..12].to_owned()
+}
+
 /// A name for each row by what it holds, for rows that have no identifiers. Equal rows are told
 /// apart by how many came before.
 pub(crate) fn row_codes(data: &MemoryDataset) -> Vec<String> {

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use multivae_core::schema::Dtype;
+use multivae_core::schema::{Dtype, ImageConversion};
 use rayon::prelude::*;
 
 use crate::{
     assemble::{Files, Source},
-    error::{DataError, Result},
-    read::{self, Ids, Kind, LabelFile, ModalityTable, ReadOptions},
+    error::{DataError, Result, list},
+    read::{self, Array, Ids, Kind, LabelFile, ModalityTable, Numbers, ReadOptions},
+    reading::Reading,
     report::Warning,
 };
 
@@ -18,18 +19,30 @@ const LABELS: &str = "labels";
 const IDS: [&str; 2] = ["ids", "id"];
 /// Arrays in which files written here say which modalities a row observes, and their names.
 const OBSERVED: [&str; 2] = ["observed", "modalities"];
+/// Ends of the stems of files that are written here beside the files of modalities and say
+/// something about them.
+const ABOUT: [&str; 4] = [".std", ".low", ".high", ".imputed"];
+/// The end of the stems of files from which others of the folder were generated.
+const ORIGINALS: &str = ".original";
+/// Ends of the names of arrays that name the columns of the array before, and the classes.
+const COLUMNS: &str = ".columns";
+const NAMES: &str = "labels.names";
+/// The beginning of the names of arrays from which others of the file were generated.
+const ORIGINAL: &str = "original_";
+/// An array that says which task has written a file.
+const WRITTEN: &str = "multivae.task";
 /// Files that lie beside data and hold none, without their extension, in lower case.
 const BESIDE: [&str; 7] =
     ["readme", "licence", "license", "citation", "changelog", "notes", "metadata"];
 
 /// One modality for each file or folder of images in a folder, named by its stem; or for each array
 /// of an NPZ or safetensors file.
-pub(crate) fn open(path: &Path) -> Result<Files> {
+pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     if path.is_dir() {
-        return folder(path);
+        return folder(path, reading);
     }
     match Kind::of(path) {
-        Ok(Kind::Npz | Kind::Safetensors) => arrays(path),
+        Ok(Kind::Npz | Kind::Safetensors) => arrays(path, reading),
         _ => Err(DataError::UnsupportedFile {
             path: path.into(),
             expected: "a folder, a manifest `.toml`, `.npz` or `.safetensors`",
@@ -37,7 +50,7 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
     }
 }
 
-fn folder(path: &Path) -> Result<Files> {
+fn folder(path: &Path, reading: Reading) -> Result<Files> {
     let mut notes = Vec::new();
     let mut files: Vec<(String, PathBuf)> = Vec::new();
     for path in read::entries(path)? {
@@ -51,6 +64,7 @@ fn folder(path: &Path) -> Result<Files> {
         }
     }
     files.sort();
+    notes.extend(pass_over_about(&mut files));
     if let Some(pair) = files.windows(2).find(|pair| pair[0].0 == pair[1].0) {
         return Err(DataError::DuplicateModality {
             modality: pair[0].0.clone(),
@@ -69,13 +83,11 @@ fn folder(path: &Path) -> Result<Files> {
         let reason = "it has no files of modalities";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
-    let blocks: Vec<Result<ModalityTable>> =
-        files.par_iter().map(|(_, path)| read::block(path, ReadOptions::default())).collect();
-    let mut sources: Vec<Source> = files
-        .into_iter()
-        .zip(blocks)
-        .map(|((name, _), block)| Ok(Source::plain(name, block?)))
-        .collect::<Result<_>>()?;
+    let folders: Vec<_> =
+        files.iter().map(|(_, path)| path.clone()).filter(|path| path.is_dir()).collect();
+    let sources: Vec<Result<Source>> =
+        files.into_par_iter().map(|(name, path)| source(name, &path, reading)).collect();
+    let mut sources: Vec<Source> = sources.into_iter().collect::<Result<_>>()?;
     if let Some((path, ids)) = ids {
         // Tables have columns of their own, and images are known by their names.
         let arrays =
@@ -84,23 +96,70 @@ fn folder(path: &Path) -> Result<Files> {
             give_ids(source, &ids, &path)?;
         }
     }
-    let labels = labels.map(|path| read::labels(&path, ReadOptions::default())).transpose()?;
-    Ok(Files { sources, labels, splits: None, notes })
+    let label_codes = reading.codes_of_labels();
+    let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
+    let labels = labels.map(|path| read::labels(&path, said)).transpose()?;
+    let labels = read::image::labels_of(&folders, labels, &mut notes)?;
+    Ok(Files { sources, labels, label_codes, splits: None, notes })
 }
 
-fn arrays(path: &Path) -> Result<Files> {
+/// The file or folder of a modality.
+fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
+    let codes = reading.codes_of(&name, &[]);
+    let images = match path.is_dir() {
+        true => reading.images_of(&name, ImageConversion::default()),
+        false => ImageConversion::default(),
+    };
+    let block =
+        read::block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
+    Ok(Source::plain(name, block, codes, images))
+}
+
+/// Leaves out files that say something about the file of a modality; says which.
+fn pass_over_about(files: &mut Vec<(String, PathBuf)>) -> Option<Warning> {
+    let stems: Vec<String> = files.iter().map(|(stem, _)| stem.clone()).collect();
+    let is_about = |stem: &str| {
+        let of = |end: &str| stem.strip_suffix(end).map(str::to_owned);
+        // What was given to generate others can be there without them.
+        of(ORIGINALS).is_some()
+            || ABOUT.into_iter().filter_map(of).any(|stem| stems.contains(&stem))
+    };
+    let (about, kept): (Vec<_>, Vec<_>) =
+        std::mem::take(files).into_iter().partition(|(stem, _)| is_about(stem));
+    *files = kept;
+    (!about.is_empty()).then(|| {
+        let shown = list(about.iter().take(4).map(|(_, path)| read::name(path)));
+        let more = about.len().saturating_sub(4);
+        let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+        Warning::new(
+            "folder",
+            format!("files about others are no modalities and are passed over: {shown}{more}"),
+            "rename those that are modalities, without a point in their names",
+        )
+    })
+}
+
+fn arrays(path: &Path, reading: Reading) -> Result<Files> {
     let mut labels = None;
     let mut ids = None;
     let mut sources = Vec::new();
     let mut notes = Vec::new();
-    let arrays = read::arrays(path)?;
+    let label_codes = reading.codes_of_labels();
+    let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
+    let (about, arrays): (Vec<Array>, Vec<Array>) =
+        read::arrays(path)?.into_iter().partition(|array| array.is_about());
     let named = |name: &str| arrays.iter().any(|array| array.name == name);
-    let own = IDS.iter().any(|id| named(id)) && named(OBSERVED[0]);
+    let written = about.iter().any(|array| array.name == WRITTEN);
+    let own = written || IDS.iter().any(|id| named(id)) && named(OBSERVED[0]);
     for array in arrays {
         let name = array.name.clone();
         let of_rows = array.shape.len() == 1;
         if name == LABELS {
-            labels = Some(LabelFile::Values(array.labels(path)?));
+            let mut found = array.labels(path, said)?;
+            if let Some(names) = about.iter().find(|array| array.name == NAMES) {
+                found.names = Some(names.texts(path)?.to_vec());
+            }
+            labels = Some(LabelFile::Values(found));
         } else if IDS.contains(&name.as_str()) && of_rows {
             let reason = format!("the array `{name}` is named so");
             ids = Some(Ids { column: Some(name), reason, ids: array.ids(path)? });
@@ -110,9 +169,17 @@ fn arrays(path: &Path) -> Result<Files> {
         {
             let found = format!("the array `{name}` is passed over: it says what rows observe");
             notes.push(Warning::note(read::name(path), found));
+        } else if written && name.starts_with(ORIGINAL) {
+            let found = format!("the array `{name}` is passed over: others were generated from it");
+            notes.push(Warning::note(read::name(path), found));
         } else {
-            let block = array.block(&path.join(&name))?;
-            sources.push(Source::plain(name, block));
+            let mut block = array.block(&path.join(&name))?;
+            if let Some(columns) = about.iter().find(|a| a.name == format!("{name}{COLUMNS}")) {
+                block.columns = Some(columns.texts(path)?.to_vec());
+                block.check_columns(&name)?;
+            }
+            let codes = reading.codes_of(&name, &[]);
+            sources.push(Source::plain(name, block, codes, ImageConversion::default()));
         }
     }
     if sources.is_empty() {
@@ -124,7 +191,52 @@ fn arrays(path: &Path) -> Result<Files> {
             give_ids(source, &ids, &path.join("ids"))?;
         }
     }
-    Ok(Files { sources, labels, splits: None, notes })
+    Ok(Files { sources, labels, label_codes, splits: None, notes })
+}
+
+impl Array {
+    /// Whether it says something about another array or about the file.
+    fn is_about(&self) -> bool {
+        let text = self.dtype == Dtype::Text;
+        text && (self.name == WRITTEN || self.name == NAMES || self.name.ends_with(COLUMNS))
+    }
+
+    fn texts(&self, path: &Path) -> Result<&[String]> {
+        match &self.numbers {
+            Numbers::Text(texts) => Ok(texts),
+            _ => Err(DataError::Type {
+                path: path.join(&self.name).display().to_string(),
+                expected: "text",
+                found: self.dtype.to_string(),
+            }),
+        }
+    }
+}
+
+impl ModalityTable {
+    /// Refuses names of columns that are not one for each value of a row, all different.
+    fn check_columns(&self, modality: &str) -> Result<()> {
+        let (columns, features) =
+            (self.columns.as_deref().unwrap_or_default(), self.shape.iter().product::<usize>());
+        let mut seen = std::collections::HashSet::new();
+        if let Some(column) = columns.iter().find(|column| !seen.insert(*column)) {
+            return Err(DataError::DuplicateColumn {
+                path: self.path.clone(),
+                column: column.clone(),
+            });
+        }
+        if columns.len() != features {
+            return Err(DataError::Shape {
+                modality: modality.into(),
+                path: self.path.clone(),
+                expected: format!(
+                    "{features} names in `{modality}{COLUMNS}`, one for each value of a row"
+                ),
+                found: columns.len().to_string(),
+            });
+        }
+        Ok(())
+    }
 }
 
 /// Gives an array the identifiers of its rows, which were read from `from`.
@@ -168,7 +280,7 @@ mod tests {
     };
 
     fn opened(folder: &Folder, name: &str) -> Result<Assembled, String> {
-        open(&folder.path(name))
+        open(&folder.path(name), Reading::default())
             .and_then(|files| files.join(None))
             .map_err(|error| folder.message(error))
     }
@@ -242,7 +354,8 @@ mod tests {
             ),
             (
                 vec![("a.npy", npy(2, 1)), ("labels/x.png", png(1, 1, 0))],
-                "`labels`: expected a file of labels, found another kind of file",
+                "`labels`: expected a file of labels, or a folder of images with a folder for each class, \
+                 found another kind of file",
             ),
         ] {
             assert_eq!(refused(&Folder::new(files)), expected);

@@ -44,7 +44,7 @@
 //! | `.safetensors` | `F16`, `BF16`, `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
 //! | `.csv`, `.tsv`, `.txt`, any with `.gz` | numbers, below a header line or without one, separated by commas, semicolons, tabs, bars or spaces |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
-//! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier |
+//! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier; if it holds a folder for each class, these are the labels |
 //!
 //! *Rows.* Files with identifiers are joined by them, in the order in which they first occur; what
 //! a file does not have is missing in that row. Identifiers are the names of image files, an array
@@ -56,13 +56,17 @@
 //!
 //! *Missing values.* An empty cell, `NaN`, `NA` and the other codes of pandas, R and clinical
 //! exports are missing cells; a row that observes one cell of a modality observes it. Numbers that
-//! mean missing, such as -999, are warned of and named in a manifest.
+//! mean missing, such as -999, are warned of, and named in [`DataConfig::missing_codes`] or a
+//! manifest.
 //!
 //! *Values.* Whole numbers of images `[channels, height, width]` are scaled to `[0, 1]` by the least
-//! of 8, 10, 12, 14 and 16 bits that holds them, unless all of them are 0 or 1. Values of `f64`, of
-//! large integers and of text keep their digits until they are standardised. Class labels are whole
-//! numbers, or words, which are numbered alphabetically; rows whose label is missing have none.
-//! Columns of numbers are never taken for classes.
+//! of 8, 10, 12, 14 and 16 bits that holds those of the training split, unless all are 0 or 1.
+//! Channels, size and background of images are changed on request, [`DataConfig::images`]. Arrays of
+//! rows with three axes and more than four channels are refused, since most are volumes, which are
+//! `[1, depth, height, width]`; a manifest can say their shape. Values of `f64`, of large integers
+//! and of text keep their digits until they are standardised. Class labels are whole numbers, or
+//! words, which are numbered alphabetically; rows whose label is missing have none. Columns of
+//! numbers are never taken for classes.
 //!
 //! *New data* for a model is opened with [`DataConfig::open_new`] by the [schema] of the data that it
 //! was trained on: columns are matched by name, scales put right or refused, and nothing is inferred
@@ -90,10 +94,12 @@
 //! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
+//! | [`data_code`] | a short code of data and rows |
 //! | [`manifest`] | the format of manifests |
 //! | [`DataError`] | what can be wrong, and where |
 
 mod assemble;
+mod axes;
 #[cfg(test)]
 mod cases;
 pub mod cells;
@@ -112,7 +118,9 @@ pub mod memory;
 pub mod missing;
 mod mixed;
 mod origin;
+mod range;
 mod read;
+mod reading;
 pub mod record;
 pub mod report;
 pub mod split;
@@ -124,6 +132,7 @@ pub use config::{DataConfig, Opened, Splits};
 pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
 pub use error::DataError;
+pub use fingerprint::data_code;
 pub use inspect::{Inspection, inspect};
 pub use memory::{MemoryDataset, Storage};
 pub use missing::{MissingConfig, Pattern};

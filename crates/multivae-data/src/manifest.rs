@@ -6,15 +6,16 @@
 //! file = "scans"                           # relative to the manifest; a folder of images
 //! shape = [1, 64, 64]                      # optional: as in the file
 //! likelihood = { kind = "bernoulli" }      # optional: by the values
-//! channels = 1                             # optional, of images: 1 makes them grey, 3 colour
+//! channels = "grey"                        # optional, of images: or "colour", "alpha"
 //! resize = [64, 64]                        # optional, of images: height and width
+//! background = "white"                     # optional: behind transparent parts; or "black", "ignore"
 //!
 //! [[modality]]
 //! name = "genes"
 //! file = "genes.csv"
 //! id = "sample"                            # optional: the column of identifiers
 //! header = true                            # optional: whether the first line names the columns
-//! missing = [-999]                         # optional: numbers that mean that nothing was measured
+//! missing = [-999, "LOD"]                  # optional: codes that mean that nothing was measured
 //! columns = { grade = "ordinal", note = "text" }   # optional: kinds of columns of a mixed table
 //!
 //! [[modality]]
@@ -39,7 +40,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use multivae_core::distribution::Likelihood;
+use multivae_core::{
+    distribution::Likelihood,
+    schema::{Background, Channels, ImageConversion},
+};
 use rayon::prelude::*;
 use serde::Deserialize;
 
@@ -48,6 +52,7 @@ use crate::{
     error::{DataError, Result},
     mixed::Said,
     read::{self, Kind, ModalityTable, ReadOptions, csv},
+    reading::{self, MissingCodes, Reading},
 };
 
 #[derive(Deserialize)]
@@ -66,10 +71,11 @@ struct ModalityEntry {
     array: Option<String>,
     id: Option<String>,
     header: Option<bool>,
-    channels: Option<usize>,
+    channels: Option<Channels>,
     resize: Option<[u32; 2]>,
-    #[serde(default)]
-    missing: Vec<f64>,
+    background: Option<Background>,
+    #[serde(default, deserialize_with = "reading::codes")]
+    missing: Vec<String>,
     #[serde(default)]
     columns: BTreeMap<String, Said>,
     shape: Option<Vec<usize>>,
@@ -97,7 +103,7 @@ struct SplitsEntry {
 }
 
 /// Reads a manifest and the files that it names.
-pub(crate) fn open(path: &Path) -> Result<Files> {
+pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     let (bytes, _) = read::bytes(path)?;
     let bad = |line: Option<usize>, reason: String| DataError::Manifest {
         path: path.into(),
@@ -122,35 +128,71 @@ pub(crate) fn open(path: &Path) -> Result<Files> {
         }
     }
     let folder = path.parent().unwrap_or(Path::new(""));
-    let blocks: Vec<Result<ModalityTable>> = modality
+    let blocks: Vec<Result<(ModalityTable, MissingCodes, ImageConversion)>> = modality
         .par_iter()
-        .map(|ModalityEntry { name, file, array, id, header, channels, resize, .. }| {
-            let field = format!("modality `{name}`");
-            let file = existing(folder, file)?;
-            check_said(&file, &field, array, id, &None, &bad)?;
-            check_images(&file, &field, *channels, *resize, &bad)?;
-            let (array, id) = (array.as_deref(), id.as_deref());
-            let (header, channels, resize) = (*header, *channels, *resize);
-            read::block(&file, ReadOptions { array, column: None, id, header, channels, resize })
-        })
+        .map(
+            |ModalityEntry {
+                 name,
+                 file,
+                 array,
+                 id,
+                 header,
+                 channels,
+                 resize,
+                 background,
+                 missing,
+                 ..
+             }| {
+                let field = format!("modality `{name}`");
+                let file = existing(folder, file)?;
+                check_said(&file, &field, array, id, &None, &bad)?;
+                let images = ImageConversion {
+                    channels: *channels,
+                    resize: *resize,
+                    background: *background,
+                };
+                check_images(&file, &field, images, &bad)?;
+                let (array, id) = (array.as_deref(), id.as_deref());
+                let (codes, images) =
+                    (reading.codes_of(name, missing), reading.images_of(name, images));
+                let said = ReadOptions {
+                    array,
+                    column: None,
+                    id,
+                    header: *header,
+                    images,
+                    codes: Some(&codes),
+                };
+                Ok((read::block(&file, said)?, codes, images))
+            },
+        )
         .collect();
-    let sources = modality
-        .into_iter()
-        .zip(blocks)
-        .map(|(ModalityEntry { name, shape, likelihood, missing, columns, .. }, block)| {
-            Ok(Source { name, block: block?, shape, likelihood, missing, said: columns })
-        })
-        .collect::<Result<_>>()?;
+    let mut folders = Vec::new();
+    let mut sources = Vec::new();
+    for (ModalityEntry { name, file, shape, likelihood, columns: said, .. }, block) in
+        modality.into_iter().zip(blocks)
+    {
+        let (block, missing, mut images) = block?;
+        match Kind::of(&folder.join(&file))? {
+            Kind::Images => folders.push(folder.join(file)),
+            _ => images = ImageConversion::default(),
+        }
+        sources.push(Source { name, block, shape, likelihood, missing, images, said });
+    }
+    let label_codes = reading.codes_of_labels();
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
             let file = existing(folder, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
-            read::labels(&file, ReadOptions { array, column, id, ..ReadOptions::default() })
+            let codes = Some(&label_codes);
+            read::labels(&file, ReadOptions { array, column, id, codes, ..ReadOptions::default() })
         })
         .transpose()?;
+    let mut notes = Vec::new();
+    let labels = read::image::labels_of(&folders, labels, &mut notes)?;
     let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
-    Ok(Files { sources, labels, splits, notes: Vec::new() })
+    Ok(Files { sources, labels, label_codes, splits, notes })
 }
 
 /// The path of a file beside the manifest.
@@ -191,19 +233,19 @@ fn check_said(
 fn check_images(
     file: &Path,
     entry: &str,
-    channels: Option<usize>,
-    resize: Option<[u32; 2]>,
+    images: ImageConversion,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let said = if channels.is_some() { "channels" } else { "resize" };
-    if (channels.is_some() || resize.is_some()) && Kind::of(file)? != Kind::Images {
+    let said = match images {
+        ImageConversion { channels: Some(_), .. } => "channels",
+        ImageConversion { resize: Some(_), .. } => "resize",
+        _ => "background",
+    };
+    if !images.is_identity() && Kind::of(file)? != Kind::Images {
         let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
         return Err(bad(None, reason));
     }
-    if let Some(channels) = channels.filter(|channels| ![1, 3].contains(channels)) {
-        return Err(bad(None, format!("{entry}: `channels`: expected 1 or 3, found {channels}")));
-    }
-    if let Some(size) = resize.filter(|size| size.contains(&0)) {
+    if let Some(size) = images.resize.filter(|size| size.contains(&0)) {
         let reason = format!("{entry}: `resize`: expected a height and a width, found {size:?}");
         return Err(bad(None, reason));
     }
@@ -265,7 +307,7 @@ mod tests {
     }
 
     fn opened(folder: &Folder) -> Result<Assembled, String> {
-        open(&folder.path("manifest.toml"))
+        open(&folder.path("manifest.toml"), Reading::default())
             .and_then(|files| files.join(None))
             .map_err(|error| folder.message(error))
     }
@@ -332,7 +374,8 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `missing`, `columns`, `shape`, `likelihood`",
+                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `missing`, `columns`, `shape`, \
+                 `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),
@@ -355,7 +398,8 @@ mod tests {
             ),
             (
                 "[[modality]]\nname = 'x'\nfile = 'scans'\nchannels = 2".into(),
-                "manifest `manifest.toml`: modality `x`: `channels`: expected 1 or 3, found 2",
+                "manifest `manifest.toml`, line 4: `channels`: expected `grey`, `colour`, `alpha`, or 1, \
+                 3, 4, found 2",
             ),
             (
                 format!("{GENES}array = 'x'"),

@@ -766,12 +766,12 @@ pub(crate) fn conform(
             found: name(&block.path),
         });
     }
-    let bad = |what, columns: Vec<&String>, remedy| DataError::Columns {
+    let bad = |what, columns: Vec<&String>, remedy: &str| DataError::Columns {
         modality: source.name.clone(),
         path: block.path.clone(),
         what,
         columns: list(columns),
-        remedy,
+        remedy: remedy.to_owned(),
     };
     let modelled = |column: &&TableColumn| column.kind.features() > 0;
     let lacking: Vec<_> = (table.iter().filter(modelled))

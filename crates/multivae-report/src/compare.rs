@@ -15,7 +15,7 @@ use crate::{
     page::{
         contents, document, explanations, gallery, in_order, number, save_figures, scrolling, top,
     },
-    table::Measures,
+    table::{Fact, Measures},
 };
 
 /// Rows of a table from which on it has to be unfolded.
@@ -106,6 +106,60 @@ impl Comparison {
         (head, rows)
     }
 
+    /// What speaks against comparing the numbers: runs that were measured on different rows, or
+    /// trained on different data. Of reports without codes of their data, what they call it.
+    pub fn warnings(&self) -> Vec<String> {
+        let about = [
+            (
+                Fact::MEASURED_ON,
+                &["Evaluated data", "Evaluated rows"][..],
+                "the runs were measured on different rows",
+                "their numbers do not tell which model is better",
+            ),
+            (
+                Fact::TRAINED_ON,
+                &["Training data"][..],
+                "the runs were trained on different data",
+                "differences can come from the data",
+            ),
+        ];
+        let warning = |(code, names, what, so): (&str, &[&str], &str, &str)| {
+            let coded = self.groups(&[code]);
+            let groups = if coded.iter().any(|(value, _)| value.is_empty()) {
+                self.groups(names)
+            } else {
+                coded
+            };
+            let shown = |(_, runs): &(String, Vec<usize>)| {
+                let name = |&run: &usize| {
+                    let (name, measures) = &self.runs[run];
+                    let of = names.iter().filter_map(|fact| measures.fact(fact));
+                    let of = of.collect::<Vec<_>>().join(", ");
+                    if of.is_empty() { name.clone() } else { format!("{name} ({of})") }
+                };
+                runs.iter().map(name).collect::<Vec<_>>().join(", ")
+            };
+            let groups: Vec<_> = groups.iter().map(shown).collect();
+            (groups.len() > 1).then(|| format!("{what}, {so}: {}", groups.join("; against ")))
+        };
+        about.into_iter().filter_map(warning).collect()
+    }
+
+    /// Runs by the values of some facts, in the order of their first appearance; empty where a run
+    /// does not tell them.
+    fn groups(&self, facts: &[&str]) -> Vec<(String, Vec<usize>)> {
+        let mut groups: Vec<(String, Vec<usize>)> = Vec::new();
+        for (run, (_, measures)) in self.runs.iter().enumerate() {
+            let values = facts.iter().map(|fact| measures.fact(fact).unwrap_or_default());
+            let value = values.collect::<Vec<_>>().join("\n");
+            match groups.iter_mut().find(|(known, _)| *known == value) {
+                Some((_, runs)) => runs.push(run),
+                None => groups.push((value, vec![run])),
+            }
+        }
+        groups
+    }
+
     /// Writes `report.html`, `comparison.csv` and the figures under `figures` into a folder.
     ///
     /// # Errors
@@ -149,6 +203,13 @@ impl Comparison {
         }
         let body = html! {
             (top("comparison", &title, lead))
+            @let warnings = self.warnings();
+            @if !warnings.is_empty() {
+                section #findings {
+                    h2 { "What does not compare" }
+                    ul.findings { @for warning in &warnings { li.attention { (warning) } } }
+                }
+            }
             (contents(&sections))
             @for section in &shown { (section) }
             section #provenance {
@@ -425,6 +486,37 @@ mod tests {
         assert_eq!(row(&format!("{error}1 given")), ["3", "1.500"]);
         // The reconstruction of what was given does not count.
         assert_eq!(row(&format!("{error}2 given")), ["2", "1"]);
+    }
+
+    #[test]
+    fn runs_on_different_data_are_warned_of_by_code_and_without_codes_by_name() {
+        let told = |facts: [&[(&str, &str)]; 2]| {
+            let mut comparison = comparison();
+            for ((_, measures), facts) in comparison.runs.iter_mut().zip(facts) {
+                let fact = |&(name, value): &(&str, &str)| Fact {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                };
+                measures.provenance = facts.iter().map(fact).collect();
+            }
+            comparison
+        };
+        let data = ("Evaluated data", "a");
+        let (one, two) = ((Fact::MEASURED_ON, "12"), (Fact::MEASURED_ON, "34"));
+        assert!(comparison().warnings().is_empty());
+        assert!(told([&[data, one], &[data, one]]).warnings().is_empty());
+        // Data of one name is not always the same.
+        let different = told([&[data, one], &[data, two]]);
+        assert_eq!(
+            different.warnings(),
+            ["the runs were measured on different rows, their numbers do not tell which model is \
+              better: one (a); against two (a)"]
+        );
+        assert!(different.page().expect("a page").contains("measured on different rows"));
+        let named = told([&[("Training data", "a")], &[("Training data", "b")]]).warnings();
+        assert!(named[0].starts_with("the runs were trained on different data"), "{named:?}");
+        // One has a code and the other is of an earlier program.
+        assert!(told([&[data, one], &[data]]).warnings().is_empty());
     }
 
     #[test]

@@ -87,6 +87,13 @@ pub struct Fact {
     pub value: String,
 }
 
+impl Fact {
+    /// The name of the code of the data that was trained on.
+    pub const TRAINED_ON: &str = "Code of the training data";
+    /// The name of the code of the rows that were measured.
+    pub const MEASURED_ON: &str = "Code of the evaluated rows";
+}
+
 /// A measure that could not be taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Absent {
@@ -109,6 +116,11 @@ impl Measures {
             absent: Vec::new(),
             reports: Map::new(),
         }
+    }
+
+    /// The value of a fact of the provenance.
+    pub(crate) fn fact(&self, name: &str) -> Option<&str> {
+        self.provenance.iter().find(|fact| fact.name == name).map(|fact| fact.value.as_str())
     }
 
     /// Reads `metrics.json`.

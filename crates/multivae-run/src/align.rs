@@ -101,6 +101,11 @@ impl AlignedDataset {
         self
     }
 
+    /// Place of each row in the data that was aligned, from 0.
+    pub fn rows(&self) -> &[usize] {
+        &self.rows
+    }
+
     /// Which values of a row's modality are missing, `[features]`; all if the row lacks it.
     pub fn missing(&self, row: usize, modality: usize) -> Vec<bool> {
         let observed = self.presence(row).contains(modality);

@@ -51,6 +51,14 @@ pub enum RunError {
         /// The folder of the run.
         folder: PathBuf,
     },
+    /// The data of a run is not where it was.
+    #[error("the data of the run `{}` is not at `{source_path}` any more", .folder.display())]
+    Moved {
+        /// The folder of the run.
+        folder: PathBuf,
+        /// Where the data was.
+        source_path: String,
+    },
     /// Columns of new data cannot be told apart, since the run has kept no names of its own.
     #[error(
         "the run `{}` was made by an earlier program and has kept no names of columns: columns \

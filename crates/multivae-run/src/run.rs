@@ -161,14 +161,23 @@ impl RunFolder {
         self.config.data.as_ref().ok_or_else(none)
     }
 
+    /// The description of the run's own data, which is where it was.
+    fn data_there(&self) -> Result<&DataConfig> {
+        let data = self.data()?;
+        if is_embedded(&data.source) || Path::new(&data.source).exists() {
+            return Ok(data);
+        }
+        Err(RunError::Moved { folder: self.path.clone(), source_path: data.source.clone() })
+    }
+
     /// The run's own data, as it was when the run began, each row in its split.
     ///
     /// # Errors
     ///
-    /// [`RunError::NoData`]; [`RunError::Data`], which says what changed if the data is not what it
+    /// [`RunError::NoData`], [`RunError::Moved`]; [`RunError::Data`], which says what changed if the data is not what it
     /// was.
     pub fn splits(&self) -> Result<Splits> {
-        let data = self.data()?;
+        let data = self.data_there()?;
         Ok(match &self.record {
             Some(record) => data.reopen(record, &self.standardisation)?,
             None => data.reopen_unrecorded(&self.standardisation)?,
@@ -287,7 +296,8 @@ impl Run {
     ///
     /// # Errors
     ///
-    /// [`RunError::NoData`] for an imported run that is given none, [`RunError::Data`],
+    /// [`RunError::NoData`] for an imported run that is given none, [`RunError::Moved`],
+    /// [`RunError::Data`],
     /// [`RunError::NoRows`], [`RunError::NoColumns`] if columns are to be masked in a run of an
     /// earlier program, and as [`AlignedDataset::new`].
     pub fn open_rows(&self, source: Option<&str>, lacking: Lacking) -> Result<OpenedRows> {
@@ -297,7 +307,7 @@ impl Run {
             Some(source) if own.is_none_or(|own| absolute(source) != own.source) => {
                 (DataConfig::new(source), true)
             }
-            _ => (self.folder.data()?.clone(), false),
+            _ => (self.folder.data_there()?.clone(), false),
         };
         let files = match (record, self.folder.schema()?) {
             (Some(record), _) if !new => config.reopen_all(record, standardisation)?,
@@ -337,12 +347,15 @@ pub struct OpenedRows {
     pub files: Opened,
 }
 
+fn is_embedded(source: &str) -> bool {
+    multivae_data::embedded().iter().any(|info| info.name == source)
+}
+
 /// An embedded data set's name as it is, a path from the root: what a run keeps as the source of
 /// its data.
 pub fn absolute(source: &str) -> String {
-    let embedded = multivae_data::embedded().iter().any(|info| info.name == source);
     match fs::canonicalize(source) {
-        Ok(path) if !embedded => path.to_string_lossy().into_owned(),
+        Ok(path) if !is_embedded(source) => path.to_string_lossy().into_owned(),
         _ => source.to_owned(),
     }
 }

@@ -134,6 +134,14 @@ fn draws_have_a_deviation_and_an_interval_and_do_not_depend_on_the_batch_size() 
         }
     }
     place.fails("impute run --data new --samples 1 --out one", 2, &["at least 2"]);
+    // As data the folder holds what was imputed and nothing else.
+    let found = place.succeeds("data done --json");
+    let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
+    let modalities = found["modalities"].as_array().expect("a list");
+    let names: Vec<_> = modalities.iter().map(|one| &one["spec"]["name"]).collect();
+    assert_eq!(names, ["blood", "gait"]);
+    assert!(found["modalities"][0]["columns"].as_array().expect("a table").len() == 3);
+    place.succeeds("encode run --data done --out z.npz");
 }
 
 #[test]

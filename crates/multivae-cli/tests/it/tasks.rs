@@ -6,7 +6,7 @@ use multivae::{metrics::Evaluation, models::ModelConfig};
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::NpzReader;
 
-use crate::place::{Place, ROWS, table, with_run};
+use crate::place::{CONFIG, Place, ROWS, table, with_run};
 
 fn npz(place: &Place, name: &str) -> NpzReader<File> {
     NpzReader::new(File::open(place.path(name)).expect("it was written")).expect("an NPZ")
@@ -106,7 +106,8 @@ fn an_encoding_has_means_identifiers_and_presence() {
     assert!(holds(b"z.npy") && !holds(b"z.npy.npy"), "NumPy finds the array under `z`");
     let mut arrays = npz(&place, "means.npz");
     let names = arrays.names().expect("names");
-    assert_eq!(names, ["z", "ids", "modalities", "observed"]);
+    let about = ["z.columns", "multivae.task"];
+    assert_eq!(names, [&["z", "ids", "modalities", "observed"][..], &about].concat());
     let z: Array2<f32> = arrays.by_name("z").expect("two axes");
     assert_eq!(z.dim(), (ROWS, 2));
     let observed: Array2<bool> = arrays.by_name("observed").expect("two axes");
@@ -271,4 +272,173 @@ fn pictures_of_a_conditional_model_are_of_what_it_generates() {
     assert_eq!(size("label/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 30));
     let none = ["generates no images", "`.npz`"];
     place.fails("generate label --given image --out x.png", 2, &none);
+}
+
+/// Words of the names of modalities, columns and classes that `data` says of a source.
+fn described(place: &Place, source: &str) -> serde_json::Value {
+    serde_json::from_str(&place.succeeds(&format!("data {source} --json"))).expect("JSON")
+}
+
+fn columns(described: &serde_json::Value, modality: usize) -> Vec<&str> {
+    let columns = described["modalities"][modality]["columns"].as_array().expect("a table");
+    columns.iter().map(|column| column["name"].as_str().expect("a name")).collect()
+}
+
+#[test]
+fn what_is_written_has_names_and_is_read_as_data() {
+    let place = with_run();
+    // Classes with names, and rows without one.
+    let labels = (0..ROWS)
+        .step_by(2)
+        .map(|row| format!("p{row},{}\n", ["ill", "well, so far"][row / 2 % 2]));
+    let labels: String = labels
+        .map(|line| match line.split_once(',') {
+            Some((id, class)) => format!("{id},\"{}\"\n", class.trim()),
+            None => line,
+        })
+        .collect();
+    place.file("new/blood.csv", table(&["salt", "iron", "sugar"], 0..ROWS));
+    place.file("new/gait.csv", table(&["speed", "step"], 0..ROWS));
+    place.file("new/labels.csv", format!("id,state\n{labels}"));
+    for out in ["z.npz", "z.csv", "z"] {
+        place.succeeds(&format!("encode run --data new --out {out}"));
+    }
+    place.file("alone/z.csv", fs::read(place.path("z.csv")).expect("it was written"));
+    for source in ["z.npz", "alone", "z"] {
+        let found = described(&place, source);
+        assert_eq!((&found["rows"], columns(&found, 0)), (&ROWS.into(), vec!["z_0", "z_1"]));
+        let expected = serde_json::json!([["ill", 10], ["well, so far", 10]]);
+        match source {
+            "alone" => assert!(found["labels"].is_null()),
+            _ => assert_eq!(found["labels"]["classes"], expected, "{source}"),
+        }
+        let train = format!("train --data {source} --model mvae --epochs 1 --out of_{source}");
+        place.succeeds(&train);
+    }
+    for out in ["g.npz", "g"] {
+        place.succeeds(&format!("generate run --data new --given gait -n 100 --out {out}"));
+        let found = described(&place, out);
+        assert_eq!(
+            (&found["rows"], found["modalities"].as_array().map(Vec::len)),
+            (&ROWS.into(), Some(2))
+        );
+        assert_eq!(columns(&found, 0), ["iron", "sugar", "salt"], "as in the training");
+        place.succeeds(&format!("encode run --data {out} --out of_{out}_again.npz"));
+    }
+    let original = fs::read_to_string(place.path("g/gait.original.csv")).expect("what was given");
+    assert!(original.starts_with("id,speed,step\np0,"), "{original}");
+    // One modality is one table; several are not.
+    place.succeeds("generate run --data new --given gait --target blood --out blood.csv");
+    let text = fs::read_to_string(place.path("blood.csv")).expect("a table");
+    assert!(text.starts_with("id,iron,sugar,salt\np0,"), "{text}");
+    place.fails("generate run --given gait --out both.csv", 2, &["`blood`, `gait` are several"]);
+    place.fails("encode run -n 3 --out z3.csv", 2, &["z3.csv", "`.npz`"]);
+    place.fails("encode run --out new", 2, &["`new` exists"]);
+    place.succeeds("generate run --prior -n 4 --out prior");
+    assert_eq!(described(&place, "prior")["rows"], 4);
+}
+
+#[test]
+fn further_codes_and_conversions_are_kept_with_the_run() {
+    let place = Place::new();
+    let coded = |rows| table(&["iron", "sugar", "salt"], rows).replace("p3,", "p3,-999,LOD,");
+    let coded = |rows| {
+        let text: String = coded(rows);
+        let cut = |line: &str| line.split(',').take(4).collect::<Vec<_>>().join(",") + "\n";
+        text.lines().map(cut).collect::<String>()
+    };
+    place.file("mine/blood.csv", coded(0..ROWS));
+    place.file("mine/gait.csv", table(&["speed", "step"], 0..ROWS));
+    place.fails("train --data mine --out run", 2, &["found `LOD`"]);
+    let found = place.succeeds("data mine --missing-codes=-999,LOD");
+    assert!(found.contains("2 values are missing in 1 of these rows"), "{found}");
+    place.succeeds("train --data mine --missing-codes -999,LOD --epochs 1 --out run");
+    place.succeeds("evaluate run");
+    place.file("new/blood.csv", coded(0..6));
+    for run in ["run", "run/bundle"] {
+        place.succeeds(&format!("encode {run} --data new --out z.npz"));
+    }
+}
+
+#[test]
+fn data_that_was_moved_is_named_and_checked() {
+    let place = Place::new();
+    place.succeeds("train --config small.toml --out run");
+    fs::rename(place.path("data"), place.path("elsewhere")).expect("it can be moved");
+    for task in ["encode run --out z.npz", "evaluate run", "train --resume run --epochs 3"] {
+        place.fails(task, 2, &["is not at", "any more", "--resume RUN --data PATH"]);
+    }
+    place.succeeds("encode run --data elsewhere --out z.npz");
+    place.file("other/blood.csv", table(&["iron", "sugar", "salt"], 1..ROWS));
+    place.file("other/gait.csv", table(&["speed", "step"], 1..ROWS));
+    place.fails("train --resume run --data other", 2, &["has changed since the run began"]);
+    let text = place.succeeds("train --resume run --data elsewhere --epochs 3");
+    assert!(text.contains("epoch 3/3"), "{text}");
+    place.succeeds("evaluate run");
+    let output = place.run("evaluate run --data elsewhere");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        message.contains("28 of these 40 rows are those that the run was trained on"),
+        "{message}"
+    );
+}
+
+#[test]
+fn runs_on_different_data_are_compared_with_a_warning() {
+    let place = with_run();
+    place.file("other/blood.csv", table(&["iron", "sugar", "salt"], 1..ROWS + 1));
+    place.file("other/gait.csv", table(&["speed", "step"], 1..ROWS + 1));
+    place.succeeds("train --config small.toml --data other --out second");
+    for run in ["run", "second"] {
+        place.succeeds(&format!("evaluate {run} --metrics evaluation"));
+    }
+    let said = |arguments: &str| {
+        let output = place.run(arguments);
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let warned = said("compare run second --out both");
+    assert!(warned.contains("measured on different rows"), "{warned}");
+    assert!(warned.contains("trained on different data"), "{warned}");
+    let page = fs::read_to_string(place.path("both/report.html")).expect("a page");
+    assert!(page.contains("measured on different rows"));
+    assert_eq!(said("compare run run"), "");
+}
+
+#[test]
+fn how_many_rows_are_generated_from_is_said() {
+    let place = with_run();
+    place.file("part/blood.csv", table(&["iron", "sugar", "salt"], 0..30));
+    place.file("part/gait.csv", table(&["speed", "step"], 20..ROWS));
+    let said = |n: usize| {
+        let output =
+            place.run(&format!("generate run --data part --given gait -n {n} --out g{n}.npz"));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let few = said(5);
+    assert!(
+        few.contains("5 of 20 rows that observe `gait`; `-n` takes more; 20 others lack something"),
+        "{few}"
+    );
+    assert!(
+        said(100).contains("20 of 20 rows that observe `gait`; 20 others lack something of it\n")
+    );
+}
+
+#[test]
+fn steps_of_one_row_are_refused_where_batch_normalisation_needs_several() {
+    let place = Place::new();
+    let norm = r#"encoder = { kind = "branches", shared = { trunk = [
+        { kind = "linear", outputs = 8 }, { kind = "batch_norm" } ] } }"#;
+    let config = CONFIG.replacen("encoder = { kind = \"mlp\", hidden = [8] }", norm, 1);
+    place.file("norm.toml", config);
+    for size in [1, 9, 27] {
+        let rows = format!("found {size} for 28 rows");
+        let train = format!("train --config norm.toml --batch-size {size} --out run");
+        place.fails(&train, 2, &["`train.batch_size`", &rows]);
+    }
+    place.succeeds("train --config norm.toml --batch-size 14 --out run");
+    let output = place.run("train --config norm.toml --missing 0.4 --batch-size 14 --out less");
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(message.contains("warning: batch normalisation counts"), "{message}");
 }

@@ -59,6 +59,10 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
                 f64::NAN
             } else {
                 match number(cell, comma) {
+                    _ if said.is_code(cell) => {
+                        track.end();
+                        f64::NAN
+                    }
                     Number::Value(value) => {
                         track.number(cell, value);
                         value
@@ -113,7 +117,10 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
     }
     if !words.is_empty() {
         table.each(|_, _, cells| {
-            words.iter_mut().for_each(|words| words.cells.push(cells[words.column].to_owned()));
+            for words in &mut words {
+                let cell = cells[words.column];
+                words.cells.push(if said.is_code(cell) { String::new() } else { cell.to_owned() });
+            }
             Ok(())
         })?;
     }

@@ -1,57 +1,64 @@
 //! Folders of images.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
-use image::{DynamicImage, ImageReader, imageops::FilterType};
-use multivae_core::schema::{Dtype, ValueScale};
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage,
+    imageops::FilterType, metadata::Orientation,
+};
+use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
 use rayon::prelude::*;
 
-use super::{Ids, ModalityTable, ReadOptions, entries, image_scale, name, stem};
+use super::{
+    Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries, image_scale, name, stem,
+};
 use crate::{
     error::{DataError, Result},
     memory::Storage,
     report::Warning,
 };
 
+/// The name of the column of classes that folders stand for.
+const CLASS: &str = "class";
+
 /// The PNG and JPEG images of a folder, by name: `[channels, height, width]` in `[0, 1]`.
 ///
 /// Grey images have one channel and others three; what is transparent is laid on black. Images of
-/// 16 bits are scaled by as many bits as their values take, see [`image_scale`]. The identifier of
-/// an image is its file's name without the extension. Channels and size are changed if that is said.
+/// 16 bits are scaled by as many bits as their values take, see [`image_scale`]. Photographs are
+/// turned as their EXIF orientation says. The identifier of an image is its file's name without the
+/// extension. Channels, size and background are others if that is said.
+///
+/// If the folder holds folders, each is a class, and holds the images of it.
 pub(super) fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
-    let paths = entries(folder)?;
-    if paths.is_empty() {
-        return Err(DataError::EmptyFile { path: folder.into(), reason: "it has no images" });
-    }
-    if let Some(path) = paths.iter().find(|path| !is_image(path)) {
-        return Err(DataError::UnsupportedFile {
-            path: path.clone(),
-            expected: "a `.png`, `.jpg` or `.jpeg` image",
-        });
-    }
+    let Listed { paths, ids, classes } = Listed::of(folder)?;
     let images: Vec<_> = paths.par_iter().map(|path| decode(path, said)).collect();
     let images: Vec<Decoded> = images.into_iter().collect::<Result<_>>()?;
+    check_sizes(&paths, &images)?;
     let shape = images[0].shape;
-    if let Some(other) = images.iter().position(|image| image.shape != shape) {
-        let size = |[channels, height, width]: [usize; 3]| {
-            let colour = if channels == 1 { "grey" } else { "colour" };
-            format!("{width}x{height}, {colour} ({channels} channels)")
-        };
-        return Err(DataError::ImageSize {
-            path: paths[other].clone(),
-            found: size(images[other].shape),
-            first: paths[0].clone(),
-            expected: size(shape),
-        });
-    }
-    let ids: Vec<String> = paths.iter().map(|path| stem(path)).collect();
     super::check_ids(folder, &ids)?;
     let mut notes = Vec::new();
-    let transparent = images.iter().filter(|image| image.transparent).count();
-    if transparent > 0 {
-        let found = format!("{transparent} images have transparent parts, which are laid on black");
-        let remedy = "remove the transparency if another background is meant";
-        notes.push(Warning::new(name(folder), found, remedy));
+    if classes.is_some() {
+        notes.push(Warning::note(name(folder), "its folders are taken for classes"));
+    }
+    notes.extend(about_transparency(folder, &images, said));
+    let turned = images.iter().filter(|image| image.turned).count();
+    if turned > 0 {
+        let found = format!("{turned} images are turned as their EXIF orientation says");
+        notes.push(Warning::note(name(folder), found));
+    }
+    if !said.images.is_identity() {
+        let changed = images.iter().filter(|image| image.changed).count();
+        if changed > 0 {
+            let [channels, height, width] = shape;
+            let found = format!(
+                "{changed} of {} images are made {width}x{height} with {channels} channels",
+                images.len()
+            );
+            notes.push(Warning::note(name(folder), found));
+        }
     }
     let rows = images.len();
     let (values, dtype, scale) = join(images);
@@ -77,9 +84,169 @@ pub(super) fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
     })
 }
 
+/// The images of a folder.
+struct Listed {
+    paths: Vec<PathBuf>,
+    ids: Vec<String>,
+    /// The class of each, if they lie in folders of classes.
+    classes: Option<Vec<String>>,
+}
+
+impl Listed {
+    fn of(folder: &Path) -> Result<Self> {
+        let found = entries(folder)?;
+        let (folders, files): (Vec<_>, Vec<_>) = found.into_iter().partition(|path| path.is_dir());
+        if folders.is_empty() && files.is_empty() {
+            return Err(DataError::EmptyFile { path: folder.into(), reason: "it has no images" });
+        }
+        if let (Some(path), Some(_)) = (files.first(), folders.first()) {
+            return Err(DataError::UnsupportedFile {
+                path: path.clone(),
+                expected: "either images in a folder or folders of classes, not both",
+            });
+        }
+        let mut paths = Vec::new();
+        let mut classes = Vec::new();
+        for class in &folders {
+            let own = entries(class)?;
+            if own.is_empty() {
+                return Err(DataError::EmptyFile {
+                    path: class.clone(),
+                    reason: "it has no images",
+                });
+            }
+            classes.extend(own.iter().map(|_| name(class)));
+            paths.extend(own);
+        }
+        paths.extend(files);
+        if let Some(path) = paths.iter().find(|path| !is_image(path)) {
+            return Err(DataError::UnsupportedFile {
+                path: path.clone(),
+                expected: "a `.png`, `.jpg` or `.jpeg` image",
+            });
+        }
+        let classes = (!classes.is_empty()).then_some(classes);
+        let stems: Vec<String> = paths.iter().map(|path| stem(path)).collect();
+        let ids = match &classes {
+            // Numbers that begin anew in every class are no identifiers.
+            Some(classes) if super::check_ids(folder, &stems).is_err() => {
+                classes.iter().zip(&stems).map(|(class, stem)| format!("{class}/{stem}")).collect()
+            }
+            _ => stems,
+        };
+        Ok(Self { paths, ids, classes })
+    }
+}
+
+/// The class of each image, if the folder has a folder for each class.
+pub(super) fn classes(folder: &Path) -> Result<Option<TextTable>> {
+    let Listed { ids, classes, .. } = Listed::of(folder)?;
+    let lines = (1..=ids.len() as u64).collect();
+    Ok(classes.map(|classes| TextTable {
+        path: folder.into(),
+        columns: vec![("id".into(), ids), (CLASS.into(), classes)],
+        named: true,
+        lines,
+        id: Some(0),
+        wanted: Some(1),
+        notes: Vec::new(),
+    }))
+}
+
+/// Labels: those that are given, or else the classes that lie in folders of images.
+///
+/// # Errors
+///
+/// [`DataError::Value`] if an image lies in folders of different classes.
+pub(crate) fn labels_of(
+    folders: &[PathBuf],
+    given: Option<LabelFile>,
+    notes: &mut Vec<Warning>,
+) -> Result<Option<LabelFile>> {
+    let tables = folders.iter().map(|folder| classes(folder)).collect::<Result<Vec<_>>>()?;
+    let mut tables = tables.into_iter().flatten();
+    let Some(mut all) = tables.next() else { return Ok(given) };
+    if given.is_some() {
+        let found = "its folders are not taken for labels, since a file of labels is given";
+        notes.push(Warning::new(
+            name(&all.path),
+            found,
+            "remove the file if the folders are right",
+        ));
+        return Ok(given);
+    }
+    for table in tables {
+        let known: HashMap<String, String> =
+            all.columns[0].1.iter().cloned().zip(all.columns[1].1.iter().cloned()).collect();
+        let [(_, ids), (_, classes)] = &table.columns[..] else { continue };
+        for (id, class) in ids.iter().zip(classes) {
+            match known.get(id) {
+                Some(other) if other != class => {
+                    return Err(DataError::Value {
+                        modality: "labels".into(),
+                        row: id.clone(),
+                        expected: format!("class `{other}` as in `{}`", all.path.display()),
+                        found: format!("{class} in {}", table.path.display()),
+                    });
+                }
+                Some(_) => {}
+                None => {
+                    all.columns[0].1.push(id.clone());
+                    all.columns[1].1.push(class.clone());
+                    all.lines.push(all.lines.len() as u64 + 1);
+                }
+            }
+        }
+    }
+    Ok(Some(LabelFile::Table(all)))
+}
+
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
     !path.is_dir() && ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
+}
+
+/// Refuses images of several sizes; says how many are like the first that differs.
+fn check_sizes(paths: &[PathBuf], images: &[Decoded]) -> Result<()> {
+    let shape = images[0].shape;
+    let Some(other) = images.iter().position(|image| image.shape != shape) else { return Ok(()) };
+    let size = |[channels, height, width]: [usize; 3]| {
+        let colour = ["grey", "colour", "colour with alpha"][channels / 2];
+        format!("{width}x{height}, {colour} ({channels} channels)")
+    };
+    let alike = images.iter().filter(|image| image.shape == images[other].shape).count();
+    let alike = match alike {
+        1 => String::new(),
+        _ => format!(" as {alike} of {} images are", images.len()),
+    };
+    Err(DataError::ImageSize {
+        path: paths[other].clone(),
+        found: size(images[other].shape) + &alike,
+        first: paths[0].clone(),
+        expected: size(shape),
+    })
+}
+
+/// What became of transparent parts.
+fn about_transparency(folder: &Path, images: &[Decoded], said: ReadOptions) -> Option<Warning> {
+    let count = images.iter().filter(|image| image.transparent).count();
+    if count == 0 || said.images.channels == Some(Channels::Alpha) {
+        return None;
+    }
+    let done = match said.images.background {
+        None | Some(Background::Black) => "are laid on black",
+        Some(Background::White) => "are laid on white",
+        Some(Background::Ignore) => "are taken as if they were opaque",
+    };
+    let found = format!("{count} images have transparent parts, which {done}");
+    Some(match said.images.background {
+        Some(_) => Warning::note(name(folder), found),
+        None => {
+            let remedy = "say another background, or keep transparency as a channel, with \
+                          `--background` and `--channels alpha` or in a manifest";
+            Warning::new(name(folder), found, remedy)
+        }
+    })
 }
 
 struct Decoded {
@@ -87,6 +254,10 @@ struct Decoded {
     pixels: Pixels,
     /// Whether a pixel is not fully opaque.
     transparent: bool,
+    /// Whether it was turned by its EXIF orientation.
+    turned: bool,
+    /// Whether it has other channels or another size than in its file.
+    changed: bool,
 }
 
 /// Channel by channel.
@@ -97,64 +268,110 @@ enum Pixels {
 
 fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let read = |cause| DataError::Read { path: path.clone(), cause };
-    // By its contents: a JPEG that is called `.png` is common.
-    let image = ImageReader::open(path)
-        .and_then(ImageReader::with_guessed_format)
-        .map_err(read)?
-        .decode()
-        .map_err(|error| DataError::Malformed {
-            path: path.clone(),
-            format: "PNG or JPEG",
-            reason: error.to_string(),
-        })?;
-    let image = match said.resize {
-        Some([height, width]) => image.resize_exact(width, height, FilterType::Triangle),
-        None => image,
+    let malformed = |error: image::ImageError| DataError::Malformed {
+        path: path.clone(),
+        format: "PNG or JPEG",
+        reason: error.to_string(),
     };
-    let (height, width) = (image.height() as usize, image.width() as usize);
+    // By its contents: a JPEG that is called `.png` is common.
+    let reader =
+        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(read)?;
+    let mut decoder = reader.into_decoder().map_err(malformed)?;
+    // An orientation that cannot be read is none.
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut image = DynamicImage::from_decoder(decoder).map_err(malformed)?;
+    image.apply_orientation(orientation);
     let own = if image.color().has_color() { 3 } else { 1 };
-    let channels = said.channels.unwrap_or(own);
-    let deep = !matches!(
+    let transparent = image.color().has_alpha()
+        && image.to_rgba16().as_raw().iter().skip(3).step_by(4).any(|&alpha| alpha < u16::MAX);
+    let channels = said.images.channels.map_or(own, Channels::count);
+    let keeps = said.images.channels == Some(Channels::Alpha);
+    let image = if keeps { image } else { opaque(image, said.images.background) };
+    let size = (image.height(), image.width());
+    let image = match said.images.resize {
+        Some([height, width]) if (height, width) != size => {
+            image.resize_exact(width, height, FilterType::Triangle)
+        }
+        _ => image,
+    };
+    let changed = channels != own || size != (image.height(), image.width());
+    let (height, width) = (image.height() as usize, image.width() as usize);
+    // Bytes would cut 16 bits.
+    let pixels = match (is_deep(&image), channels) {
+        (false, 1) => Pixels::Bytes(image.into_luma8().into_raw()),
+        (false, 3) => Pixels::Bytes(planes(&image.into_rgb8().into_raw(), 3)),
+        (false, _) => Pixels::Bytes(planes(&image.into_rgba8().into_raw(), 4)),
+        (true, 1) => Pixels::Words(image.into_luma16().into_raw()),
+        (true, 3) => Pixels::Words(planes(&image.into_rgb16().into_raw(), 3)),
+        (true, _) => Pixels::Words(planes(&image.into_rgba16().into_raw(), 4)),
+    };
+    let turned = orientation != Orientation::NoTransforms;
+    Ok(Decoded { shape: [channels, height, width], pixels, transparent, turned, changed })
+}
+
+fn is_deep(image: &DynamicImage) -> bool {
+    !matches!(
         image,
         DynamicImage::ImageLuma8(_)
             | DynamicImage::ImageLumaA8(_)
             | DynamicImage::ImageRgb8(_)
             | DynamicImage::ImageRgba8(_)
-    );
-    let alpha: Option<Vec<u16>> = image.color().has_alpha().then(|| {
-        // Opaque is the type's largest value.
-        let pixels = image.to_rgba16().into_raw();
-        pixels.into_iter().skip(3).step_by(4).collect()
-    });
-    let transparent = alpha.as_ref().is_some_and(|alpha| alpha.iter().any(|&a| a < u16::MAX));
-    let pixels = match (deep, channels) {
-        (false, 1) => Pixels::Bytes(image.into_luma8().into_raw()),
-        (false, _) => Pixels::Bytes(planes(&image.into_rgb8().into_raw())),
-        // Bytes would cut 16 bits.
-        (true, 1) => Pixels::Words(image.into_luma16().into_raw()),
-        (true, _) => Pixels::Words(planes(&image.into_rgb16().into_raw())),
-    };
-    let pixels = match (pixels, alpha.filter(|_| transparent)) {
-        (pixels, None) => pixels,
-        (Pixels::Bytes(pixels), Some(alpha)) => {
-            let on_black = |(value, &alpha): (u8, &u16)| {
-                (u32::from(value) * u32::from(alpha) / u32::from(u16::MAX)) as u8
-            };
-            Pixels::Bytes(pixels.into_iter().zip(alpha.iter().cycle()).map(on_black).collect())
+    )
+}
+
+/// The image without transparency, laid on a background.
+fn opaque(image: DynamicImage, background: Option<Background>) -> DynamicImage {
+    let (width, height) = (image.width(), image.height());
+    let background = background.unwrap_or(Background::Black);
+    match image {
+        DynamicImage::ImageLumaA8(image) => {
+            let pixels = laid(image.as_raw(), 1, u8::MAX, background);
+            GrayImage::from_raw(width, height, pixels).map(DynamicImage::ImageLuma8)
         }
-        (Pixels::Words(pixels), Some(alpha)) => {
-            let on_black = |(value, &alpha): (u16, &u16)| {
-                (u64::from(value) * u64::from(alpha) / u64::from(u16::MAX)) as u16
-            };
-            Pixels::Words(pixels.into_iter().zip(alpha.iter().cycle()).map(on_black).collect())
+        DynamicImage::ImageRgba8(image) => {
+            let pixels = laid(image.as_raw(), 3, u8::MAX, background);
+            RgbImage::from_raw(width, height, pixels).map(DynamicImage::ImageRgb8)
+        }
+        DynamicImage::ImageLumaA16(image) => {
+            let pixels = laid(image.as_raw(), 1, u16::MAX, background);
+            ImageBuffer::from_raw(width, height, pixels).map(DynamicImage::ImageLuma16)
+        }
+        DynamicImage::ImageRgba16(image) => {
+            let pixels = laid(image.as_raw(), 3, u16::MAX, background);
+            ImageBuffer::from_raw(width, height, pixels).map(DynamicImage::ImageRgb16)
+        }
+        other => Some(other),
+    }
+    .expect("there are as many pixels as before")
+}
+
+/// Pixels of `colours` values and how opaque they are, on a background; `top` is opaque and white.
+fn laid<T: Copy + Into<u64> + TryFrom<u64>>(
+    pixels: &[T],
+    colours: usize,
+    top: T,
+    background: Background,
+) -> Vec<T> {
+    let top_value: u64 = top.into();
+    let on = |value: T, alpha: u64| match background {
+        Background::Ignore => value,
+        _ => {
+            let behind = if background == Background::White { top_value } else { 0 };
+            let sum = value.into() * alpha + behind * (top_value - alpha);
+            T::try_from(sum / top_value).unwrap_or(top)
         }
     };
-    Ok(Decoded { shape: [channels, height, width], pixels, transparent })
+    pixels
+        .chunks_exact(colours + 1)
+        .flat_map(|pixel| {
+            pixel[..colours].iter().map(move |&value| on(value, pixel[colours].into()))
+        })
+        .collect()
 }
 
 /// Channel by channel, from pixel by pixel.
-fn planes<T: Copy>(pixels: &[T]) -> Vec<T> {
-    (0..3).flat_map(|channel| pixels[channel..].iter().step_by(3).copied()).collect()
+fn planes<T: Copy>(pixels: &[T], channels: usize) -> Vec<T> {
+    (0..channels).flat_map(|channel| pixels[channel..].iter().step_by(channels).copied()).collect()
 }
 
 /// One after the other, as bytes if all are; with their type and scale.
@@ -185,6 +402,8 @@ mod tests {
     use std::fs;
 
     use image::{GrayImage, ImageBuffer, Luma, Rgb, RgbImage, RgbaImage};
+
+    use multivae_core::schema::ImageConversion;
 
     use super::*;
 
@@ -239,15 +458,18 @@ mod tests {
         let rgb = RgbImage::from_pixel(4, 6, Rgb([30, 30, 30]));
         rgb.save(folder.path().join("b.png")).expect("writable");
         let said = |channels| ReadOptions {
-            channels: Some(channels),
-            resize: Some([3, 2]),
+            images: ImageConversion {
+                channels: Some(channels),
+                resize: Some([3, 2]),
+                background: None,
+            },
             ..ReadOptions::default()
         };
-        let colour = block(folder.path(), said(3)).expect("two images");
+        let colour = block(folder.path(), said(Channels::Colour)).expect("two images");
         assert_eq!(colour.shape, [3, 3, 2]);
         let expected = [vec![9; 18], vec![30; 18]].concat();
         assert_eq!(colour.values, Storage::Bytes(expected));
-        let grey = block(folder.path(), said(1)).expect("two images");
+        let grey = block(folder.path(), said(Channels::Grey)).expect("two images");
         assert_eq!((grey.shape, grey.values.len()), (vec![1, 3, 2], 12));
     }
 

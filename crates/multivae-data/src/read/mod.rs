@@ -8,19 +8,20 @@ use std::{
 };
 
 use flate2::read::MultiGzDecoder;
-use multivae_core::schema::{Dtype, TableColumn, ValueScale};
+use multivae_core::schema::{Dtype, ImageConversion, TableColumn, ValueScale};
 
 use crate::{
     cells::MissingCells,
     error::{DataError, Result, list},
     memory::Storage,
+    reading::MissingCodes,
     report::Warning,
 };
 
 pub(crate) mod csv;
 mod dialect;
 mod idx;
-mod image;
+pub(crate) mod image;
 mod npy;
 pub(crate) mod number;
 mod safetensors;
@@ -239,10 +240,17 @@ pub(crate) struct ReadOptions<'a> {
     pub(crate) id: Option<&'a str>,
     /// Whether a table names its columns in its first line.
     pub(crate) header: Option<bool>,
-    /// Channels that images are made to have, 1 or 3.
-    pub(crate) channels: Option<usize>,
-    /// Height and width that images are made to have.
-    pub(crate) resize: Option<[u32; 2]>,
+    /// What images are made to be.
+    pub(crate) images: ImageConversion,
+    /// Codes that say that nothing was measured, beside the usual ones.
+    pub(crate) codes: Option<&'a MissingCodes>,
+}
+
+impl ReadOptions<'_> {
+    /// Whether a cell holds one of the codes.
+    fn is_code(&self, cell: &str) -> bool {
+        self.codes.is_some_and(|codes| codes.holds(cell))
+    }
 }
 
 /// How a file is read.
@@ -336,13 +344,24 @@ pub(crate) fn arrays(path: &Path) -> Result<Vec<Array>> {
 /// Class labels in a file.
 pub(crate) fn labels(path: &Path, said: ReadOptions) -> Result<LabelFile> {
     match Kind::of(path)? {
-        Kind::Csv => Ok(LabelFile::Table(csv::text(path, said)?)),
+        Kind::Csv => {
+            let mut table = csv::text(path, said)?;
+            let of_labels = |&(place, _): &(usize, _)| Some(place) != table.id;
+            for (_, (_, cells)) in table.columns.iter_mut().enumerate().filter(of_labels) {
+                cells.iter_mut().filter(|cell| said.is_code(cell)).for_each(String::clear);
+            }
+            Ok(LabelFile::Table(table))
+        }
         Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => {
-            Ok(LabelFile::Values(one(path, said.array)?.labels(path)?))
+            Ok(LabelFile::Values(one(path, said.array)?.labels(path, said)?))
         }
-        Kind::Images => {
-            Err(DataError::UnsupportedFile { path: path.into(), expected: "a file of labels" })
-        }
+        Kind::Images => match image::classes(path)? {
+            Some(table) => Ok(LabelFile::Table(table)),
+            None => Err(DataError::UnsupportedFile {
+                path: path.into(),
+                expected: "a file of labels, or a folder of images with a folder for each class",
+            }),
+        },
     }
 }
 
@@ -406,13 +425,17 @@ pub(crate) fn bytes(path: &Path) -> Result<(Vec<u8>, Vec<Warning>)> {
     Ok((out, notes))
 }
 
-/// What lies in a folder, by name, but for hidden files.
+/// Files of file managers.
+const OF_MANAGERS: [&str; 4] = ["thumbs.db", "desktop.ini", "__macosx", "icon\r"];
+
+/// What lies in a folder, by name, but for hidden files and those that file managers leave behind.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = |cause| DataError::Read { path: folder.into(), cause };
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(read)? {
         let path = entry.map_err(read)?.path();
-        if !name(&path).starts_with('.') {
+        let name = name(&path).to_lowercase();
+        if !name.starts_with('.') && !OF_MANAGERS.contains(&&*name) {
             entries.push(path);
         }
     }
@@ -467,6 +490,14 @@ pub(crate) fn image_scale(rank: usize, whole: bool, low: f64, high: f64) -> Valu
         Some(top) if rank == 3 && whole && low >= 0.0 && high > 1.0 => ValueScale::up_to(top),
         _ => ValueScale::IDENTITY,
     }
+}
+
+/// A stored value in the units of its file, as it is written there.
+pub(crate) fn as_in_file(value: f64, scale: ValueScale) -> f64 {
+    let value = scale.invert(value);
+    // Single precision does not give back every quotient.
+    let whole = !scale.is_identity() && (value - value.round()).abs() < 1e-3;
+    crate::standardise::as_written(if whole { value.round() } else { value })
 }
 
 /// Labels of words or numbers: whole numbers as they are; else the different words in alphabetical
@@ -582,8 +613,9 @@ impl Array {
     }
 
     /// As class labels.
-    pub(crate) fn labels(self, path: &Path) -> Result<Labels> {
+    pub(crate) fn labels(self, path: &Path, said: ReadOptions) -> Result<Labels> {
         self.check_one_per_row(path, "labels")?;
+        let missing = |value: f64| said.codes.is_some_and(|codes| codes.numbers().contains(&value));
         let whole = |values: Vec<f64>| {
             let bad = values.iter().position(|v| !(v.is_nan() || v.fract() == 0.0));
             if let Some(row) = bad {
@@ -594,16 +626,24 @@ impl Array {
                     found: values[row].to_string(),
                 });
             }
-            Ok(values.into_iter().map(|v| (!v.is_nan()).then_some(v as i64)).collect())
+            let known = |v: f64| (!v.is_nan() && !missing(v)).then_some(v as i64);
+            Ok(values.into_iter().map(known).collect())
         };
         let (values, names) = match self.numbers {
-            Numbers::Integers(values) => (values.into_iter().map(Some).collect(), None),
+            Numbers::Integers(values) => {
+                let known = |value: i64| (!missing(value as f64)).then_some(value);
+                (values.into_iter().map(known).collect(), None)
+            }
             Numbers::Bytes(values) => {
-                (values.into_iter().map(|value| Some(i64::from(value))).collect(), None)
+                let known = |value: u8| (!missing(f64::from(value))).then_some(i64::from(value));
+                (values.into_iter().map(known).collect(), None)
             }
             Numbers::Floats(values) => (whole(values.into_iter().map(f64::from).collect())?, None),
             Numbers::Doubles(values) => (whole(values)?, None),
-            Numbers::Text(cells) => classes(&cells),
+            Numbers::Text(mut cells) => {
+                cells.iter_mut().filter(|cell| said.is_code(cell)).for_each(String::clear);
+                classes(&cells)
+            }
         };
         Ok(Labels { path: path.into(), values, names })
     }
@@ -761,7 +801,8 @@ mod tests {
     fn labels_are_whole_numbers_or_words_one_per_row_and_can_be_unknown() {
         let labels = |shape: &[usize], numbers: Numbers| {
             let (shape, dtype) = (shape.to_vec(), Dtype::F32);
-            Array { name: "l".into(), shape, dtype, numbers }.labels(Path::new("l.npy"))
+            Array { name: "l".into(), shape, dtype, numbers }
+                .labels(Path::new("l.npy"), ReadOptions::default())
         };
         let floats = |values: &[f32]| Numbers::Floats(values.to_vec());
         let found = labels(&[3, 1], floats(&[1.0, f32::NAN, 3.0])).expect("whole");

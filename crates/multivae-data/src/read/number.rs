@@ -137,8 +137,32 @@ fn ungrouped(cell: &str, group: char, decimal: char) -> Option<String> {
 }
 
 /// Numbers that are written where nothing was measured.
-pub(crate) const SENTINELS: [f64; 12] = [
-    -999.0, -9999.0, -99999.0, -99.0, -999.9, -99.9, 999.0, 9999.0, 99999.0, -888.0, -777.0, -1e30,
+pub(crate) const SENTINELS: [f64; 25] = [
+    -999.0,
+    -9999.0,
+    -99999.0,
+    -99.0,
+    -98.0,
+    -97.0,
+    -999.9,
+    -99.9,
+    -888.0,
+    -777.0,
+    -1e30,
+    99.0,
+    999.0,
+    9999.0,
+    99999.0,
+    98.0,
+    998.0,
+    9998.0,
+    888.0,
+    8888.0,
+    777.0,
+    7777.0,
+    999.9,
+    1e20,
+    9.969_21e36,
 ];
 
 #[cfg(test)]
