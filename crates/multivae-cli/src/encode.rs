@@ -41,6 +41,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
                 name: space.name,
                 role: Role::Latent,
                 columns: None,
+                table: None,
                 values: Array::Floats([vec![n], means].concat(), space.values),
             },
         }

@@ -306,6 +306,7 @@ impl<'a> Units<'a> {
         let known = self.schema.modality(&name);
         Part {
             columns: known.and_then(|known| known.columns.clone()),
+            table: known.and_then(|known| known.table.clone()),
             name,
             role: Role::Modality,
             values,

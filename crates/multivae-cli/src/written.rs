@@ -5,7 +5,11 @@ use std::{io::Write, path::Path};
 
 use anyhow::Result;
 use multivae::{
-    core::{dataset::Dataset, schema::Schema},
+    core::{
+        dataset::Dataset,
+        schema::{Schema, TableColumn},
+    },
+    data::cell_text,
     run::files::{self, NewFolder},
 };
 
@@ -69,6 +73,8 @@ pub(crate) struct Part {
     pub(crate) role: Role,
     /// Names of the values of a row.
     pub(crate) columns: Option<Vec<String>>,
+    /// The columns of a mixed table, of which a text has one cell each.
+    pub(crate) table: Option<Vec<TableColumn>>,
     /// Numbers, the first axis the rows.
     pub(crate) values: Array,
 }
@@ -78,7 +84,7 @@ impl Part {
     pub(crate) fn latent(name: String, values: Array) -> Self {
         let features = values.shape().iter().skip(1).product();
         let columns = (0..features).map(|feature| format!("{name}_{feature}")).collect();
-        Self { columns: Some(columns), name, role: Role::Latent, values }
+        Self { columns: Some(columns), table: None, name, role: Role::Latent, values }
     }
 
     fn shape(&self) -> Vec<usize> {
@@ -93,7 +99,31 @@ impl Part {
         }
     }
 
+    /// The columns of a mixed table that are modelled.
+    fn modelled(&self) -> Option<impl Iterator<Item = &TableColumn>> {
+        let table = self.table.as_ref()?;
+        Some(table.iter().filter(|column| column.kind.features() > 0))
+    }
+
+    /// The cells of a row as text: of a mixed table likeliest classes, days and counts.
+    fn row(&self, row: usize) -> Vec<String> {
+        let values = self.values.row(row);
+        let Some(table) = self.modelled() else { return values };
+        let cell = |column: &TableColumn| {
+            let numbers: Option<Vec<f64>> =
+                values[column.features()].iter().map(|value| value.parse().ok()).collect();
+            // What is missing is empty.
+            numbers.map_or_else(String::new, |numbers| {
+                quoted(&cell_text(&column.kind, &numbers, |value| value.to_string()))
+            })
+        };
+        table.map(cell).collect()
+    }
+
     fn head(&self) -> Vec<String> {
+        if let Some(table) = self.modelled() {
+            return table.map(|column| column.name.clone()).collect();
+        }
         let features = self.shape().iter().skip(1).product();
         let numbered = || (0..features).map(|feature| format!("{}_{feature}", self.name)).collect();
         self.columns.clone().unwrap_or_else(numbered)
@@ -284,7 +314,7 @@ fn text(ids: Option<&[String]>, parts: &[&Part]) -> String {
     let mut text = head.join(",") + "\n";
     for row in 0..rows {
         let mut cells: Vec<String> = ids.iter().map(|ids| quoted(&ids[row])).collect();
-        cells.extend(parts.iter().flat_map(|part| part.values.row(row)));
+        cells.extend(parts.iter().flat_map(|part| part.row(row)));
         text += &(cells.join(",") + "\n");
     }
     text
@@ -301,11 +331,14 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use multivae::core::schema::ColumnKind;
+
     use super::*;
 
     fn part(name: &str, columns: Option<&[&str]>) -> Part {
         Part {
             name: name.into(),
+            table: None,
             role: Role::Modality,
             columns: columns.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
             values: Array::Floats(vec![2, 2], vec![0.5, f32::NAN, -1.0, 3.0]),
@@ -341,5 +374,24 @@ mod tests {
         assert!(both.starts_with("z_0,z_1,z_a_0,z_a_1\n"), "{both}");
         let image = Part { values: Array::Floats(vec![1, 1, 1, 1], vec![0.0]), ..part("a", None) };
         assert!(of(vec![image]).is_err());
+    }
+    #[test]
+    fn a_mixed_table_is_written_in_its_own_cells() {
+        let column = |name: &str, first, kind| TableColumn { name: name.into(), first, kind };
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+        let table = vec![
+            column("stage", 1, ColumnKind::Categorical { classes: words(&["i", "ii, a"]) }),
+            column("note", 0, ColumnKind::Text),
+            column("copies", 0, ColumnKind::Ordinal { levels: words(&["-1", "0", "2"]) }),
+            column("dose", 3, ColumnKind::Real { unit: Some("mg".into()) }),
+        ];
+        let values = vec![1.4, 0.2, 0.8, 2.5, f32::NAN, 0.6, 0.4, f32::NAN];
+        let part = Part {
+            table: Some(table),
+            values: Array::Floats(vec![2, 4], values),
+            ..part("clinic", None)
+        };
+        let expected = "stage,copies,dose\n\"ii, a\",2,2.5 mg\ni,,\n";
+        assert_eq!(text(None, &[&part]), expected);
     }
 }

@@ -21,7 +21,7 @@ const IDS: [&str; 2] = ["ids", "id"];
 const OBSERVED: [&str; 2] = ["observed", "modalities"];
 /// Ends of the stems of files that are written here beside the files of modalities and say
 /// something about them.
-const ABOUT: [&str; 4] = [".std", ".low", ".high", ".imputed"];
+const ABOUT: [&str; 5] = [".std", ".low", ".high", ".imputed", ".probabilities"];
 /// The end of the stems of files from which others of the folder were generated.
 const ORIGINALS: &str = ".original";
 /// Ends of the names of arrays that name the columns of the array before, and the classes.
