@@ -14,6 +14,7 @@
 
 mod arguments;
 mod classifier;
+mod closing;
 mod comments;
 mod compare;
 mod config;

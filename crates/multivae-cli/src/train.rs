@@ -21,7 +21,7 @@ use multivae::{
         subset::Subset,
     },
     data::{MemoryDataset, Splits, Standardisation},
-    device,
+    device::{self, on_workers},
     models::{Model, ModelConfig},
     run::{
         AlignedDataset, Bundle, RunConfig, RunError, RunFolder, absolute,
@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::TrainArguments,
-    config,
+    closing, config,
     failure::{Outcome, bad_input},
     generate::{means, original},
     picture,
@@ -84,6 +84,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     config.model = config.model.with_modalities(splits.train.modalities())?;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
+    check_labels(&config, &splits)?;
 
     let new = NewFolder::new(&folder)?;
     RunFolder::write(new.path(), &config, &splits.standardisation)?;
@@ -124,6 +125,18 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
         splits.train.len() + splits.valid.len(),
         names.join(", ")
     )))
+}
+
+/// Refuses to promise a measure of classes where there are none.
+fn check_labels(config: &RunConfig, splits: &Splits) -> Result<()> {
+    let labelled = |rows: &MemoryDataset| rows.labels().is_some_and(|labels| !labels.is_empty());
+    if !config.output.coherence || (labelled(&splits.train) && labelled(&splits.test)) {
+        return Ok(());
+    }
+    Err(bad_input(
+        "`output.coherence`: expected data with labels, in the training rows and in the test rows; \
+         leave it at false for this data",
+    ))
 }
 
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
@@ -189,7 +202,8 @@ fn train(
             if let Some(pictures) = &pictures
                 && (epoch.is_multiple_of(pictures.every) || epoch == last)
             {
-                pictures.draw(model, epoch).map_err(|error| format!("{error:#}"))?;
+                on_workers(&pictures.device, || pictures.draw(model, epoch))
+                    .map_err(|error| format!("{error:#}"))?;
             }
             Ok(())
         });
@@ -265,11 +279,14 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
         }
         _ => format!("`{folder}`: {epochs} epochs{best}"),
     };
-    if place.json {
-        // Standard output holds JSON only.
-        print_err(&message);
-    } else {
-        print_out(message)?;
+    let lines = closing::lines(&place.folder, PICTURES, &place.devices[0])?;
+    for line in std::iter::once(message).chain(lines) {
+        if place.json {
+            // Standard output holds JSON only.
+            print_err(&line);
+        } else {
+            print_out(line)?;
+        }
     }
     Ok(Outcome::Done)
 }

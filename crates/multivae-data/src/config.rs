@@ -24,7 +24,7 @@ use crate::{
 ///
 /// | name | default | meaning |
 /// |---|---|---|
-/// | `source` | `"polydigits"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ or safetensors file, or a manifest `.toml` |
+/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ or safetensors file, or a manifest `.toml` |
 /// | `modalities` | 3 for `polydigits` | how many modalities of `polydigits`, 2 to 5 |
 /// | `rows` | all | how many rows are used, drawn by the split's seed |
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
@@ -51,7 +51,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self::new("polydigits")
+        Self::new("numerals")
     }
 }
 
