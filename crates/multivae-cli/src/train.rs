@@ -178,12 +178,17 @@ fn train(
     splits: Splits,
     launch: Launch,
 ) -> Result<Outcome> {
+    let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
     print_err(&format!(
-        "{} on {}: {} training and {} validation rows, {} modalities, {} parameters, in `{}`",
+        "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
         config.model.name(),
         config.data.as_ref().map_or("", |data| data.source.as_str()),
         splits.train.len(),
         splits.valid.len(),
+        match incomplete {
+            0 => String::new(),
+            n => format!(", {n} of which lack a modality"),
+        },
         splits.train.modalities().len(),
         burn::module::Module::num_params(&model),
         place.folder.display()

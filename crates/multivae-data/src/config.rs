@@ -463,7 +463,7 @@ mod tests {
         for (config, expected) in [
             (
                 DataConfig::new("polydigit"),
-                "`polydigit` is neither an embedded data set (`polydigits`, `mnist-labels`, `mfeat`) \
+                "`polydigit` is neither an embedded data set (`numerals`, `polydigits`, `mnist-labels`, `mfeat`) \
                  nor an existing file or folder",
             ),
             (rows(0), "`rows`: expected 1 to the data's 5000 rows, found `0`"),
