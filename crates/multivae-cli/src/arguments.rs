@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Train a model; without arguments MoPoE on the embedded data set `polydigits`
+    /// Train a model; without one and without data MHVAE on the embedded data set `numerals`
     Train(TrainArguments),
     /// Write latent values of data, as NPZ or CSV
     Encode(EncodeArguments),

@@ -30,6 +30,10 @@ const MEANINGS: &[(&str, &str)] = &[
     ("output", "what a run writes besides checkpoints and measurements"),
     ("output.pictures_every", "epochs between two pictures of reconstructions; 0 for none"),
     ("output.picture_rows", "validation rows in a picture, at least 1"),
+    (
+        "output.coherence",
+        "whether to measure coherence on the test rows at the end; it takes labels and trains classifiers",
+    ),
 ];
 
 /// Keys that are absent by default: the key they are printed behind, what they mean, an example.

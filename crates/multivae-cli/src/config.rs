@@ -88,10 +88,10 @@ mod tests {
     }
 
     #[test]
-    fn no_arguments_are_the_defaults() {
+    fn no_arguments_are_the_main_job() {
         let config = of("").expect("defaults");
-        assert_eq!(config, RunConfig::named("mopoe").expect("listed"));
-        assert_eq!(config.default_folder(), Path::new("runs/mopoe-polydigits"));
+        assert_eq!(config, RunConfig::main_job());
+        assert_eq!(config.default_folder(), Path::new("runs/mhvae-numerals"));
     }
 
     #[test]

@@ -15,6 +15,7 @@
 mod arguments;
 mod check;
 mod classifier;
+mod closing;
 mod comments;
 mod compare;
 mod config;

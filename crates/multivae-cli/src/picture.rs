@@ -4,10 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use burn::tensor::Tensor;
-use image::ImageFormat;
+use image::{ImageFormat, RgbImage};
 use multivae::{
     core::{modality::ModalitySpec, pass},
-    report::{Row, grid},
+    report::{Row, grid, sheet},
     run::files,
 };
 
@@ -29,7 +29,15 @@ pub(crate) fn row(
 
 /// Writes rows below each other as a PNG, the whole file or none of it.
 pub(crate) fn write(path: &Path, rows: &[Row]) -> Result<()> {
-    let image = grid(&rows.iter().collect::<Vec<_>>());
+    write_image(path, &grid(&rows.iter().collect::<Vec<_>>()))
+}
+
+/// Writes blocks of rows with aligned columns as a PNG, the whole file or none of it.
+pub(crate) fn write_sheet(path: &Path, blocks: &[Vec<(Row, bool)>]) -> Result<()> {
+    write_image(path, &sheet(blocks))
+}
+
+fn write_image(path: &Path, image: &RgbImage) -> Result<()> {
     Ok(files::write_whole(path, |file| {
         image.write_to(file, ImageFormat::Png).context("the picture cannot be encoded")
     })?)

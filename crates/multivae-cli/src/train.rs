@@ -21,7 +21,7 @@ use multivae::{
         subset::Subset,
     },
     data::{MemoryDataset, Splits, Standardisation},
-    device,
+    device::{self, on_workers},
     models::{Model, ModelConfig},
     run::{
         AlignedDataset, Bundle, RunConfig, RunError, RunFolder, absolute,
@@ -37,7 +37,7 @@ use serde_json::Value;
 
 use crate::{
     arguments::TrainArguments,
-    check, config,
+    check, closing, config,
     failure::{Outcome, bad_input},
     generate::{means, original},
     picture,
@@ -87,6 +87,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     }
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     check_rows(&config, &model, &splits)?;
+    check_labels(&config, &splits)?;
     check_norms(&config, &splits)?;
 
     let new = NewFolder::new(&folder)?;
@@ -188,6 +189,18 @@ fn check_rows(config: &RunConfig, model: &Model, splits: &Splits) -> Result<()> 
     )))
 }
 
+/// Refuses to promise a measure of classes where there are none.
+fn check_labels(config: &RunConfig, splits: &Splits) -> Result<()> {
+    let labelled = |rows: &MemoryDataset| rows.labels().is_some_and(|labels| !labels.is_empty());
+    if !config.output.coherence || (labelled(&splits.train) && labelled(&splits.test)) {
+        return Ok(());
+    }
+    Err(bad_input(
+        "`output.coherence`: expected data with labels, in the training rows and in the test rows; \
+         leave it at false for this data",
+    ))
+}
+
 fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     let mut stored = RunFolder::open(folder)?;
     let devices = devices(arguments)?;
@@ -233,12 +246,17 @@ fn train(
     splits: Splits,
     launch: Launch,
 ) -> Result<Outcome> {
+    let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
     print_err(&format!(
-        "{} on {}: {} training and {} validation rows, {} modalities, {} parameters, in `{}`",
+        "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
         config.model.name(),
         config.data.as_ref().map_or("", |data| data.source.as_str()),
         splits.train.len(),
         splits.valid.len(),
+        match incomplete {
+            0 => String::new(),
+            n => format!(", {n} of which lack a modality"),
+        },
         splits.train.modalities().len(),
         burn::module::Module::num_params(&model),
         place.folder.display()
@@ -257,7 +275,8 @@ fn train(
             if let Some(pictures) = &pictures
                 && (epoch.is_multiple_of(pictures.every) || epoch == last)
             {
-                pictures.draw(model, epoch).map_err(|error| format!("{error:#}"))?;
+                on_workers(&pictures.device, || pictures.draw(model, epoch))
+                    .map_err(|error| format!("{error:#}"))?;
             }
             Ok(())
         });
@@ -340,7 +359,10 @@ fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result
         }
         _ => format!("`{folder}`: {epochs} epochs{best}"),
     };
-    say(place, message)?;
+    let lines = closing::lines(&place.folder, PICTURES, &place.devices[0])?;
+    for line in std::iter::once(message).chain(lines) {
+        say(place, line)?;
+    }
     Ok(Outcome::Done)
 }
 

@@ -29,7 +29,7 @@ use crate::{
 ///
 /// | name | default | meaning |
 /// |---|---|---|
-/// | `source` | `"polydigits"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ or safetensors file, or a manifest `.toml` |
+/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ or safetensors file, or a manifest `.toml` |
 /// | `modalities` | 3 for `polydigits` | how many modalities of `polydigits`, 2 to 5 |
 /// | `rows` | all | how many rows are used, drawn by the split's seed |
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
@@ -64,7 +64,7 @@ pub struct DataConfig {
 
 impl Default for DataConfig {
     fn default() -> Self {
-        Self::new("polydigits")
+        Self::new("numerals")
     }
 }
 
@@ -520,7 +520,7 @@ mod tests {
         for (config, expected) in [
             (
                 DataConfig::new("polydigit"),
-                "`polydigit` is neither an embedded data set (`polydigits`, `mnist-labels`, `mfeat`) \
+                "`polydigit` is neither an embedded data set (`numerals`, `polydigits`, `mnist-labels`, `mfeat`) \
                  nor an existing file or folder",
             ),
             (rows(0), "`rows`: expected 1 to the data's 5000 rows, found `0`"),

@@ -13,7 +13,8 @@
 //!
 //! Matrix products of affine maps are those of the `gemm` crate; they, and the loops here by the
 //! `pulp` crate, use AVX-512, AVX2 or what else the processor has, as found at run time: one binary
-//! serves all. [`on_workers`] starts work where its threads are.
+//! serves all. [`on_workers`] starts work where its threads are, which count subnormal numbers as
+//! zero.
 //!
 //! With the feature `flex`, the kernels run for `f32` on the Flex backend, with or without
 //! automatic differentiation. All else goes to Burn's functions: other backends, other types,
@@ -96,6 +97,8 @@ mod flow;
 mod linear;
 mod normal;
 mod squares;
+#[cfg(feature = "flex")]
+mod subnormal;
 mod workers;
 
 pub use activation::{Activation, activate};

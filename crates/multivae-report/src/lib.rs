@@ -49,7 +49,7 @@ pub use draw::{drawn, heat_map};
 pub use error::ReportError;
 pub use figure::{
     Axes, Bar, Cells, Curve, Figure, Heading, Point, Row, Scatter, Strip, Term, bars, columns,
-    curves, grid, heat, losses, scatter, strips,
+    curves, grid, heat, losses, scatter, sheet, strips,
 };
 pub use number::shown;
 pub use page::Report;

@@ -17,8 +17,12 @@ use crate::{
 /// The version of the format that is written, and the newest that is read.
 pub const VERSION: i64 = 1;
 
-/// The model of a configuration that names none.
+/// The model of a configuration that names data only.
 const DEFAULT_MODEL: &str = "mopoe";
+
+/// What a configuration that names neither a model nor data is: the main job, which shows in minutes
+/// what the library is for.
+const MAIN_JOB: &str = include_str!("main_job.toml");
 
 /// The epochs of a configuration that does not say: some minutes on two cores.
 const DEFAULT_EPOCHS: usize = 30;
@@ -125,11 +129,14 @@ pub struct OutputConfig {
     pub pictures_every: usize,
     /// Rows of the validation split in a picture, at least 1.
     pub picture_rows: usize,
+    /// Whether coherence is measured on the test rows when the run ends; it takes labels, and
+    /// classifiers are trained for it.
+    pub coherence: bool,
 }
 
 impl Default for OutputConfig {
     fn default() -> Self {
-        Self { pictures_every: 5, picture_rows: 8 }
+        Self { pictures_every: 5, picture_rows: 8, coherence: false }
     }
 }
 
@@ -149,6 +156,21 @@ impl RunConfig {
         Ok(Self { data, train: default_training(), ..Self::imported(config) })
     }
 
+    /// The main job: what `train` does when it is told nothing.
+    ///
+    /// # Panics
+    ///
+    /// Never: the file is part of the crate.
+    pub fn main_job() -> Self {
+        let table: Table = toml::from_str(MAIN_JOB).expect("a test reads it");
+        let name = name_of(&table).expect("it names its model");
+        let mut whole = Self::named(name)
+            .and_then(|config| as_table(&config, "the defaults"))
+            .expect("a model of the list");
+        table::merge(&mut whole, table);
+        Self::parse(whole, "main_job.toml").expect("a test reads it")
+    }
+
     /// Of a model that was not trained here, and has no data of its own.
     pub fn imported(model: ModelConfig) -> Self {
         Self {
@@ -162,7 +184,10 @@ impl RunConfig {
         }
     }
 
-    /// From defaults, then a file, then further settings, each laid over those before.
+    /// From defaults, then a file, then further settings, each laid over those before. The defaults
+    /// are those of the named model, of MoPoE if only data is named, and else the
+    /// [main job](Self::main_job).
+    ///
     /// `overrides_origin` is what messages call the last.
     ///
     /// # Errors
@@ -170,8 +195,12 @@ impl RunConfig {
     /// [`RunError::Config`] for unknown keys and values that cannot be, [`RunError::UnknownModel`].
     pub fn assemble(file: Option<&Path>, overrides: Table, overrides_origin: &str) -> Result<Self> {
         let table = file.map(table::read).transpose()?.unwrap_or_default();
-        let name = name_of(&overrides).or_else(|| name_of(&table)).unwrap_or(DEFAULT_MODEL);
-        let mut whole = as_table(&Self::named(name)?, "the defaults")?;
+        let base = match name_of(&overrides).or_else(|| name_of(&table)) {
+            Some(name) => Self::named(name)?,
+            None if names_data(&overrides) || names_data(&table) => Self::named(DEFAULT_MODEL)?,
+            None => Self::main_job(),
+        };
+        let mut whole = as_table(&base, "the defaults")?;
         // First without overrides, so that a mistake in the file is reported as one.
         table::merge(&mut whole, table);
         if let Some(path) = file {
@@ -273,6 +302,11 @@ fn name_of(table: &Table) -> Option<&str> {
     table.get("model")?.get("name")?.as_str()
 }
 
+/// Whether a table chooses data.
+fn names_data(table: &Table) -> bool {
+    table.get("data").is_some_and(|data| data.get("source").is_some())
+}
+
 /// Lays the section `model` of a file over the configuration of a model; entries of `modalities`
 /// by their names.
 ///
@@ -344,8 +378,27 @@ mod tests {
     #[test]
     fn nothing_said_is_the_defaults() {
         let config = assembled(None, &[]).expect("defaults");
-        assert_eq!(config, RunConfig::named(DEFAULT_MODEL).expect("listed"));
-        assert_eq!(config.default_folder(), Path::new("runs/mopoe-polydigits"));
+        assert_eq!(config, RunConfig::main_job());
+        assert_eq!(config.default_folder(), Path::new("runs/mhvae-numerals"));
+        let missing = &config.data.expect("given").missing;
+        assert!(missing.rate > 0.2 && config.output.coherence);
+    }
+
+    #[test]
+    fn a_setting_changes_the_main_job_and_a_model_or_data_takes_its_place() {
+        let longer = assembled(None, &["train.epochs=99", "model.beta=0.5"]).expect("valid");
+        let RunConfig { train, model, data, .. } = RunConfig::main_job();
+        assert_eq!((longer.train.epochs, &longer.data), (99, &data));
+        assert_eq!(longer.model.name(), model.name());
+        assert_ne!((longer.train, longer.model), (train, model));
+
+        let named = assembled(None, &["model.name=mhvae"]).expect("valid");
+        assert_eq!(named, RunConfig::named("mhvae").expect("listed"));
+        assert_eq!(named.data.expect("given").missing.rate, 0.0);
+
+        let mfeat = assembled(None, &["data.source=mfeat"]).expect("valid");
+        let expected = RunConfig::named(DEFAULT_MODEL).expect("listed");
+        assert_eq!((mfeat.model, mfeat.output), (expected.model, expected.output));
     }
 
     #[test]

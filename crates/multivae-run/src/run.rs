@@ -234,11 +234,11 @@ impl RunFolder {
 /// use multivae_run::Run;
 ///
 /// let device = Device::flex();
-/// let run = Run::open(Path::new("runs/mopoe-polydigits"), &device)?;
+/// let run = Run::open(Path::new("runs/mhvae-numerals"), &device)?;
 /// let batch = run.test_split()?.batch(&[0, 1, 2], &device)?;
-/// let given = run.trained.given(&["m0"])?;
+/// let given = run.trained.given(&["mnist"])?;
 /// let latent = run.trained.encode(&batch, given, Draws::Mean, &mut Noise::zero())?;
-/// let images = run.trained.generate(&latent, run.trained.targets(&["m1"])?)?;
+/// let images = run.trained.generate(&latent, run.trained.targets(&["photo"])?)?;
 /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
 /// ```
 #[derive(Clone, Debug)]

@@ -91,20 +91,22 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
         // Gradients of what does not learn in this phase are not even computed.
         let partial = phase.partial.then(|| hold_others(self.model.clone(), &phase.learns));
         let model = partial.as_ref().unwrap_or(&self.model);
-        let (loss, mut grads) = on_workers(&step.batch.device(), || {
-            model.learner().step(&step.batch, &mut Noise::of(&step.batch)).into_gradients(model)
+        let (loss, grads) = on_workers(&step.batch.device(), || {
+            let made = model.learner().step(&step.batch, &mut Noise::of(&step.batch));
+            let (loss, mut grads) = made.into_gradients(model);
+            if phase.partial {
+                // An estimator of the model's own may give more of them.
+                grads = keep(model, grads, &phase.learns);
+            }
+            if step.weight != 1.0 {
+                model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
+            }
+            (loss, grads)
         });
-        if phase.partial {
-            // An estimator of the model's own may give more of them.
-            grads = keep(model, grads, &phase.learns);
-        }
         let Some(item) = self.terms(&loss, place, step.rows) else {
             // Without gradients the weights stay as they are.
             return nothing();
         };
-        if step.weight != 1.0 {
-            self.model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
-        }
         TrainOutput { grads, item }
     }
 
@@ -112,20 +114,33 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
         self,
         optimizer: &mut ModuleOptimizer,
         rate: ModuleLearningRate,
+        gradients: GradientsParams,
+    ) -> Self {
+        let device = self.model.devices().first().cloned().unwrap_or_default();
+        on_workers(&device, || self.optimized(optimizer, rate, gradients, &device))
+    }
+}
+
+impl<M: TrainableModel> Fit<M> {
+    /// After a step of an optimiser, on the threads of the device.
+    fn optimized(
+        self,
+        optimizer: &mut ModuleOptimizer,
+        rate: ModuleLearningRate,
         mut gradients: GradientsParams,
+        device: &Device,
     ) -> Self {
         if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
-        let device = self.model.devices().first().cloned().unwrap_or_default();
         match &self.context.clip {
             ClipConfig::None(_) => {}
             ClipConfig::Value(clip) => {
                 self.model.visit(&mut Bound { gradients: &mut gradients, max: clip.max });
             }
             ClipConfig::Norm(clip) => {
-                let norm = norm(&self.model, &mut gradients, &device);
-                if self.context.reads_later(&device) {
+                let norm = norm(&self.model, &gradients);
+                if self.context.reads_later(device) {
                     let factor = norm.clone().div_scalar(clip.max).clamp_min(1.0).recip();
                     self.model.visit(&mut Shrink { gradients: &mut gradients, factor });
                     self.context.keep_norm(norm);
@@ -153,7 +168,7 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
             0 => optimizer,
             later => &mut own[later - 1],
         };
-        model = on_workers(&device, || optimizer.step(rate, model, gradients));
+        model = optimizer.step(rate, model, gradients);
         drop(own);
         if let Some(bound) = phase.clip {
             model = model.map(&mut Within { learns: &phase.learns, bound });
@@ -306,14 +321,9 @@ impl ModuleMapper for Within<'_> {
 }
 
 /// The norm of the gradient over all parameters, `[1]`.
-fn norm<M: TrainableModel>(
-    model: &M,
-    gradients: &mut GradientsParams,
-    device: &Device,
-) -> Tensor<1> {
+fn norm<M: TrainableModel>(model: &M, gradients: &GradientsParams) -> Tensor<1> {
     struct Squares<'a> {
-        // Mutable, since only so may they go to another thread.
-        gradients: &'a mut GradientsParams,
+        gradients: &'a GradientsParams,
         sums: Vec<Tensor<1>>,
     }
     impl ModuleVisitor for Squares<'_> {
@@ -324,7 +334,7 @@ fn norm<M: TrainableModel>(
         }
     }
     let mut squares = Squares { gradients, sums: Vec::new() };
-    on_workers(device, || model.visit(&mut squares));
+    model.visit(&mut squares);
     Tensor::cat(squares.sums, 0).sum().sqrt()
 }
 

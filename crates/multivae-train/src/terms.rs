@@ -135,6 +135,13 @@ impl Term {
             seen: false,
         }
     }
+
+    /// What burn-train keeps, with the numbers as they are shown.
+    fn entry(&self, kept: SerializedEntry) -> SerializedEntry {
+        let (epoch, batch) = (self.state.running_value(), self.state.current_value());
+        let [epoch, batch] = [epoch, batch].map(|value| significant(value.current()));
+        SerializedEntry::new(format!("epoch {epoch} - batch {batch}"), kept.serialized)
+    }
 }
 
 impl Metric for Term {
@@ -162,14 +169,11 @@ impl Metric for Term {
         self.seen = value.is_some();
         let Some(value) = value else { return Ok(SerializedEntry::not_available(None)) };
         self.state.update(*value, rows);
-        let entry = self.state.compute_update(FormatOptions::new(self.name()));
-        let (epoch, batch) = (self.state.running_value().current(), *value);
-        let shown = format!("epoch {} - batch {}", significant(epoch), significant(batch));
-        Ok(SerializedEntry::new(shown, entry.serialized))
+        Ok(self.entry(self.state.compute_update(FormatOptions::new(self.name()))))
     }
 
     fn compute(&mut self) -> Result<SerializedEntry, TensorReadError> {
-        Ok(self.state.compute_final(FormatOptions::new(self.name())))
+        Ok(self.entry(self.state.compute_final(FormatOptions::new(self.name()))))
     }
 
     fn clear(&mut self) {
@@ -256,7 +260,31 @@ impl Numeric for Rate {
 
 #[cfg(test)]
 mod tests {
-    use super::significant;
+    use std::sync::Arc;
+
+    use burn::{
+        data::dataloader::Progress,
+        train::metric::{Metric, MetricMetadata, Numeric, NumericEntry},
+    };
+
+    use super::{Term, Terms, significant};
+
+    #[test]
+    fn a_term_is_shown_with_four_digits_within_an_epoch_and_at_its_end() {
+        let mut term = Term::new("loss", 0);
+        let step = |value, rows| Terms::Read { values: Arc::new(vec![value]), first: 0, rows };
+        let progress = Progress::new(1, 1, None);
+        let metadata = MetricMetadata { progress, iteration: None, lr: None };
+        let within = term.update(&step(1.0 / 3.0, 1), &metadata).expect("a value");
+        assert_eq!(within.formatted, "epoch 0.3333 - batch 0.3333");
+        term.update(&step(2.0 / 3.0, 3), &metadata).expect("a value");
+        let end = term.compute().expect("a value");
+        assert_eq!(end.formatted, "epoch 0.5833 - batch 0.6667");
+        // What is kept has all its digits.
+        let kept = NumericEntry::deserialize(&end.serialized).expect("a number").current();
+        assert!((kept - 7.0 / 12.0).abs() < 1e-9, "{kept}");
+        assert!((term.final_value().current() - kept).abs() < 1e-9);
+    }
 
     #[test]
     fn numbers_are_shown_with_four_significant_digits() {

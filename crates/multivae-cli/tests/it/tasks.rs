@@ -188,6 +188,39 @@ fn images_are_drawn_while_training_and_generated_as_png() {
 }
 
 #[test]
+fn the_main_job_ends_with_a_picture_and_its_coherence_beside_chance() {
+    let place = Place::new();
+    let text = place.succeeds("train --epochs 1 --set data.rows=200");
+    let lines: Vec<&str> = text.lines().rev().take(3).collect();
+    let [coherence, picture, run] = lines[..] else { panic!("{text}") };
+    assert!(run.contains("`runs/mhvae-numerals`: 1 epochs"), "{text}");
+    assert!(coherence.starts_with("coherence: generated from one modality, "), "{text}");
+    assert!(coherence.contains(" on 40 test rows; by chance 10.0 %, real values "), "{text}");
+    let (path, told) = picture.split_once(": ").expect("a path and what it shows");
+    assert!(told.contains("framed images are given"), "{text}");
+    let drawn = image::open(place.path(path)).expect("a picture");
+    // A column a class; of each modality the given, and below it the two others.
+    assert_eq!((drawn.width(), drawn.height()), (10 * 92, 9 * 92 + 2 * 10));
+    // What is measured again is the same.
+    place.succeeds("evaluate runs/mhvae-numerals --metrics coherence");
+    let file = place.path("runs/mhvae-numerals/evaluation/metrics.json");
+    let file = fs::read(file).expect("measures");
+    let measures: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    let of = &measures["reports"]["coherence"]["sizes"][0]["accuracy"]["mean"];
+    let share = of.as_f64().unwrap_or_else(|| panic!("{measures}"));
+    let said = format!("generated from one modality, {:.1} % show", 100.0 * share);
+    assert!(coherence.contains(&said), "{coherence}, but {said}");
+}
+
+#[test]
+fn coherence_is_not_promised_for_data_without_labels() {
+    let place = Place::new();
+    let train = "train --config small.toml --set output.coherence=true --out run";
+    place.fails(train, 2, &["`output.coherence`", "labels"]);
+    assert!(!place.path("run").exists());
+}
+
+#[test]
 fn an_evaluation_prints_tables_and_writes_json() {
     let place = with_run();
     let text = place.succeeds("evaluate run --out report");
@@ -211,14 +244,15 @@ fn the_lists_name_what_can_be_given() {
     for name in ModelConfig::NAMES {
         assert!(models.lines().any(|line| line.starts_with(name)), "{models}");
     }
-    assert!(place.succeeds("data").contains("polydigits"));
+    let data = place.succeeds("data");
+    assert!(data.contains("polydigits") && data.contains("numerals"), "{data}");
     assert!(place.succeeds("devices").lines().any(|line| line.starts_with("flex")));
 }
 
 #[test]
 fn a_printed_configuration_can_be_trained() {
     let place = Place::new();
-    let text = place.succeeds("config mvae").replace("\"polydigits\"", "\"data\"");
+    let text = place.succeeds("config mvae").replace("\"numerals\"", "\"data\"");
     place.file("mvae.toml", text);
     place.succeeds("train --config mvae.toml --epochs 1 --out run");
     // So can what a run has stored.

@@ -8,10 +8,13 @@ use crate::{error::Result, memory::MemoryDataset};
 
 pub(super) const ROWS: usize = 2000;
 
+/// Pixel averages of 16 lines.
+pub(super) const PIXELS: usize = 16 * 15;
+
 /// Profile correlations, Fourier coefficients, Karhunen-Loève coefficients, morphological features,
 /// pixel averages, Zernike moments.
 const SETS: [(&str, usize); 6] =
-    [("fac", 216), ("fou", 76), ("kar", 64), ("mor", 6), ("pix", 240), ("zer", 47)];
+    [("fac", 216), ("fou", 76), ("kar", 64), ("mor", 6), ("pix", PIXELS), ("zer", 47)];
 
 /// The six sets, with a unit normal likelihood each; not standardised.
 pub(super) fn load() -> Result<MemoryDataset> {
@@ -25,6 +28,18 @@ pub(super) fn load() -> Result<MemoryDataset> {
         modalities.push((ModalitySpec::new(name, &[features])?, decode(planes).into()));
     }
     MemoryDataset::new(modalities)?.with_labels(labels.iter().map(|&l| i64::from(l)).collect())
+}
+
+/// The labels, and the pixel averages `[rows, 16 * 15]` as shares of the most ink, 0 to 1.
+pub(super) fn images() -> (Vec<u8>, Vec<f32>) {
+    let features: usize = SETS.iter().map(|(_, features)| features).sum();
+    let bytes = inflate(include_bytes!("../../assets/mfeat.zlib"), ROWS * (1 + 3 * features));
+    let (labels, sets) = bytes.split_at(ROWS);
+    let before = SETS.iter().take_while(|(name, _)| *name != "pix");
+    let from = 3 * ROWS * before.map(|(_, features)| features).sum::<usize>();
+    let mut ink = decode(&sets[from..from + 3 * ROWS * PIXELS]);
+    ink.iter_mut().for_each(|value| *value /= 6.0);
+    (labels.to_vec(), ink)
 }
 
 /// Decimal numbers from three planes of bytes; the format is in `assets/LICENCES.md`.

