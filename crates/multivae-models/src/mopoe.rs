@@ -55,7 +55,10 @@ use multivae_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, ModalityConfig, PrivateSpace},
+    blocks::{
+        self, ModalityConfig, PrivateSpace,
+        objective::{Weights, private_loss},
+    },
     exchange::models::{self as classes, Class},
     registry::Listed,
 };
@@ -273,17 +276,12 @@ impl Learn for Mopoe {
         let latent = Latent::shared(z).with_private(private);
 
         let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let mut terms = blocks::reconstruction_means(&likelihoods, &self.rescale);
-        let rows = batch.rows() as f64;
-        let kl = (components.kl_standard::<2>() * weights).sum() / rows;
-        let mut total = blocks::sum(&terms) + kl.clone() * self.config.beta;
-        terms.push(kl);
-        for (_, kl) in blocks::private_divergences(&self.modalities, &spaces) {
-            let kl = kl.mean();
-            total = total + kl.clone() * (self.config.beta * self.config.beta_private);
-            terms.push(kl);
-        }
-        blocks::loss(total, self.terms(batch.progress), terms)
+        let kl = (components.kl_standard::<2>() * weights).sum() / batch.rows() as f64;
+        let private = blocks::private_divergences(&self.modalities, &spaces);
+        let MopoeConfig { beta, beta_private, .. } = self.config;
+        let private_weight = beta * beta_private;
+        let weights = Weights { shared: beta, private: private_weight, rescale: &self.rescale };
+        private_loss(self.terms(batch.progress), &likelihoods, kl, private, weights)
     }
 }
 
