@@ -62,7 +62,8 @@ options! {
         /// Features of a code, at least 1.
         pub latent: usize = 20,
         /// From a code to the value of the critic; a perceptron if not given.
-        pub critic: NetworkConfig = NetworkConfig::mlp(),
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub critic: Option<NetworkConfig> = None,
         /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
         pub rescale: Rescale = Rescale::None,
         /// Networks and likelihoods by modality; what is not given comes from the data.
@@ -95,6 +96,7 @@ impl MaaeConfig {
     /// When configuration and data contradict each other.
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
         self.modalities = blocks::complete(&self.modalities, specs)?;
+        self.critic.get_or_insert_with(NetworkConfig::mlp);
         self.check()?;
         Ok(self)
     }
@@ -114,7 +116,8 @@ impl MaaeConfig {
         self.check()?;
         let (encoders, decoders) =
             codes::networks(&self.modalities, self.latent, networks, device)?;
-        let critic = self.critic.init("critic", &[self.latent], Some(&[1]), networks, device)?;
+        let critic = self.critic.clone().unwrap_or_else(NetworkConfig::mlp);
+        let critic = critic.init("critic", &[self.latent], Some(&[1]), networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         Ok(Maae { encoders, decoders, critic, modalities, config: self.clone(), rescale })
     }
