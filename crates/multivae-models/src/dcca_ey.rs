@@ -130,15 +130,7 @@ impl Learn for DccaEy {
     fn loss(&self, batch: &Batch, _: &mut Noise) -> Loss {
         check_complete(batch);
         let codes = codes::each(&self.encoders, &self.modalities, batch);
-        let (count, freedom) = (codes.len() as f64, (batch.rows() as f64 - 1.0).max(1.0));
-        let centred = codes.into_iter().map(|z| z.clone() - z.mean_dim(0));
-        let centred: Vec<Tensor<2>> = centred.collect();
-        let own = centred.iter().map(|z| z.clone().transpose().matmul(z.clone()));
-        let own = own.reduce(|sum, next| sum + next).expect("there are modalities");
-        let own = own / (count * freedom);
-        let all = centred.into_iter().reduce(|sum, z| sum + z).expect("there are modalities");
-        let reward = all.square().sum() * (-2.0 / (count * freedom));
-        let penalty = own.square().sum();
+        let (reward, penalty) = parts(codes);
         let total = reward.clone() + penalty.clone();
         blocks::loss(total, self.terms(batch.progress), vec![reward, penalty])
     }
@@ -150,6 +142,17 @@ impl Learn for DccaEy {
     fn stages(&self) -> Vec<Stage> {
         vec![Stage::whole().phases(vec![Phase::whole().rows(Rows::Whole(2))])]
     }
+}
+
+/// `-2 tr C` and `tr V²` of codes `[batch, latent]` a modality.
+fn parts(codes: Vec<Tensor<2>>) -> (Tensor<1>, Tensor<1>) {
+    let (count, rows) = (codes.len() as f64, codes[0].dims()[0] as f64);
+    let scale = 1.0 / (count * (rows - 1.0).max(1.0));
+    let centred: Vec<Tensor<2>> = codes.into_iter().map(|z| z.clone() - z.mean_dim(0)).collect();
+    let own = centred.iter().map(|z| z.clone().transpose().matmul(z.clone()));
+    let own = own.reduce(|sum, next| sum + next).expect("there are modalities") * scale;
+    let all = centred.into_iter().reduce(|sum, z| sum + z).expect("there are modalities");
+    (all.square().sum() * (-2.0 * scale), own.square().sum())
 }
 
 impl MultimodalModel for DccaEy {
@@ -170,5 +173,25 @@ impl Encode for DccaEy {
     /// A code of each modality: 0 where it is not given or not observed.
     fn encode(&self, batch: &Batch, given: Subset, draws: Draws, _: &mut Noise) -> Latent {
         codes::separate(&self.encoders, &self.modalities, self.config.latent, batch, given, draws)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_the_best_size_and_correlation_reach_the_least_value() {
+        let device = Device::flex();
+        let loss = |size: f32, sign: f32| {
+            let z = Tensor::<2>::from_floats([[size], [-size]], &device);
+            let (reward, penalty) = parts(vec![z.clone() + 5.0, z * sign]);
+            (reward + penalty).into_scalar::<f32>()
+        };
+        // Of variance v each: -4 v + v², which is least at 2, where it is minus the square of 1 + 1.
+        assert!((loss(1.0, 1.0) + 4.0).abs() < 1e-4, "{}", loss(1.0, 1.0));
+        assert!(loss(0.9, 1.0) > loss(1.0, 1.0) && loss(1.1, 1.0) > loss(1.0, 1.0));
+        // Codes that are opposite are as if of no correlation: nothing is gained.
+        assert!((loss(1.0, -1.0) - 4.0).abs() < 1e-4, "{}", loss(1.0, -1.0));
     }
 }

@@ -191,3 +191,17 @@ impl Encode for Dccae {
         codes::separate(&self.encoders, &self.modalities, self.config.latent, batch, given, draws)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_in_which_any_codes_are_correlated_are_refused() {
+        let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
+        let config = DccaeConfig { latent: 4, ..DccaeConfig::default() };
+        let config = config.with_modalities(&specs).expect("the data suits");
+        let model = config.init(&Networks::default(), &Device::flex()).expect("a model");
+        assert_eq!(model.stages()[0].phases[0].rows, Rows::Whole(9));
+    }
+}

@@ -44,7 +44,7 @@ use multivae_core::{
     batch::{Batch, Progress},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
-    model::{Draws, Latent, Learn, Loss, Multimodal},
+    model::{Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
@@ -57,7 +57,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::{
         self, ModalityConfig, PrivateSpace,
-        objective::{Weights, private_loss},
+        objective::{PrivateBound, Weights},
         posterior::normal_posterior,
         powers::{ExpertPowers, Powers},
     },
@@ -178,16 +178,12 @@ impl Learn for Gpoe {
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let (shared, spaces) = self.posterior(batch, Subset::full(self.modalities.len()));
-        let z = blocks::draw(&shared, Draws::Samples(1), noise);
-        let private = blocks::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent::shared(z).with_private(private);
-        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let private = blocks::private_divergences(&self.modalities, &spaces);
         let GpoeConfig { beta, beta_private, .. } = self.config;
         let private_weight = beta * beta_private;
         let weights = Weights { shared: beta, private: private_weight, rescale: &self.rescale };
-        let kl = shared.kl_standard::<1>().mean();
-        private_loss(self.terms(batch.progress), &likelihoods, kl, private, weights)
+        let bound =
+            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
+        bound.of_posterior(self.terms(batch.progress), batch, &shared, &spaces, noise)
     }
 }
 

@@ -42,7 +42,7 @@ use multivae_core::{
     distribution::Normal,
     fusion::{Experts, geometric_mean, mixture_weights, select_rows},
     modality::{ModalityName, ModalitySpec},
-    model::{Draws, Latent, Learn, Loss, Multimodal},
+    model::{Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
@@ -56,7 +56,7 @@ use crate::{
     blocks::{
         self, ModalityConfig, PrivateSpace,
         codes::shares,
-        objective::{Weights, private_loss},
+        objective::{PrivateBound, Weights},
         posterior::normal_posterior,
     },
     registry::Listed,
@@ -197,16 +197,59 @@ impl Learn for Mmjsd {
         let expert = Normal::new(pick(&experts.mean), pick(&experts.log_var));
         let z = expert.rsample(noise.normal(expert.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let private = blocks::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent::shared(z).with_private(private);
-
-        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let private = blocks::private_divergences(&self.modalities, &spaces);
         let MmjsdConfig { alpha, beta, .. } = self.config;
         let weights = Weights { shared: alpha, private: beta, rescale: &self.rescale };
-        let divergence = self.divergence(experts);
-        private_loss(self.terms(batch.progress), &likelihoods, divergence, private, weights)
+        let bound =
+            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
+        let (names, divergence) = (self.terms(batch.progress), self.divergence(experts));
+        bound.loss(names, batch, z, divergence, &spaces, noise)
     }
 }
 
 normal_posterior!(Mmjsd);
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::{module::init_parameters, noise::Draw};
+
+    use super::*;
+
+    fn model(prior_expert: bool) -> Mmjsd {
+        let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
+        let config = MmjsdConfig { latent: 2, prior_expert, ..MmjsdConfig::default() };
+        let config = config.with_modalities(&specs).expect("the data suits");
+        init_parameters(config.init(&Networks::default(), &Device::flex()).expect("a model"))
+    }
+
+    #[test]
+    fn experts_that_agree_still_diverge_from_the_prior_where_it_is_one_of_them() {
+        let device = Device::flex();
+        // N(2, 1) twice: the dynamic prior with N(0, 1) is N(4/3, 1), from which the divergences are
+        // 8/9 and twice 2/9, of each of the two features.
+        let experts = Experts::new(
+            Tensor::full([2, 1, 2], 2.0, &device),
+            Tensor::zeros([2, 1, 2], &device),
+            Tensor::ones([2, 1], &device),
+        );
+        let found = |prior| model(prior).divergence(&experts).into_scalar::<f32>();
+        let expected = 2.0 / 3.0 * (8.0 / 9.0 + 2.0 * 2.0 / 9.0);
+        assert!((found(true) - expected).abs() < 1e-5, "{}", found(true));
+        assert!(found(false).abs() < 1e-5);
+    }
+
+    #[test]
+    fn each_row_draws_the_expert_from_which_it_is_reconstructed() {
+        let (device, model) = (Device::flex(), model(true));
+        let batch = Batch::complete(vec![
+            Tensor::ones([1, 3], &device),
+            Tensor::full([1, 3], -2.0, &device),
+        ]);
+        let batch = batch.expect("one size");
+        let of = |expert: usize| {
+            let zeros = Draw::Normal(vec![1, 1, 2], vec![0.0; 2]);
+            let mut noise = Noise::recorded([Draw::Choice(vec![expert]), zeros]);
+            model.loss(&batch, &mut noise).total.into_scalar::<f32>()
+        };
+        assert_ne!(of(0), of(1));
+    }
+}

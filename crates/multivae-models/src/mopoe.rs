@@ -57,7 +57,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::{
         self, ModalityConfig, PrivateSpace,
-        objective::{Weights, private_loss},
+        objective::{PrivateBound, Weights},
     },
     exchange::models::{self as classes, Class},
     registry::Listed,
@@ -272,16 +272,13 @@ impl Learn for Mopoe {
         let chosen = components.clone().map(|stack| select_rows(&stack, &chosen, 1));
         let z = chosen.rsample(noise.normal(chosen.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let private = blocks::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent::shared(z).with_private(private);
-
-        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
         let kl = (components.kl_standard::<2>() * weights).sum() / batch.rows() as f64;
-        let private = blocks::private_divergences(&self.modalities, &spaces);
         let MopoeConfig { beta, beta_private, .. } = self.config;
         let private_weight = beta * beta_private;
         let weights = Weights { shared: beta, private: private_weight, rescale: &self.rescale };
-        private_loss(self.terms(batch.progress), &likelihoods, kl, private, weights)
+        let bound =
+            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
+        bound.loss(self.terms(batch.progress), batch, z, kl, &spaces, noise)
     }
 }
 

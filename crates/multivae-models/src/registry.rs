@@ -319,4 +319,10 @@ models! {
         crate::dccae::DccaeConfig => crate::dccae::Dccae;
     DccaEy, "dcca_ey", "Encoders with correlated codes, without an eigenproblem (Chapman et al. 2024)":
         crate::dcca_ey::DccaEyConfig => crate::dcca_ey::DccaEy;
+    Mmvm, "mmvm", "Unimodal posteriors whose mixture is their prior (Sutter et al. 2024)":
+        crate::mmvm::MmvmConfig => crate::mmvm::Mmvm;
+    WbVae, "wb_vae", "Wasserstein barycentre of experts (Qiu et al. 2025)":
+        crate::wb_vae::WbVaeConfig => crate::wb_vae::WbVae;
+    Helvae, "helvae", "Hellinger pooling of experts (Vo and Valera 2026)":
+        crate::helvae::HelvaeConfig => crate::helvae::Helvae;
 }

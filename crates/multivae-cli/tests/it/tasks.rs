@@ -104,7 +104,7 @@ fn every_model_trains_with_missing_modalities() {
 const JOINT: &[&str] = &["jmvae", "telbo", "jnf", "cvae", "dccae", "dcca_ey"];
 
 /// Models without a bound of a likelihood.
-const DENSITYLESS: &[&str] = &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey"];
+const DENSITYLESS: &[&str] = &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey", "mmvm"];
 
 #[test]
 fn an_encoding_has_means_identifiers_and_presence() {

@@ -121,3 +121,28 @@ impl Adversary<'_> {
         self.network.forward(z.reshape([sources * rows, latent])).reshape([sources, rows])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+
+    #[test]
+    fn a_classifier_gains_nothing_from_being_surer_than_sure() {
+        let sure = |critic: Critic| {
+            let value = Tensor::<1>::from_floats([-60.0], &Device::flex());
+            critic.cost(value, false).into_scalar::<f32>()
+        };
+        assert!((0.0..1e-6).contains(&sure(Critic::Classifier)));
+        // Only bounds of its weights hold a Wasserstein critic.
+        assert_eq!(sure(Critic::Wasserstein), -60.0);
+    }
+
+    #[test]
+    fn a_wasserstein_critic_is_clipped_and_makes_its_steps() {
+        let stages = stages(5, Some(0.01));
+        let phases: Vec<_> = stages[0].phases.iter().map(|p| (p.repeats, p.clip)).collect();
+        assert_eq!(phases, [(1, None), (5, Some(0.01)), (1, None)]);
+    }
+}

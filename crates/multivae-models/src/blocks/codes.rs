@@ -236,3 +236,21 @@ macro_rules! deterministic_codes {
 }
 
 pub(crate) use deterministic_codes;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_code_of_several_modalities_is_the_mean_of_those_that_a_row_has() {
+        let device = Device::flex();
+        let codes = Codes {
+            values: Tensor::from_floats([[[1.0], [1.0], [9.0]], [[4.0], [9.0], [9.0]]], &device),
+            presence: Tensor::from_floats([[1.0, 1.0, 0.0], [1.0, 0.0, 0.0]], &device),
+        };
+        let numbers = |x: Tensor<2>| x.into_data().try_into_vec::<f32>().expect("floats");
+        assert_eq!(numbers(codes.mean()), [2.5, 1.0, 0.0]);
+        assert_eq!(numbers(codes.joined().presence), [1.0, 1.0, 0.0]);
+        assert_eq!(codes.draw(Draws::Samples(4)).dims(), [4, 3, 1]);
+    }
+}

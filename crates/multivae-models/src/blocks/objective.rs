@@ -24,25 +24,56 @@ pub struct Weights<'a> {
     pub rescale: &'a [f64],
 }
 
-/// `-Σ_m λ_m log p(x_m | z, w_m) + β D + β' Σ_m KL(w_m)`, averaged over rows, with the terms
-/// `reconstruction/NAME`, the divergence `D` and `kl_private/NAME`: of log-likelihoods `[1, batch]`
-/// a modality, `D` `[1]`, and what [`blocks::private_divergences`] gives.
-pub fn private_loss(
-    names: Vec<String>,
-    log_likelihoods: &[Tensor<2>],
-    divergence: Tensor<1>,
-    private: Vec<(String, Tensor<1>)>,
-    weights: Weights<'_>,
-) -> Loss {
-    let mut terms = blocks::reconstruction_means(log_likelihoods, weights.rescale);
-    let mut total = blocks::sum(&terms) + divergence.clone() * weights.shared;
-    terms.push(divergence);
-    for (_, kl) in private {
-        let kl = kl.mean();
-        total = total + kl.clone() * weights.private;
-        terms.push(kl);
+/// `-Σ_m λ_m log p(x_m | z, w_m) + β D + β' Σ_m KL(w_m)`, averaged over rows: the objective of models
+/// that draw one value of the shared space, and one of each private space.
+pub struct PrivateBound<'a> {
+    /// One decoder per modality, of shared and private codes side by side.
+    pub decoders: &'a Named<Decoder>,
+    /// The modalities, in the model's order.
+    pub modalities: &'a [ModalitySpec],
+    /// The weights.
+    pub weights: Weights<'a>,
+}
+
+impl PrivateBound<'_> {
+    /// For values `z` `[1, batch, latent]` and a divergence `D` `[1]`. Terms are
+    /// `reconstruction/NAME`, `D` and `kl_private/NAME` of spaces that were encoded.
+    pub fn loss(
+        &self,
+        names: Vec<String>,
+        batch: &Batch,
+        z: Tensor<3>,
+        divergence: Tensor<1>,
+        spaces: &[PrivateSpace],
+        noise: &mut Noise,
+    ) -> Loss {
+        let private = blocks::codes(self.modalities, spaces, batch, Draws::Samples(1), noise);
+        let latent = Latent::shared(z).with_private(private);
+        let likelihoods = blocks::log_likelihoods(self.decoders, self.modalities, batch, &latent);
+        let mut terms = blocks::reconstruction_means(&likelihoods, self.weights.rescale);
+        let mut total = blocks::sum(&terms) + divergence.clone() * self.weights.shared;
+        terms.push(divergence);
+        for (_, kl) in blocks::private_divergences(self.modalities, spaces) {
+            let kl = kl.mean();
+            total = total + kl.clone() * self.weights.private;
+            terms.push(kl);
+        }
+        blocks::loss(total, names, terms)
     }
-    blocks::loss(total, names, terms)
+
+    /// The same for a sample of a posterior, `[batch, latent]`, and its divergence from the prior.
+    pub fn of_posterior(
+        &self,
+        names: Vec<String>,
+        batch: &Batch,
+        posterior: &Normal<2>,
+        spaces: &[PrivateSpace],
+        noise: &mut Noise,
+    ) -> Loss {
+        let z = blocks::draw(posterior, Draws::Samples(1), noise);
+        let kl = posterior.kl_standard::<1>().mean();
+        self.loss(names, batch, z, kl, spaces, noise)
+    }
 }
 
 /// `log p(x_m | z)` of every modality for one sample `z` of a joint posterior, `[1, batch, latent]`,

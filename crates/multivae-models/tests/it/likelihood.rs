@@ -26,10 +26,11 @@ use multivae_core::{
 use multivae_models::{
     ModalityConfig, Model, ModelConfig, blocks::powers::Powers, cmvae::CmvaeConfig,
     crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
-    gpoe::GpoeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mcvae::McvaeConfig,
+    gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mcvae::McvaeConfig,
     me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
-    nexus::NexusConfig, telbo::TelboConfig, weighted_dmvae::WeightedDmvaeConfig,
+    nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
+    weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
 
@@ -286,6 +287,16 @@ fn joined(
             let gpoe = GpoeConfig { latent, powers, private, modalities, ..Default::default() };
             models.push(gpoe.into());
         }
+        let (codes, networks) = (private.clone(), modalities.clone());
+        models.push(
+            WbVaeConfig { latent, private: codes, modalities: networks, ..Default::default() }
+                .into(),
+        );
+        let (codes, networks) = (private.clone(), modalities.clone());
+        models.push(
+            HelvaeConfig { latent, private: codes, modalities: networks, ..Default::default() }
+                .into(),
+        );
         for prior_expert in [true, false] {
             let (private, modalities) = (private.clone(), modalities.clone());
             let mmjsd =

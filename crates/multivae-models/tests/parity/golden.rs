@@ -26,7 +26,11 @@ use multivae_core::{
 use multivae_models::{
     ModalityConfig, Model, ModelConfig,
     ae::AeConfig,
-    blocks::{experts::Estimator, powers::Powers},
+    blocks::{
+        experts::Estimator,
+        pooling::{barycentre, hellinger, mean_divergences},
+        powers::Powers,
+    },
     dccae::DccaeConfig,
     dvcca::DvccaConfig,
     gpoe::GpoeConfig,
@@ -483,6 +487,24 @@ impl Golden {
                 let kl: Tensor<1> = expert(0).kl(&expert(1));
                 return Ok(zipped("kl", kl, &numbers(&p[rule]).concat()));
             }
+            "helvae" => {
+                let (found, expected) = (hellinger(&experts), &self.new_methods[rule]);
+                let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
+                let variance = found.log_var.exp();
+                pairs.extend(zipped("var", variance, &numbers(&expected["var"]).concat()));
+                return Ok(pairs);
+            }
+            "w2_barycenter" => {
+                let (found, expected) = (barycentre(&experts), &self.new_methods[rule]);
+                let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
+                let deviation = (found.log_var * 0.5).exp();
+                pairs.extend(zipped("std", deviation, &numbers(&expected["std"]).concat()));
+                return Ok(pairs);
+            }
+            "mmvm_kl_alpha0" => {
+                let found = mean_divergences(&experts).sum();
+                return Ok(zipped("kl", found, &numbers(&self.new_methods[rule]).concat()));
+            }
             other => return Err(Problem::Todo(format!("rule `{other}`"))),
         };
         let mut pairs = zipped("mu", found.mean, &numbers(&p[rule]["mu"]).concat());
@@ -492,7 +514,16 @@ impl Golden {
 }
 
 /// The rules that are compared.
-const RULES: &[&str] = &["poe", "alpha_poe_uniform", "normal_kl_0_1", "mean"];
+const RULES: &[&str] = &[
+    "poe",
+    "alpha_poe_uniform",
+    "normal_kl_0_1",
+    "helvae",
+    "w2_barycenter",
+    "mmvm_kl_alpha0",
+    "mean",
+    "code_rho_0.5",
+];
 
 impl GoldenCase {
     /// The losses of the right objective, where the library has another.
