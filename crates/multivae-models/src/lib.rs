@@ -25,6 +25,7 @@
 pub mod ae;
 pub mod blocks;
 pub mod cmvae;
+pub mod code_vae;
 pub mod crmvae;
 pub mod custom;
 pub mod cvae;

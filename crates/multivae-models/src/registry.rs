@@ -325,4 +325,6 @@ models! {
         crate::wb_vae::WbVaeConfig => crate::wb_vae::WbVae;
     Helvae, "helvae", "Hellinger pooling of experts (Vo and Valera 2026)":
         crate::helvae::HelvaeConfig => crate::helvae::Helvae;
+    CodeVae, "code_vae", "Experts whose errors are correlated, over all subsets (Mancisidor et al. 2025)":
+        crate::code_vae::CodeVaeConfig => crate::code_vae::CodeVae;
 }

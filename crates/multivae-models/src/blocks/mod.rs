@@ -12,7 +12,7 @@
 //! | [`experts`] | mixtures of experts with importance-weighted objectives |
 //! | [`objective`] | objectives with private spaces, bounds of single posteriors |
 //! | [`powers`] | products of experts with learned powers |
-//! | [`pooling`] | barycentres and Hellinger pools of experts |
+//! | [`pooling`] | barycentres, Hellinger pools and dependent experts |
 //! | [`codes`](mod@codes) | deterministic encoders, and reconstructions from the codes of all modalities |
 //! | [`adversary`] | codes that a critic tells from samples of the prior |
 //! | [`correlation`] | canonical correlations of codes |

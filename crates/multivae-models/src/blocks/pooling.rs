@@ -1,7 +1,7 @@
 //! Rules that join experts other than products of them, for all experts that are given at once.
 
 use burn::tensor::Tensor;
-use multivae_core::{distribution::Normal, fusion::Experts};
+use multivae_core::{distribution::Normal, fusion::Experts, subset::Subsets};
 
 use crate::blocks::codes::shares;
 
@@ -52,6 +52,36 @@ pub fn hellinger(experts: &Experts) -> Normal<2> {
     Normal::new(mean.reshape([batch, latent]), variance.log())
 }
 
+/// The consensus of the experts of each subset whose errors are correlated by `correlation`, 0 to 1
+/// exclusively, in each feature, `[subset, batch, latent]`; the prior where a row observes none of a
+/// subset.
+///
+/// With precisions `a_i²`, `k` experts and `c = ρ / (1 + (k - 1) ρ)`, the precision is
+/// `t = (Σ a² - c (Σ a)²) / (1 - ρ)` and the mean `(Σ a² μ - c Σ a Σ a μ) / ((1 - ρ) t)`.
+///
+/// Source: Winkler 1981; Mancisidor et al. 2025, arXiv 2505.01134.
+pub fn correlated(experts: &Experts, subsets: &Subsets, correlation: f64) -> Normal<3> {
+    let [count, batch, latent] = experts.mean.dims();
+    let membership = subsets.membership(&experts.mean.device());
+    let presence = experts.presence.clone();
+    let sum = |x: Tensor<3>| {
+        let x = (x * presence.clone().unsqueeze_dim(2)).reshape([count, batch * latent]);
+        membership.clone().matmul(x).reshape([subsets.len(), batch, latent])
+    };
+    let a = (experts.log_var.clone() * -0.5).exp();
+    let (first, second) = (sum(a.clone()), sum(a.clone().square()));
+    let first_mean = sum(a.clone() * experts.mean.clone());
+    let second_mean = sum(a.square() * experts.mean.clone());
+    let k = membership.matmul(presence.clone());
+    let none = k.clone().equal_scalar(0.0).float().unsqueeze_dim::<3>(2);
+    let k = k.clamp_min(1.0);
+    let c = ((k - 1.0) * correlation + 1.0).recip() * correlation;
+    let c = c.unsqueeze_dim::<3>(2);
+    let precision = (second - c.clone() * first.clone().square()) / (1.0 - correlation) + none;
+    let mean = (second_mean - c * first * first_mean) / (precision.clone() * (1.0 - correlation));
+    Normal::new(mean, precision.log().neg())
+}
+
 /// `1/n Σ_j KL(q_i ‖ q_j)` over the `n` experts that a row observes, `[modality, batch]`: nats, 0 where
 /// the modality is missing. It is at least the divergence from their mixture.
 pub fn mean_divergences(experts: &Experts) -> Tensor<2> {
@@ -73,6 +103,7 @@ fn none(experts: &Experts) -> Tensor<2> {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use multivae_core::fusion::Product;
 
     use super::*;
 
@@ -117,6 +148,19 @@ mod tests {
             numbers(mean_divergences(&experts(-3.0))),
             numbers(mean_divergences(&experts(7.0)))
         );
+    }
+
+    #[test]
+    fn a_consensus_without_correlation_is_the_product() {
+        let (experts, subsets) = (experts(2.0), Subsets::all(2));
+        let product = Product::without_prior().of(&experts, &subsets);
+        let found = correlated(&experts, &subsets, 0.0);
+        close(&numbers(found.mean), &numbers(product.mean));
+        close(&numbers(found.log_var), &numbers(product.log_var));
+        // Two equal ones that agree in all are worth little more than one.
+        let both = correlated(&experts, &subsets, 0.99).log_var.exp();
+        let both = numbers(both)[2 * 3];
+        assert!(both > 0.98 && both < 1.0, "{both}");
     }
 
     #[test]

@@ -25,11 +25,11 @@ use multivae_core::{
 };
 use multivae_models::{
     ModalityConfig, Model, ModelConfig, blocks::powers::Powers, cmvae::CmvaeConfig,
-    crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
-    gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig, mcvae::McvaeConfig,
-    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig,
-    mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
-    nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
+    code_vae::CodeVaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig,
+    dvcca::DvccaConfig, gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
+    mcvae::McvaeConfig, me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig,
+    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
     weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
@@ -308,6 +308,8 @@ fn joined(
     let dmvae = WeightedDmvaeConfig { latent, private, modalities: own, ..Default::default() };
     models.push(dmvae.into());
     let modalities = modalities.to_vec();
+    let code = CodeVaeConfig { latent, modalities: modalities.clone(), ..Default::default() };
+    models.push(code.into());
     models
         .push(McvaeConfig { latent, modalities: modalities.clone(), ..Default::default() }.into());
     models

@@ -28,7 +28,7 @@ use multivae_models::{
     ae::AeConfig,
     blocks::{
         experts::Estimator,
-        pooling::{barycentre, hellinger, mean_divergences},
+        pooling::{barycentre, correlated, hellinger, mean_divergences},
         powers::Powers,
     },
     dccae::DccaeConfig,
@@ -489,6 +489,13 @@ impl Golden {
             }
             "helvae" => {
                 let (found, expected) = (hellinger(&experts), &self.new_methods[rule]);
+                let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
+                let variance = found.log_var.exp();
+                pairs.extend(zipped("var", variance, &numbers(&expected["var"]).concat()));
+                return Ok(pairs);
+            }
+            "code_rho_0.5" => {
+                let (found, expected) = (correlated(&experts, &all, 0.5), &self.new_methods[rule]);
                 let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
                 let variance = found.log_var.exp();
                 pairs.extend(zipped("var", variance, &numbers(&expected["var"]).concat()));
