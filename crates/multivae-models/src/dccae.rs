@@ -64,8 +64,8 @@ use crate::{
 options! {
     /// Configuration of [`Dccae`].
     pub struct DccaeConfig {
-        /// Features of a code, at least 1.
-        pub latent: usize = 20,
+        /// Features of a code, at least 1; all codes together have fewer than a batch has rows.
+        pub latent: usize = 10,
         /// Weight of the reconstructions, at least 0.
         pub lambda: f64 = 1.0,
         /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
