@@ -37,9 +37,9 @@ enum Task {
     },
     /// Prints the layers of the crates and checks the rules of the source tree.
     Tidy,
-    /// Compares models with values recorded from the reference implementation.
+    /// Compares models with values recorded from the reference implementations.
     Parity {
-        /// Folders of cases.
+        /// Folders of cases, or files of values of multi-view-AE.
         #[arg(required = true)]
         folders: Vec<String>,
         /// Only cases of these models, separated by commas.

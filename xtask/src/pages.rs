@@ -9,13 +9,14 @@ use crate::tree::SourceFile;
 
 const FOLDER: &str = "docs/models";
 pub(crate) const LIST: &str = "crates/multivae-models/src/registry.rs";
-/// The parts of a module's documentation, in order.
+/// The parts of a module's documentation, in order: how their titles begin. What a model differs
+/// from is named in the title.
 const PARTS: &[&str] = &[
     "Paper",
     "Generative process",
     "Inference",
     "Objective",
-    "What differs from MultiVae",
+    "What differs from",
     "Incomplete data",
     "Cost of a step",
 ];
@@ -135,8 +136,7 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
     let mut text = String::new();
     let mut incomplete = String::new();
     for (i, part) in PARTS.iter().enumerate() {
-        let mark = format!("**{part}.**");
-        let Some((before, after)) = rest.split_once(&mark) else { bail!("no part `{part}`") };
+        let Some((before, title, after)) = titled(rest, part) else { bail!("no part `{part}`") };
         if i == 0 {
             let (name, about) = before
                 .trim()
@@ -149,7 +149,7 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
         if i > 0 && PARTS[i - 1] == "Incomplete data" {
             incomplete = before.trim().to_owned();
         }
-        write!(text, "\n## {part}\n\n")?;
+        write!(text, "\n## {title}\n\n")?;
         rest = after.trim_start();
     }
     writeln!(text, "{}", rest.trim_end())?;
@@ -170,6 +170,13 @@ fn page(model: &Model, source: &str, code: &str) -> Result<Written> {
          Made from [`{source}`](../../{source}).\n"
     )?;
     Ok(Written { text, incomplete })
+}
+
+/// What stands before a title that begins so, the title, and what follows.
+fn titled<'a>(text: &'a str, part: &str) -> Option<(&'a str, &'a str, &'a str)> {
+    let (before, after) = text.split_at_checked(text.find(&format!("**{part}"))?)?;
+    let (title, after) = after.strip_prefix("**")?.split_once(".**")?;
+    Some((before, title, after))
 }
 
 /// A line of the table of options.

@@ -55,6 +55,7 @@ const ENUMERATIONS: &[(&str, &str)] = &[
     ("crates/multivae-models/tests/it/joint.rs", "tests of those with a joint encoder"),
     ("crates/multivae-models/tests/it/experts.rs", "tests of the mixtures of experts"),
     ("crates/multivae-models/tests/parity/adapters/experts.rs", "what those mixtures share"),
+    ("crates/multivae-models/tests/parity/golden.rs", "the models of another library"),
     ("crates/multivae-cli/tests/it/bad_input.rs", "messages that name some"),
     ("crates/multivae/tests/it/backends.rs", "one of each family, since builds are slow"),
     ("crates/multivae-cli/tests/it/tasks.rs", "those that want complete rows"),

@@ -48,7 +48,7 @@ use multivae_core::{
 };
 
 use crate::{
-    blocks::{self, ModalityConfig},
+    blocks::{self, ModalityConfig, objective::joint_and_own},
     exchange::models::{self as classes, Class},
     registry::Listed,
 };
@@ -153,13 +153,7 @@ impl Learn for Crmvae {
         let unimodal = Normal::new(experts.mean.clone(), experts.log_var.clone());
         let own = unimodal.rsample(noise.normal(unimodal.mean.dims(), 1, &batch.device()));
 
-        // From the joint sample and from the modality's own, `[2, batch]`.
-        let likelihoods = (0..m).map(|m| {
-            let both = Tensor::cat(vec![z.clone(), own.clone().narrow(0, m, 1)], 0);
-            blocks::log_likelihood(&self.decoders, batch, m, both)
-        });
-        let (joint_likelihoods, own_likelihoods): (Vec<_>, Vec<_>) =
-            likelihoods.map(|both| (both.clone().narrow(0, 0, 1), both.narrow(0, 1, 1))).unzip();
+        let (joint_likelihoods, own_likelihoods) = joint_and_own(&self.decoders, batch, &z, &own);
         let mut terms = blocks::reconstruction_means(&joint_likelihoods, &self.rescale);
         terms.extend(blocks::reconstruction_means(&own_likelihoods, &self.rescale));
         let reconstruction = blocks::sum(&terms);

@@ -44,18 +44,20 @@ use multivae_core::{
     distribution::Normal,
     fusion::Product,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
+    model::{Learn, Loss, Multimodal},
     module::Named,
     nn::{Decoder, EncoderNet, Networks},
     noise::Noise,
-    objective::{Budget, Estimate, Rescale},
+    objective::Rescale,
     options,
     subset::Subset,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, ModalityConfig, PrivateSpace},
+    blocks::{
+        self, ModalityConfig, PrivateSpace, objective::SingleBounds, posterior::normal_posterior,
+    },
     exchange::models::{self as classes, Class},
     registry::Listed,
 };
@@ -161,6 +163,17 @@ impl Dmvae {
         let shared = blocks::only(rule.of(&unimodal.experts, &blocks::all_of(given.len())));
         (shared, PrivateSpace::of(&unimodal, batch, &self.private))
     }
+
+    fn bounds(&self) -> SingleBounds<'_> {
+        SingleBounds {
+            decoders: &self.decoders,
+            modalities: &self.modalities,
+            private: &self.private,
+            beta: self.config.beta,
+            private_betas: &self.private_betas,
+            rescale: &self.rescale,
+        }
+    }
 }
 
 impl Multimodal for Dmvae {
@@ -173,106 +186,22 @@ impl Learn for Dmvae {
     /// `joint` and `single/NAME` are the parts of the sum, one a posterior of the shared space;
     /// the others are those of `joint`.
     fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = blocks::reconstruction_terms(&self.modalities);
-        names.push("kl".into());
-        names.extend(blocks::private_terms(&self.modalities, &self.private));
-        names.push("joint".into());
-        names.extend(blocks::terms("single", &self.modalities));
-        names
+        self.bounds().terms()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
         let m = self.modalities.len();
         let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m));
-        let experts = &unimodal.experts;
-        let joint = Product::with_prior().of(experts, &blocks::all_of(m));
-        // The joint posterior and those of single modalities, `[1 + modality, batch, latent]`.
-        let stack = |joint, experts: &Tensor<3>| Tensor::cat(vec![joint, experts.clone()], 0);
-        let shared =
-            Normal::new(stack(joint.mean, &experts.mean), stack(joint.log_var, &experts.log_var));
-        let z = shared.rsample(noise.normal(shared.mean.dims(), 1, &batch.device()));
-        let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let draws = Draws::Samples(m + 1);
-        let private = blocks::codes(&self.modalities, &spaces, batch, draws, noise);
-        let latent = Latent::shared(z).with_private(private);
-
-        // All that follows is `[1 + modality, batch]`.
-        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let kl: Tensor<2> = shared.kl_standard();
-        let mut negative = kl.clone() * self.config.beta;
-        for (likelihood, weight) in likelihoods.iter().zip(&self.rescale) {
-            negative = negative - likelihood.clone() * *weight;
-        }
-        let private = blocks::private_divergences(&self.modalities, &spaces);
-        let betas = self.private_betas.iter().zip(&self.private).filter(|(_, size)| **size > 0);
-        for ((_, kl), (beta, _)) in private.iter().zip(betas) {
-            negative = negative + (kl.clone() * *beta).unsqueeze_dim(0);
-        }
-        let presence = experts.presence.clone();
-        let weights = Tensor::cat(vec![presence.clone().narrow(0, 0, 1).ones_like(), presence], 0);
-        let bounds = blocks::row_means(&(negative * weights));
-
-        let first = |x: &Tensor<2>| x.clone().narrow(0, 0, 1);
-        let of_joint: Vec<Tensor<2>> = likelihoods.iter().map(first).collect();
-        let mut terms = blocks::reconstruction_means(&of_joint, &self.rescale);
-        terms.push(first(&kl).mean());
-        terms.extend(private.into_iter().map(|(_, kl)| kl.mean()));
-        let total = blocks::sum(&bounds);
-        terms.extend(bounds);
-        blocks::loss(total, self.terms(batch.progress), terms)
+        let joint = Product::with_prior().of(&unimodal.experts, &blocks::all_of(m));
+        self.bounds().loss(batch, &unimodal, joint, noise)
     }
 }
 
-impl Encode for Dmvae {
-    fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
-        let (shared, spaces) = self.posterior(batch, given);
-        let z = blocks::draw(&shared, draws, noise);
-        let private = blocks::codes(&self.modalities, &spaces, batch, draws, noise);
-        Latent::shared(z).with_private(private)
-    }
-}
-
-impl Generate for Dmvae {
-    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let latent = self.config.latent;
-        blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
-    }
-
-    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        blocks::decode(&self.decoders, &self.modalities, latent, targets)
-    }
-
-    fn decoder(&self, modality: usize) -> Option<&Decoder> {
-        Some(self.decoders.at(modality))
-    }
-}
-
-impl Density for Dmvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let input = blocks::input(latent, &self.modalities[modality]);
-        blocks::log_likelihood(&self.decoders, batch, modality, input)
-    }
-
-    fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        let (shared, spaces) = self.posterior(batch, given);
-        blocks::private_bound(&self.decoders, &self.modalities, batch, &shared, &spaces, noise)
-    }
-
-    fn joint_likelihood(
-        &self,
-        batch: &Batch,
-        targets: Subset,
-        budget: Budget,
-        noise: &mut Noise,
-    ) -> Estimate {
-        let (shared, spaces) = self.posterior(batch, targets);
-        blocks::estimate(&self.decoders, batch, targets, budget, &shared, &spaces, noise)
-    }
-}
+normal_posterior!(Dmvae);
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::module::init_parameters;
+    use multivae_core::{model::Density, module::init_parameters, objective::Budget};
 
     use super::*;
 

@@ -22,24 +22,40 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
+pub mod ae;
 pub mod blocks;
 pub mod cmvae;
+pub mod code_vae;
 pub mod crmvae;
 pub mod custom;
 pub mod cvae;
+pub mod dcca_ey;
+pub mod dccae;
 pub mod dmvae;
+pub mod dvcca;
 pub mod exchange;
+pub mod gpoe;
+pub mod helvae;
 pub mod jmvae;
 pub mod jnf;
+pub mod joint_aae;
+pub mod maae;
+pub mod mcvae;
+pub mod me_mvae;
 pub mod mhvae;
+pub mod mmjsd;
 pub mod mmvae;
 pub mod mmvae_plus;
+pub mod mmvm;
 pub mod mopoe;
 pub mod mvae;
 pub mod mvtcae;
+pub mod mwae;
 pub mod nexus;
 pub mod registry;
 pub mod telbo;
+pub mod wb_vae;
+pub mod weighted_dmvae;
 
 pub use blocks::ModalityConfig;
 pub use registry::{Model, ModelConfig};

@@ -55,7 +55,10 @@ use multivae_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, ModalityConfig, PrivateSpace},
+    blocks::{
+        self, ModalityConfig, PrivateSpace,
+        objective::{PrivateBound, Weights},
+    },
     exchange::models::{self as classes, Class},
     registry::Listed,
 };
@@ -269,21 +272,13 @@ impl Learn for Mopoe {
         let chosen = components.clone().map(|stack| select_rows(&stack, &chosen, 1));
         let z = chosen.rsample(noise.normal(chosen.mean.dims(), 1, &batch.device()));
         let spaces = PrivateSpace::of(&unimodal, batch, &self.private);
-        let private = blocks::codes(&self.modalities, &spaces, batch, Draws::Samples(1), noise);
-        let latent = Latent::shared(z).with_private(private);
-
-        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
-        let mut terms = blocks::reconstruction_means(&likelihoods, &self.rescale);
-        let rows = batch.rows() as f64;
-        let kl = (components.kl_standard::<2>() * weights).sum() / rows;
-        let mut total = blocks::sum(&terms) + kl.clone() * self.config.beta;
-        terms.push(kl);
-        for (_, kl) in blocks::private_divergences(&self.modalities, &spaces) {
-            let kl = kl.mean();
-            total = total + kl.clone() * (self.config.beta * self.config.beta_private);
-            terms.push(kl);
-        }
-        blocks::loss(total, self.terms(batch.progress), terms)
+        let kl = (components.kl_standard::<2>() * weights).sum() / batch.rows() as f64;
+        let MopoeConfig { beta, beta_private, .. } = self.config;
+        let private_weight = beta * beta_private;
+        let weights = Weights { shared: beta, private: private_weight, rescale: &self.rescale };
+        let bound =
+            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
+        bound.loss(self.terms(batch.progress), batch, z, kl, &spaces, noise)
     }
 }
 

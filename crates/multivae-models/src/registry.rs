@@ -295,4 +295,36 @@ models! {
         crate::mhvae::MhvaeConfig => crate::mhvae::Mhvae;
     Cvae, "cvae", "Conditional: one modality given all others (Sohn et al. 2015)":
         crate::cvae::CvaeConfig => crate::cvae::Cvae;
+    Gpoe, "gpoe", "Product of experts with learned powers (Lawry Aguila et al. 2023)":
+        crate::gpoe::GpoeConfig => crate::gpoe::Gpoe;
+    MeMvae, "me_mvae", "Product of experts with a bound for each modality (Wu and Goodman 2018)":
+        crate::me_mvae::MeMvaeConfig => crate::me_mvae::MeMvae;
+    WeightedDmvae, "weighted_dmvae", "Shared and private spaces, joined with learned powers (after Lee and Pavlovic 2021)":
+        crate::weighted_dmvae::WeightedDmvaeConfig => crate::weighted_dmvae::WeightedDmvae;
+    Mmjsd, "mmjsd", "Mixture of experts that approaches a dynamic prior (Sutter et al. 2020)":
+        crate::mmjsd::MmjsdConfig => crate::mmjsd::Mmjsd;
+    Dvcca, "dvcca", "One modality encodes what all share (Wang et al. 2016)":
+        crate::dvcca::DvccaConfig => crate::dvcca::Dvcca;
+    Mcvae, "mcvae", "Coordinated channels, sparse on request (Antelmi et al. 2019)":
+        crate::mcvae::McvaeConfig => crate::mcvae::Mcvae;
+    Ae, "ae", "Autoencoders whose codes all decoders read (Lawry Aguila et al. 2023)":
+        crate::ae::AeConfig => crate::ae::Ae;
+    Maae, "maae", "Autoencoders whose codes a critic holds to the prior (Makhzani et al. 2015)":
+        crate::maae::MaaeConfig => crate::maae::Maae;
+    Mwae, "mwae", "Autoencoders with a Wasserstein critic (Tolstikhin et al. 2018)":
+        crate::mwae::MwaeConfig => crate::mwae::Mwae;
+    JointAae, "joint_aae", "One code for all modalities, held to the prior by a critic (Makhzani et al. 2015)":
+        crate::joint_aae::JointAaeConfig => crate::joint_aae::JointAae;
+    Dccae, "dccae", "Autoencoders with correlated codes (Wang et al. 2015)":
+        crate::dccae::DccaeConfig => crate::dccae::Dccae;
+    DccaEy, "dcca_ey", "Encoders with correlated codes, without an eigenproblem (Chapman et al. 2024)":
+        crate::dcca_ey::DccaEyConfig => crate::dcca_ey::DccaEy;
+    Mmvm, "mmvm", "Unimodal posteriors whose mixture is their prior (Sutter et al. 2024)":
+        crate::mmvm::MmvmConfig => crate::mmvm::Mmvm;
+    WbVae, "wb_vae", "Wasserstein barycentre of experts (Qiu et al. 2025)":
+        crate::wb_vae::WbVaeConfig => crate::wb_vae::WbVae;
+    Helvae, "helvae", "Hellinger pooling of experts (Vo and Valera 2026)":
+        crate::helvae::HelvaeConfig => crate::helvae::Helvae;
+    CodeVae, "code_vae", "Experts whose errors are correlated, over all subsets (Mancisidor et al. 2025)":
+        crate::code_vae::CodeVaeConfig => crate::code_vae::CodeVae;
 }

@@ -10,11 +10,24 @@
 //! | [`shared_bound`], [`private_bound`], [`estimate`], [`estimate_by_mixture`] | bounds and importance-sampled likelihoods |
 //! | [`joint`] | an encoder of all modalities, which serves the rows that observe them all |
 //! | [`experts`] | mixtures of experts with importance-weighted objectives |
+//! | [`objective`] | objectives with private spaces, bounds of single posteriors |
+//! | [`powers`] | products of experts with learned powers |
+//! | [`pooling`] | barycentres, Hellinger pools and dependent experts |
+//! | [`codes`](mod@codes) | deterministic encoders, and reconstructions from the codes of all modalities |
+//! | [`adversary`] | codes that a critic tells from samples of the prior |
+//! | [`correlation`] | canonical correlations of codes |
 //!
 //! All log-densities and divergences are in nats, summed over features; what is missing is 0.
 
+pub mod adversary;
+pub mod codes;
+pub mod correlation;
 pub mod experts;
 pub mod joint;
+pub mod objective;
+pub mod pooling;
+pub(crate) mod posterior;
+pub mod powers;
 
 use std::collections::BTreeMap;
 

@@ -38,7 +38,7 @@ mod names;
 mod reference;
 mod weights;
 
-pub use models::{Example, example};
+pub use models::{Example, example, is_known};
 pub use reference::{Part, Reference, describe};
 pub use weights::{Entry, Weights, entries, fill, layout};
 

@@ -79,6 +79,11 @@ pub fn example(model: &str, data: &Example<'_>) -> Option<Value> {
     Some(keys)
 }
 
+/// Whether the reference has a model, by the model's name here.
+pub fn is_known(model: &str) -> bool {
+    CLASSES.iter().any(|(name, class)| *name == model && class.is_some())
+}
+
 /// What the reference writes of a model besides its modalities.
 pub(crate) struct Own<'a> {
     /// Latent features and rescaling of the classes that have what all have.

@@ -24,10 +24,15 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, blocks::experts::Estimator, cmvae::CmvaeConfig,
-    crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
-    mhvae::MhvaeConfig, mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig,
-    mvae::MvaeConfig, mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig,
+    ModalityConfig, Model, ModelConfig, ae::AeConfig, blocks::experts::Estimator,
+    cmvae::CmvaeConfig, code_vae::CodeVaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
+    dcca_ey::DccaEyConfig, dccae::DccaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
+    gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
+    joint_aae::JointAaeConfig, maae::MaaeConfig, mcvae::McvaeConfig, me_mvae::MeMvaeConfig,
+    mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig,
+    mmvm::MmvmConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig, mwae::MwaeConfig,
+    nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
+    weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
 
@@ -330,6 +335,61 @@ fn nexus_runs_each_network_once() {
             ];
             check(config.into(), m, &expected);
         }
+    }
+}
+
+#[test]
+fn posteriors_that_are_joined_by_other_rules_are_decoded_once() {
+    for m in [2, 3, 5] {
+        let (latent, modalities) = (WIDTH, modalities(m));
+        let of = || modalities.clone();
+        let mut configs: Vec<ModelConfig> = vec![
+            GpoeConfig { latent, modalities: of(), ..Default::default() }.into(),
+            MmjsdConfig { latent, modalities: of(), ..Default::default() }.into(),
+            MmvmConfig { latent, modalities: of(), ..Default::default() }.into(),
+        ];
+        configs.push(WbVaeConfig { latent, modalities: of(), ..Default::default() }.into());
+        configs.push(HelvaeConfig { latent, modalities: of(), ..Default::default() }.into());
+        for config in configs {
+            check(config, m, &[("encoder", m, m), ("decoder", m, m)]);
+        }
+        let me_mvae = MeMvaeConfig { latent, modalities: of(), ..Default::default() };
+        check(me_mvae.into(), m, &[("encoder", m, m), ("decoder", m, 2 * m)]);
+        let private = each(m, &2);
+        let dmvae = WeightedDmvaeConfig { private, modalities: of(), ..Default::default() };
+        check(dmvae.into(), m, &[("encoder", m, m), ("decoder", m, (m + 1) * m)]);
+        let dvcca = DvccaConfig { latent, modalities: of(), ..Default::default() };
+        check(dvcca.into(), m, &[("encoder", 1, 1), ("decoder", m, m)]);
+        let mcvae = McvaeConfig { latent, modalities: of(), ..Default::default() };
+        check(mcvae.into(), m, &[("encoder", m, m), ("decoder", m, m * m)]);
+        let code = CodeVaeConfig { latent, modalities: of(), ..Default::default() };
+        check(code.into(), m, &[("encoder", m, m), ("decoder", m, ((1 << m) - 1) * m)]);
+    }
+}
+
+#[test]
+fn codes_without_a_distribution_run_only_what_a_phase_needs() {
+    for m in [2, 3, 5] {
+        let (latent, critic, modalities) = (WIDTH, Some(network("critic")), modalities(m));
+        let of = || modalities.clone();
+        let pairs = [("encoder", m, m), ("decoder", m, m * m)];
+        check(AeConfig { latent, modalities: of(), ..Default::default() }.into(), m, &pairs);
+        let c = || critic.clone();
+        let maae = MaaeConfig { latent, critic: c(), modalities: of(), ..Default::default() };
+        let mwae = MwaeConfig { latent, critic: c(), modalities: of(), ..Default::default() };
+        for config in [ModelConfig::from(maae), mwae.into()] {
+            check(config.clone(), m, &pairs);
+            let critic = [("encoder", m, m), ("critic", 2, m + 1)];
+            check_in(Progress::DONE.in_phase(1), config.clone(), m, &critic);
+            let generator = [("encoder", m, m), ("critic", 1, m)];
+            check_in(Progress::DONE.in_phase(2), config, m, &generator);
+        }
+        let joint = JointAaeConfig { latent, critic, modalities: of(), ..Default::default() };
+        check(joint.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+        let dccae = DccaeConfig { latent: 1, modalities: of(), ..Default::default() };
+        check(dccae.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+        let ey = DccaEyConfig { latent, modalities: of() };
+        check(ey.into(), m, &[("encoder", m, m)]);
     }
 }
 

@@ -10,6 +10,7 @@
 //! | `model.rs` | the model of a case, built and loaded |
 //! | `adapters/` | what is particular to a model: configuration, noise order, reductions, metrics |
 //! | `calls.rs` | the calls of a case, their expected values, the comparison |
+//! | `golden.rs` | another form: values recorded from multi-view-AE, all in one file |
 
 #![allow(
     dead_code,
@@ -21,11 +22,13 @@
 mod adapters;
 mod calls;
 mod case;
+mod golden;
 mod model;
 mod network;
 
 pub use calls::{Outcome, run};
 pub use case::{Array, Call, Case, Expected};
+pub use golden::Golden;
 
 /// Why a case, or a part of it, cannot be compared.
 #[derive(Debug)]
