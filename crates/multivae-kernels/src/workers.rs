@@ -122,7 +122,7 @@ mod tests {
         #[test]
         fn a_panic_on_a_worker_leaves_the_mode_of_the_caller_and_of_the_workers() {
             let device = Device::flex();
-            let panics = || on_workers(&device, || -> () { panic!("within") });
+            let panics = || on_workers::<()>(&device, || panic!("within"));
             assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).is_err());
             assert!(tiny() > 0.0);
             assert_eq!(on_workers(&device, tiny), 0.0);
