@@ -373,12 +373,14 @@ impl<'a> Columns<'a> {
             return Ok(ColumnKind::Date { format: (*format).to_owned() });
         }
         let numbers = observed.iter().filter(|word| plain(word, self.comma).is_some()).count();
-        if 2 * numbers > observed.len() && counts.len() > LEVELS.max(observed.len() / 10) {
+        let repeated = 2 * counts.len() <= observed.len();
+        let few = repeated && counts.len() <= LEVELS.max(observed.len() / 10);
+        if 2 * numbers > observed.len() && !few {
             let (line, found, expected) = words.bad.clone();
             let (path, column) = (self.block.path.clone(), words.name.clone());
             return Err(DataError::Cell { path, line, column, expected, found });
         }
-        if counts.len() > CLASSES || (counts.len() > 2 && 2 * counts.len() > observed.len()) {
+        if counts.len() > CLASSES || (counts.len() > 2 && !repeated) {
             warnings.push(Warning::new(
                 subject,
                 format!(
