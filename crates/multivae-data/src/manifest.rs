@@ -369,6 +369,31 @@ mod tests {
     }
 
     #[test]
+    fn a_manifest_makes_images_one_kind_and_names_codes() {
+        let manifest = "
+            [[modality]]
+            name = 'scan'
+            file = 'scans'
+            channels = 'colour'
+            resize = [4, 6]
+            background = 'white'
+            [[modality]]
+            name = 'genes'
+            file = 'genes.csv'
+            id = 'sample'
+            missing = [0.5, 'LOD', 4]
+        ";
+        let Assembled { data, .. } = opened(&folder(manifest)).expect("whole");
+        assert_eq!(data.modalities()[0].shape, [3, 4, 6]);
+        let schema = data.schema().expect("read from files");
+        assert_eq!(schema.modalities[1].missing_codes, ["0.5", "LOD", "4"]);
+        assert_eq!(schema.modalities[0].images.resize, Some([4, 6]));
+        assert!(schema.modalities[1].images.is_identity());
+        assert_eq!(data.cells(0, 1), Some(vec![false, true]), "0.5 of `p1`");
+        assert_eq!(data.cells(2, 1), Some(vec![true, false]), "4 of `p3`");
+    }
+
+    #[test]
     fn what_is_wrong_is_said_with_its_place() {
         for (manifest, expected) in [
             (
