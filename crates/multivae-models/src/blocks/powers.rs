@@ -91,7 +91,7 @@ mod tests {
         // Means and variances that are easy by hand; the second row lacks the second expert.
         Experts::new(
             Tensor::from_floats([[[1.0], [1.0]], [[4.0], [9.0]]], device),
-            Tensor::from_floats([[[0.0], [0.0]], [[-0.693_147_2], [3.0]]], device),
+            Tensor::from_floats([[[0.0], [0.0]], [[-std::f32::consts::LN_2], [3.0]]], device),
             Tensor::from_floats([[1.0, 1.0], [1.0, 0.0]], device),
         )
     }
