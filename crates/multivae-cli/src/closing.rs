@@ -73,7 +73,7 @@ fn draw(run: &Run, test: &AlignedDataset, folder: &Path) -> Result<Option<String
         let Some(values) = original(standardisation, &batch, &specs[m], m) else { return Ok(None) };
         picture::row(&specs[m], values, |column| test.presence(rows[column]).contains(m)).map(Some)
     };
-    let mut blocks = Vec::new();
+    let (mut blocks, mut sources) = (Vec::new(), Vec::new());
     for given in sets {
         let Ok(wanted) = Subset::new(targets.iter().filter(|&m| !given.contains(m))) else {
             continue;
@@ -92,6 +92,7 @@ fn draw(run: &Run, test: &AlignedDataset, folder: &Path) -> Result<Option<String
             block.push((picture::row(&specs[m], values, from)?, false));
         }
         blocks.push(block);
+        sources.push(given.label(specs));
     }
     if blocks.is_empty() {
         return Ok(None);
@@ -99,11 +100,15 @@ fn draw(run: &Run, test: &AlignedDataset, folder: &Path) -> Result<Option<String
     fs::create_dir_all(folder).with_context(|| format!("folder `{}`", folder.display()))?;
     let path = folder.join(PICTURE);
     picture::write_sheet(&path, &blocks)?;
-    Ok(Some(format!(
-        "{}: test rows; of each block the framed images are given, and those below are generated \
-         from them alone",
-        path.display()
-    )))
+    let what = match blocks.iter().flatten().any(|(_, framed)| *framed) {
+        true => {
+            "of each block the framed images are given, and those below are generated from them \
+                 alone"
+                .to_owned()
+        }
+        false => format!("generated from {} alone", sources.join(", from ")),
+    };
+    Ok(Some(format!("{}: test rows; {what}", path.display())))
 }
 
 /// The rows of the picture: of each class one, if there are few, else evenly spread; complete ones

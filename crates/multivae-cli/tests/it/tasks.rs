@@ -314,10 +314,14 @@ fn pictures_of_a_conditional_model_are_of_what_it_generates() {
     };
     let train = "train --data mnist-labels --model cvae --epochs 1 --set data.rows=60 \
                  --set output.picture_rows=3";
-    place.succeeds(&format!("{train} --set model.main=image --out image"));
+    let text = place.succeeds(&format!("{train} --set model.main=image --out image"));
+    assert!(text.contains("generated.png: test rows; generated from label alone"), "{text}");
+    // A column a class, and no image that is given.
+    assert_eq!(size("image/pictures/generated.png").1, 92);
     // Three columns; original, reconstruction, and from the label.
     assert_eq!(size("image/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 3 * 30));
-    place.succeeds(&format!("{train} --set model.main=label --out label"));
+    let text = place.succeeds(&format!("{train} --set model.main=label --out label"));
+    assert!(!text.contains("generated.png"), "{text}");
     // The originals alone: an image that is given is not generated.
     assert_eq!(size("label/pictures/epoch-1.png"), (2 + 3 * 30, 2 + 30));
     let none = ["generates no images", "`.npz`"];
