@@ -43,7 +43,7 @@ use multivae_core::{
     modality::{ModalityName, ModalitySpec},
     model::{Learn, Loss, Multimodal},
     module::Named,
-    nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
+    nn::{Decoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
     noise::Noise,
     objective::Rescale,
     options,
@@ -157,9 +157,9 @@ impl DvccaConfig {
                 let default = || EncoderConfig::default_for(spec);
                 let encoder = config.encoder.clone().unwrap_or_else(default);
                 let of = format!("encoder of `{name}`");
-                let (shape, first) = (&spec.shape, [first]);
+                let (shape, first) = (spec.input_shape(), [first]);
                 let first = Some(first.as_slice());
-                encoders.push((name, encoder.init(&of, shape, first, second, networks, device)?));
+                encoders.push((name, encoder.init(&of, &shape, first, second, networks, device)?));
             }
         }
         Ok(Dvcca {
@@ -184,7 +184,7 @@ impl Dvcca {
         for m in given.iter() {
             let spec = &self.modalities[m];
             let Some(encoder) = self.encoders.get(spec.name.as_str()) else { continue };
-            let encoding = encoder.encode(&batch.input(m, spec));
+            let encoding = encoder.encode_observed(&batch.input(m, spec), batch, m);
             // A standard normal has mean and log-variance zero.
             let presence = batch.presence().of(m).unsqueeze_dim::<2>(1);
             let observed = |q: Normal<2>| q.bounded().map(|x| x * presence.clone());

@@ -10,7 +10,7 @@ use multivae_core::{
     modality::ModalitySpec,
     model::{Draws, Latent},
     module::Named,
-    nn::{Decoder, Encoder, EncoderConfig, EncoderNet, NetworkConfig, NetworkNet, Networks},
+    nn::{Decoder, EncoderConfig, EncoderNet, NetworkConfig, NetworkNet, Networks},
     subset::Subset,
 };
 
@@ -41,26 +41,25 @@ impl CodeNet {
         let spec = config.spec()?;
         let encoder = config.encoder.clone().unwrap_or_else(|| EncoderConfig::default_for(&spec));
         let (name, latent) = (format!("encoder of `{}`", spec.name), [latent]);
+        let shape = spec.input_shape();
         let latent = Some(latent.as_slice());
-        Ok(match encoder.expand(&spec.shape) {
+        Ok(match encoder.expand(&shape) {
             Some(branches) => {
                 let mut layers = branches.shared.trunk;
                 layers.extend(branches.shared.mean);
                 let network = NetworkConfig::layers(layers);
-                Self::Layers(network.init(&name, &spec.shape, latent, networks, device)?)
+                Self::Layers(network.init(&name, &shape, latent, networks, device)?)
             }
-            None => {
-                let shape = &spec.shape;
-                Self::Encoder(encoder.init(&name, shape, latent, None, networks, device)?)
-            }
+            None => Self::Encoder(encoder.init(&name, &shape, latent, None, networks, device)?),
         })
     }
 
-    /// Codes, `[batch, latent]`.
-    pub fn encode(&self, values: &Values) -> Tensor<2> {
+    /// Codes of what is read of a modality of a batch, `[batch, latent]`; rows that lack it have no
+    /// influence on others, see [`EncoderNet::encode_observed`].
+    pub fn encode(&self, values: &Values, batch: &Batch, modality: usize) -> Tensor<2> {
         match self {
-            Self::Layers(layers) => layers.forward_values(values),
-            Self::Encoder(encoder) => encoder.encode(values).shared.mean,
+            Self::Layers(layers) => layers.forward_observed(values, batch, modality),
+            Self::Encoder(encoder) => encoder.encode_observed(values, batch, modality).shared.mean,
         }
     }
 }
@@ -105,7 +104,7 @@ impl Codes {
         batch: &Batch,
         which: Subset,
     ) -> Self {
-        let code = |m: usize| encoders.at(m).encode(&batch.input(m, &specs[m]));
+        let code = |m: usize| encoders.at(m).encode(&batch.input(m, &specs[m]), batch, m);
         Self {
             values: Tensor::stack(which.iter().map(code).collect(), 0),
             presence: Tensor::stack(which.iter().map(|m| batch.presence().of(m)).collect(), 0),
@@ -134,7 +133,8 @@ impl Codes {
 
 /// The codes of all modalities, `[batch, latent]` each, in spaces of their own.
 pub fn each(encoders: &Named<CodeNet>, specs: &[ModalitySpec], batch: &Batch) -> Vec<Tensor<2>> {
-    let code = |(encoder, m): (&CodeNet, usize)| encoder.encode(&batch.input(m, &specs[m]));
+    let code =
+        |(encoder, m): (&CodeNet, usize)| encoder.encode(&batch.input(m, &specs[m]), batch, m);
     encoders.values().zip(0..).map(code).collect()
 }
 
@@ -152,7 +152,7 @@ pub fn separate(
         let code = match given.contains(m) {
             true => {
                 let presence = batch.presence().of(m).unsqueeze_dim::<2>(1);
-                encoders.at(m).encode(&batch.input(m, spec)) * presence
+                encoders.at(m).encode(&batch.input(m, spec), batch, m) * presence
             }
             false => Tensor::zeros([batch.rows(), latent], &batch.device()),
         };
