@@ -4,6 +4,7 @@ use std::{cmp::Reverse, collections::BTreeMap, fmt, ops::Range};
 
 use multivae_core::{
     dataset::Dataset,
+    distribution::Likelihood,
     modality::ModalitySpec,
     schema::{ColumnKind, Dtype, Fingerprint, ModalitySchema, TableColumn, ValueScale},
 };
@@ -69,6 +70,9 @@ pub struct ColumnInspection {
     /// What it holds, if the table is a mixed one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ColumnKind>,
+    /// The likelihood that it has in a mixed table; `None` for one that is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihood: Option<Likelihood>,
     /// Rows of each class, in the order of `kind`, of a column with classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<usize>,
@@ -159,6 +163,7 @@ fn columns(data: &MemoryDataset, m: usize, known: &ModalitySchema) -> Vec<Column
             range: None,
             whole: true,
             kind: kind.clone(),
+            likelihood: kind.as_ref().and_then(mixed::likelihood),
             classes: vec![0; classes],
         }
     };
@@ -195,36 +200,48 @@ fn columns(data: &MemoryDataset, m: usize, known: &ModalitySchema) -> Vec<Column
     columns
 }
 
-/// What a column of a mixed table holds, in words; `None` where nothing is known beside its name.
-fn kind_in_words(column: &ColumnInspection) -> Option<String> {
-    let kind = column.kind.as_ref()?;
-    let mut text = format!("    {}: {}", column.name, kind.name());
-    match (kind, kind.classes(), column.range) {
-        (ColumnKind::Text, ..) => text += ", left out",
-        (_, Some(classes), _) => {
-            let counted = classes.iter().zip(&column.classes);
+impl ColumnInspection {
+    /// Its values in words: classes with their rows, first and last day, or least and greatest
+    /// value with the unit; empty if nothing is observed.
+    pub fn values(&self) -> String {
+        if let Some(classes) = self.kind.as_ref().and_then(ColumnKind::classes) {
+            let counted = classes.iter().zip(&self.classes);
             let shown: Vec<_> =
                 counted.take(SHOWN).map(|(class, rows)| format!("{class} ({rows})")).collect();
-            let more = classes.len() - shown.len();
-            text += &format!(" of {}", shown.join(", "));
-            if more > 0 {
-                text += &format!(" and {more} more");
+            return match classes.len() - shown.len() {
+                0 => shown.join(", "),
+                more => format!("{} and {more} more", shown.join(", ")),
+            };
+        }
+        match (&self.kind, self.range) {
+            (_, None) => String::new(),
+            (Some(ColumnKind::Date { format }), Some(ends)) => {
+                let [from, to] = ends.map(|days| mixed::date(days, format).unwrap_or_default());
+                format!("{from} to {to}")
             }
+            (Some(ColumnKind::Real { unit: Some(unit) }), Some([low, high])) => {
+                format!("{low} to {high} {unit}")
+            }
+            (_, Some([low, high])) => format!("{low} to {high}"),
         }
-        (ColumnKind::Date { format }, _, Some(ends)) => {
-            let [from, to] = ends.map(|days| mixed::date(days, format).unwrap_or_default());
-            text += &format!(" from {from} to {to}");
+    }
+
+    /// What is known of a column of a mixed table, in a line; `None` of another table.
+    fn line(&self) -> Option<String> {
+        let kind = self.kind.as_ref()?;
+        let mut text = format!("    {}: {}", self.name, kind.name());
+        let values = self.values();
+        match kind {
+            ColumnKind::Text => text += ", left out",
+            _ if values.is_empty() => {}
+            _ if kind.classes().is_some() => text += &format!(" of {values}"),
+            _ => text += &format!(" from {values}"),
         }
-        (_, _, Some([low, high])) => text += &format!(" from {low} to {high}"),
-        (_, _, None) => {}
+        if self.missing > 0 {
+            text += &format!("; {} missing", self.missing);
+        }
+        Some(text)
     }
-    if let ColumnKind::Real { unit: Some(unit) } = kind {
-        text += &format!(" {unit}");
-    }
-    if column.missing > 0 {
-        text += &format!("; {} missing", column.missing);
-    }
-    Some(text)
 }
 
 /// Columns of which all values are the same say nothing.
@@ -305,7 +322,7 @@ impl fmt::Display for Inspection {
                 write!(f, ", divided by {}", scale.factor)?;
             }
             writeln!(f, ", {}; observed in {} rows", spec.likelihood.kind(), observed.observed)?;
-            let mixed: Vec<_> = columns.iter().filter_map(kind_in_words).collect();
+            let mixed: Vec<_> = columns.iter().filter_map(ColumnInspection::line).collect();
             let same = columns.iter().all(|column| column.kind == columns[0].kind);
             if let (Some(kind), true) = (columns.first().and_then(|c| c.kind.as_ref()), same) {
                 let classes = kind.classes().map(|classes| format!(" of {}", classes.join(", ")));

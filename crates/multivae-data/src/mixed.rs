@@ -512,21 +512,23 @@ fn skewness(values: &[f64]) -> f64 {
     moment(3) / moment(2).powf(1.5)
 }
 
+/// The likelihood of a column of a mixed table; `None` for text, which is left out.
+pub(crate) fn likelihood(kind: &ColumnKind) -> Option<Likelihood> {
+    let scale = Scale::LearnedPerFeature;
+    Some(match kind {
+        ColumnKind::Real { .. } | ColumnKind::Date { .. } => Likelihood::normal(scale),
+        ColumnKind::Positive => LogNormal { scale }.into(),
+        ColumnKind::Count => NegativeBinomial::default().into(),
+        ColumnKind::Binary { .. } => Likelihood::Bernoulli {},
+        ColumnKind::Ordinal { levels } => Ordinal { classes: levels.len() }.into(),
+        ColumnKind::Categorical { .. } => Likelihood::Categorical {},
+        _ => return None,
+    })
+}
+
 /// The columns with their features, which stand by likelihood, and the likelihood of all; `None` if
 /// there is no feature.
 fn table(named: Vec<(String, ColumnKind)>) -> (Vec<TableColumn>, Option<Likelihood>) {
-    let likelihood = |kind: &ColumnKind| -> Option<Likelihood> {
-        let scale = Scale::LearnedPerFeature;
-        Some(match kind {
-            ColumnKind::Real { .. } | ColumnKind::Date { .. } => Likelihood::normal(scale),
-            ColumnKind::Positive => LogNormal { scale }.into(),
-            ColumnKind::Count => NegativeBinomial::default().into(),
-            ColumnKind::Binary { .. } => Likelihood::Bernoulli {},
-            ColumnKind::Ordinal { levels } => Ordinal { classes: levels.len() }.into(),
-            ColumnKind::Categorical { .. } => Likelihood::Categorical {},
-            _ => return None,
-        })
-    };
     // Columns of one likelihood stand together, classes of a column alone.
     let mut runs: Vec<(Likelihood, Vec<usize>)> = Vec::new();
     for (column, (_, kind)) in named.iter().enumerate() {

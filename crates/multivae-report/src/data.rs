@@ -172,6 +172,9 @@ fn classes(labels: &LabelInspection) -> Markup {
 
 /// What kind of values a column has, as far as they tell.
 fn kind(column: &ColumnInspection) -> &'static str {
+    if let Some(kind) = &column.kind {
+        return kind.name();
+    }
     match column.range {
         None => "nothing observed",
         Some([low, high]) if low == high => "one value in all rows",
@@ -182,7 +185,12 @@ fn kind(column: &ColumnInspection) -> &'static str {
 }
 
 fn columns(found: &ModalityInspection) -> Markup {
-    let (all, likelihood) = (&found.columns, found.spec.likelihood.kind());
+    let all = &found.columns;
+    let likelihood = |column: &ColumnInspection| match (&column.kind, &column.likelihood) {
+        (None, _) => found.spec.likelihood.kind(),
+        (Some(_), Some(likelihood)) => likelihood.kind(),
+        (Some(_), None) => "left out",
+    };
     let more = all.len().saturating_sub(COLUMNS);
     html! {
         details {
@@ -201,8 +209,8 @@ fn columns(found: &ModalityInspection) -> Markup {
                             tr {
                                 th scope="row" { (column.name) }
                                 td { (kind(column)) }
-                                td { (likelihood) }
-                                td { (range(column.range)) }
+                                td { (likelihood(column)) }
+                                td { (column.values()) }
                                 td { (column.missing) }
                             }
                         }
