@@ -55,7 +55,7 @@ NEAREST, ROUNDS = 50, 5
 MODELS = ("mvtcae", "mopoe")
 # What is set for each data set, by the keys of `train --set`; all else is the program's default.
 SETTINGS = {
-    "mfeat": {"train.epochs": 40, "model.latent": 100, "model.beta": 1.0},
+    "mfeat": {"train.epochs": 60, "model.latent": 100, "model.beta": 1.0},
     "miniacc": {"train.epochs": 100, "train.batch_size": 16, "model.latent": 80, "model.beta": 1.0},
 }
 # Widths of encoders and decoders, and how the deviation of a value from its mean is found.

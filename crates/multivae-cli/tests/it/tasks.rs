@@ -495,3 +495,13 @@ fn batch_normalisation_stays_finite_in_steps_of_one_row_and_without_a_modality()
         assert!(loss < 100.0, "{size}: {loss}");
     }
 }
+
+#[test]
+fn a_run_without_test_rows_ends_as_others_do() {
+    let place = Place::new();
+    let train = "train --config small.toml --set data.split.test=0.0 --out run";
+    let text = place.succeeds(train);
+    assert!(text.contains("`run`: 2 epochs"), "{text}");
+    let more = "train --epochs 1 --set data.rows=200 --set data.split.test=0.0 --out numerals";
+    place.fails(more, 2, &["`output.coherence`: expected data with labels", "the test rows"]);
+}
