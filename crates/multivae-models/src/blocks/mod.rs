@@ -6,7 +6,7 @@
 //! | [`networks`], [`autoencoder`] | an encoder and a decoder per modality |
 //! | [`encode`], [`posterior`], [`draw`] | unimodal posteriors of a batch, joined by a rule, and their samples |
 //! | [`log_likelihood`], [`reconstructions`], [`expert_divergences`] | parts of an objective, masked by what is observed |
-//! | [`PrivateSpace`], [`codes`], [`private_divergences`] | modality-specific latents beside a shared space |
+//! | [`PrivateSpace`], [`codes()`], [`private_divergences`] | modality-specific latents beside a shared space |
 //! | [`shared_bound`], [`private_bound`], [`estimate`], [`estimate_by_mixture`] | bounds and importance-sampled likelihoods |
 //! | [`joint`] | an encoder of all modalities, which serves the rows that observe them all |
 //! | [`experts`] | mixtures of experts with importance-weighted objectives |
