@@ -67,6 +67,10 @@ impl LikelihoodFamily for Categorical {
     /// One-hot values, by the largest of logits with Gumbel noise.
     fn sample(&self, output: &Output<'_>, _: Option<&Tensor<1>>, noise: &mut Noise) -> Tensor<3> {
         let (dims, classes) = (output.dims(), classes(output));
+        // A column of a table can hold one class only, and Burn has no one-hot values of one class.
+        if classes == 1 {
+            return Tensor::ones(dims, &output.all().device());
+        }
         let logits = by_position(output);
         let uniform = noise.uniform(dims, 1, &output.all().device());
         let gumbel = uniform.clamp(1e-20, 1.0 - 6e-8).log().neg().log().neg();

@@ -340,6 +340,28 @@ mod tests {
     }
 
     #[test]
+    fn a_column_of_a_single_class_is_that_class_and_says_nothing() {
+        let device = Device::flex();
+        let table = Mixed::new(vec![
+            ColumnRun::new(1, Likelihood::Categorical {}),
+            ColumnRun::new(1, Likelihood::Bernoulli {}),
+        ]);
+        let decoder = decoder(table, 2, &device);
+        let drawn = list(decoder.sample(output(2, &device), None, &mut Noise::seeded(1)));
+        assert_eq!(drawn[0], 1.0);
+        let log_prob = |column: usize| {
+            let cells = [column == 0, column == 1].map(|there| f32::from(u8::from(there)));
+            let target = Target {
+                values: Values::Dense(Tensor::from_floats([[1.0, 1.0]], &device)),
+                cells: Some(Tensor::<1>::from_floats(cells, &device).unsqueeze()),
+                offset: None,
+            };
+            list(decoder.log_prob(output(2, &device), &target))[0]
+        };
+        assert!(log_prob(0).abs() < 1e-6 && log_prob(1) < -0.1);
+    }
+
+    #[test]
     fn columns_are_normalised_by_their_kind_and_seen_by_it() {
         let table = table();
         let kinds: Vec<_> = (0..FEATURES).map(|feature| table.normalisation(feature)).collect();
