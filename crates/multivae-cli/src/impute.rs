@@ -80,7 +80,7 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
     }
     if arguments.samples.is_some() {
         notes.push(
-            "files that end in .std, .low, .high and .imputed are about others: as data the folder \
+            "files that end in .std, .low, .high, .imputed and .probabilities are about others: as data the folder \
              holds the imputed modalities only"
                 .into(),
         );
@@ -330,12 +330,16 @@ impl<'a> Output<'a> {
     /// Writes the probabilities of classes of imputed cells, if the table has columns of classes: a
     /// row for each cell.
     fn probabilities(&self, folder: &Path) -> Result<()> {
-        let classes = |column: &&TableColumn| column.kind.classes().is_some();
+        // Of levels only the expected number is known.
+        let classes = |column: &&TableColumn| {
+            matches!(column.kind, ColumnKind::Binary { .. } | ColumnKind::Categorical { .. })
+        };
         let columns: Vec<_> = self.mixed().into_iter().flatten().filter(classes).collect();
         if columns.is_empty() {
             return Ok(());
         }
-        let mut text = format!("{},column,class,probability\n", quoted(&self.id));
+        let id = if self.id.is_empty() { "id" } else { &self.id };
+        let mut text = format!("{},column,class,probability\n", quoted(id));
         for row in 0..self.rows.data.len() {
             for column in &columns {
                 let values: Option<Vec<f64>> =
@@ -351,9 +355,7 @@ impl<'a> Output<'a> {
                         let second = (values[0] - low) / (high - low);
                         vec![1.0 - second, second]
                     }
-                    ColumnKind::Categorical { .. } => values,
-                    // Of levels the expected number is known.
-                    _ => continue,
+                    _ => values,
                 };
                 for (class, probability) in names.iter().zip(of_classes) {
                     text += &format!(
@@ -538,18 +540,20 @@ fn whole_columns(
     if matches!(spec.likelihood, Likelihood::Categorical { .. }) {
         return vec![false; features];
     }
-    if let Some(table) = &known.table {
-        let mut whole = vec![false; features];
-        for column in table.iter().filter(|column| column.kind == ColumnKind::Count) {
-            whole[column.first] = true;
+    let numbers: Option<Vec<bool>> = known.table.as_ref().map(|table| {
+        let mut numbers = vec![false; features];
+        for column in table {
+            let is = matches!(column.kind, ColumnKind::Count | ColumnKind::Real { .. });
+            numbers[column.features()].fill(is);
         }
-        return whole;
-    }
+        numbers
+    });
     if known.dtype.is_integer() || spec.is_image() {
         return vec![known.dtype.is_integer(); features];
     }
     let Some(place) = place else { return vec![false; features] };
-    let (mut whole, mut seen) = (vec![true; features], vec![false; features]);
+    let (mut whole, mut seen) =
+        (numbers.unwrap_or_else(|| vec![true; features]), vec![false; features]);
     let mut values = vec![0.0; features];
     for row in 0..rows.data.len() {
         rows.files.file_units(row, place, &mut values);
