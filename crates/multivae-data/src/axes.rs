@@ -3,7 +3,7 @@
 use crate::{
     assemble::Source,
     error::{DataError, Result},
-    read::Kind,
+    read::format::{self, Content},
 };
 
 /// Channels that images can have without a word.
@@ -14,8 +14,8 @@ const MOST: usize = 4;
 pub(crate) fn check(source: &Source) -> Result<()> {
     let Source { name, block, shape: said, .. } = source;
     let [channels, height, width] = block.shape[..] else { return Ok(()) };
-    if said.is_some() || channels <= MOST || Kind::of(&block.path).is_ok_and(|k| k == Kind::Images)
-    {
+    let images = format::of(&block.path).is_ok_and(|format| format.content() == Content::Images);
+    if said.is_some() || channels <= MOST || images {
         return Ok(());
     }
     let remedy = if width <= MOST {

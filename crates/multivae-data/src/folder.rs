@@ -8,7 +8,10 @@ use rayon::prelude::*;
 use crate::{
     assemble::{Files, Source},
     error::{DataError, Result, list},
-    read::{self, Array, Ids, Kind, LabelFile, ModalityTable, Numbers, ReadOptions},
+    read::{
+        self, Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions,
+        format::{self, Content},
+    },
     reading::Reading,
     report::Warning,
 };
@@ -38,16 +41,10 @@ const BESIDE: [&str; 7] =
 /// One modality for each file or folder of images in a folder, named by its stem; or for each array
 /// of an NPZ or safetensors file.
 pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
-    if path.is_dir() {
+    if path.is_dir() && holds_files(path) {
         return folder(path, reading);
     }
-    match Kind::of(path) {
-        Ok(Kind::Npz | Kind::Safetensors) => arrays(path, reading),
-        _ => Err(DataError::UnsupportedFile {
-            path: path.into(),
-            expected: "a folder, a manifest `.toml`, `.npz` or `.safetensors`",
-        }),
-    }
+    format::of(path).map_err(|_| format::not_a_source(path))?.files(path, reading)
 }
 
 fn folder(path: &Path, reading: Reading) -> Result<Files> {
@@ -56,7 +53,7 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
     for path in read::entries(path)? {
         let stem = read::stem(&path);
         // What says something about the data is no data, unless it could be read as such.
-        if BESIDE.contains(&stem.to_lowercase().as_str()) && Kind::of(&path).is_err() {
+        if BESIDE.contains(&stem.to_lowercase().as_str()) && format::of(&path).is_err() {
             let found = "it is passed over, since it is no data";
             notes.push(Warning::note(read::name(&path), found));
         } else {
@@ -74,7 +71,7 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
     }
     let labels = files.iter().position(|(name, _)| name == LABELS);
     let labels = labels.map(|place| files.remove(place).1);
-    let of_ids = files.iter().position(|(name, path)| name == IDS[0] && is_table(path));
+    let of_ids = files.iter().position(|(name, path)| name == IDS[0] && is(path, Content::Table));
     let ids = of_ids.map(|place| ids(&files[place].1)).transpose()?.flatten();
     if let (Some(place), Some(_)) = (of_ids, &ids) {
         files.remove(place);
@@ -83,8 +80,11 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
         let reason = "it has no files of modalities";
         return Err(DataError::EmptyFile { path: path.into(), reason });
     }
-    let folders: Vec<_> =
-        files.iter().map(|(_, path)| path.clone()).filter(|path| path.is_dir()).collect();
+    let folders: Vec<_> = files
+        .iter()
+        .map(|(_, path)| path.clone())
+        .filter(|path| is(path, Content::Images))
+        .collect();
     let sources: Vec<Result<Source>> =
         files.into_par_iter().map(|(name, path)| source(name, &path, reading)).collect();
     let mut sources: Vec<Source> = sources.into_iter().collect::<Result<_>>()?;
@@ -98,7 +98,7 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
     }
     let label_codes = reading.codes_of_labels();
     let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
-    let labels = labels.map(|path| read::labels(&path, said)).transpose()?;
+    let labels = labels.map(|path| format::of(&path)?.labels(&path, said)).transpose()?;
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
     Ok(Files { sources, labels, label_codes, splits: None, notes })
 }
@@ -106,12 +106,12 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
 /// The file or folder of a modality.
 fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
     let codes = reading.codes_of(&name, &[]);
-    let images = match path.is_dir() {
+    let images = match is(path, Content::Images) {
         true => reading.images_of(&name, ImageConversion::default()),
         false => ImageConversion::default(),
     };
-    let block =
-        read::block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
+    let block = format::of(path)?
+        .block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
     Ok(Source::plain(name, block, codes, images))
 }
 
@@ -139,7 +139,8 @@ fn pass_over_about(files: &mut Vec<(String, PathBuf)>) -> Option<Warning> {
     })
 }
 
-fn arrays(path: &Path, reading: Reading) -> Result<Files> {
+/// One modality for each array of a file.
+pub(crate) fn arrays(path: &Path, arrays: Vec<Array>, reading: Reading) -> Result<Files> {
     let mut labels = None;
     let mut ids = None;
     let mut sources = Vec::new();
@@ -147,7 +148,7 @@ fn arrays(path: &Path, reading: Reading) -> Result<Files> {
     let label_codes = reading.codes_of_labels();
     let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
     let (about, arrays): (Vec<Array>, Vec<Array>) =
-        read::arrays(path)?.into_iter().partition(|array| array.is_about());
+        arrays.into_iter().partition(|array| array.is_about());
     let named = |name: &str| arrays.iter().any(|array| array.name == name);
     let written = about.iter().any(|array| array.name == WRITTEN);
     let own = written || IDS.iter().any(|id| named(id)) && named(OBSERVED[0]);
@@ -253,13 +254,19 @@ fn give_ids(source: &mut Source, ids: &Ids, from: &Path) -> Result<()> {
     Ok(())
 }
 
-fn is_table(path: &Path) -> bool {
-    matches!(Kind::of(path), Ok(Kind::Csv))
+/// Whether a file or folder of a known format holds that.
+fn is(path: &Path, content: Content) -> bool {
+    format::of(path).is_ok_and(|format| format.content() == content)
+}
+
+/// Whether a folder is one of files, and not itself a file of several arrays in the form of one.
+fn holds_files(path: &Path) -> bool {
+    !is(path, Content::Arrays)
 }
 
 /// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.
 fn ids(path: &Path) -> Result<Option<(PathBuf, Ids)>> {
-    let mut table = read::csv::text(path, ReadOptions::default())?;
+    let mut table = format::of(path)?.text(path, ReadOptions::default())?;
     if table.columns.len() > 1 {
         return Ok(None);
     }

@@ -51,7 +51,10 @@ use crate::{
     assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
     mixed::Said,
-    read::{self, Kind, ModalityTable, ReadOptions, csv},
+    read::{
+        self, ModalityTable, ReadOptions,
+        format::{self, Content},
+    },
     reading::{self, MissingCodes, Reading},
 };
 
@@ -163,7 +166,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     images,
                     codes: Some(&codes),
                 };
-                Ok((read::block(&file, said)?, codes, images))
+                Ok((format::of(&file)?.block(&file, said)?, codes, images))
             },
         )
         .collect();
@@ -173,8 +176,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         modality.into_iter().zip(blocks)
     {
         let (block, missing, mut images) = block?;
-        match Kind::of(&folder.join(&file))? {
-            Kind::Images => folders.push(folder.join(file)),
+        match format::of(&folder.join(&file))?.content() {
+            Content::Images => folders.push(folder.join(file)),
             _ => images = ImageConversion::default(),
         }
         sources.push(Source { name, block, shape, likelihood, missing, images, said });
@@ -186,7 +189,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
             let codes = Some(&label_codes);
-            read::labels(&file, ReadOptions { array, column, id, codes, ..ReadOptions::default() })
+            format::of(&file)?
+                .labels(&file, ReadOptions { array, column, id, codes, ..ReadOptions::default() })
         })
         .transpose()?;
     let mut notes = Vec::new();
@@ -213,9 +217,8 @@ fn check_said(
     column: &Option<String>,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let kind = Kind::of(file)?;
-    let table = kind == Kind::Csv;
-    let arrays = matches!(kind, Kind::Npz | Kind::Safetensors);
+    let content = format::of(file)?.content();
+    let (table, arrays) = (content == Content::Table, content == Content::Arrays);
     for (field, given, has) in [
         ("array", array.is_some(), arrays),
         ("id", id.is_some(), table),
@@ -241,7 +244,7 @@ fn check_images(
         ImageConversion { resize: Some(_), .. } => "resize",
         _ => "background",
     };
-    if !images.is_identity() && Kind::of(file)? != Kind::Images {
+    if !images.is_identity() && format::of(file)?.content() != Content::Images {
         let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
         return Err(bad(None, reason));
     }
@@ -261,13 +264,9 @@ fn fixed(
     match entry {
         SplitsEntry { file: Some(file), column, id, train: None, valid: None, test: None } => {
             let file = existing(folder, &file)?;
-            if Kind::of(&file)? != Kind::Csv {
-                let expected = "a table of splits, `.csv` or `.csv.gz`";
-                return Err(DataError::UnsupportedFile { path: file, expected });
-            }
             let (column, id) = (column.as_deref(), id.as_deref());
             let said = ReadOptions { column, id, ..ReadOptions::default() };
-            Ok(Fixed::Table(csv::text(&file, said)?))
+            Ok(Fixed::Table(format::of(&file)?.text(&file, said)?))
         }
         SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
             Ok(Fixed::Lists {

@@ -11,6 +11,7 @@ use multivae_core::schema::{Dtype, ValueScale};
 use super::{
     Candidate, Layout, ModalityTable, ReadOptions, TextTable, Words, bytes,
     dialect::Dialect,
+    format::{self, Content, Format},
     name,
     number::{self, Number, is_missing, number},
     usual_id,
@@ -30,6 +31,50 @@ pub use rewrite::TableText;
 /// name, as which data frames write their index.
 const ID: &str = "id";
 
+/// Tables of text, separated by commas, semicolons, tabs, bars or spaces.
+pub(crate) struct Csv;
+
+impl Format for Csv {
+    fn name(&self) -> &'static str {
+        "CSV"
+    }
+
+    fn called(&self) -> &'static str {
+        "`.csv`, `.tsv`, `.txt` (a table, also `.gz`)"
+    }
+
+    fn content(&self) -> Content {
+        Content::Table
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        format::ends(path, &["csv", "tsv", "tab"], true)
+            || format::ends(path, &["txt"], true) && !starts_like_prose(path)
+    }
+
+    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
+        text(path, said)
+    }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        block(path, said)
+    }
+}
+
+/// Whether a text file does not look like a table: its first lines have no separator in common.
+fn starts_like_prose(path: &Path) -> bool {
+    // What cannot be read is said when it is read.
+    let Ok((bytes, _)) = bytes(path) else { return false };
+    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1 << 16)]).into_owned();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
+    let separated = |line: &&str| line.contains(['\t', ',', ';', '|']);
+    let numbers = |line: &&str| {
+        let cells: Vec<_> = line.split_whitespace().collect();
+        !cells.is_empty() && cells.iter().skip(1).all(|cell| cell.parse::<f64>().is_ok())
+    };
+    lines.len() < 2 || !(lines.iter().all(separated) || lines.iter().skip(1).all(numbers))
+}
+
 /// A table as it is in the file.
 struct Table {
     path: PathBuf,
@@ -46,7 +91,7 @@ struct Table {
 /// Every column but the identifiers as a feature; single cells can be missing.
 ///
 /// Columns that could hold identifiers are given as candidates beside the values.
-pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
     let mut table = Table::open(path, said)?;
     let width = table.header.len();
     let comma = table.dialect.comma;
@@ -167,7 +212,7 @@ pub(super) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
 }
 
 /// All cells of a table as text.
-pub(crate) fn text(path: &Path, said: ReadOptions) -> Result<TextTable> {
+fn text(path: &Path, said: ReadOptions) -> Result<TextTable> {
     let mut table = Table::open(path, said)?;
     let wanted = said.column.map(|column| table.find(column)).transpose()?;
     let mut columns: Vec<Vec<String>> = vec![Vec::new(); table.header.len()];

@@ -4,11 +4,42 @@ use std::path::Path;
 
 use multivae_core::schema::Dtype;
 
-use super::{Array, Numbers, stem};
+use super::{
+    Array, Numbers, bytes,
+    format::{self, Content, Format},
+    name, stem,
+};
 use crate::error::{DataError, Result};
 
+/// Files of one array, as those of MNIST.
+pub(super) struct Idx;
+
+impl Format for Idx {
+    fn name(&self) -> &'static str {
+        "IDX"
+    }
+
+    fn called(&self) -> &'static str {
+        "`.idx`, `-ubyte` (IDX, also `.gz`)"
+    }
+
+    fn content(&self) -> Content {
+        Content::Array
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        let name = name(path).to_ascii_lowercase();
+        let plain = name.strip_suffix(".gz").unwrap_or(&name);
+        format::ends(path, &["idx"], true) || !path.is_dir() && plain.ends_with("-ubyte")
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        Ok(vec![array(path, &bytes(path)?.0)?])
+    }
+}
+
 /// The array of an IDX file; images `[rows, height, width]` become `[rows, 1, height, width]`.
-pub(super) fn array(path: &Path, bytes: &[u8]) -> Result<Array> {
+fn array(path: &Path, bytes: &[u8]) -> Result<Array> {
     let malformed =
         |reason: String| DataError::Malformed { path: path.into(), format: "IDX", reason };
     let Some(([0, 0, kind, rank], rest)) = bytes.split_first_chunk::<4>() else {

@@ -13,7 +13,9 @@ use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
 use rayon::prelude::*;
 
 use super::{
-    Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries, image_scale, name, stem,
+    Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries,
+    format::{Content, Format},
+    image_scale, name, stem,
 };
 use crate::{
     error::{DataError, Result},
@@ -24,6 +26,41 @@ use crate::{
 /// The name of the column of classes that folders stand for.
 const CLASS: &str = "class";
 
+/// Folders of images.
+pub(super) struct Images;
+
+impl Format for Images {
+    fn name(&self) -> &'static str {
+        "images"
+    }
+
+    fn called(&self) -> &'static str {
+        "a folder of `.png` or `.jpg` images"
+    }
+
+    fn content(&self) -> Content {
+        Content::Images
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        path.is_dir()
+    }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        block(path, said)
+    }
+
+    fn labels(&self, path: &Path, _said: ReadOptions) -> Result<LabelFile> {
+        match classes(path)? {
+            Some(table) => Ok(LabelFile::Table(table)),
+            None => Err(DataError::UnsupportedFile {
+                path: path.into(),
+                expected: "a file of labels, or a folder of images with a folder for each class",
+            }),
+        }
+    }
+}
+
 /// The PNG and JPEG images of a folder, by name: `[channels, height, width]` in `[0, 1]`.
 ///
 /// Grey images have one channel and others three; what is transparent is laid on black. Images of
@@ -32,7 +69,7 @@ const CLASS: &str = "class";
 /// extension. Channels, size and background are others if that is said.
 ///
 /// If the folder holds folders, each is a class, and holds the images of it.
-pub(super) fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
+fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
     let Listed { paths, ids, classes } = Listed::of(folder)?;
     let images: Vec<_> = paths.par_iter().map(|path| decode(path, said)).collect();
     let images: Vec<Decoded> = images.into_iter().collect::<Result<_>>()?;
@@ -139,7 +176,7 @@ impl Listed {
 }
 
 /// The class of each image, if the folder has a folder for each class.
-pub(super) fn classes(folder: &Path) -> Result<Option<TextTable>> {
+fn classes(folder: &Path) -> Result<Option<TextTable>> {
     let Listed { ids, classes, .. } = Listed::of(folder)?;
     let lines = (1..=ids.len() as u64).collect();
     Ok(classes.map(|classes| TextTable {

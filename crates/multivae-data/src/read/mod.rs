@@ -20,15 +20,12 @@ use crate::{
 
 pub(crate) mod csv;
 mod dialect;
+pub(crate) mod format;
 mod idx;
 pub(crate) mod image;
 mod npy;
 pub(crate) mod number;
 mod safetensors;
-
-/// The kinds of files that are read.
-pub(crate) const KINDS: &str = "`.npy`, `.npz`, `.csv`, `.tsv`, `.txt` (a table, also `.gz`), \
-     `.safetensors`, `.idx`, `-ubyte` (IDX, also `.gz`) or a folder of `.png` or `.jpg` images";
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
@@ -90,20 +87,6 @@ pub(crate) fn usual_id(column: &str) -> Option<usize> {
     let plain: String =
         column.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect();
     USUAL_IDS.iter().position(|usual| *usual == plain)
-}
-
-/// Whether a text file does not look like a table: its first lines have no separator in common.
-fn starts_like_prose(path: &Path) -> bool {
-    // What cannot be read is said when it is read.
-    let Ok((bytes, _)) = bytes(path) else { return false };
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1 << 16)]).into_owned();
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(3).collect();
-    let separated = |line: &&str| line.contains(['\t', ',', ';', '|']);
-    let numbers = |line: &&str| {
-        let cells: Vec<_> = line.split_whitespace().collect();
-        !cells.is_empty() && cells.iter().skip(1).all(|cell| cell.parse::<f64>().is_ok())
-    };
-    lines.len() < 2 || !(lines.iter().all(separated) || lines.iter().skip(1).all(numbers))
 }
 
 /// The values of one modality.
@@ -211,6 +194,19 @@ pub(crate) struct TextTable {
     pub(crate) notes: Vec<Warning>,
 }
 
+impl TextTable {
+    /// The same with nothing where a cell beside the identifiers holds one of the codes.
+    fn without_codes(mut self, said: ReadOptions) -> Self {
+        let id = self.id;
+        for (_, (_, cells)) in
+            self.columns.iter_mut().enumerate().filter(|&(place, _)| Some(place) != id)
+        {
+            cells.iter_mut().filter(|cell| said.is_code(cell)).for_each(String::clear);
+        }
+        self
+    }
+}
+
 /// Class labels; rows without one are not labelled.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Labels {
@@ -253,39 +249,6 @@ impl ReadOptions<'_> {
     }
 }
 
-/// How a file is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Npy,
-    Npz,
-    Csv,
-    Safetensors,
-    Idx,
-    Images,
-}
-
-impl Kind {
-    /// By the name of the file; of a folder, images.
-    pub(crate) fn of(path: &Path) -> Result<Self> {
-        if path.is_dir() {
-            return Ok(Self::Images);
-        }
-        let name = name(path).to_ascii_lowercase();
-        let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        let zipped = plain.len() < name.len();
-        match plain.rsplit_once('.').map(|(_, extension)| extension) {
-            Some("npy") if !zipped => Ok(Self::Npy),
-            Some("npz") if !zipped => Ok(Self::Npz),
-            Some("csv" | "tsv" | "tab") => Ok(Self::Csv),
-            Some("txt") if !starts_like_prose(path) => Ok(Self::Csv),
-            Some("safetensors") if !zipped => Ok(Self::Safetensors),
-            Some("idx") => Ok(Self::Idx),
-            _ if plain.ends_with("-ubyte") => Ok(Self::Idx),
-            _ => Err(DataError::UnsupportedFile { path: path.into(), expected: KINDS }),
-        }
-    }
-}
-
 /// Numbers of a file, in the form in which they are stored.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Numbers {
@@ -318,56 +281,8 @@ pub(crate) fn stem(path: &Path) -> String {
     dot.map_or(plain, |(stem, _)| stem).into()
 }
 
-/// The values of one modality in a file or a folder of images.
-pub(crate) fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-    match Kind::of(path)? {
-        Kind::Csv => csv::block(path, said),
-        Kind::Images => image::block(path, said),
-        Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => one(path, said.array)?.block(path),
-    }
-}
-
-/// All arrays of a file.
-pub(crate) fn arrays(path: &Path) -> Result<Vec<Array>> {
-    let (bytes, _) = bytes(path)?;
-    match Kind::of(path)? {
-        Kind::Npy => Ok(vec![npy::npy(path, &stem(path), &bytes)?]),
-        Kind::Npz => npy::npz(path, bytes),
-        Kind::Safetensors => safetensors::arrays(path, &bytes),
-        Kind::Idx => Ok(vec![idx::array(path, &bytes)?]),
-        Kind::Csv | Kind::Images => {
-            Err(DataError::UnsupportedFile { path: path.into(), expected: "a file of arrays" })
-        }
-    }
-}
-
-/// Class labels in a file.
-pub(crate) fn labels(path: &Path, said: ReadOptions) -> Result<LabelFile> {
-    match Kind::of(path)? {
-        Kind::Csv => {
-            let mut table = csv::text(path, said)?;
-            let of_labels = |&(place, _): &(usize, _)| Some(place) != table.id;
-            for (_, (_, cells)) in table.columns.iter_mut().enumerate().filter(of_labels) {
-                cells.iter_mut().filter(|cell| said.is_code(cell)).for_each(String::clear);
-            }
-            Ok(LabelFile::Table(table))
-        }
-        Kind::Npy | Kind::Npz | Kind::Safetensors | Kind::Idx => {
-            Ok(LabelFile::Values(one(path, said.array)?.labels(path, said)?))
-        }
-        Kind::Images => match image::classes(path)? {
-            Some(table) => Ok(LabelFile::Table(table)),
-            None => Err(DataError::UnsupportedFile {
-                path: path.into(),
-                expected: "a file of labels, or a folder of images with a folder for each class",
-            }),
-        },
-    }
-}
-
 /// The only array of a file, or the named one.
-fn one(path: &Path, name: Option<&str>) -> Result<Array> {
-    let mut arrays = arrays(path)?;
+fn only(path: &Path, mut arrays: Vec<Array>, name: Option<&str>) -> Result<Array> {
     let place = match name {
         Some(name) => arrays.iter().position(|array| array.name == name),
         None => (arrays.len() == 1).then_some(0),
@@ -693,17 +608,6 @@ mod tests {
             ("digits-ubyte", "digits"),
         ] {
             assert_eq!(stem(Path::new(path)), expected);
-        }
-    }
-
-    #[test]
-    fn other_kinds_of_files_are_refused_with_those_that_are_read() {
-        for path in ["a", "a.npy.gz", "a.gz", "a.pt", "a.xlsx"] {
-            let error = Kind::of(Path::new(path)).expect_err("not read");
-            assert!(
-                error.to_string().starts_with(&format!("`{path}`: expected `.npy`, ")),
-                "{error}"
-            );
         }
     }
 

@@ -9,15 +9,69 @@ use multivae_core::schema::Dtype;
 use ndarray_npy::npy::header::{Header, Layout};
 use zip::ZipArchive;
 
-use super::{Array, Numbers};
+use super::{
+    Array, Numbers, bytes,
+    format::{self, Content, Format},
+    stem,
+};
 use crate::error::{DataError, Result};
 
 const TYPES: &str = "f16, bf16, f32, f64, bool, text, or integers of 8 to 64 bits";
 const PICKLED: &str = "numbers or text; these are pickled Python objects: save them with \
      `numpy.asarray(x, float)`, or `numpy.asarray(x, 'U')` for text";
 
+/// Files of one array.
+pub(super) struct Npy;
+
+impl Format for Npy {
+    fn name(&self) -> &'static str {
+        "NPY"
+    }
+
+    fn called(&self) -> &'static str {
+        "`.npy`"
+    }
+
+    fn content(&self) -> Content {
+        Content::Array
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        format::ends(path, &["npy"], false)
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        Ok(vec![npy(path, &stem(path), &bytes(path)?.0)?])
+    }
+}
+
+/// Archives of arrays by name.
+pub(super) struct Npz;
+
+impl Format for Npz {
+    fn name(&self) -> &'static str {
+        "NPZ"
+    }
+
+    fn called(&self) -> &'static str {
+        "`.npz`"
+    }
+
+    fn content(&self) -> Content {
+        Content::Arrays
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        format::ends(path, &["npz"], false)
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        npz(path, bytes(path)?.0)
+    }
+}
+
 /// The array of an NPY file.
-pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
+fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPY", reason };
     let mut rest = bytes;
     let header = Header::from_reader(&mut rest).map_err(|error| malformed(error.to_string()))?;
@@ -142,7 +196,7 @@ fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
 }
 
 /// The arrays of an NPZ file, in its order.
-pub(super) fn npz(path: &Path, bytes: Vec<u8>) -> Result<Vec<Array>> {
+fn npz(path: &Path, bytes: Vec<u8>) -> Result<Vec<Array>> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPZ", reason };
     let mut archive =
         ZipArchive::new(Cursor::new(bytes)).map_err(|error| malformed(error.to_string()))?;

@@ -5,13 +5,41 @@ use std::path::Path;
 use multivae_core::schema;
 use safetensors::{Dtype, SafeTensors};
 
-use super::{Array, Numbers};
+use super::{
+    Array, Numbers, bytes,
+    format::{self, Content, Format},
+};
 use crate::error::{DataError, Result};
 
 const TYPES: &str = "F16, BF16, F32, F64, BOOL, or integers of 8 to 64 bits";
 
+/// Files of tensors by name.
+pub(super) struct Safetensors;
+
+impl Format for Safetensors {
+    fn name(&self) -> &'static str {
+        "safetensors"
+    }
+
+    fn called(&self) -> &'static str {
+        "`.safetensors`"
+    }
+
+    fn content(&self) -> Content {
+        Content::Arrays
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        format::ends(path, &["safetensors"], false)
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        arrays(path, &bytes(path)?.0)
+    }
+}
+
 /// The tensors of a file, by name, since the format keeps no order of its own.
-pub(super) fn arrays(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
+fn arrays(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
     let file = SafeTensors::deserialize(bytes).map_err(|error| DataError::Malformed {
         path: path.into(),
         format: "safetensors",
