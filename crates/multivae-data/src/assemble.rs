@@ -22,15 +22,17 @@ use crate::{
     error::{DataError, Result, list},
     fingerprint,
     join::{self, Named, Unmatched},
-    memory::{MemoryDataset, Storage},
+    memory::MemoryDataset,
     mixed,
     origin::Origin,
     read::{
-        self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name, number::SENTINELS,
+        self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name,
+        number::{SENTINELS, sentinel},
     },
     reading::MissingCodes,
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::SplitIndices,
+    storage::Storage,
 };
 
 /// The file of one modality, and what is said about it.
@@ -139,7 +141,7 @@ impl Files {
         warnings.append(&mut notes);
         for source in &mut sources {
             warnings.append(&mut source.block.notes);
-            source.block.take_codes(source.missing.numbers());
+            source.block.take_codes(source.missing.numbers())?;
         }
         for source in &mut sources {
             match known {
@@ -194,14 +196,14 @@ impl Files {
             let Source { name, block, missing: codes, images, .. } = source;
             let places = join.places(block.ids.as_ref().map(|ids| &ids.ids[..]));
             let features = spec.features();
-            warnings.extend(suspicious(&name, &spec, &block, known.is_some()));
+            warnings.extend(suspicious(&name, &spec, &block, known.is_some())?);
             let entry = &mut schema.modalities[m];
             *entry = ModalitySchema {
                 spec: spec.clone(),
                 columns: block.columns.clone().filter(|columns| columns.len() == features),
                 dtype: block.dtype,
                 scale: block.scale,
-                range: block.table.is_none().then(|| block.range()).flatten(),
+                range: if block.table.is_none() { block.range()? } else { None },
                 table: block.table.clone(),
                 missing_codes: codes.codes().to_vec(),
                 images,
@@ -230,7 +232,7 @@ impl Files {
             });
             let (values, cells) = match places {
                 Some(places) => (
-                    gather(&block.values, &places, features),
+                    block.values.gather(&places, features),
                     block.missing.and_then(|cells| cells.gather(&places)),
                 ),
                 None => (block.values, block.missing),
@@ -376,7 +378,7 @@ fn identify(
     let mut choices = choices.into_iter();
     for source in sources.iter_mut() {
         let choice = choices.next().flatten();
-        source.block.take_ids(choice);
+        source.block.take_ids(choice)?;
     }
     let names = known.and_then(|known| known.class_names());
     let mut label_ids = None;
@@ -570,9 +572,9 @@ impl ModalityTable {
     }
 
     /// Takes the chosen column of identifiers out of the features.
-    fn take_ids(&mut self, choice: Option<join::Choice>) {
+    fn take_ids(&mut self, choice: Option<join::Choice>) -> Result<()> {
         let candidates = std::mem::take(&mut self.candidates);
-        let Some(choice) = choice else { return };
+        let Some(choice) = choice else { return Ok(()) };
         let Candidate { column, ids, feature, .. } = candidates
             .into_iter()
             .nth(choice.candidate)
@@ -585,28 +587,34 @@ impl ModalityTable {
         if let Some(feature) = feature {
             let features: usize = self.shape.iter().product();
             let kept: Vec<_> = (0..features).filter(|&f| f != feature).map(Some).collect();
-            self.take_columns(&kept);
+            self.take_columns(&kept)?;
         }
+        Ok(())
     }
 
     /// The features at `places`, in their order; those without a place are missing.
-    pub(crate) fn take_columns(&mut self, places: &[Option<usize>]) {
+    pub(crate) fn take_columns(&mut self, places: &[Option<usize>]) -> Result<()> {
         let features: usize = self.shape.iter().product();
-        let rows = 0..self.rows;
-        let value = |row: usize, place: Option<usize>| {
-            place.map_or(0.0, |f| self.values.value(row * features + f))
+        self.values = match &self.values {
+            Storage::Sparse(rows) if !rows.is_on_disk() => Storage::Sparse(rows.columns(places)),
+            values => {
+                let mut taken = vec![0.0; self.rows * places.len()];
+                let mut buffer = vec![0.0; features];
+                for (row, out) in taken.chunks_exact_mut(places.len().max(1)).enumerate() {
+                    values.read_precise(row * features, &mut buffer)?;
+                    for (out, place) in out.iter_mut().zip(places) {
+                        *out = place.map_or(0.0, |feature| buffer[feature]);
+                    }
+                }
+                Storage::precise(taken)
+            }
         };
-        let values: Vec<f64> = rows
-            .flat_map(|row| places.iter().map(move |&place| (row, place)))
-            .map(|(row, place)| value(row, place))
-            .collect();
         let lacking = places.iter().any(Option::is_none);
         self.missing = match &self.missing {
             Some(cells) => cells.columns(places),
             None if lacking => MissingCells::none(self.rows, features).columns(places),
             None => None,
         };
-        self.values = Storage::precise(values);
         self.shape = vec![places.len()];
         if let Some(layout) = &mut self.layout {
             let column = |place: &Option<usize>| place.and_then(|f| layout.columns[f]);
@@ -618,48 +626,54 @@ impl ModalityTable {
                 .map(|place| place.map_or_else(String::new, |f| columns[f].clone()))
                 .collect()
         });
+        Ok(())
     }
 
     /// Makes values missing that equal one of the codes, in the file's units.
-    fn take_codes(&mut self, codes: &[f64]) {
+    fn take_codes(&mut self, codes: &[f64]) -> Result<()> {
         if codes.is_empty() {
-            return;
+            return Ok(());
         }
         let features: usize = self.shape.iter().product();
         let mut cells = match self.missing.take() {
             Some(cells) => cells,
             None => MissingCells::none(self.rows, features),
         };
-        let mut taken = Vec::new();
-        for place in 0..self.values.len() {
-            let value = self.scale.invert(self.values.value(place));
-            if codes.iter().any(|&code| value == code || value as f32 == code as f32) {
-                cells.take(place / features, place % features);
-                taken.push(place);
-            }
-        }
+        let scale = self.scale;
+        let is_code = |value: f64| {
+            let value = scale.invert(value);
+            codes.iter().any(|&code| value == code || value as f32 == code as f32)
+        };
+        let seen = |mut seen: Vec<usize>, from: usize, values: &[f64]| {
+            seen.extend((from..).zip(values).filter(|(_, v)| is_code(**v)).map(|(place, _)| place));
+            seen
+        };
+        let taken = self.values.fold(Vec::new(), seen, |a, b| [a, b].concat())?;
+        taken.iter().for_each(|place| cells.take(place / features, place % features));
         self.values.zero(&taken);
         self.missing = (cells.count() > 0).then_some(cells);
+        Ok(())
     }
 
     /// Least and greatest observed value in the file's units.
-    fn range(&self) -> Option<[f64; 2]> {
+    fn range(&self) -> Result<Option<[f64; 2]>> {
         let (low, high) = match &self.missing {
             None => {
-                let (low, high, _) = self.values.extent();
+                let (low, high, _) = self.values.extent()?;
                 (low, high)
             }
             Some(cells) => {
                 let features: usize = self.shape.iter().product();
-                let there = |&place: &usize| !cells.is_missing(place / features, place % features);
-                let places = (0..self.values.len()).filter(there);
-                places.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), place| {
-                    let value = self.values.value(place);
-                    (low.min(value), high.max(value))
-                })
+                let there = |place: usize| !cells.is_missing(place / features, place % features);
+                let seen = |seen: (f64, f64), from: usize, values: &[f64]| {
+                    let observed = (from..).zip(values).filter(|(place, _)| there(*place));
+                    observed.fold(seen, |(low, high), (_, &v)| (low.min(v), high.max(v)))
+                };
+                let none = (f64::INFINITY, f64::NEG_INFINITY);
+                self.values.fold(none, seen, |a, b| (a.0.min(b.0), a.1.max(b.1)))?
             }
         };
-        (low <= high).then(|| [low, high].map(|value| read::as_in_file(value, self.scale)))
+        Ok((low <= high).then(|| [low, high].map(|value| read::as_in_file(value, self.scale))))
     }
 }
 
@@ -737,13 +751,81 @@ fn by_place(sources: &[Source]) -> Option<Warning> {
     })
 }
 
+/// What is seen of a column.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    count: usize,
+    ends: (f64, f64),
+    /// Without values that often mean missing.
+    others: (f64, f64),
+    sentinels: [usize; SENTINELS.len()],
+}
+
+impl Seen {
+    const NONE: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
+    const NOTHING: Self =
+        Self { count: 0, ends: Self::NONE, others: Self::NONE, sentinels: [0; SENTINELS.len()] };
+
+    fn add(&mut self, value: f64) {
+        let widened = |ends: (f64, f64)| (ends.0.min(value), ends.1.max(value));
+        self.count += 1;
+        self.ends = widened(self.ends);
+        match sentinel(value) {
+            Some(code) => self.sentinels[code] += 1,
+            None => self.others = widened(self.others),
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        let both = |a: (f64, f64), b: (f64, f64)| (a.0.min(b.0), a.1.max(b.1));
+        self.count += other.count;
+        self.ends = both(self.ends, other.ends);
+        self.others = both(self.others, other.others);
+        self.sentinels.iter_mut().zip(other.sentinels).for_each(|(a, b)| *a += b);
+    }
+}
+
+impl ModalityTable {
+    /// What is seen of each column in the units of the file, in one pass over the rows.
+    fn seen(&self) -> Result<Vec<Seen>> {
+        let features = self.shape.iter().product();
+        let of_rows = |rows: std::ops::Range<usize>| {
+            let mut seen = vec![Seen::NOTHING; features];
+            let mut values = vec![0.0; features];
+            for row in rows {
+                self.values.read_precise(row * features, &mut values)?;
+                let missing = self.missing.as_ref().filter(|cells| cells.missing_in(row) > 0);
+                for (feature, (seen, value)) in seen.iter_mut().zip(&values).enumerate() {
+                    if !missing.is_some_and(|cells| cells.is_missing(row, feature)) {
+                        seen.add(self.scale.invert(*value));
+                    }
+                }
+            }
+            Ok(seen)
+        };
+        let join = |mut a: Vec<Seen>, b: Vec<Seen>| {
+            a.iter_mut().zip(&b).for_each(|(a, b)| a.join(b));
+            Ok(a)
+        };
+        const ROWS: usize = 512;
+        (0..self.rows.div_ceil(ROWS))
+            .into_par_iter()
+            .map(|block| of_rows(block * ROWS..self.rows.min((block + 1) * ROWS)))
+            .try_reduce(|| vec![Seen::NOTHING; features], join)
+    }
+}
+
 /// What looks wrong about a modality's values.
-fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: bool) -> Vec<Warning> {
+fn suspicious(
+    name: &str,
+    spec: &ModalitySpec,
+    block: &ModalityTable,
+    known: bool,
+) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     let subject = |column: String| format!("modality `{name}`, column `{column}`");
-    let features = spec.features();
     if spec.is_image() && !known {
-        let (low, high, _) = block.values.extent();
+        let (low, high, _) = block.values.extent()?;
         if low == high {
             warnings.push(Warning::new(
                 format!("modality `{name}`"),
@@ -751,29 +833,17 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
                 "check how the images were saved",
             ));
         }
-        return warnings;
+        return Ok(warnings);
     }
     if spec.shape.len() > 1 {
-        return warnings;
+        return Ok(warnings);
     }
-    for feature in 0..features {
-        let there = |&row: &usize| {
-            !block.missing.as_ref().is_some_and(|cells| cells.is_missing(row, feature))
-        };
-        let values = (0..block.rows)
-            .filter(there)
-            .map(|row| block.scale.invert(block.values.value(row * features + feature)));
+    for (feature, seen) in block.seen()?.into_iter().enumerate() {
         let column = || match &block.columns {
             Some(columns) => columns[feature].clone(),
             None => feature.to_string(),
         };
-        let mut ends = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut count = 0;
-        for value in values.clone() {
-            ends = (ends.0.min(value), ends.1.max(value));
-            count += 1;
-        }
-        if count == 0 {
+        if seen.count == 0 {
             warnings.push(Warning::new(
                 subject(column()),
                 "no row has a value",
@@ -781,15 +851,12 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
             ));
             continue;
         }
-        for code in SENTINELS.into_iter().filter(|&code| code == ends.0 || code == ends.1) {
-            let with = values.clone().filter(|&value| value == code).count();
-            let others = values.clone().filter(|value| !SENTINELS.contains(value));
-            let (low, high) = others.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-                (low.min(v), high.max(v))
-            });
+        let (low, high) = seen.others;
+        for (code, with) in SENTINELS.into_iter().zip(seen.sentinels) {
+            let end = code == seen.ends.0 || code == seen.ends.1;
             let apart = if code < low { low - code } else { code - high };
             // Far from all others: by more than these are from each other.
-            if low <= high && apart > 2.0 * (high - low).max(1.0) && with < count {
+            if end && low <= high && apart > 2.0 * (high - low).max(1.0) && with < seen.count {
                 warnings.push(Warning::new(
                     subject(column()),
                     format!("{with} values are {code}, far from the others ({low} to {high})"),
@@ -801,7 +868,7 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
             }
         }
     }
-    warnings
+    Ok(warnings)
 }
 
 impl Join {
@@ -974,7 +1041,10 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
         Some(said) => said,
         None => shape,
     };
-    let likelihood = source.likelihood.clone().unwrap_or_else(|| likelihood(shape, values));
+    let likelihood = match &source.likelihood {
+        Some(likelihood) => likelihood.clone(),
+        None => likelihood(shape, values)?,
+    };
     let spec = ModalitySpec::new(&source.name, shape)?.with_likelihood(likelihood);
     spec.check()?;
     Ok(spec)
@@ -982,22 +1052,14 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
 
 /// The likelihood of values that nothing is said about: Bernoulli if all are 0 or 1; for images in
 /// `[0, 1]` Laplace of scale 0.75, which the field uses for PolyMNIST; else unit normal.
-fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
-    let binary = match values {
-        Storage::Floats(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
-        Storage::Bytes(bytes) => bytes.par_iter().all(|&b| b == 0 || b == 255),
-        Storage::Doubles(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
-    };
-    let unit = match values {
-        Storage::Floats(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
-        Storage::Bytes(_) => true,
-        Storage::Doubles(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
-    };
-    match (binary, shape.len() == 3 && unit) {
+fn likelihood(shape: &[usize], values: &Storage) -> Result<Likelihood> {
+    let (low, high, whole) = values.extent()?;
+    let unit = low >= 0.0 && high <= 1.0;
+    Ok(match (unit && whole, shape.len() == 3 && unit) {
         (true, _) => Likelihood::Bernoulli {},
         (false, true) => Likelihood::laplace(0.75),
         (false, false) => Likelihood::normal(1.0),
-    }
+    })
 }
 
 /// Checks that the values are such as their likelihood takes.
@@ -1010,7 +1072,7 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
         }
         let mut buffer = vec![0.0; spec.features()];
         for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
-            data.storage(m).read(row * spec.features(), &mut buffer);
+            data.storage(m).read(data.stored_rows()[row] * spec.features(), &mut buffer)?;
             let cells = data.cells(row, m);
             let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
             if let Some((column, support)) = family.first_outside(&buffer, &spec.shape, &observed) {
@@ -1026,28 +1088,6 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Rows in another order; 0 where there are none.
-fn gather(values: &Storage, places: &[Option<usize>], features: usize) -> Storage {
-    fn rows<T: Copy + Default + Send + Sync>(
-        values: &[T],
-        places: &[Option<usize>],
-        features: usize,
-    ) -> Vec<T> {
-        let mut out = vec![T::default(); places.len() * features];
-        out.par_chunks_exact_mut(features).zip(places).for_each(|(out, place)| {
-            if let Some(place) = place {
-                out.copy_from_slice(&values[place * features..(place + 1) * features]);
-            }
-        });
-        out
-    }
-    match values {
-        Storage::Floats(values) => Storage::Floats(rows(values, places, features)),
-        Storage::Bytes(values) => Storage::Bytes(rows(values, places, features)),
-        Storage::Doubles(values) => Storage::Doubles(rows(values, places, features)),
-    }
 }
 
 #[cfg(test)]
@@ -1182,10 +1222,16 @@ mod tests {
             (&image, vec![0.0, 1.0], Likelihood::Bernoulli {}),
             (&image, vec![0.0, 7.0], Likelihood::normal(1.0)),
         ] {
-            assert_eq!(likelihood(shape, &Storage::Floats(values)), expected);
+            assert_eq!(likelihood(shape, &Storage::Floats(values)).expect("in memory"), expected);
         }
-        assert_eq!(likelihood(&image, &vec![0u8, 255].into()), Likelihood::Bernoulli {});
-        assert_eq!(likelihood(&image, &vec![0u8, 9].into()), Likelihood::laplace(0.75));
+        assert_eq!(
+            likelihood(&image, &vec![0u8, 255].into()).expect("in memory"),
+            Likelihood::Bernoulli {}
+        );
+        assert_eq!(
+            likelihood(&image, &vec![0u8, 9].into()).expect("in memory"),
+            Likelihood::laplace(0.75)
+        );
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let loaded = self.load(None)?.split(self)?.in_training_range();
+        let loaded = self.load(None)?.split(self)?.in_training_range()?;
         let record = loaded.record();
         let Loaded { data, parts, report } = loaded;
         self.share_out(data, &parts, report, record, None)
@@ -394,8 +394,8 @@ struct Loaded {
 
 impl Loaded {
     /// The same with range and scale as the training rows have them.
-    fn in_training_range(mut self) -> Self {
-        if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train) {
+    fn in_training_range(mut self) -> Result<Self> {
+        if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train)? {
             if !warnings.is_empty() {
                 self.report.fingerprint = fingerprint::of(&data);
             }
@@ -403,7 +403,7 @@ impl Loaded {
             self.report.warnings.extend(warnings);
             self.data = data;
         }
-        self
+        Ok(self)
     }
 
     /// What a run has to keep of it.

@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{DataError, Result},
-    memory::{MemoryDataset, Storage},
+    memory::MemoryDataset,
     report::Warning,
+    storage::{Change, Storage, View},
 };
 
 /// Rows that are read at once from data that does not give them one by one.
@@ -259,29 +260,35 @@ impl Standardisation {
             let storage = data.storage(m);
             let features = spec.features();
             let Some(moments) = self.moments(spec.name.as_str()) else {
-                return match &**storage {
+                return Ok(match &**storage {
                     // Batches are of single precision.
                     Storage::Doubles(values) => Arc::new(Storage::Floats(
                         values.iter().map(|&value| value as f32).collect(),
                     )),
-                    Storage::Floats(_) | Storage::Bytes(_) => storage.clone(),
-                };
+                    _ => storage.clone(),
+                });
             };
+            if !storage.is_plain() {
+                let Moments { mean, std, .. } = moments.clone();
+                let change = Change { mean, std, limits: None };
+                return Ok(Arc::new(Storage::View(View::changed(storage.clone(), change))));
+            }
             let mut values = vec![0.0; storage.len()];
-            values.par_chunks_exact_mut(features).enumerate().for_each_init(
+            values.par_chunks_exact_mut(features).enumerate().try_for_each_init(
                 || vec![0.0; features],
                 |row, (place, out)| {
-                    storage.read_precise(place * features, row);
+                    storage.read_precise(place * features, row)?;
                     for (feature, (out, value)) in out.iter_mut().zip(row.iter()).enumerate() {
                         let (mean, std) = moments.of(feature);
                         *out = ((value - mean) / std) as f32;
                     }
+                    Ok::<_, DataError>(())
                 },
-            );
-            Arc::new(Storage::Floats(values))
+            )?;
+            Ok(Arc::new(Storage::Floats(values)))
         };
-        let values = data.modalities().par_iter().enumerate().map(apply).collect();
-        Ok(data.clone().with_storage(values))
+        let values: Vec<Result<_>> = data.modalities().par_iter().enumerate().map(apply).collect();
+        Ok(data.clone().with_storage(values.into_iter().collect::<Result<_>>()?))
     }
 
     /// New data with standardised values, and what lies far outside of the training's range, by row
@@ -299,35 +306,43 @@ impl Standardisation {
             let storage = applied.storage(m);
             let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_image());
             let limits = moments.and_then(|moments| moments.limits(spec));
-            let (Some(moments), Some(limits), Storage::Floats(values)) =
-                (moments, limits, &**storage)
-            else {
+            let (Some(moments), Some(limits)) = (moments, limits) else {
                 storages.push(storage.clone());
                 continue;
             };
             let features = spec.features();
-            let mut changed: Option<Vec<f32>> = None;
             let mut outside: Vec<(usize, usize)> = Vec::new();
+            let mut values = vec![0.0; features];
             for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
-                let place = data.stored_rows()[row] * features;
+                storage.read(data.stored_rows()[row] * features, &mut values)?;
                 let mut cells = None;
-                for (feature, &(low, high)) in limits.iter().enumerate() {
-                    let value = values[place + feature];
-                    if (low..=high).contains(&value) {
+                for (feature, (&(low, high), value)) in limits.iter().zip(&values).enumerate() {
+                    if (low..=high).contains(value) {
                         continue;
                     }
                     let cells = cells.get_or_insert_with(|| data.cells(row, m));
                     if cells.as_ref().is_none_or(|cells| cells[feature]) {
-                        let changed = changed.get_or_insert_with(|| values.clone());
-                        changed[place + feature] = value.clamp(low, high);
                         outside.push((row, feature));
                     }
                 }
             }
             warnings.extend(outside_of_training(data, m, moments, &outside));
-            storages.push(match changed {
-                Some(values) => Arc::new(Storage::Floats(values)),
-                None => storage.clone(),
+            storages.push(match &**storage {
+                _ if outside.is_empty() => storage.clone(),
+                Storage::Floats(values) => {
+                    let mut values = values.clone();
+                    for (row, feature) in outside {
+                        let value = &mut values[data.stored_rows()[row] * features + feature];
+                        *value = value.clamp(limits[feature].0, limits[feature].1);
+                    }
+                    Arc::new(Storage::Floats(values))
+                }
+                _ => {
+                    let Moments { mean, std, .. } = moments.clone();
+                    let change = Change { mean, std, limits: Some(limits) };
+                    let raw = data.storage(m).clone();
+                    Arc::new(Storage::View(View::changed(raw, change)))
+                }
             });
         }
         Ok((applied.with_storage(storages), warnings))

@@ -19,8 +19,8 @@ use super::{
 use crate::{
     cells::MissingCells,
     error::{DataError, Result, list},
-    memory::Storage,
     report::Warning,
+    storage::Storage,
 };
 
 mod rewrite;
@@ -207,6 +207,7 @@ fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         dtype: Dtype::Text,
         scale: ValueScale::IDENTITY,
         notes: table.dialect.notes,
+        matrix: false,
         layout: Some(layout),
     })
 }
@@ -610,7 +611,7 @@ mod tests {
             let block = table(&text).expect("valid");
             // `f32` writes as few digits as tell it from others, and so can `f64` have more.
             let mut found = vec![0.0; 6];
-            block.values.read(0, &mut found);
+            block.values.read(0, &mut found).expect("in memory");
             prop_assert_eq!(found, values);
             prop_assert_eq!(ids(&block), [("id", vec!["r1", "r2", "r,3"])]);
             prop_assert_eq!(block.shape, [2]);

@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{
     error::{DataError, Result},
-    memory::Storage,
     report::Warning,
+    storage::Storage,
 };
 
 /// The name of the column of classes that folders stand for.
@@ -98,7 +98,7 @@ fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
         }
     }
     let rows = images.len();
-    let (values, dtype, scale) = join(images);
+    let (values, dtype, scale) = join(images)?;
     if scale.factor != 255.0 && scale.factor != 65535.0 && !scale.is_identity() {
         let found = format!("values of 16-bit images go up to {} only", scale.factor);
         notes.push(Warning::note(name(folder), found));
@@ -117,6 +117,7 @@ fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
         dtype,
         scale,
         notes,
+        matrix: false,
         layout: None,
     })
 }
@@ -412,13 +413,13 @@ fn planes<T: Copy>(pixels: &[T], channels: usize) -> Vec<T> {
 }
 
 /// One after the other, as bytes if all are; with their type and scale.
-fn join(images: Vec<Decoded>) -> (Storage, Dtype, ValueScale) {
+fn join(images: Vec<Decoded>) -> Result<(Storage, Dtype, ValueScale)> {
     if images.iter().all(|image| matches!(image.pixels, Pixels::Bytes(_))) {
         let bytes = images.into_iter().flat_map(|image| match image.pixels {
             Pixels::Bytes(pixels) => pixels,
             Pixels::Words(_) => Vec::new(),
         });
-        return (Storage::Bytes(bytes.collect()), Dtype::U8, ValueScale::up_to(255.0));
+        return Ok((Storage::Bytes(bytes.collect()), Dtype::U8, ValueScale::up_to(255.0)));
     }
     let mut values = Vec::new();
     for image in images {
@@ -429,9 +430,9 @@ fn join(images: Vec<Decoded>) -> (Storage, Dtype, ValueScale) {
         }
     }
     let values = Storage::Floats(values);
-    let (low, high, _) = values.extent();
+    let (low, high, _) = values.extent()?;
     let scale = image_scale(3, true, low, high);
-    (values.rescaled(ValueScale::IDENTITY, scale), Dtype::U16, scale)
+    Ok((values.rescaled(ValueScale::IDENTITY, scale)?, Dtype::U16, scale))
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use multivae_core::schema::{Dtype, ImageConversion, TableColumn, ValueScale};
 use crate::{
     cells::MissingCells,
     error::{DataError, Result, list},
-    memory::Storage,
     reading::MissingCodes,
     report::Warning,
+    storage::Storage,
 };
 
 pub(crate) mod csv;
@@ -116,8 +116,48 @@ pub(crate) struct ModalityTable {
     pub(crate) scale: ValueScale,
     /// What is unusual about the file.
     pub(crate) notes: Vec<Warning>,
+    /// Whether its columns are the features of one assay, which have one likelihood, and not columns
+    /// of which each is of a kind of its own.
+    pub(crate) matrix: bool,
     /// Where the values stand in a table of text; `None` for other files.
     pub(crate) layout: Option<Layout>,
+}
+
+impl ModalityTable {
+    /// Values without names: those of images are put on their scale, see [`image_scale`].
+    pub(crate) fn of_values(
+        path: &Path,
+        shape: Vec<usize>,
+        values: Storage,
+        missing: Option<MissingCells>,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        let rows = values.len() / shape.iter().product::<usize>();
+        let (scale, values) = if matches!(values, Storage::Bytes(_)) {
+            (ValueScale::up_to(255.0), values)
+        } else {
+            let (low, high, whole) = values.extent()?;
+            let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
+            (scale, values.rescaled(ValueScale::IDENTITY, scale)?)
+        };
+        Ok(Self {
+            path: path.into(),
+            ids: None,
+            candidates: Vec::new(),
+            shape,
+            columns: None,
+            words: Vec::new(),
+            table: None,
+            rows,
+            values,
+            missing,
+            dtype,
+            scale,
+            notes: Vec::new(),
+            matrix: false,
+            layout: None,
+        })
+    }
 }
 
 /// A column of a table whose cells are not all numbers.
@@ -373,20 +413,13 @@ pub(crate) fn name(path: &Path) -> String {
 }
 
 /// A half-precision number from its bits.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (bits >> 10 & 0x1f, f32::from(bits & 0x3ff));
-    let value = match exponent {
-        0 => fraction * 2f32.powi(-24),
-        0x1f if fraction == 0.0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
-    };
-    if bits >> 15 == 1 { -value } else { value }
+pub(crate) fn half(bits: u16) -> f32 {
+    half::f16::from_bits(bits).to_f32()
 }
 
 /// A number of which the upper half of single precision is given.
-fn brain(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+pub(crate) fn brain(bits: u16) -> f32 {
+    half::bf16::from_bits(bits).to_f32()
 }
 
 /// Unsigned integers: as integers if all fit.
@@ -502,29 +535,7 @@ impl Array {
                 });
             }
         };
-        let (scale, values) = if matches!(values, Storage::Bytes(_)) {
-            (ValueScale::up_to(255.0), values)
-        } else {
-            let (low, high, whole) = values.extent();
-            let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
-            (scale, values.rescaled(ValueScale::IDENTITY, scale))
-        };
-        Ok(ModalityTable {
-            path: path.into(),
-            ids: None,
-            candidates: Vec::new(),
-            shape,
-            columns: None,
-            words: Vec::new(),
-            table: None,
-            rows,
-            values,
-            missing,
-            dtype,
-            scale,
-            notes: Vec::new(),
-            layout: None,
-        })
+        ModalityTable::of_values(path, shape, values, missing, dtype)
     }
 
     /// As class labels.

@@ -1,7 +1,8 @@
 //! NPY and NPZ, the formats of NumPy.
 
 use std::{
-    io::{Cursor, Read},
+    fs::File,
+    io::{Cursor, Read, Seek},
     path::Path,
 };
 
@@ -10,11 +11,14 @@ use ndarray_npy::npy::header::{Header, Layout};
 use zip::ZipArchive;
 
 use super::{
-    Array, Numbers, bytes,
+    Array, ModalityTable, Numbers, ReadOptions, bytes,
     format::{self, Content, Format},
-    stem,
+    only, stem,
 };
-use crate::error::{DataError, Result};
+use crate::{
+    error::{DataError, Result},
+    storage::{DiskArray, IN_MEMORY, Storage},
+};
 
 const TYPES: &str = "f16, bf16, f32, f64, bool, text, or integers of 8 to 64 bits";
 const PICKLED: &str = "numbers or text; these are pickled Python objects: save them with \
@@ -43,6 +47,40 @@ impl Format for Npy {
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
         Ok(vec![npy(path, &stem(path), &bytes(path)?.0)?])
     }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        match on_disk(path, IN_MEMORY)? {
+            Some(table) => Ok(table),
+            None => only(path, self.arrays(path)?, said.array)?.block(path),
+        }
+    }
+}
+
+/// The values of a file of more than `limit` bytes, which stay in it; `None` of a smaller one, and of
+/// one whose values are not numbers row by row.
+fn on_disk(path: &Path, limit: u64) -> Result<Option<ModalityTable>> {
+    let read = |cause| DataError::Read { path: path.into(), cause };
+    let mut file = File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() <= limit {
+        return Ok(None);
+    }
+    // What is wrong about a header is said when the file is read whole.
+    let Ok(header) = Header::from_reader(&mut file) else { return Ok(None) };
+    let descriptor = header.type_descriptor.to_string();
+    let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
+    let (Some((dtype, _)), Some((rows, shape)), Layout::Standard) =
+        (numbers(kind, &[], false), header.shape.split_first(), header.layout)
+    else {
+        return Ok(None);
+    };
+    let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
+    let features: usize = shape.iter().product();
+    let values = rows.checked_mul(features).filter(|&values| values > 0);
+    let (Some(values), false) = (values, dtype == Dtype::Text) else { return Ok(None) };
+    let start = file.stream_position().map_err(read)?;
+    let array = DiskArray::open(path, start, values, dtype, descriptor.contains('>'))?;
+    let missing = array.missing(features)?;
+    Ok(Some(ModalityTable::of_values(path, shape, Storage::Disk(array), missing, dtype)?))
 }
 
 /// Archives of arrays by name.
@@ -244,6 +282,38 @@ mod tests {
             let Numbers::Floats(found) = found.numbers else { panic!("floats") };
             prop_assert_eq!(found, values);
         }
+    }
+
+    #[test]
+    fn a_large_file_stays_on_disk_and_says_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.npy");
+        let limited = |bytes: &[u8], limit| {
+            std::fs::write(&path, bytes).expect("writable");
+            on_disk(&path, limit).expect("valid")
+        };
+        let rows = ArrayD::from_shape_fn(vec![7, 2], |at| (at[0] * 2 + at[1]) as f64 + 0.125);
+        let images = ArrayD::from_shape_fn(vec![3, 1, 2, 2], |at| (at[0] * 80 + at[3]) as u8);
+        let gaps = ArrayD::from_shape_fn(vec![4, 2], |at| [f32::NAN, 2.0][(at[0] + at[1]) % 2]);
+        for bytes in [file(&rows), file(&images), file(&gaps)] {
+            let table = limited(&bytes, 100).expect("larger");
+            let whole = open(&bytes).expect("valid").block(&path).expect("valid");
+            assert!(matches!(table.values, Storage::Disk(_)));
+            assert_eq!((&table.shape, table.rows), (&whole.shape, whole.rows));
+            assert_eq!((table.scale, table.dtype), (whole.scale, whole.dtype));
+            assert_eq!(table.missing, whole.missing);
+            let read = |storage: &Storage| {
+                let mut values = vec![9.0; storage.len()];
+                storage.read(0, &mut values).expect("there");
+                values
+            };
+            assert_eq!(read(&table.values), read(&whole.values));
+        }
+        assert!(limited(&file(&rows), 1 << 20).is_none(), "small files are read whole");
+        let turned = rows.t().as_standard_layout().into_owned();
+        let fortran = file(&turned.reversed_axes().into_dyn());
+        assert!(limited(&fortran, 100).is_none(), "columns one after the other");
+        assert!(limited(b"no array", 1).is_none(), "what is wrong is said elsewhere");
     }
 
     #[test]
