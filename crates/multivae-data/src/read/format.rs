@@ -13,6 +13,7 @@ use super::{
     npy::{Npy, Npz},
     only,
     safetensors::Safetensors,
+    scipy::Scipy,
 };
 use crate::{
     assemble::Files,
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] = &[&Npy, &Npz, &Csv, &Safetensors, &Idx, &Images];
+static FORMATS: &[&dyn Format] = &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, &Images];
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,14 +139,18 @@ impl Format for Absent {
 
 /// The format of a file or folder.
 pub(crate) fn of(path: &Path) -> Result<&'static dyn Format> {
-    FORMATS.iter().copied().find(|format| format.is(path)).ok_or_else(|| {
-        static CALLED: LazyLock<String> = LazyLock::new(|| {
-            let called: Vec<_> = FORMATS.iter().map(|format| format.called()).collect();
-            let (last, others) = called.split_last().expect("there are formats");
-            format!("{} or {last}", others.join(", "))
-        });
-        DataError::UnsupportedFile { path: path.into(), expected: &CALLED }
-    })
+    let found = FORMATS.iter().copied().find(|format| format.is(path));
+    found.ok_or_else(|| DataError::UnsupportedFile { path: path.into(), expected: called() })
+}
+
+/// How the files of all formats are called.
+pub(crate) fn called() -> &'static str {
+    static CALLED: LazyLock<String> = LazyLock::new(|| {
+        let called: Vec<_> = FORMATS.iter().map(|format| format.called()).collect();
+        let (last, others) = called.split_last().expect("there are formats");
+        format!("{} or {last}", others.join(", "))
+    });
+    &CALLED
 }
 
 /// Refuses what is no data set of several modalities.

@@ -26,6 +26,7 @@ pub(crate) mod image;
 mod npy;
 pub(crate) mod number;
 mod safetensors;
+mod scipy;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[

@@ -7,7 +7,7 @@ use std::{
 };
 
 use multivae_core::schema::Dtype;
-use ndarray_npy::npy::header::{Header, Layout};
+use ndarray_npy::npy::{self, header::Layout};
 use zip::ZipArchive;
 
 use super::{
@@ -65,22 +65,38 @@ fn on_disk(path: &Path, limit: u64) -> Result<Option<ModalityTable>> {
         return Ok(None);
     }
     // What is wrong about a header is said when the file is read whole.
-    let Ok(header) = Header::from_reader(&mut file) else { return Ok(None) };
-    let descriptor = header.type_descriptor.to_string();
-    let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
-    let (Some((dtype, _)), Some((rows, shape)), Layout::Standard) =
-        (numbers(kind, &[], false), header.shape.split_first(), header.layout)
-    else {
+    let Some(Header { shape, dtype, big_endian }) = Header::read(&mut file) else {
         return Ok(None);
     };
+    let Some((rows, shape)) = shape.split_first() else { return Ok(None) };
     let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
     let features: usize = shape.iter().product();
     let values = rows.checked_mul(features).filter(|&values| values > 0);
-    let (Some(values), false) = (values, dtype == Dtype::Text) else { return Ok(None) };
+    let Some(values) = values else { return Ok(None) };
     let start = file.stream_position().map_err(read)?;
-    let array = DiskArray::open(path, start, values, dtype, descriptor.contains('>'))?;
+    let array = DiskArray::open(path, start, values, dtype, big_endian)?;
     let missing = array.missing(features)?;
     Ok(Some(ModalityTable::of_values(path, shape, Storage::Disk(array), missing, dtype)?))
+}
+
+/// What numbers row by row are.
+pub(super) struct Header {
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: Dtype,
+    pub(super) big_endian: bool,
+}
+
+impl Header {
+    /// The header of an NPY file, read to its end; `None` if what follows is not numbers row by row.
+    pub(super) fn read(file: &mut File) -> Option<Self> {
+        let header = npy::header::Header::from_reader(file).ok()?;
+        let descriptor = header.type_descriptor.to_string();
+        let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
+        let (dtype, _) = numbers(kind, &[], false)?;
+        let by_rows = matches!(header.layout, Layout::Standard) || header.shape.len() < 2;
+        let big_endian = descriptor.contains('>');
+        (by_rows && dtype != Dtype::Text).then_some(Self { shape: header.shape, dtype, big_endian })
+    }
 }
 
 /// Archives of arrays by name.
@@ -109,10 +125,11 @@ impl Format for Npz {
 }
 
 /// The array of an NPY file.
-fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
+pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPY", reason };
     let mut rest = bytes;
-    let header = Header::from_reader(&mut rest).map_err(|error| malformed(error.to_string()))?;
+    let header = npy::header::Header::from_reader(&mut rest)
+        .map_err(|error| malformed(error.to_string()))?;
     let descriptor = header.type_descriptor.to_string();
     let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
     let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok());

@@ -85,6 +85,11 @@ impl DiskArray {
         Ok(Self { file: Arc::new(file), path: path.into(), offset, len, dtype, big_endian, scale })
     }
 
+    /// Their type in the file.
+    pub fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+
     /// How many numbers there are.
     pub fn len(&self) -> usize {
         self.len
@@ -117,11 +122,16 @@ impl DiskArray {
                         .get_or_insert_with(|| MissingCells::none(rows, features))
                         .take(row, value);
                 } else if (found as f32).is_infinite() {
-                    return Err(DataError::Infinite { path: self.path.clone(), row, value, found });
+                    return Err(self.infinite(row, value, found));
                 }
             }
         }
         Ok(missing)
+    }
+
+    /// The error of a value of this file that is infinite.
+    pub(super) fn infinite(&self, row: usize, value: usize, found: f64) -> DataError {
+        DataError::Infinite { path: self.path.clone(), row, value, found }
     }
 
     /// The same values on another scale.
@@ -149,7 +159,7 @@ impl DiskArray {
     }
 
     /// The numbers as they are in the file.
-    fn raw(&self, from: usize, out: &mut [f64]) -> Result<()> {
+    pub(super) fn raw(&self, from: usize, out: &mut [f64]) -> Result<()> {
         let size = size(self.dtype).expect("opened with numbers only");
         let mut bytes = vec![0; out.len() * size];
         let offset = self.offset + (from * size) as u64;

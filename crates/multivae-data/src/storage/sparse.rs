@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::DiskArray;
-use crate::error::Result;
+use crate::{cells::MissingCells, error::Result};
 
 /// Rows of which most values are 0: of each the columns of the others, ascending, and their values
 /// (compressed sparse rows).
@@ -49,22 +49,117 @@ impl SparseRows {
         Ok(Self { width, starts: starts.into(), entries })
     }
 
-    /// The same, with columns and values that stay in their file and are known to be in order.
+    /// From columns: column `j` has `values[starts[j]..starts[j + 1]]` in the rows of the same places
+    /// (compressed sparse columns).
     ///
     /// # Errors
     ///
-    /// As [`SparseRows::new`]; columns are looked at as rows are read.
+    /// As [`SparseRows::new`].
+    pub fn of_columns(
+        rows: usize,
+        starts: Vec<u64>,
+        of_rows: Vec<u32>,
+        values: Vec<f32>,
+    ) -> std::result::Result<Self, String> {
+        let width = starts.len().saturating_sub(1);
+        if of_rows.len() != values.len() {
+            return Err(format!("{} rows and {} values", of_rows.len(), values.len()));
+        }
+        check_starts(&starts, values.len())?;
+        if let Some(place) = of_rows.iter().position(|&row| row as usize >= rows) {
+            let column = starts.partition_point(|&start| start as usize <= place) - 1;
+            return Err(format!("column {column} has row {}, of {rows}", of_rows[place]));
+        }
+        let mut to = vec![0u64; rows + 1];
+        of_rows.iter().for_each(|&row| to[row as usize + 1] += 1);
+        for row in 0..rows {
+            to[row + 1] += to[row];
+        }
+        let mut next = to.clone();
+        let (mut columns, mut moved) = (vec![0u32; values.len()], vec![0f32; values.len()]);
+        for column in 0..width {
+            for place in starts[column] as usize..starts[column + 1] as usize {
+                let row = of_rows[place] as usize;
+                columns[next[row] as usize] = column as u32;
+                moved[next[row] as usize] = values[place];
+                next[row] += 1;
+            }
+        }
+        Self::new(width, to, columns, moved)
+    }
+
+    /// The same, with columns and values that stay in their file; `Err(None)` if the columns of a row
+    /// are not in ascending order or a value is NaN, which has to be put right in memory, `Err(Some(_))` with
+    /// what is wrong as in [`SparseRows::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Read`](crate::DataError::Read), [`DataError::Infinite`](crate::DataError::Infinite).
     pub fn on_disk(
         width: usize,
         starts: Vec<u64>,
         columns: DiskArray,
         values: DiskArray,
-    ) -> std::result::Result<Self, String> {
+    ) -> Result<std::result::Result<Self, Option<String>>> {
         if columns.len() != values.len() {
-            return Err(format!("{} columns and {} values", columns.len(), values.len()));
+            return Ok(Err(Some(format!("{} columns and {} values", columns.len(), values.len()))));
         }
-        check_starts(&starts, values.len())?;
-        Ok(Self { width, starts: starts.into(), entries: Entries::Disk { columns, values } })
+        if let Err(reason) = check_starts(&starts, values.len()) {
+            return Ok(Err(Some(reason)));
+        }
+        let mut buffer = vec![0.0; super::BLOCK];
+        let (mut row, mut last) = (0, -1.0);
+        for from in (0..columns.len()).step_by(super::BLOCK) {
+            let count = super::BLOCK.min(columns.len() - from);
+            columns.read_precise(from, &mut buffer[..count])?;
+            for (place, &column) in (from as u64..).zip(&buffer[..count]) {
+                while starts[row + 1] <= place {
+                    (row, last) = (row + 1, -1.0);
+                }
+                if !(0.0..width as f64).contains(&column) {
+                    return Ok(Err(Some(format!("row {row} has column {column}, of {width}"))));
+                }
+                if column <= last {
+                    return Ok(Err(None));
+                }
+                last = column;
+            }
+            values.raw(from, &mut buffer[..count])?;
+            if buffer[..count].iter().any(|value| value.is_nan()) {
+                return Ok(Err(None));
+            }
+            if let Some(place) = buffer[..count].iter().position(|value| value.is_infinite()) {
+                let place = from + place;
+                let row = starts.partition_point(|&start| start as usize <= place) - 1;
+                let mut column = [0.0];
+                columns.read_precise(place, &mut column)?;
+                return Err(values.infinite(row, column[0] as usize, buffer[place - from]));
+            }
+        }
+        Ok(Ok(Self { width, starts: starts.into(), entries: Entries::Disk { columns, values } }))
+    }
+
+    /// The same with 0 where a value is NaN, and these cells; of rows in memory.
+    pub(crate) fn without_nan(mut self) -> (Self, Option<MissingCells>) {
+        let (rows, width) = (self.rows(), self.width);
+        let mut missing: Option<MissingCells> = None;
+        if let Entries::Memory { columns, values } = &mut self.entries
+            && values.iter().any(|value| value.is_nan())
+        {
+            let mut kept = values.to_vec();
+            for row in 0..rows {
+                for place in self.starts[row] as usize..self.starts[row + 1] as usize {
+                    if kept[place].is_nan() {
+                        kept[place] = 0.0;
+                        missing
+                            .get_or_insert_with(|| MissingCells::none(rows, width))
+                            .take(row, columns[place] as usize);
+                    }
+                }
+            }
+            *values = kept.into();
+        }
+        (self, missing)
     }
 
     /// Number of values of a row.
