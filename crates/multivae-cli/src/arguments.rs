@@ -99,7 +99,10 @@ pub(crate) struct ServeArguments {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DataArguments {
+    #[command(subcommand)]
+    pub(crate) task: Option<DataTask>,
     /// Embedded data set or path [default: lists the embedded data sets]
     pub(crate) source: Option<String>,
     #[command(flatten)]
@@ -107,6 +110,27 @@ pub(crate) struct DataArguments {
     /// Print JSON
     #[arg(long, requires = "source")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataTask {
+    /// Write data in a form of which random rows are read fast, without being in memory
+    ///
+    /// The folder holds NAME.npy for values row by row, NAME.npz as SciPy saves sparse matrices for
+    /// values of which most are 0, NAME.csv for mixed tables, identifiers, names of columns and
+    /// labels as tables of text, manifest.toml, which says what belongs together, and SHA256SUMS.
+    Pack(PackArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PackArguments {
+    /// Embedded data set or path
+    pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArguments,
+    /// Folder, which must be empty or not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
 }
 
 /// How files of data are read. A run keeps it, so that other data is read alike.

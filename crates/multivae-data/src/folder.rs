@@ -9,7 +9,7 @@ use crate::{
     assemble::{Files, Source},
     error::{DataError, Result, list},
     read::{
-        self, Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions,
+        self, Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions, TextTable,
         format::{self, Content},
     },
     reading::Reading,
@@ -93,7 +93,7 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
         let arrays =
             |source: &&mut Source| source.block.layout.is_none() && source.block.ids.is_none();
         for source in sources.iter_mut().filter(arrays) {
-            give_ids(source, &ids, &path)?;
+            source.block.give_ids(&ids, &path)?;
         }
     }
     let label_codes = reading.codes_of_labels();
@@ -189,7 +189,7 @@ pub(crate) fn arrays(path: &Path, arrays: Vec<Array>, reading: Reading) -> Resul
     }
     if let Some(ids) = ids {
         for source in &mut sources {
-            give_ids(source, &ids, &path.join("ids"))?;
+            source.block.give_ids(&ids, &path.join("ids"))?;
         }
     }
     Ok(Files { sources, labels, label_codes, splits: None, notes })
@@ -215,8 +215,22 @@ impl Array {
 }
 
 impl ModalityTable {
+    /// Gives an array the identifiers of its rows, which were read from `from`.
+    pub(crate) fn give_ids(&mut self, ids: &Ids, from: &Path) -> Result<()> {
+        if self.rows != ids.ids.len() {
+            return Err(DataError::RowCounts {
+                first: self.path.clone(),
+                first_rows: self.rows,
+                second: from.into(),
+                second_rows: ids.ids.len(),
+            });
+        }
+        self.ids = Some(ids.clone());
+        Ok(())
+    }
+
     /// Refuses names of columns that are not one for each value of a row, all different.
-    fn check_columns(&self, modality: &str) -> Result<()> {
+    pub(crate) fn check_columns(&self, modality: &str) -> Result<()> {
         let (columns, features) =
             (self.columns.as_deref().unwrap_or_default(), self.shape.iter().product::<usize>());
         let mut seen = std::collections::HashSet::new();
@@ -240,20 +254,6 @@ impl ModalityTable {
     }
 }
 
-/// Gives an array the identifiers of its rows, which were read from `from`.
-fn give_ids(source: &mut Source, ids: &Ids, from: &Path) -> Result<()> {
-    if source.block.rows != ids.ids.len() {
-        return Err(DataError::RowCounts {
-            first: source.block.path.clone(),
-            first_rows: source.block.rows,
-            second: from.into(),
-            second_rows: ids.ids.len(),
-        });
-    }
-    source.block.ids = Some(ids.clone());
-    Ok(())
-}
-
 /// Whether a file or folder of a known format holds that.
 fn is(path: &Path, content: Content) -> bool {
     format::of(path).is_ok_and(|format| format.content() == content)
@@ -266,14 +266,31 @@ fn holds_files(path: &Path) -> bool {
 
 /// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.
 fn ids(path: &Path) -> Result<Option<(PathBuf, Ids)>> {
-    let mut table = format::of(path)?.text(path, ReadOptions::default())?;
-    if table.columns.len() > 1 {
-        return Ok(None);
+    let table = format::of(path)?.text(path, ReadOptions::default())?;
+    match table.columns.len() {
+        1 => Ok(Some((path.into(), only_column(path, table)?))),
+        _ => Ok(None),
     }
+}
+
+/// The different words of a table that has one column.
+pub(crate) fn one_column(path: &Path) -> Result<Ids> {
+    let table = format::of(path)?.text(path, ReadOptions::default())?;
+    if table.columns.len() != 1 {
+        return Err(DataError::Malformed {
+            path: path.into(),
+            format: "table of one column",
+            reason: format!("it has {} columns", table.columns.len()),
+        });
+    }
+    only_column(path, table)
+}
+
+fn only_column(path: &Path, mut table: TextTable) -> Result<Ids> {
     let (column, ids) = table.columns.remove(0);
     read::check_ids(path, &ids)?;
     let reason = format!("`{}` holds nothing else", read::name(path));
-    Ok(Some((path.into(), Ids { column: Some(column), reason, ids })))
+    Ok(Ids { column: Some(column), reason, ids })
 }
 
 #[cfg(test)]

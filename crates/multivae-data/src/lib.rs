@@ -95,6 +95,8 @@
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`data_code`] | a short code of data and rows |
+//! | [`mod@pack`] | data in a form of which random rows are read fast |
+//! | [`storage`] | values in memory, compressed, or in their file |
 //! | [`manifest`] | the format of manifests |
 //! | [`DataError`] | what can be wrong, and where |
 
@@ -118,6 +120,7 @@ pub mod memory;
 pub mod missing;
 mod mixed;
 mod origin;
+pub mod pack;
 mod range;
 mod read;
 mod reading;

@@ -22,6 +22,8 @@
 //! name = "proteins"
 //! file = "arrays.npz"
 //! array = "proteins"                       # of a file with several
+//! ids = "patients.csv"                     # optional, of arrays: a table of one column, the identifiers
+//! names = "proteins.csv"                   # optional, of arrays: a table of one column, the columns
 //!
 //! [labels]                                 # optional
 //! file = "clinical.csv"
@@ -50,6 +52,7 @@ use serde::Deserialize;
 use crate::{
     assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
+    folder,
     mixed::Said,
     read::{
         self, ModalityTable, ReadOptions,
@@ -73,6 +76,8 @@ struct ModalityEntry {
     file: PathBuf,
     array: Option<String>,
     id: Option<String>,
+    ids: Option<PathBuf>,
+    names: Option<PathBuf>,
     header: Option<bool>,
     channels: Option<Channels>,
     resize: Option<[u32; 2]>,
@@ -130,7 +135,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
             });
         }
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let beside = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<(ModalityTable, MissingCodes, ImageConversion)>> = modality
         .par_iter()
         .map(
@@ -139,6 +144,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                  file,
                  array,
                  id,
+                 ids,
+                 names,
                  header,
                  channels,
                  resize,
@@ -147,7 +154,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                  ..
              }| {
                 let field = format!("modality `{name}`");
-                let file = existing(folder, file)?;
+                let file = existing(beside, file)?;
                 check_said(&file, &field, array, id, &None, &bad)?;
                 let images = ImageConversion {
                     channels: *channels,
@@ -166,7 +173,24 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     images,
                     codes: Some(&codes),
                 };
-                Ok((format::of(&file)?.block(&file, said)?, codes, images))
+                let mut block = format::of(&file)?.block(&file, said)?;
+                if block.layout.is_some() && (ids.is_some() || names.is_some()) {
+                    let reason = format!(
+                        "{field}: `ids` and `names` are of arrays, and `{}` is a table",
+                        file.display()
+                    );
+                    return Err(bad(None, reason));
+                }
+                if let Some(ids) = ids {
+                    let ids = existing(beside, ids)?;
+                    block.give_ids(&folder::one_column(&ids)?, &ids)?;
+                }
+                if let Some(names) = names {
+                    let names = existing(beside, names)?;
+                    block.columns = Some(folder::one_column(&names)?.ids);
+                    block.check_columns(name)?;
+                }
+                Ok((block, codes, images))
             },
         )
         .collect();
@@ -176,8 +200,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         modality.into_iter().zip(blocks)
     {
         let (block, missing, mut images) = block?;
-        match format::of(&folder.join(&file))?.content() {
-            Content::Images => folders.push(folder.join(file)),
+        match format::of(&beside.join(&file))?.content() {
+            Content::Images => folders.push(beside.join(file)),
             _ => images = ImageConversion::default(),
         }
         sources.push(Source { name, block, shape, likelihood, missing, images, said });
@@ -185,7 +209,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     let label_codes = reading.codes_of_labels();
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
-            let file = existing(folder, &file)?;
+            let file = existing(beside, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
             let codes = Some(&label_codes);
@@ -195,7 +219,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         .transpose()?;
     let mut notes = Vec::new();
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
-    let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
+    let splits = splits.map(|splits| fixed(path, beside, splits, &bad)).transpose()?;
     Ok(Files { sources, labels, label_codes, splits, notes })
 }
 

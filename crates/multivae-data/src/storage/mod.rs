@@ -3,7 +3,7 @@
 //! Values of most data are in memory. Those that are mostly 0 stay compressed, and those of large
 //! files stay in their file, until a batch is gathered; see [`SparseRows`] and [`DiskArray`].
 
-use multivae_core::schema::ValueScale;
+use multivae_core::schema::{Dtype, ValueScale};
 use rayon::prelude::*;
 
 use crate::error::{DataError, Result};
@@ -66,6 +66,35 @@ impl Storage {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether most of its values are 0, and not kept.
+    pub(crate) fn is_sparse(&self) -> bool {
+        match self {
+            Self::Sparse(_) => true,
+            Self::View(view) => view.base().is_sparse(),
+            _ => false,
+        }
+    }
+
+    /// Whether its values can have more digits than `f32`.
+    pub(crate) fn is_double(&self) -> bool {
+        match self {
+            Self::Doubles(_) => true,
+            Self::Disk(array) => !matches!(
+                array.dtype(),
+                Dtype::Bool
+                    | Dtype::U8
+                    | Dtype::I8
+                    | Dtype::U16
+                    | Dtype::I16
+                    | Dtype::F16
+                    | Dtype::Bf16
+                    | Dtype::F32
+            ),
+            Self::View(view) => view.base().is_double(),
+            _ => false,
+        }
     }
 
     /// Whether its values are in memory one by one; others are changed as they are read.
@@ -261,7 +290,7 @@ mod tests {
         let path = folder.path().join("a.bin");
         let bytes: Vec<u8> = dense.iter().flat_map(|v: &f32| v.to_le_bytes()).collect();
         std::fs::write(&path, [&[9; 5][..], &bytes].concat()).expect("writable");
-        let disk = DiskArray::open(&path, 5, 9, multivae_core::schema::Dtype::F32, false);
+        let disk = DiskArray::open(&path, 5, 9, Dtype::F32, false);
         let others = [
             Storage::Sparse(sparse.clone()),
             Storage::Disk(disk.expect("there")),

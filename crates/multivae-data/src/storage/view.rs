@@ -47,6 +47,11 @@ impl View {
         Self { base, features, rows: None, change: Some(Arc::new(change)) }
     }
 
+    /// What it is a view of.
+    pub(super) fn base(&self) -> &Storage {
+        &self.base
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rows.as_ref().map_or(self.base.len(), |rows| rows.len() * self.features)
     }
