@@ -98,6 +98,8 @@ pub(crate) struct Files {
     pub(crate) label_codes: MissingCodes,
     pub(crate) splits: Option<Fixed>,
     pub(crate) notes: Vec<Warning>,
+    /// Identifiers of all rows in their order, where the data has one of its own.
+    pub(crate) rows: Option<Vec<String>>,
 }
 
 /// Rows, and their splits where these are fixed.
@@ -129,7 +131,7 @@ enum Join {
 impl Files {
     /// Joins the files; as data of which everything is known, if `known` says so.
     pub(crate) fn join(self, known: Option<&Known>) -> Result<Assembled> {
-        let Self { mut sources, labels, label_codes, splits, notes } = self;
+        let Self { mut sources, labels, label_codes, splits, notes, rows } = self;
         let mut warnings = notes;
         if let Some(known) = known {
             for source in &mut sources {
@@ -165,7 +167,7 @@ impl Files {
                 Assigned::Lists { .. } => None,
             });
             let of_sources: Vec<_> = sources.iter().map(|source| source.block.side()).collect();
-            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect())?
+            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect(), rows)?
         };
         let mut report = LoadReport { rows: join.rows(), ..Default::default() };
         report.join = join.evidence(&sources);
@@ -872,14 +874,21 @@ fn suspicious(
 }
 
 impl Join {
-    fn of(modalities: &[Side], others: Vec<Side>) -> Result<Self> {
+    /// By identifiers if all files have them, in the order of `order` and then as they first occur.
+    fn of(modalities: &[Side], others: Vec<Side>, order: Option<Vec<String>>) -> Result<Self> {
         let sides: Vec<_> = modalities.iter().chain(&others).collect();
         let without = sides.iter().find(|side| side.ids.is_none());
         let with: Vec<_> = sides.iter().filter_map(|side| Some((side.path, side.ids?))).collect();
         let Some(without) = without else {
             let mut seen = HashSet::new();
             let ids = modalities.iter().flat_map(|side| side.ids.into_iter().flatten());
-            return Ok(Self::Ids(ids.filter(|id| seen.insert(*id)).cloned().collect()));
+            let mut rows: Vec<&String> = ids.filter(|id| seen.insert(*id)).collect();
+            let order = order.unwrap_or_default();
+            if !order.is_empty() {
+                let places: HashMap<_, _> = order.iter().zip(0..).collect();
+                rows.sort_by_key(|id| places.get(id).copied().unwrap_or(order.len()));
+            }
+            return Ok(Self::Ids(rows.into_iter().cloned().collect()));
         };
         // Files without identifiers can stand beside files that all have the same ones.
         if let Some((path, _)) = with.iter().find(|(_, ids)| *ids != with[0].1) {
@@ -1136,7 +1145,8 @@ mod tests {
 
     fn join(sources: Vec<Source>, labels: Option<LabelFile>) -> Result<Assembled> {
         let label_codes = MissingCodes::default();
-        Files { sources, labels, label_codes, splits: None, notes: Vec::new() }.join(None)
+        let (splits, notes, rows) = (None, Vec::new(), None);
+        Files { sources, labels, label_codes, splits, notes, rows }.join(None)
     }
 
     fn message(sources: Vec<Source>, labels: Option<LabelFile>) -> String {

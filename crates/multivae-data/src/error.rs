@@ -74,6 +74,20 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something in a file of groups and arrays that is not what it should be.
+    #[error("`{path}`, `{inside}`{place}: expected {expected}, found {found}")]
+    Inside {
+        /// The file.
+        path: PathBuf,
+        /// The path of the group or array in it.
+        inside: String,
+        /// `, row N` where it is known, from 0.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A cell of a table that does not hold what it should.
     #[error("`{path}`, line {line}, column `{column}`: expected {expected}, found `{found}`")]
     Cell {

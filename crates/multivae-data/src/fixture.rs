@@ -41,6 +41,16 @@ impl Folder {
     }
 }
 
+/// The path of a file that a library of the field has written; see `tests/data/formats`.
+pub(crate) fn written(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/formats")).join(name)
+}
+
+/// The contents of such a file.
+pub(crate) fn written_bytes(name: &str) -> Vec<u8> {
+    fs::read(written(name)).expect("committed with the tests")
+}
+
 /// A text file.
 pub(crate) fn text(text: &str) -> Vec<u8> {
     text.into()

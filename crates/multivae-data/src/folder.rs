@@ -100,7 +100,7 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
     let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
     let labels = labels.map(|path| format::of(&path)?.labels(&path, said)).transpose()?;
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
-    Ok(Files { sources, labels, label_codes, splits: None, notes })
+    Ok(Files { sources, labels, label_codes, splits: None, notes, rows: None })
 }
 
 /// The file or folder of a modality.
@@ -192,7 +192,12 @@ pub(crate) fn arrays(path: &Path, arrays: Vec<Array>, reading: Reading) -> Resul
             source.block.give_ids(&ids, &path.join("ids"))?;
         }
     }
-    Ok(Files { sources, labels, label_codes, splits: None, notes })
+    Ok(Files { sources, labels, label_codes, splits: None, notes, rows: None })
+}
+
+/// Whether an array of this name holds labels or identifiers.
+pub(crate) fn is_special(name: &str) -> bool {
+    name == LABELS || IDS.contains(&name)
 }
 
 impl Array {
@@ -261,7 +266,7 @@ fn is(path: &Path, content: Content) -> bool {
 
 /// Whether a folder is one of files, and not itself a file of several arrays in the form of one.
 fn holds_files(path: &Path) -> bool {
-    !is(path, Content::Arrays)
+    !format::of(path).is_ok_and(|format| format.content().has_arrays())
 }
 
 /// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.

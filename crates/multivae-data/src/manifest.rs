@@ -220,7 +220,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     let mut notes = Vec::new();
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
     let splits = splits.map(|splits| fixed(path, beside, splits, &bad)).transpose()?;
-    Ok(Files { sources, labels, label_codes, splits, notes })
+    Ok(Files { sources, labels, label_codes, splits, notes, rows: None })
 }
 
 /// The path of a file beside the manifest.
@@ -242,7 +242,7 @@ fn check_said(
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
     let content = format::of(file)?.content();
-    let (table, arrays) = (content == Content::Table, content == Content::Arrays);
+    let (table, arrays) = (content.has_columns(), content.has_arrays());
     for (field, given, has) in [
         ("array", array.is_some(), arrays),
         ("id", id.is_some(), table),

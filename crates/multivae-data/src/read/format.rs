@@ -14,6 +14,7 @@ use super::{
     only,
     safetensors::Safetensors,
     scipy::Scipy,
+    tree,
 };
 use crate::{
     assemble::Files,
@@ -23,7 +24,13 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] = &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, &Images];
+static FORMATS: &[&dyn Format] = &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, HDF5, &Images];
+
+#[cfg(feature = "hdf5")]
+const HDF5: &dyn Format = &tree::hdf5::Hdf5;
+#[cfg(not(feature = "hdf5"))]
+const HDF5: &dyn Format =
+    &Absent { name: tree::HDF5, called: tree::HDF5_FILES, feature: "hdf5", is: tree::is_hdf5 };
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,10 +41,25 @@ pub(crate) enum Content {
     Array,
     /// Several arrays by name, of which a manifest can name one by `array`.
     Arrays,
+    /// Several arrays by name, beside a table of what is known of the rows.
+    Annotated,
     /// Images, one for each row.
     Images,
     /// What this build cannot read.
+    #[allow(dead_code, reason = "a build with every feature has none")]
     Absent,
+}
+
+impl Content {
+    /// Whether a file holds arrays of which one can be named. What cannot be read could.
+    pub(crate) fn has_arrays(self) -> bool {
+        matches!(self, Self::Arrays | Self::Annotated | Self::Absent)
+    }
+
+    /// Whether a file holds columns of which one can be named. What cannot be read could.
+    pub(crate) fn has_columns(self) -> bool {
+        matches!(self, Self::Table | Self::Annotated | Self::Absent)
+    }
 }
 
 /// Files of one format.
@@ -100,6 +122,7 @@ pub(crate) struct Absent {
     pub(crate) is: fn(&Path) -> bool,
 }
 
+#[allow(dead_code, reason = "a build with every feature has none")]
 impl Absent {
     fn error<T>(&self, path: &Path) -> Result<T> {
         let Self { name, feature, .. } = *self;
@@ -156,7 +179,7 @@ pub(crate) fn called() -> &'static str {
 /// Refuses what is no data set of several modalities.
 pub(crate) fn not_a_source(path: &Path) -> DataError {
     static SOURCES: LazyLock<String> = LazyLock::new(|| {
-        let several = FORMATS.iter().filter(|format| format.content() == Content::Arrays);
+        let several = FORMATS.iter().filter(|format| format.content().has_arrays());
         let called: Vec<_> = several.map(|format| format.called()).collect();
         format!("a folder, a manifest `.toml`, or a file of several arrays: {}", called.join(", "))
     });

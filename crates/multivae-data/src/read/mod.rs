@@ -20,6 +20,7 @@ use crate::{
 
 pub(crate) mod csv;
 mod dialect;
+pub(crate) mod element;
 pub(crate) mod format;
 mod idx;
 pub(crate) mod image;
@@ -27,6 +28,7 @@ mod npy;
 pub(crate) mod number;
 mod safetensors;
 mod scipy;
+mod tree;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[

@@ -12,6 +12,7 @@ use zip::ZipArchive;
 
 use super::{
     Array, ModalityTable, Numbers, ReadOptions, bytes,
+    element::Element,
     format::{self, Content, Format},
     only, stem,
 };
@@ -157,97 +158,56 @@ pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     };
     let numbers = match header.layout {
         Layout::Standard => numbers,
-        Layout::Fortran => match numbers {
-            Numbers::Floats(values) => Numbers::Floats(by_rows(values, &header.shape)),
-            Numbers::Doubles(values) => Numbers::Doubles(by_rows(values, &header.shape)),
-            Numbers::Bytes(values) => Numbers::Bytes(by_rows(values, &header.shape)),
-            Numbers::Integers(values) => Numbers::Integers(by_rows(values, &header.shape)),
-            Numbers::Text(values) => Numbers::Text(by_rows(values, &header.shape)),
-        },
+        Layout::Fortran => numbers.by_rows(&header.shape),
     };
     Ok(Array { name: name.into(), shape: header.shape, dtype, numbers })
 }
 
 /// The values of a type, in the order in which they are stored.
 fn numbers(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
-    macro_rules! each {
-        ($type:ty, $value:expr) => {
-            values(data, |bytes| {
-                let value =
-                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
-                $value(value)
-            })
-        };
-    }
-    Some(match kind {
-        "f2" => (Dtype::F16, Numbers::Floats(each!(u16, super::half))),
+    let dtype = match kind {
+        "f2" => Dtype::F16,
         // As the package `ml_dtypes` stores it.
-        "V2" => (Dtype::Bf16, Numbers::Floats(each!(u16, super::brain))),
-        "f4" => (Dtype::F32, Numbers::Floats(each!(f32, |value| value))),
-        "f8" => (Dtype::F64, Numbers::Doubles(each!(f64, |value| value))),
-        "u1" => (Dtype::U8, Numbers::Bytes(data.to_vec())),
-        "b1" => (Dtype::Bool, Numbers::Bytes(data.iter().map(|&b| u8::from(b != 0)).collect())),
-        "i1" => (Dtype::I8, Numbers::Integers(each!(i8, i64::from))),
-        "i2" => (Dtype::I16, Numbers::Integers(each!(i16, i64::from))),
-        "i4" => (Dtype::I32, Numbers::Integers(each!(i32, i64::from))),
-        "i8" => (Dtype::I64, Numbers::Integers(each!(i64, |value| value))),
-        "u2" => (Dtype::U16, Numbers::Integers(each!(u16, i64::from))),
-        "u4" => (Dtype::U32, Numbers::Integers(each!(u32, i64::from))),
-        "u8" => (Dtype::U64, super::unsigned(each!(u64, |value| value))),
-        _ => {
-            let width: usize = kind.get(1..)?.parse().ok().filter(|width| *width > 0)?;
-            let text = match kind.get(..1)? {
-                "U" => data
-                    .chunks_exact(4 * width)
-                    .map(|cell| {
-                        let points = values(cell, |bytes| {
-                            if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-                        });
-                        let known = points.into_iter().filter(|&point| point != 0);
-                        known
-                            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
-                            .collect()
-                    })
-                    .collect(),
-                "S" => data
-                    .chunks_exact(width)
-                    .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
-                    .collect(),
-                _ => return None,
-            };
-            (Dtype::Text, Numbers::Text(text))
-        }
-    })
+        "V2" => Dtype::Bf16,
+        "f4" => Dtype::F32,
+        "f8" => Dtype::F64,
+        "u1" => Dtype::U8,
+        "b1" => Dtype::Bool,
+        "i1" => Dtype::I8,
+        "i2" => Dtype::I16,
+        "i4" => Dtype::I32,
+        "i8" => Dtype::I64,
+        "u2" => Dtype::U16,
+        "u4" => Dtype::U32,
+        "u8" => Dtype::U64,
+        _ => return text(kind, data, big),
+    };
+    Some((dtype, Element { dtype, big }.numbers(data)))
 }
 
-fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
-}
-
-/// The values row by row, of an array that is stored column by column.
-fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
-    let mut strides = Vec::with_capacity(shape.len());
-    let mut stride = 1;
-    for &axis in shape {
-        strides.push(stride);
-        stride *= axis;
-    }
-    let mut index = vec![0; shape.len()];
-    let mut place = 0;
-    let mut out = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        out.push(values[place].clone());
-        for axis in (0..shape.len()).rev() {
-            index[axis] += 1;
-            place += strides[axis];
-            if index[axis] < shape[axis] {
-                break;
-            }
-            place -= strides[axis] * shape[axis];
-            index[axis] = 0;
-        }
-    }
-    out
+/// Text of fixed length, in points of Unicode or bytes.
+fn text(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
+    let width: usize = kind.get(1..)?.parse().ok().filter(|width| *width > 0)?;
+    let text = match kind.get(..1)? {
+        "U" => data
+            .chunks_exact(4 * width)
+            .map(|cell| {
+                let points = cell.as_chunks::<4>().0.iter().map(|&bytes| {
+                    if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+                });
+                points
+                    .filter(|&point| point != 0)
+                    .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect()
+            })
+            .collect(),
+        "S" => data
+            .chunks_exact(width)
+            .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
+            .collect(),
+        _ => return None,
+    };
+    Some((Dtype::Text, Numbers::Text(text)))
 }
 
 /// The arrays of an NPZ file, in its order.
