@@ -9,10 +9,12 @@ use super::{
     csv::Csv,
     idx::Idx,
     image::Images,
+    mat::Mat,
     name,
     npy::{Npy, Npz},
     only,
     safetensors::Safetensors,
+    volume::{Bids, Nifti, Volumes},
 };
 use crate::{
     assemble::Files,
@@ -22,7 +24,8 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] = &[&Npy, &Npz, &Csv, &Safetensors, &Idx, &Images];
+static FORMATS: &[&dyn Format] =
+    &[&Npy, &Npz, &Csv, &Safetensors, &Idx, &Mat, &Nifti, &Bids, &Volumes, &Images];
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub(crate) enum Content {
     Arrays,
     /// Images, one for each row.
     Images,
+    /// Volumes, one for each row.
+    Volumes,
     /// What this build cannot read.
     Absent,
 }
@@ -54,6 +59,11 @@ pub(crate) trait Format: Sync {
 
     /// Whether a file or folder is of this format.
     fn is(&self, path: &Path) -> bool;
+
+    /// Whether its modalities are volumes, of which slices can be taken.
+    fn is_volumes(&self) -> bool {
+        self.content() == Content::Volumes
+    }
 
     /// All arrays of a file.
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {

@@ -208,7 +208,7 @@ fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T
 }
 
 /// The values row by row, of an array that is stored column by column.
-fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
+pub(super) fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut stride = 1;
     for &axis in shape {
