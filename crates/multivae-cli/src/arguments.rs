@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use multivae::{
-    core::schema::{self, Channels, ImageConversion},
+    core::schema::{self, Channels, ImageConversion, Plane},
     data,
 };
 
@@ -151,6 +151,23 @@ pub(crate) struct ReadingArguments {
     /// What lies behind transparent parts of images [default: black]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) background: Option<Background>,
+    /// Cut volumes into slices, each a row; rows of a subject fall into one split
+    #[arg(long, value_enum, value_name = "PLANE")]
+    pub(crate) slices: Option<Slices>,
+    /// Values of images and volumes are classes: whole numbers, and indices of palettes
+    #[arg(long)]
+    pub(crate) label_map: bool,
+}
+
+/// The plane of slices through volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Slices {
+    /// Across the axis from the feet to the head
+    Axial,
+    /// Across the axis from back to front
+    Coronal,
+    /// Across the axis from left to right
+    Sagittal,
 }
 
 /// What lies behind transparent parts.
@@ -172,7 +189,18 @@ impl ReadingArguments {
             Background::White => schema::Background::White,
             Background::Ignore => schema::Background::Ignore,
         });
-        ImageConversion { channels: self.channels, resize: self.resize, background }
+        let slices = self.slices.map(|slices| match slices {
+            Slices::Axial => Plane::Axial,
+            Slices::Coronal => Plane::Coronal,
+            Slices::Sagittal => Plane::Sagittal,
+        });
+        ImageConversion {
+            channels: self.channels,
+            resize: self.resize,
+            background,
+            slices,
+            label_map: self.label_map.then_some(true),
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use crate::{
     read::{
         self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name,
         number::{SENTINELS, sentinel},
+        volume::{self, slices},
     },
     reading::MissingCodes,
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
@@ -124,8 +125,9 @@ struct Side<'a> {
 enum Join {
     /// Row `i` is row `i` of every file.
     Place { rows: usize, ids: Option<Vec<String>> },
-    /// Row `i` has identifier `i`.
-    Ids(Vec<String>),
+    /// Row `i` has identifier `i`; if rows are slices of volumes, what a file has of their subject
+    /// is of all of them.
+    Ids { ids: Vec<String>, sliced: bool },
 }
 
 impl Files {
@@ -154,6 +156,7 @@ impl Files {
                 }
             }
         }
+        let sliced = sources.iter().any(|source| source.images.slices.is_some());
         let join = {
             let of_labels = labels.as_ref().map(|(labels, _)| Side {
                 path: &labels.path,
@@ -167,15 +170,20 @@ impl Files {
                 Assigned::Lists { .. } => None,
             });
             let of_sources: Vec<_> = sources.iter().map(|source| source.block.side()).collect();
-            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect(), rows)?
+            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect(), rows, sliced)?
         };
         let mut report = LoadReport { rows: join.rows(), ..Default::default() };
         report.join = join.evidence(&sources);
-        if matches!(join, Join::Ids(_)) {
-            warnings.extend(check_overlaps(&sources)?);
+        if matches!(join, Join::Ids { .. }) {
+            warnings.extend(check_overlaps(&sources, sliced)?);
         } else if sources.len() > 1 {
             warnings.extend(by_place(&sources));
         }
+        let scans: Vec<_> = sources
+            .iter()
+            .filter_map(|source| Some((&*source.name, volume::scans(&source.block.path)?)))
+            .collect();
+        warnings.extend(volume::check_between(&scans, sliced)?);
         if let Some((labels, _)) = &labels
             && label_ids.is_none()
             && sources.iter().any(|source| source.block.ids.is_some())
@@ -274,7 +282,7 @@ impl Files {
             let (values, unused) = join.labels(&labels, ids);
             report.unused_labels = unused;
             if values.iter().all(Option::is_none) {
-                if let (Some(ids), Join::Ids(rows)) = (ids, &join) {
+                if let (Some(ids), Join::Ids { ids: rows, .. }) = (ids, &join) {
                     let side = |file: &Path, ids| Named { file: name(file), ids, columns: None };
                     let own = report.join.files.first().map_or("data", |file| file.file.as_str());
                     let (own, labels) = (Path::new(own), labels.path.clone());
@@ -317,6 +325,7 @@ impl Files {
             data = data.with_ids(ids)?;
         }
         let mut data = data.with_schema(schema);
+        warnings.extend(parts.as_ref().and_then(|parts| divided(&data, parts)));
         if !empty_rows.is_empty() {
             data = data.select(&kept);
             origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
@@ -695,10 +704,11 @@ fn no_common(first: &Path, second: &Path, a: &Named, b: &Named) -> DataError {
 }
 
 /// Refuses files of which no two have a row in common, and warns of those with few.
-fn check_overlaps(sources: &[Source]) -> Result<Vec<Warning>> {
+fn check_overlaps(sources: &[Source], sliced: bool) -> Result<Vec<Warning>> {
     let named: Vec<_> = sources.iter().filter_map(|s| Some((s, s.block.named()?))).collect();
-    let sets: Vec<HashSet<&String>> =
-        named.iter().map(|(_, named)| named.ids.iter().collect()).collect();
+    let of_row = |id: &'_ String| -> String { subject(id, sliced).unwrap_or(id).to_owned() };
+    let sets: Vec<HashSet<String>> =
+        named.iter().map(|(_, named)| named.ids.iter().map(of_row).collect()).collect();
     let mut any = named.len() < 2;
     let mut warnings = Vec::new();
     let mut joined = vec![named.len() < 2; named.len()];
@@ -826,7 +836,7 @@ fn suspicious(
 ) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     let subject = |column: String| format!("modality `{name}`, column `{column}`");
-    if spec.is_image() && !known {
+    if spec.is_grid() && !known {
         let (low, high, _) = block.values.extent()?;
         if low == high {
             warnings.push(Warning::new(
@@ -873,22 +883,57 @@ fn suspicious(
     Ok(warnings)
 }
 
+/// The subject of a row, if rows are slices of volumes.
+fn subject(id: &str, sliced: bool) -> Option<&str> {
+    slices::subject(id).filter(|_| sliced)
+}
+
+/// Warns of slices of one subject in several parts of a split that the data says.
+fn divided(data: &MemoryDataset, parts: &SplitIndices) -> Option<Warning> {
+    let subjects = slices::subjects(data)?;
+    let mut known: HashMap<usize, &str> = HashMap::new();
+    for (part, rows) in parts.named() {
+        for &row in rows {
+            let before = *known.entry(subjects[row]).or_insert(part);
+            if before != part {
+                let id = data.id(row);
+                let found = format!(
+                    "slices of `{}` are in `{before}` and in `{part}`",
+                    slices::subject(&id).unwrap_or(&id)
+                );
+                let remedy = "name subjects, so that all their slices are in one part: measures of \
+                              the test split are too good otherwise";
+                return Some(Warning::new("splits", found, remedy));
+            }
+        }
+    }
+    None
+}
+
 impl Join {
     /// By identifiers if all files have them, in the order of `order` and then as they first occur.
-    fn of(modalities: &[Side], others: Vec<Side>, order: Option<Vec<String>>) -> Result<Self> {
+    fn of(
+        modalities: &[Side],
+        others: Vec<Side>,
+        order: Option<Vec<String>>,
+        sliced: bool,
+    ) -> Result<Self> {
         let sides: Vec<_> = modalities.iter().chain(&others).collect();
         let without = sides.iter().find(|side| side.ids.is_none());
         let with: Vec<_> = sides.iter().filter_map(|side| Some((side.path, side.ids?))).collect();
         let Some(without) = without else {
+            let all = || modalities.iter().flat_map(|side| side.ids.into_iter().flatten());
+            let subjects: HashSet<&str> = all().filter_map(|id| subject(id, sliced)).collect();
             let mut seen = HashSet::new();
-            let ids = modalities.iter().flat_map(|side| side.ids.into_iter().flatten());
-            let mut rows: Vec<&String> = ids.filter(|id| seen.insert(*id)).collect();
+            // What is known of a subject is known of its slices, and no row of its own.
+            let mut rows: Vec<&String> =
+                all().filter(|id| !subjects.contains(id.as_str()) && seen.insert(*id)).collect();
             let order = order.unwrap_or_default();
             if !order.is_empty() {
                 let places: HashMap<_, _> = order.iter().zip(0..).collect();
                 rows.sort_by_key(|id| places.get(id).copied().unwrap_or(order.len()));
             }
-            return Ok(Self::Ids(rows.into_iter().cloned().collect()));
+            return Ok(Self::Ids { ids: rows.into_iter().cloned().collect(), sliced });
         };
         // Files without identifiers can stand beside files that all have the same ones.
         if let Some((path, _)) = with.iter().find(|(_, ids)| *ids != with[0].1) {
@@ -921,7 +966,7 @@ impl Join {
         };
         let kind = match self {
             Self::Place { .. } => JoinKind::Place,
-            Self::Ids(_) => JoinKind::Identifiers,
+            Self::Ids { .. } => JoinKind::Identifiers,
         };
         JoinReport { kind, files: sources.iter().map(one).collect(), ..Default::default() }
     }
@@ -929,30 +974,34 @@ impl Join {
     fn rows(&self) -> usize {
         match self {
             Self::Place { rows, .. } => *rows,
-            Self::Ids(ids) => ids.len(),
+            Self::Ids { ids, .. } => ids.len(),
         }
     }
 
     fn name(&self, row: usize) -> String {
         match self {
             Self::Place { ids: None, .. } => row.to_string(),
-            Self::Place { ids: Some(ids), .. } | Self::Ids(ids) => ids[row].clone(),
+            Self::Place { ids: Some(ids), .. } | Self::Ids { ids, .. } => ids[row].clone(),
         }
     }
 
     fn into_ids(self) -> Option<Vec<String>> {
         match self {
             Self::Place { ids, .. } => ids,
-            Self::Ids(ids) => Some(ids),
+            Self::Ids { ids, .. } => Some(ids),
         }
     }
 
     /// Where each row is in a file, or `None` if row `i` is row `i`.
     fn places(&self, ids: Option<&[String]>) -> Option<Vec<Option<usize>>> {
         match (self, ids) {
-            (Self::Ids(rows), Some(ids)) if rows != ids => {
-                let places: HashMap<_, _> = ids.iter().enumerate().map(|(i, id)| (id, i)).collect();
-                Some(rows.iter().map(|id| places.get(id).copied()).collect())
+            (Self::Ids { ids: rows, sliced }, Some(ids)) if rows != ids => {
+                let places: HashMap<&str, usize> =
+                    ids.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
+                let of_subject = |id: &str| places.get(subject(id, *sliced)?).copied();
+                let place =
+                    |id: &String| places.get(id.as_str()).copied().or_else(|| of_subject(id));
+                Some(rows.iter().map(place).collect())
             }
             _ => None,
         }
@@ -961,7 +1010,7 @@ impl Join {
     /// The label of each row that has one, and how many labels are of other rows.
     fn labels(&self, labels: &Labels, ids: Option<&[String]>) -> (Vec<Option<i64>>, usize) {
         let Some(places) = self.places(ids) else { return (labels.values.clone(), 0) };
-        let used = places.iter().flatten().count();
+        let used = places.iter().flatten().collect::<HashSet<_>>().len();
         let label = |place: Option<usize>| place.and_then(|place| labels.values[place]);
         (places.into_iter().map(label).collect(), labels.values.len() - used)
     }
@@ -985,7 +1034,11 @@ impl Join {
             Assigned::Lists { path, train, valid, test } => {
                 let mut seen = HashSet::new();
                 let mut rows = |field: &str, names: Vec<RowName>| -> Result<Vec<usize>> {
-                    names.into_iter().map(|name| self.row(&path, field, name, &mut seen)).collect()
+                    let mut rows = Vec::new();
+                    for name in names {
+                        rows.extend(self.named(&path, field, name, &mut seen)?);
+                    }
+                    Ok(rows)
                 };
                 let parts = SplitIndices {
                     train: rows("train", train)?,
@@ -1003,34 +1056,41 @@ impl Join {
         Ok((parts, self.rows() - used))
     }
 
-    /// The number of a row in a list.
-    fn row(
+    /// The numbers of the row that is named in a list, or of the slices of a subject.
+    fn named(
         &self,
         path: &Path,
         field: &str,
         name: RowName,
         seen: &mut HashSet<usize>,
-    ) -> Result<usize> {
+    ) -> Result<Vec<usize>> {
         let bad = |expected: &str, found: String| DataError::Manifest {
             path: path.into(),
             line: String::new(),
             reason: format!("`splits.{field}`: expected {expected}, found `{found}`"),
         };
-        let row = match &name {
-            RowName::Number(row) if *row < self.rows() => *row,
+        let rows = match &name {
+            RowName::Number(row) if *row < self.rows() => vec![*row],
             RowName::Number(row) => {
                 return Err(bad(&format!("rows below {}", self.rows()), row.to_string()));
             }
             RowName::Id(id) => {
-                let known = match self {
-                    Self::Place { ids, .. } => ids.as_deref().unwrap_or_default(),
-                    Self::Ids(ids) => ids,
+                let (known, sliced) = match self {
+                    Self::Place { ids, .. } => (ids.as_deref().unwrap_or_default(), false),
+                    Self::Ids { ids, sliced } => (&ids[..], *sliced),
                 };
-                let place = known.iter().position(|known| known == id);
-                place.ok_or_else(|| bad("identifiers of rows", id.clone()))?
+                let is = |known: &String| known == id || subject(known, sliced) == Some(id);
+                let rows: Vec<usize> = (0..known.len()).filter(|&row| is(&known[row])).collect();
+                if rows.is_empty() {
+                    return Err(bad("identifiers of rows", id.clone()));
+                }
+                rows
             }
         };
-        if seen.insert(row) { Ok(row) } else { Err(bad("each row once", self.name(row))) }
+        match rows.iter().find(|&&row| !seen.insert(row)) {
+            None => Ok(rows),
+            Some(&row) => Err(bad("each row once", self.name(row))),
+        }
     }
 }
 

@@ -233,6 +233,18 @@ pub enum DataError {
         /// The size of the first.
         expected: String,
     },
+    /// Values that do not fit into memory.
+    #[error("`{path}`: its values take {needed} of memory, and {free} are free; {remedy}")]
+    Memory {
+        /// The file or folder.
+        path: PathBuf,
+        /// What they take.
+        needed: String,
+        /// What is free.
+        free: String,
+        /// What can be done.
+        remedy: String,
+    },
     /// Values of another shape than expected.
     #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]
     Shape {

@@ -38,7 +38,7 @@ const WRITTEN: &str = "multivae.task";
 const BESIDE: [&str; 7] =
     ["readme", "licence", "license", "citation", "changelog", "notes", "metadata"];
 
-/// One modality for each file or folder of images in a folder, named by its stem; or for each array
+/// One modality for each file or folder of images or volumes in a folder, named by its stem; or for each array
 /// of an NPZ or safetensors file.
 pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     if path.is_dir() && holds_files(path) {
@@ -106,11 +106,13 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
 /// The file or folder of a modality.
 fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
     let codes = reading.codes_of(&name, &[]);
-    let images = match is(path, Content::Images) {
-        true => reading.images_of(&name, ImageConversion::default()),
-        false => ImageConversion::default(),
+    let format = format::of(path)?;
+    let images = match format.content() {
+        Content::Images => reading.images_of(&name, ImageConversion::default()),
+        _ if format.is_volumes() => reading.volumes_of(&name, ImageConversion::default()),
+        _ => ImageConversion::default(),
     };
-    let block = format::of(path)?
+    let block = format
         .block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
     Ok(Source::plain(name, block, codes, images))
 }

@@ -33,8 +33,10 @@
 //! [`DataConfig::source`] is the path of
 //!
 //! - a folder with a file for each modality, named by the file's stem, and class labels in
-//!   `labels.*`; a folder of images is a modality, too, and `ids.csv` names the rows of arrays; or
-//! - an NPZ or safetensors file, whose arrays are the modalities, and `labels`; or
+//!   `labels.*`; a folder of images or volumes is a modality, too, and `ids.csv` names the rows of
+//!   arrays; or
+//! - a folder of volumes by the names of BIDS, of which suffixes are the modalities; or
+//! - an NPZ, safetensors or MATLAB file, whose arrays are the modalities, and `labels`; or
 //! - a [`manifest`] in TOML, which gives shapes, likelihoods, columns of identifiers and fixed
 //!   splits; or a folder that has one as `manifest.toml`.
 //!
@@ -44,7 +46,11 @@
 //! | `.safetensors` | `F16`, `BF16`, `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
 //! | `.csv`, `.tsv`, `.txt`, any with `.gz` | numbers, below a header line or without one, separated by commas, semicolons, tabs, bars or spaces |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
-//! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier; if it holds a folder for each class, these are the labels |
+//! | folder of `.png`, `.jpg`, `.tif` | images of one size, `[channels, height, width]` in `[0, 1]` with all of 8 or 16 bits; the stem is the identifier; if it holds a folder for each class, these are the labels |
+//! | folder of `.nii`, `.nii.gz`, `.hdr` with `.img` | NIfTI-1 and NIfTI-2, `[channels, depth, height, width]`; the stem is the identifier |
+//! | folder of `sub-01_T1w.nii.gz`, or of `sub-01/..` | BIDS: the suffix is the modality, subject and session the identifier |
+//! | `.nii`, `.nii.gz` | volumes on the fourth axis, one for each row |
+//! | `.mat` | MATLAB 5: numbers, logical, sparse and text as `labels` and `ids`; the first axis is the rows; 4 and 7.3 are known and refused |
 //!
 //! *Rows.* Files with identifiers are joined by them, in the order in which they first occur; what
 //! a file does not have is missing in that row. Identifiers are the names of image files, an array
@@ -67,6 +73,22 @@
 //! and of text keep their digits until they are standardised. Class labels are whole numbers, or
 //! words, which are numbered alphabetically; rows whose label is missing have none. Columns of
 //! numbers are never taken for classes.
+//!
+//! *Volumes* are as their files have them: the depth is the slowest axis of voxels and the width the
+//! fastest, and values are the stored numbers times the slope plus the intercept in double precision.
+//! Scans of one modality have one shape and orientation, scans of one subject one orientation in all
+//! modalities; others are refused with both files. Classes of voxels, named as such (`dseg`, `mask`,
+//! `seg`), by the header, or by `label_map`, are rounded to whole numbers. A row is a volume or, on
+//! request ([`slices`]), a slice across an anatomical axis: its identifier is `SUBJECT/slice-012`,
+//! what other files say of a subject is said of all its slices, and they fall into one split. Values
+//! take 4 bytes each in memory, 8 where single precision would lose digits; while it is read, a file
+//! takes its own unpacked length and 8 bytes for each value beside that. What does not fit is refused
+//! before it is read.
+//!
+//! *MATLAB*: while a file is read it takes its length, and 16 bytes for each value that it has.
+//! Variables that are no arrays of numbers are left out and named.
+//!
+//! [`slices`]: multivae_core::schema::ImageConversion::slices
 //!
 //! *New data* for a model is opened with [`DataConfig::open_new`] by the [schema] of the data that it
 //! was trained on: columns are matched by name, scales put right or refused, and nothing is inferred

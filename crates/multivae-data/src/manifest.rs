@@ -9,6 +9,13 @@
 //! channels = "grey"                        # optional, of images: or "colour", "alpha"
 //! resize = [64, 64]                        # optional, of images: height and width
 //! background = "white"                     # optional: behind transparent parts; or "black", "ignore"
+//! label_map = true                         # optional: values are classes of pixels or voxels
+//!
+//! [[modality]]
+//! name = "mri"
+//! file = "bids"                            # a folder of volumes
+//! array = "T1w"                            # of a folder by the names of BIDS with several suffixes
+//! slices = "axial"                         # optional: a row for each slice; or "coronal", "sagittal"
 //!
 //! [[modality]]
 //! name = "genes"
@@ -44,7 +51,7 @@ use std::{
 
 use multivae_core::{
     distribution::Likelihood,
-    schema::{Background, Channels, ImageConversion},
+    schema::{Background, Channels, ImageConversion, Plane},
 };
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -82,6 +89,8 @@ struct ModalityEntry {
     channels: Option<Channels>,
     resize: Option<[u32; 2]>,
     background: Option<Background>,
+    slices: Option<Plane>,
+    label_map: Option<bool>,
     #[serde(default, deserialize_with = "reading::codes")]
     missing: Vec<String>,
     #[serde(default)]
@@ -150,6 +159,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                  channels,
                  resize,
                  background,
+                 slices,
+                 label_map,
                  missing,
                  ..
              }| {
@@ -160,11 +171,16 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     channels: *channels,
                     resize: *resize,
                     background: *background,
+                    slices: *slices,
+                    label_map: *label_map,
                 };
                 check_images(&file, &field, images, &bad)?;
                 let (array, id) = (array.as_deref(), id.as_deref());
-                let (codes, images) =
-                    (reading.codes_of(name, missing), reading.images_of(name, images));
+                let codes = reading.codes_of(name, missing);
+                let images = match format::of(&file)?.is_volumes() {
+                    true => reading.volumes_of(name, images),
+                    false => reading.images_of(name, images),
+                };
                 let said = ReadOptions {
                     array,
                     column: None,
@@ -200,8 +216,10 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         modality.into_iter().zip(blocks)
     {
         let (block, missing, mut images) = block?;
-        match format::of(&beside.join(&file))?.content() {
+        let format = format::of(&beside.join(&file))?;
+        match format.content() {
             Content::Images => folders.push(beside.join(file)),
+            _ if format.is_volumes() => {}
             _ => images = ImageConversion::default(),
         }
         sources.push(Source { name, block, shape, likelihood, missing, images, said });
@@ -263,14 +281,22 @@ fn check_images(
     images: ImageConversion,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let said = match images {
-        ImageConversion { channels: Some(_), .. } => "channels",
-        ImageConversion { resize: Some(_), .. } => "resize",
-        _ => "background",
-    };
-    if !images.is_identity() && format::of(file)?.content() != Content::Images {
-        let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
-        return Err(bad(None, reason));
+    let format = format::of(file)?;
+    let (pictures, volumes) = (format.content() == Content::Images, format.is_volumes());
+    for (field, given, has, what) in [
+        ("channels", images.channels.is_some(), pictures, "images"),
+        ("resize", images.resize.is_some(), pictures, "images"),
+        ("background", images.background.is_some(), pictures, "images"),
+        ("slices", images.slices.is_some(), volumes, "volumes"),
+        ("label_map", images.label_map.is_some(), pictures || volumes, "images and volumes"),
+    ] {
+        if given && !has {
+            let file = file.display();
+            return Err(bad(
+                None,
+                format!("{entry}: `{field}` is of {what}, and `{file}` has none"),
+            ));
+        }
     }
     if let Some(size) = images.resize.filter(|size| size.contains(&0)) {
         let reason = format!("{entry}: `resize`: expected a height and a width, found {size:?}");
@@ -422,7 +448,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),

@@ -27,8 +27,8 @@ const CHUNK: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standardise {
-    /// Features with a normal or Laplace likelihood, to mean 0 and variance 1; of images those with
-    /// values outside of `[0, 1]`. Positive ones, of a log-normal likelihood, to a geometric mean of
+    /// Features with a normal or Laplace likelihood, to mean 0 and variance 1; of images and volumes
+    /// those with values outside of `[0, 1]`. Positive ones, of a log-normal likelihood, to a geometric mean of
     /// 1. Others stay.
     #[default]
     Auto,
@@ -44,14 +44,15 @@ impl Standardise {
     }
 }
 
-/// Mean and standard deviation of each feature; the pixels of an image share one deviation.
+/// Mean and standard deviation of each feature; the pixels of an image and the voxels of a volume
+/// share one deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moments {
     /// Mean of each feature.
     pub mean: Vec<f64>,
     /// Standard deviation of each feature (divisor: the number of observed values), of all values of
-    /// an image from their means; 1 for a constant feature.
+    /// an image or volume from their means; 1 for a constant feature.
     pub std: Vec<f64>,
     /// Least and greatest observed value of each feature; empty in files of version 1, which do not
     /// say it.
@@ -304,7 +305,7 @@ impl Standardisation {
         let mut storages = Vec::new();
         for (m, spec) in data.modalities().iter().enumerate() {
             let storage = applied.storage(m);
-            let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_image());
+            let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_grid());
             let limits = moments.and_then(|moments| moments.limits(spec));
             let (Some(moments), Some(limits)) = (moments, limits) else {
                 storages.push(storage.clone());
@@ -452,9 +453,10 @@ impl Running {
     }
 }
 
-/// Moments of one modality over its observed cells; `None` for an image whose values are in `[0, 1]`.
+/// Moments of one modality over its observed cells; `None` for an image or a volume whose values are
+/// in `[0, 1]`.
 fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<Option<Moments>> {
-    let image = spec.is_image();
+    let image = spec.is_grid();
     let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
     // What was scaled by its range when it was read is in `[0, 1]`.
     if image && known.is_some_and(|known| !known.scale.is_identity()) {

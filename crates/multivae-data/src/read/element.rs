@@ -156,7 +156,7 @@ impl Exact {
 }
 
 /// The values row by row, of an array that is stored column by column.
-fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
+pub(super) fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
     let mut strides = Vec::with_capacity(shape.len());
     let mut stride = 1;
     for &axis in shape {

@@ -9,12 +9,14 @@ use super::{
     csv::Csv,
     idx::Idx,
     image::Images,
+    mat::Mat,
     name,
     npy::{Npy, Npz},
     only,
     safetensors::Safetensors,
     scipy::Scipy,
     tree,
+    volume::{Bids, Nifti, Volumes},
 };
 use crate::{
     assemble::Files,
@@ -24,7 +26,8 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] = &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, HDF5, &Images];
+static FORMATS: &[&dyn Format] =
+    &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, HDF5, &Mat, &Nifti, &Bids, &Volumes, &Images];
 
 #[cfg(feature = "hdf5")]
 const HDF5: &dyn Format = &tree::hdf5::Hdf5;
@@ -45,6 +48,8 @@ pub(crate) enum Content {
     Annotated,
     /// Images, one for each row.
     Images,
+    /// Volumes, one for each row.
+    Volumes,
     /// What this build cannot read.
     #[allow(dead_code, reason = "a build with every feature has none")]
     Absent,
@@ -77,6 +82,11 @@ pub(crate) trait Format: Sync {
 
     /// Whether a file or folder is of this format.
     fn is(&self, path: &Path) -> bool;
+
+    /// Whether its modalities are volumes, of which slices can be taken.
+    fn is_volumes(&self) -> bool {
+        self.content() == Content::Volumes
+    }
 
     /// All arrays of a file.
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {

@@ -24,11 +24,16 @@ pub(crate) mod element;
 pub(crate) mod format;
 mod idx;
 pub(crate) mod image;
+mod mat;
 mod npy;
 pub(crate) mod number;
+mod palette;
+mod room;
 mod safetensors;
 mod scipy;
+mod tiff;
 mod tree;
+pub(crate) mod volume;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
@@ -324,23 +329,30 @@ pub(crate) fn stem(path: &Path) -> String {
     dot.map_or(plain, |(stem, _)| stem).into()
 }
 
+/// The place of the only array of a file, or of the named one.
+fn only_name<S: AsRef<str>>(
+    path: &Path,
+    names: impl Iterator<Item = S> + Clone,
+    wanted: Option<&str>,
+) -> Result<usize> {
+    let place = match wanted {
+        Some(wanted) => names.clone().position(|name| name.as_ref() == wanted),
+        None => (names.clone().count() == 1).then_some(0),
+    };
+    place.ok_or_else(|| DataError::Array {
+        path: path.into(),
+        expected: match wanted {
+            Some(name) => format!("an array `{name}`"),
+            None => "one array, or the name of one in a manifest".into(),
+        },
+        found: list(names),
+    })
+}
+
 /// The only array of a file, or the named one.
 fn only(path: &Path, mut arrays: Vec<Array>, name: Option<&str>) -> Result<Array> {
-    let place = match name {
-        Some(name) => arrays.iter().position(|array| array.name == name),
-        None => (arrays.len() == 1).then_some(0),
-    };
-    match place {
-        Some(place) => Ok(arrays.swap_remove(place)),
-        None => Err(DataError::Array {
-            path: path.into(),
-            expected: match name {
-                Some(name) => format!("an array `{name}`"),
-                None => "one array, or the name of one in a manifest".into(),
-            },
-            found: list(arrays.iter().map(|array| &array.name)),
-        }),
-    }
+    let place = only_name(path, arrays.iter().map(|array| &array.name), name)?;
+    Ok(arrays.swap_remove(place))
 }
 
 /// The contents of a file, unpacked if they are packed, whatever the file is called; and what is
