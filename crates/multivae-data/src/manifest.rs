@@ -259,7 +259,8 @@ fn check_said(
     column: &Option<String>,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let content = format::of(file)?.content();
+    let format = format::of(file)?;
+    let content = format.content();
     let (table, arrays) = (content.has_columns(), content.has_arrays());
     for (field, given, has) in [
         ("array", array.is_some(), arrays),
@@ -267,7 +268,8 @@ fn check_said(
         ("column", column.is_some(), table),
     ] {
         if given && !has {
-            let reason = format!("{entry}: `{field}` is given, and `{}` has none", file.display());
+            let (file, format) = (file.display(), format.name());
+            let reason = format!("{entry}: `{field}` is given, and `{file}` ({format}) has none");
             return Err(bad(None, reason));
         }
     }

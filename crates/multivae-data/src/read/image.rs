@@ -658,7 +658,7 @@ mod tests {
             images: ImageConversion {
                 channels: Some(channels),
                 resize: Some([3, 2]),
-                background: None,
+                ..Default::default()
             },
             ..ReadOptions::default()
         };
