@@ -8,7 +8,7 @@ use std::{
 };
 
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage,
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, RgbImage,
     imageops::FilterType, metadata::Orientation,
 };
 use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
@@ -364,7 +364,11 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let is_classes = said.images.label_map == Some(true);
     let palette = palette::is(&bytes);
     // By its contents: a JPEG that is called `.png` is common.
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?;
+    let reader = match page {
+        // Of BigTIFF the format is not guessed.
+        Some(_) => ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Tiff),
+        None => ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?,
+    };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -658,7 +662,7 @@ mod tests {
             images: ImageConversion {
                 channels: Some(channels),
                 resize: Some([3, 2]),
-                background: None,
+                ..ImageConversion::default()
             },
             ..ReadOptions::default()
         };
