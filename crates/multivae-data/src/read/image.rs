@@ -653,6 +653,23 @@ mod tests {
     }
 
     #[test]
+    fn images_that_look_cut_are_warned_of_and_16_bits_with_transparency_are_read() {
+        let folder = folder();
+        let deep = ImageBuffer::<image::LumaA<u16>, _>::from_fn(2, 1, |x, _| {
+            image::LumaA([40_000 + x as u16, if x == 0 { u16::MAX } else { 32_768 }])
+        });
+        deep.save(folder.path().join("a.png")).expect("writable");
+        GrayImage::from_pixel(2, 1, Luma([255])).save(folder.path().join("b.png")).expect("saved");
+        let block = block(folder.path(), ReadOptions::default()).expect("two images");
+        let Storage::Floats(values) = &block.values else { panic!("16 bits do not fit bytes") };
+        // The second pixel is half transparent, on black.
+        let expected = [40_000.0, 20_000.0, 65_535.0, 65_535.0].map(|value: f32| value / 65_535.0);
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5), "{values:?}");
+        let said = block.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(said.contains("all pixels are alike in 1 of 2 images, as in `b.png`"), "{said}");
+    }
+
+    #[test]
     fn channels_and_size_are_changed_on_request() {
         let folder = folder();
         GrayImage::from_pixel(2, 2, Luma([9])).save(folder.path().join("a.png")).expect("writable");
