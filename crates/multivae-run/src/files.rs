@@ -3,7 +3,7 @@
 use std::{
     error::Error,
     fs,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
@@ -157,7 +157,13 @@ pub fn write_sums(folder: &Path) -> Result<()> {
     for path in paths.iter().filter(|path| path.is_file()) {
         let mut sum = Sha256::new();
         let mut file = fs::File::open(path).map_err(read(path))?;
-        io::copy(&mut file, &mut sum).map_err(read(path))?;
+        let mut block = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut block).map_err(read(path))? {
+                0 => break,
+                count => sum.update(&block[..count]),
+            }
+        }
         let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         list.push_str(&format!("{sum}  {name}\n"));
