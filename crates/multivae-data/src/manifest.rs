@@ -448,7 +448,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
