@@ -96,7 +96,7 @@ const SCANS: &str =
 fn scans_train_whole_and_as_slices_and_are_read_alike_for_new_data() {
     let place = Place::new();
     let text = place.succeeds(&format!("data {SCANS} --slices coronal"));
-    assert!(text.contains("20 rows") && text.contains("1x6x5"), "{text}");
+    assert!(text.contains(": 20 rows") && text.contains("T1w: shape [1, 6, 5], i16"), "{text}");
     let train = format!("train --data {SCANS} --epochs 1 {SMALL} --set data.split.test=0.2");
     for (name, said, rows) in [("whole", "", 5), ("sliced", "--slices axial", 30)] {
         place.succeeds(&format!("{train} {said} --out {name}"));
