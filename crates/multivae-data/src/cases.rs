@@ -716,7 +716,7 @@ fn folders_of_classes_that_contradict_each_other_or_hold_something_else_are_refu
         ),
         (
             vec![("photo/cat/deep/a.png", png(2, 2, 1))],
-            "`photo/cat/deep`: expected a `.png`, `.jpg` or `.jpeg` image",
+            "`photo/cat/deep`: expected a `.png`, `.jpg`, `.jpeg`, `.tif` or `.tiff` image",
         ),
     ] {
         let found = refused(files);

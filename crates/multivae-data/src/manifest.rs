@@ -15,7 +15,8 @@
 //! name = "mri"
 //! file = "bids"                            # a folder of volumes
 //! array = "T1w"                            # of a folder by the names of BIDS with several suffixes
-//! slices = "axial"                         # optional: a row for each slice; or "coronal", "sagittal"
+//! slices = "axial"                         # optional: a row for each slice; or "coronal", "sagittal"; of
+//!                                          # arrays with `ids` as `SUBJECT/slice-012`: they are such
 //!
 //! [[modality]]
 //! name = "genes"
@@ -174,12 +175,15 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     slices: *slices,
                     label_map: *label_map,
                 };
-                check_images(&file, &field, images, &bad)?;
+                // Slices that were cut before say it with their identifiers.
+                let cut = slices.filter(|_| ids.is_some());
+                let asked = ImageConversion { slices: slices.filter(|_| cut.is_none()), ..images };
+                check_images(&file, &field, asked, &bad)?;
                 let (array, id) = (array.as_deref(), id.as_deref());
                 let codes = reading.codes_of(name, missing);
                 let images = match format::of(&file)?.is_volumes() {
                     true => reading.volumes_of(name, images),
-                    false => reading.images_of(name, images),
+                    false => ImageConversion { slices: cut, ..reading.images_of(name, images) },
                 };
                 let said = ReadOptions {
                     array,
@@ -220,7 +224,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         match format.content() {
             Content::Images => folders.push(beside.join(file)),
             _ if format.is_volumes() => {}
-            _ => images = ImageConversion::default(),
+            _ => images = ImageConversion { slices: images.slices, ..ImageConversion::default() },
         }
         sources.push(Source { name, block, shape, likelihood, missing, images, said });
     }
@@ -450,7 +454,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),

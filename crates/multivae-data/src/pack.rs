@@ -15,7 +15,7 @@ use std::{
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    schema::{ColumnKind, ModalitySchema},
+    schema::{ColumnKind, ModalitySchema, Plane},
 };
 use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
@@ -68,6 +68,9 @@ struct Entry {
     shape: Option<Vec<usize>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     likelihood: Option<multivae_core::distribution::Likelihood>,
+    /// The plane of the slices that rows are, so that those of a subject stay together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slices: Option<Plane>,
 }
 
 /// Writes all rows of a data source into an empty folder, values in the units of their files, a row
@@ -188,6 +191,7 @@ impl Modality<'_> {
                 names: None,
                 shape: None,
                 likelihood: None,
+                slices: None,
             });
         }
         let sparse = self.opened.raw.storage(self.m).is_sparse();
@@ -217,6 +221,7 @@ impl Modality<'_> {
             names,
             shape: Some(self.spec.shape.clone()),
             likelihood: Some(self.spec.likelihood.clone()),
+            slices: known.and_then(|known| known.images.slices),
         })
     }
 
@@ -224,8 +229,12 @@ impl Modality<'_> {
     fn dense(&self, path: &Path) -> Result<()> {
         let storage = self.opened.raw.storage(self.m);
         let features = self.spec.features();
+        // Whole numbers of images are put on a scale when they are read; those of slices of volumes
+        // are not, so that they are written flat, and the manifest says their shape.
+        let sliced = self.known().is_some_and(|known| known.images.slices.is_some());
+        let row = if sliced { &[features][..] } else { &self.spec.shape[..] };
         let shape: Vec<String> = std::iter::once(self.rows.len())
-            .chain(self.spec.shape.iter().copied())
+            .chain(row.iter().copied())
             .map(|axis| axis.to_string())
             .collect();
         let descriptor = match &**storage {

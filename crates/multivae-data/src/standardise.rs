@@ -44,20 +44,63 @@ impl Standardise {
     }
 }
 
-/// Mean and standard deviation of each feature; the pixels of an image and the voxels of a volume
-/// share one deviation.
+/// Mean and standard deviation of each feature; the pixels of an image share one deviation, and the
+/// voxels of a volume one mean and one deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moments {
-    /// Mean of each feature.
+    /// Mean of each feature; of all values of a volume.
+    #[serde(with = "alike")]
     pub mean: Vec<f64>,
     /// Standard deviation of each feature (divisor: the number of observed values), of all values of
     /// an image or volume from their means; 1 for a constant feature.
+    #[serde(with = "alike")]
     pub std: Vec<f64>,
     /// Least and greatest observed value of each feature; empty in files of version 1, which do not
     /// say it.
-    #[serde(default)]
+    #[serde(default, with = "alike")]
     pub range: Vec<[f64; 2]>,
+}
+
+/// Values of features as a list, or as one value where they are many and alike.
+mod alike {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    /// Up to so many values are a list.
+    const FEW: usize = 1 << 12;
+    /// The most features of a modality.
+    const MOST: usize = 1 << 30;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form<T> {
+        Each(Vec<T>),
+        All { all: T, count: usize },
+    }
+
+    pub(super) fn serialize<T: Serialize + PartialEq, S: Serializer>(
+        values: &[T],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match values {
+            [all, rest @ ..] if rest.len() >= FEW && rest.iter().all(|value| value == all) => {
+                Form::All { all, count: values.len() }.serialize(serializer)
+            }
+            _ => values.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de> + Clone, D: Deserializer<'de>>(
+        source: D,
+    ) -> Result<Vec<T>, D::Error> {
+        match Form::deserialize(source)? {
+            Form::Each(values) => Ok(values),
+            Form::All { all, count } if count <= MOST => Ok(vec![all; count]),
+            Form::All { count, .. } => {
+                Err(D::Error::custom(format!("expected at most {MOST} features, found {count}")))
+            }
+        }
+    }
 }
 
 /// How many standard deviations new values can lie outside of the range of the training values
@@ -446,6 +489,24 @@ impl Running {
         self.high = self.high.max(value);
     }
 
+    /// What is known of the values of both.
+    fn joined(self, other: &Self) -> Self {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return self;
+        }
+        let apart = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + apart * other.count / count,
+            squares: self.squares
+                + other.squares
+                + apart * apart * self.count * other.count / count,
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+        }
+    }
+
     /// Rounding gives a constant feature a tiny deviation, by which nothing must be divided.
     fn std(&self) -> f64 {
         let std = (self.squares / self.count).sqrt();
@@ -499,6 +560,12 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
     }
     if image && running.iter().all(|pixel| pixel.low >= 0.0 && pixel.high <= 1.0) {
         return Ok(None);
+    }
+    if spec.is_volume() && normalisations.iter().all(|&way| way == Normalisation::Standard) {
+        let all = running.iter().fold(Running::NONE, Running::joined);
+        let of_all = |value: f64| vec![as_written(value); features];
+        let range = vec![[as_written(all.low), as_written(all.high)]; features];
+        return Ok(Some(Moments { mean: of_all(all.mean), std: of_all(all.std()), range }));
     }
     // Pixels are not units of their own: each would be as loud as the others.
     let shared = image.then(|| {
@@ -713,6 +780,26 @@ mod tests {
         for (found, value) in fitted.invert_precise("when", &changed).iter().zip(&values) {
             assert!((found - value).abs() < 1e-3, "{found} {value}");
         }
+    }
+
+    #[test]
+    fn voxels_share_one_mean_and_one_deviation_which_are_written_once() {
+        let spec = ModalitySpec::new("mri", &[1, 17, 16, 16]).expect("valid");
+        let values: Vec<f32> = (0..2 * 4352).map(|place| (place % 100) as f32 * 7.0).collect();
+        let (count, sum) =
+            (values.len() as f64, values.iter().copied().map(f64::from).sum::<f64>());
+        let squares: f64 = values.iter().map(|&v| (f64::from(v) - sum / count).powi(2)).sum();
+        let data = MemoryDataset::new(vec![(spec, values.into())]).expect("two rows");
+        let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let moments = fitted.moments("mri").expect("outside of the unit range");
+        let (mean, std) = moments.of(4351);
+        assert!((mean - sum / count).abs() < 1e-9 && (std - (squares / count).sqrt()).abs() < 1e-9);
+        assert_eq!((moments.of(0), moments.range[5]), ((mean, std), [0.0, 693.0]));
+        let text = serde_json::to_string(&fitted).expect("plain data");
+        assert!(text.len() < 400, "{text}");
+        assert_eq!(serde_json::from_str::<Standardisation>(&text).expect("its own"), fitted);
+        let huge = text.replace("4352", "99999999999");
+        assert!(serde_json::from_str::<Standardisation>(&huge).is_err());
     }
 
     #[test]

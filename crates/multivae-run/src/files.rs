@@ -157,11 +157,11 @@ pub fn write_sums(folder: &Path) -> Result<()> {
     for path in paths.iter().filter(|path| path.is_file()) {
         let mut sum = Sha256::new();
         let mut file = fs::File::open(path).map_err(read(path))?;
-        let mut buffer = vec![0; 1 << 16];
+        let mut block = vec![0; 1 << 16];
         loop {
-            match file.read(&mut buffer).map_err(read(path))? {
+            match file.read(&mut block).map_err(read(path))? {
                 0 => break,
-                count => sum.update(&buffer[..count]),
+                count => sum.update(&block[..count]),
             }
         }
         let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();

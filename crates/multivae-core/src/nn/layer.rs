@@ -1495,6 +1495,57 @@ mod tests {
     }
 
     #[test]
+    fn gradients_of_convolutions_of_volumes_are_those_of_linear_maps() {
+        let device = Device::flex().autodiff();
+        let wave = |count: usize, phase: f32| -> Tensor<1> {
+            let values: Vec<f32> = (0..count).map(|i| (i as f32 * 1.7 + phase).sin()).collect();
+            Tensor::from_floats(values.as_slice(), &device)
+        };
+        for (layer, input) in [
+            (LayerConfig::conv3d(3, 3, 2, 1), [2, 5, 4, 7]),
+            (LayerConfig::conv3d(2, [1, 3, 2], [1, 2, 3], [0, 1, 0]), [3, 4, 5, 6]),
+            (LayerConfig::conv_transpose3d(2, 3, 2, 1, [0, 1, 1]), [3, 3, 4, 2]),
+        ] {
+            let config = SequentialConfig(vec![layer.clone()]);
+            let net = init_parameters(config.init("net", &input, None, &device).expect("fits"));
+            let features: usize = input.iter().product();
+            let row = |phase| wave(features, phase).reshape([1, features]);
+            let zero = net.forward(Tensor::zeros([1, features], &device));
+            let outputs = zero.dims()[1];
+            let side = wave(outputs, 0.3).reshape([1, outputs]);
+            let product = |x: Tensor<2>| {
+                ((net.forward(x) - zero.clone()) * side.clone()).sum().into_scalar::<f32>()
+            };
+            let x = row(0.0).require_grad();
+            let gradients = (net.forward(x.clone()) * side.clone()).sum().backward();
+            let of_x: Vec<f32> =
+                x.grad(&gradients).expect("tracked").into_data().try_into_vec().expect("floats");
+            let dot = |a: &[f32], b: Tensor<2>| -> f32 {
+                let b: Vec<f32> = b.into_data().try_into_vec().expect("floats");
+                a.iter().zip(b).map(|(a, b)| a * b).sum()
+            };
+            // The map is linear in what comes in, and so is known by its gradient.
+            for phase in [0.0, 1.0, 2.5] {
+                let (found, expected) = (dot(&of_x, row(phase)), product(row(phase)));
+                assert!((found - expected).abs() < 1e-3, "{layer}: {found}, {expected}");
+            }
+            // And in its weights.
+            let weight = match &net.layers()[0] {
+                Layer::Conv3d(layer) => layer.weight.val(),
+                Layer::ConvTranspose3d(layer) => layer.weight.val(),
+                other => panic!("{other:?} is no convolution of volumes"),
+            };
+            let of_weight = weight.grad(&gradients).expect("tracked");
+            let values =
+                |x: Tensor<5>| -> Vec<f32> { x.into_data().try_into_vec().expect("floats") };
+            let of_weight: Vec<f32> = of_weight.into_data().try_into_vec().expect("floats");
+            let found: f32 = of_weight.iter().zip(values(weight)).map(|(a, b)| a * b).sum();
+            let expected = product(row(0.0));
+            assert!((found - expected).abs() < 1e-3, "{layer}: {found}, {expected}");
+        }
+    }
+
+    #[test]
     fn extents_are_one_number_where_all_are_equal() {
         let text = |layer: &LayerConfig| serde_json::to_string(layer).expect("plain data");
         let layer = LayerConfig::conv3d(1, 3, [1, 2, 2], 1);

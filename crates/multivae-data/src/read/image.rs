@@ -8,7 +8,7 @@ use std::{
 };
 
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage,
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, RgbImage,
     imageops::FilterType, metadata::Orientation,
 };
 use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
@@ -364,7 +364,11 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let is_classes = said.images.label_map == Some(true);
     let palette = palette::is(&bytes);
     // By its contents: a JPEG that is called `.png` is common.
-    let reader = ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?;
+    let reader = match page {
+        // Of BigTIFF the format is not guessed.
+        Some(_) => ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Tiff),
+        None => ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?,
+    };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
@@ -649,6 +653,23 @@ mod tests {
     }
 
     #[test]
+    fn images_that_look_cut_are_warned_of_and_16_bits_with_transparency_are_read() {
+        let folder = folder();
+        let deep = ImageBuffer::<image::LumaA<u16>, _>::from_fn(2, 1, |x, _| {
+            image::LumaA([40_000 + x as u16, if x == 0 { u16::MAX } else { 32_768 }])
+        });
+        deep.save(folder.path().join("a.png")).expect("writable");
+        GrayImage::from_pixel(2, 1, Luma([255])).save(folder.path().join("b.png")).expect("saved");
+        let block = block(folder.path(), ReadOptions::default()).expect("two images");
+        let Storage::Floats(values) = &block.values else { panic!("16 bits do not fit bytes") };
+        // The second pixel is half transparent, on black.
+        let expected = [40_000.0, 20_000.0, 65_535.0, 65_535.0].map(|value: f32| value / 65_535.0);
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5), "{values:?}");
+        let said = block.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(said.contains("all pixels are alike in 1 of 2 images, as in `b.png`"), "{said}");
+    }
+
+    #[test]
     fn channels_and_size_are_changed_on_request() {
         let folder = folder();
         GrayImage::from_pixel(2, 2, Luma([9])).save(folder.path().join("a.png")).expect("writable");
@@ -658,7 +679,7 @@ mod tests {
             images: ImageConversion {
                 channels: Some(channels),
                 resize: Some([3, 2]),
-                ..Default::default()
+                ..ImageConversion::default()
             },
             ..ReadOptions::default()
         };

@@ -339,7 +339,15 @@ fn matrix(data: &[u8], big: bool, depth: usize, path: &Path) -> Result<Variable>
         room::check(path, needed, "save it in parts, or fewer columns of it")?;
         sparse(&shape, [next()?, next()?, next()?], big).map_err(inside)?
     } else {
-        let stored = stored(next()?, big).map_err(inside)?;
+        let element = next()?;
+        // Images, which are large, as they are.
+        let is_bytes = class == 9 && element.kind == 2 && flags & LOGICAL == 0;
+        if is_bytes && count > 1 && element.data.len() == count {
+            let numbers = Numbers::Bytes(by_rows(element.data.to_vec(), &shape));
+            let (shape, dtype) = (trimmed(shape, count), Dtype::U8);
+            return Ok(Variable { name, value: Value::Array { shape, dtype, numbers } });
+        }
+        let stored = stored(element, big).map_err(inside)?;
         let found = match &stored {
             Stored::Signed(values) => values.len(),
             Stored::Unsigned(values) => values.len(),
@@ -357,10 +365,13 @@ fn matrix(data: &[u8], big: bool, depth: usize, path: &Path) -> Result<Variable>
     }
     let is_logical = flags & LOGICAL != 0;
     let (dtype, numbers) = typed(class, is_logical, stored, &shape);
-    // A vector is one, along whichever axis.
+    Ok(Variable { name, value: Value::Array { shape: trimmed(shape, count), dtype, numbers } })
+}
+
+/// The shape of an array; a vector is one, along whichever axis.
+fn trimmed(shape: Vec<usize>, count: usize) -> Vec<usize> {
     let longest = shape.iter().copied().max().unwrap_or_default();
-    let shape = if longest == count { vec![count] } else { shape };
-    Ok(Variable { name, value: Value::Array { shape, dtype, numbers } })
+    if longest == count { vec![count] } else { shape }
 }
 
 /// The numbers of an element, in the order in which they are stored.

@@ -277,6 +277,7 @@ mod tests {
             ("fourth", "found `4 sections of colour`"),
             ("palette", "found `a palette`"),
             ("zstd", "is not a valid PNG, JPEG or TIFF file"),
+            ("lzw", "is not a valid PNG, JPEG or TIFF file: no lzw end code"),
             ("white_floats", "found `0 as white`"),
             ("truncated", "is not a valid PNG, JPEG or TIFF file"),
         ] {

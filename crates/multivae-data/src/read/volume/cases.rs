@@ -264,6 +264,27 @@ fn slices_are_rows_and_all_of_a_subject_fall_into_one_part() {
     );
 }
 
+#[test]
+fn packed_slices_keep_their_subjects_together() {
+    let folder = bids(&[]);
+    let packed = tempfile::tempdir().expect("a folder");
+    let before = config(&folder, Some(Plane::Axial));
+    crate::pack::pack(&before, packed.path()).expect("written");
+    let source = packed.path().display().to_string();
+    for seed in 0..5 {
+        let split = SplitConfig { valid: 0.2, test: 0.2, seed };
+        let open = |config: DataConfig| DataConfig { split, ..config }.open().expect("whole");
+        let (before, after) = (open(before.clone()), open(DataConfig::new(source.clone())));
+        for (a, b) in [(&before.train, &after.train), (&before.test, &after.test)] {
+            let ids = |data: &crate::MemoryDataset| -> Vec<String> {
+                (0..data.len()).map(|row| data.id(row)).collect()
+            };
+            assert_eq!(ids(a), ids(b), "seed {seed}");
+            assert_eq!(a.values(0), b.values(0));
+        }
+    }
+}
+
 /// A NIfTI file of bytes with other extents and another first row of its matrix.
 fn volume(extents: [i16; 3], first: [f32; 3], labels: bool, slope: f32, values: &[u8]) -> Vec<u8> {
     let mut file = vec![0; 352];

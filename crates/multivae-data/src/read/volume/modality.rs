@@ -58,7 +58,7 @@ pub(super) fn modality(path: &Path, scans: &[Scan], said: ReadOptions) -> Result
     let is_labels = said.images.label_map.unwrap_or_else(|| {
         let name = title.to_ascii_lowercase();
         let named = |end: &&str| name == **end || name.ends_with(&format!("_{end}"));
-        headers.iter().any(|header| header.labels) || LABEL_MAPS.iter().any(|end| named(&end))
+        headers.iter().any(|header| header.labels) || LABEL_MAPS.iter().any(named)
     });
     let shape = headers[0].shape();
     let cut = said.images.slices.map(|plane| (plane, across(&headers[0], plane)));

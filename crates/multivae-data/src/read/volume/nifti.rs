@@ -260,20 +260,17 @@ impl Header {
     /// Reads the header of a volume, by either name of a pair.
     pub(super) fn read(path: &Path) -> Result<Self> {
         let malformed = |reason: String| malformed(path, reason);
-        let (header, data) = match () {
-            () if ends(path, &["img"], true) => {
-                let header = other_of_pair(path, "hdr").ok_or_else(|| {
-                    malformed(format!("expected its header `{}.hdr` beside it", stem(path)))
-                })?;
-                (header, path.to_owned())
-            }
-            () if ends(path, &["hdr"], true) => {
-                let data = other_of_pair(path, "img").ok_or_else(|| {
-                    malformed(format!("expected its values `{}.img` beside it", stem(path)))
-                })?;
-                (path.to_owned(), data)
-            }
-            () => (path.to_owned(), path.to_owned()),
+        let other = |end: &str, what: &str| {
+            let missing =
+                || malformed(format!("expected its {what} `{}.{end}` beside it", stem(path)));
+            other_of_pair(path, end).ok_or_else(missing)
+        };
+        let (header, data) = if ends(path, &["img"], true) {
+            (other("hdr", "header")?, path.to_owned())
+        } else if ends(path, &["hdr"], true) {
+            (path.to_owned(), other("img", "values")?)
+        } else {
+            (path.to_owned(), path.to_owned())
         };
         let mut bytes = Vec::new();
         unpacked(&header)?
