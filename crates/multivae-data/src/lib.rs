@@ -120,8 +120,11 @@
 //! | [`mod@pack`] | data in a form of which random rows are read fast |
 //! | [`storage`] | values in memory, compressed, or in their file |
 //! | [`manifest`] | the format of manifests |
+//! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
 //! | [`DataError`] | what can be wrong, and where |
 
+#[cfg(feature = "hdf5")]
+pub mod annotate;
 mod assemble;
 mod axes;
 #[cfg(test)]

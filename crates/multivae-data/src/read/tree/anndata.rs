@@ -135,7 +135,9 @@ pub(super) fn plain(name: &str) -> String {
 
 /// `X` as the only modality, called as the file.
 pub(super) fn files(tree: &dyn Tree, reading: Reading) -> Result<Files> {
-    let name = plain(&stem(tree.path()));
+    let stem = stem(tree.path());
+    // Folders keep what looks like an extension.
+    let name = plain(stem.strip_suffix(".zarr").unwrap_or(&stem));
     let codes = reading.codes_of(&name, &[]);
     let said = ReadOptions { codes: Some(&codes), ..ReadOptions::default() };
     if !matches!(tree.node(X)?, Some(Node::Array(_) | Node::Group)) {

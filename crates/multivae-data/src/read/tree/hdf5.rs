@@ -136,8 +136,13 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// The names of the rows of a table of a file.
+pub(crate) fn names(path: &Path, table: &str) -> Result<Vec<String>> {
+    super::frame::names(&Opened::open(path)?, table)
+}
+
 /// The error of the library about something in a file.
-pub(super) fn failed(path: &Path, at: &str, error: Error) -> DataError {
+pub(crate) fn failed(path: &Path, at: &str, error: Error) -> DataError {
     match error {
         Error::Io(cause) => DataError::Read { path: path.into(), cause },
         error => {

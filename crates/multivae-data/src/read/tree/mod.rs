@@ -39,12 +39,18 @@ pub(crate) mod hdf5;
 mod matrix;
 mod mudata;
 mod tenx;
+#[cfg(feature = "zarr")]
+pub(crate) mod zarr;
 
 /// The name of HDF5 in messages.
 pub(super) const HDF5: &str = "HDF5";
 /// How its files are called.
 pub(super) const HDF5_FILES: &str =
     "`.h5ad`, `.h5mu`, `.h5`, `.hdf5` (HDF5, also `.mat` of MATLAB 7.3)";
+/// The name of Zarr in messages.
+pub(super) const ZARR: &str = "Zarr";
+/// How its folders are called.
+pub(super) const ZARR_FILES: &str = "a folder `.zarr`";
 /// The first bytes of an HDF5 file, or of one below some text of another program.
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
@@ -61,12 +67,17 @@ pub(super) fn is_hdf5(path: &Path) -> bool {
         || format::ends(path, &["mat"], false) && signed()
 }
 
+/// Whether a folder is one of Zarr, whatever it is called.
+pub(super) fn is_zarr(path: &Path) -> bool {
+    [".zgroup", ".zarray", "zarr.json"].iter().any(|name| path.join(name).is_file())
+}
+
 /// Bytes that are read at a time.
 const WINDOW: u64 = 1 << 20;
 /// How often a byte of a file can be unpacked at most: what the deflate method can do.
 const UNPACKED: u64 = 1032;
 /// Bytes that are asked for whatever the size of the file.
-const SMALL: u64 = 1 << 20;
+const SMALL: u64 = 64 << 20;
 
 /// A file of groups and arrays. The path of the whole is empty; a `/` is between the names of others.
 pub(super) trait Tree {
@@ -143,7 +154,7 @@ impl Leaf {
 }
 
 /// The path of something in a group.
-pub(super) fn join(group: &str, name: &str) -> String {
+pub(crate) fn join(group: &str, name: &str) -> String {
     if group.is_empty() { name.into() } else { format!("{group}/{name}") }
 }
 
@@ -306,7 +317,7 @@ impl dyn Tree + '_ {
                 }
             };
             if let Some(place) = numbers.iter().position(|&value| value < least) {
-                let (row, found) = (first as usize + place, numbers[place].to_string());
+                let (row, found) = (first as usize + place, format!("`{}`", numbers[place]));
                 return Err(self.bad_row(at, row, format!("at least {least}"), found));
             }
             all.extend(numbers);
