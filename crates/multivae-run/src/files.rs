@@ -157,7 +157,14 @@ pub fn write_sums(folder: &Path) -> Result<()> {
     for path in paths.iter().filter(|path| path.is_file()) {
         let mut sum = Sha256::new();
         let mut file = fs::File::open(path).map_err(read(path))?;
-        io::copy(&mut file, &mut sum).map_err(read(path))?;
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            let count = io::Read::read(&mut file, &mut buffer).map_err(read(path))?;
+            if count == 0 {
+                break;
+            }
+            sum.update(&buffer[..count]);
+        }
         let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         list.push_str(&format!("{sum}  {name}\n"));

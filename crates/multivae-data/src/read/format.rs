@@ -26,8 +26,21 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] =
-    &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, HDF5, ZARR, &Mat, &Nifti, &Bids, &Volumes, &Images];
+static FORMATS: &[&dyn Format] = &[
+    &Npy,
+    &Scipy,
+    &Npz,
+    &Csv,
+    &Safetensors,
+    &Idx,
+    HDF5,
+    ZARR,
+    &Mat,
+    &Nifti,
+    &Bids,
+    &Volumes,
+    &Images,
+];
 
 #[cfg(feature = "hdf5")]
 const HDF5: &dyn Format = &tree::hdf5::Hdf5;

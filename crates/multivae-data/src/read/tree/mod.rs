@@ -27,6 +27,7 @@ use crate::{
     assemble::Files,
     error::{DataError, Result},
     reading::Reading,
+    storage::{DiskArray, Place},
 };
 
 mod anndata;
@@ -102,9 +103,8 @@ pub(super) trait Tree {
     /// The cells of an array of text.
     fn texts(&self, at: &str) -> Result<Vec<String>>;
 
-    /// The byte of the file from which on all numbers of an array lie as they are; `None` if they do
-    /// not.
-    fn offset(&self, _at: &str) -> Result<Option<u64>> {
+    /// Where in the file the numbers of an array lie as they are; `None` if they do not.
+    fn place(&self, _at: &str) -> Result<Option<Place>> {
         Ok(None)
     }
 }
@@ -324,6 +324,24 @@ impl dyn Tree + '_ {
             Ok(())
         })?;
         Ok(all)
+    }
+
+    /// The numbers of an array where they lie, if they take more than `limit` bytes and lie there as
+    /// they are.
+    pub(super) fn on_disk(&self, at: &str, leaf: &Leaf, limit: u64) -> Result<Option<DiskArray>> {
+        let element = self.element(at, leaf)?;
+        let count = leaf.shape.iter().try_fold(1u64, |all, &axis| all.checked_mul(axis));
+        let large = |&count: &u64| count.saturating_mul(element.size() as u64) > limit;
+        let Some(count) = count.filter(large).and_then(|count| usize::try_from(count).ok()) else {
+            return Ok(None);
+        };
+        match self.place(at)? {
+            Some(place) => {
+                let Element { dtype, big } = element;
+                DiskArray::placed(self.path(), place, count, dtype, big).map(Some)
+            }
+            None => Ok(None),
+        }
     }
 
     /// An array of numbers or text.

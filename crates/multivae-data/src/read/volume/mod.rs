@@ -191,7 +191,7 @@ impl Format for Bids {
                 ));
             }
         }
-        Ok(Files { sources, labels, label_codes, splits: None, notes })
+        Ok(Files { sources, labels, label_codes, splits: None, notes, rows: None })
     }
 }
 
