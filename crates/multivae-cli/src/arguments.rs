@@ -284,7 +284,7 @@ pub(crate) struct EncodeArguments {
     /// Samples a row; without it the posterior's mean
     #[arg(short, value_name = "N", value_parser = positive)]
     pub(crate) n: Option<usize>,
-    /// File to write, .npz or .csv, or folder of CSV
+    /// File to write, .npz or .csv, or folder of CSV; .h5ad or .h5mu is a copy of the data's
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }

@@ -9,11 +9,12 @@ use multivae::{
         dataset::Dataset,
         schema::{Schema, TableColumn},
     },
-    data::cell_text,
+    data::{Opened, annotate::is_annotated, cell_text},
     run::files::{self, NewFolder},
 };
 
 use crate::{
+    annotated::Source,
     failure::bad_input,
     npz::{self, Array},
 };
@@ -30,6 +31,8 @@ pub(crate) enum Form {
     Npz,
     /// One table.
     Csv,
+    /// A copy of the file that the rows came from.
+    Annotated,
     /// A folder with a file for each modality, as data is read.
     Folder,
 }
@@ -40,6 +43,7 @@ impl Form {
         match out.extension().map(|extension| extension.to_str()) {
             Some(Some("npz")) => Some(Self::Npz),
             Some(Some("csv")) => Some(Self::Csv),
+            _ if is_annotated(out) => Some(Self::Annotated),
             None => Some(Self::Folder),
             _ => None,
         }
@@ -146,6 +150,8 @@ pub(crate) struct Written {
     /// Identifiers, of rows that come from data.
     ids: Option<Vec<String>>,
     labels: Option<Labels>,
+    /// The file that the rows came from.
+    source: Source,
     /// Arrays that say more of the rows, in an NPZ only.
     about: Vec<(String, Array)>,
     pub(crate) parts: Vec<Part>,
@@ -154,7 +160,8 @@ pub(crate) struct Written {
 impl Written {
     /// Rows that come from no data.
     pub(crate) fn new(task: &'static str) -> Self {
-        Self { task, ids: None, labels: None, about: Vec::new(), parts: Vec::new() }
+        let (source, about, parts) = (Source::default(), Vec::new(), Vec::new());
+        Self { task, ids: None, labels: None, source, about, parts }
     }
 
     /// Rows of data, with their identifiers and classes; `schema` has the names of these.
@@ -169,6 +176,12 @@ impl Written {
             names: known.names,
         });
         Self { ids, labels, ..Self::new(task) }
+    }
+
+    /// The same of rows that were read from files.
+    pub(crate) fn with_files(self, files: &Opened) -> Self {
+        let names = files.data.modalities().iter().map(|spec| spec.name.as_str());
+        Self { source: Source::of(names.zip(&files.origins)), ..self }
     }
 
     /// The same with these values.
@@ -199,6 +212,7 @@ impl Written {
                 let text = self.table(out)?;
                 Ok(files::write_whole(out, |file| file.write_all(text.as_bytes()))?)
             }
+            Form::Annotated => self.source.write(out, self.task, self.ids.as_deref(), &self.parts),
             Form::Folder => self.folder(out),
         }
     }
@@ -350,6 +364,7 @@ mod tests {
         let of = |name: &str| Form::of(Path::new(name));
         assert_eq!(of("z.npz"), Some(Form::Npz));
         assert_eq!(of("z.csv"), Some(Form::Csv));
+        assert_eq!((of("z.h5ad"), of("z.h5mu")), (Some(Form::Annotated), Some(Form::Annotated)));
         assert_eq!(of("some/z"), Some(Form::Folder));
         assert_eq!(of("z.txt"), None);
     }

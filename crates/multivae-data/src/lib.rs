@@ -36,7 +36,10 @@
 //!   `labels.*`; a folder of images or volumes is a modality, too, and `ids.csv` names the rows of
 //!   arrays; or
 //! - a folder of volumes by the names of BIDS, of which suffixes are the modalities; or
-//! - an NPZ, safetensors or MATLAB file, whose arrays are the modalities, and `labels`; or
+//! - an NPZ, safetensors, MATLAB or HDF5 file, whose arrays are the modalities, and `labels`; or
+//! - an `.h5ad`, whose `X` is the modality, or an `.h5mu` or a file of 10x Genomics with several, or
+//!   the first two as Zarr: rows are called and ordered as in the file, matrices stay sparse, and a
+//!   column `label`, `labels` or `class` of words is the labels; or
 //! - a [`manifest`] in TOML, which gives shapes, likelihoods, columns of identifiers and fixed
 //!   splits; or a folder that has one as `manifest.toml`.
 //!
@@ -50,7 +53,16 @@
 //! | folder of `.nii`, `.nii.gz`, `.hdr` with `.img` | NIfTI-1 and NIfTI-2, `[channels, depth, height, width]`; the stem is the identifier |
 //! | folder of `sub-01_T1w.nii.gz`, or of `sub-01/..` | BIDS: the suffix is the modality, subject and session the identifier |
 //! | `.nii`, `.nii.gz` | volumes on the fourth axis, one for each row |
-//! | `.mat` | MATLAB 5: numbers, logical, sparse and text as `labels` and `ids`; the first axis is the rows; 4 and 7.3 are known and refused |
+//! | `.mat` | MATLAB 5: numbers, logical, sparse and text as `labels` and `ids`; the first axis is the rows; 7.3 as HDF5; 4 is known and refused |
+//! | `.h5ad` | AnnData: `X`, and in a manifest by `array` also `raw/X`, `layers/NAME`, `obsm/NAME`; dense, CSR or CSC; columns of `obs` as labels, splits or identifiers |
+//! | `.h5mu` | MuData: the `X` of each modality; in a manifest by `array` also `NAME`, `mod/NAME/layers/..` and `obsm/..` of all rows |
+//! | `.h5` of 10x Genomics | counts, a modality for each type of features |
+//! | other `.h5`, `.hdf5` | arrays, in a manifest by their path, such as `array = "group/name"` |
+//! | `.zarr` | AnnData, MuData and arrays in folders of Zarr, versions 2 and 3 |
+//!
+//! Formats beside the plain ones are features of this crate, all of which are on unless others are
+//! chosen. A file of HDF5 or Zarr that claims more values than 1032 times its own bytes and 64 MB can
+//! hold is refused before any memory is asked for.
 //!
 //! *Rows.* Files with identifiers are joined by them, in the order in which they first occur; what
 //! a file does not have is missing in that row. Identifiers are the names of image files, an array
@@ -120,8 +132,11 @@
 //! | [`mod@pack`] | data in a form of which random rows are read fast |
 //! | [`storage`] | values in memory, compressed, or in their file |
 //! | [`manifest`] | the format of manifests |
+//! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
 //! | [`DataError`] | what can be wrong, and where |
 
+#[cfg(feature = "hdf5")]
+pub mod annotate;
 mod assemble;
 mod axes;
 #[cfg(test)]

@@ -30,6 +30,11 @@
 //! name = "proteins"
 //! file = "arrays.npz"
 //! array = "proteins"                       # of a file with several
+//!
+//! [[modality]]
+//! name = "counts"
+//! file = "cells.h5ad"                      # or `.h5mu`, `.h5`, `.zarr`
+//! array = "layers/counts"                  # a path in it
 //! ids = "patients.csv"                     # optional, of arrays: a table of one column, the identifiers
 //! names = "proteins.csv"                   # optional, of arrays: a table of one column, the columns
 //!

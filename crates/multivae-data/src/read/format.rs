@@ -26,14 +26,33 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] =
-    &[&Npy, &Scipy, &Npz, &Csv, &Safetensors, &Idx, HDF5, &Mat, &Nifti, &Bids, &Volumes, &Images];
+static FORMATS: &[&dyn Format] = &[
+    &Npy,
+    &Scipy,
+    &Npz,
+    &Csv,
+    &Safetensors,
+    &Idx,
+    HDF5,
+    ZARR,
+    &Mat,
+    &Nifti,
+    &Bids,
+    &Volumes,
+    &Images,
+];
 
 #[cfg(feature = "hdf5")]
 const HDF5: &dyn Format = &tree::hdf5::Hdf5;
 #[cfg(not(feature = "hdf5"))]
 const HDF5: &dyn Format =
     &Absent { name: tree::HDF5, called: tree::HDF5_FILES, feature: "hdf5", is: tree::is_hdf5 };
+
+#[cfg(feature = "zarr")]
+const ZARR: &dyn Format = &tree::zarr::Zarr;
+#[cfg(not(feature = "zarr"))]
+const ZARR: &dyn Format =
+    &Absent { name: tree::ZARR, called: tree::ZARR_FILES, feature: "zarr", is: tree::is_zarr };
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -32,7 +32,7 @@ mod room;
 mod safetensors;
 mod scipy;
 mod tiff;
-mod tree;
+pub(crate) mod tree;
 pub(crate) mod volume;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.

@@ -21,18 +21,55 @@ use crate::{
 pub struct DiskArray {
     file: Arc<File>,
     path: PathBuf,
-    offset: u64,
+    place: Place,
     len: usize,
     dtype: Dtype,
     big_endian: bool,
     scale: ValueScale,
 }
 
+/// Where the numbers lie.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Place {
+    /// One after the other from this byte on.
+    From(u64),
+    /// In chunks of as many numbers each, which begin at these bytes.
+    Chunks { starts: Arc<[u64]>, len: usize },
+}
+
+impl Place {
+    /// The byte of a number, and how many numbers lie there one after the other.
+    fn of(&self, number: usize, size: usize) -> (u64, usize) {
+        match self {
+            Self::From(offset) => (offset + (number * size) as u64, usize::MAX),
+            Self::Chunks { starts, len } => {
+                let (chunk, inside) = (number / len, number % len);
+                (starts[chunk] + (inside * size) as u64, len - inside)
+            }
+        }
+    }
+
+    /// The byte behind the last of so many numbers; `None` if they have no place.
+    fn end(&self, numbers: usize, size: usize) -> Option<u64> {
+        let bytes = |numbers: usize| (numbers as u64).checked_mul(size as u64);
+        match self {
+            Self::From(offset) => offset.checked_add(bytes(numbers)?),
+            Self::Chunks { starts, len } if starts.len() == numbers.div_ceil((*len).max(1)) => {
+                let ends = starts.iter().enumerate().map(|(chunk, start)| {
+                    start.checked_add(bytes((*len).min(numbers - chunk * len))?)
+                });
+                ends.collect::<Option<Vec<u64>>>()?.into_iter().max().or(Some(0))
+            }
+            Self::Chunks { .. } => None,
+        }
+    }
+}
+
 impl PartialEq for DiskArray {
     fn eq(&self, other: &Self) -> bool {
-        let parts =
-            |array: &Self| (array.offset, array.len, array.dtype, array.big_endian, array.scale);
-        self.path == other.path && parts(self) == parts(other)
+        let parts = |array: &Self| (array.len, array.dtype, array.big_endian, array.scale);
+        let places = self.path == other.path && self.place == other.place;
+        places && parts(self) == parts(other)
     }
 }
 
@@ -61,6 +98,21 @@ impl DiskArray {
         dtype: Dtype,
         big_endian: bool,
     ) -> Result<Self> {
+        Self::placed(path, Place::From(offset), len, dtype, big_endian)
+    }
+
+    /// `len` numbers at their places in a file.
+    ///
+    /// # Errors
+    ///
+    /// As [`DiskArray::open`].
+    pub(crate) fn placed(
+        path: &Path,
+        place: Place,
+        len: usize,
+        dtype: Dtype,
+        big_endian: bool,
+    ) -> Result<Self> {
         let read = |cause| DataError::Read { path: path.into(), cause };
         let Some(size) = size(dtype) else {
             return Err(DataError::Type {
@@ -71,18 +123,19 @@ impl DiskArray {
         };
         let file = File::open(path).map_err(read)?;
         let there = file.metadata().map_err(read)?.len();
-        let end = (len as u64).checked_mul(size as u64).and_then(|bytes| offset.checked_add(bytes));
-        if end.is_none_or(|end| end > there) {
+        if place.end(len, size).is_none_or(|end| end > there) {
+            let from = match &place {
+                Place::From(offset) => format!("from byte {offset}"),
+                Place::Chunks { starts, .. } => format!("in {} chunks", starts.len()),
+            };
             return Err(DataError::Malformed {
                 path: path.into(),
                 format: "array",
-                reason: format!(
-                    "{len} values of type {dtype} from byte {offset} do not fit its {there} bytes"
-                ),
+                reason: format!("{len} values of type {dtype} {from} do not fit its {there} bytes"),
             });
         }
         let scale = ValueScale::IDENTITY;
-        Ok(Self { file: Arc::new(file), path: path.into(), offset, len, dtype, big_endian, scale })
+        Ok(Self { file: Arc::new(file), path: path.into(), place, len, dtype, big_endian, scale })
     }
 
     /// Their type in the file.
@@ -162,9 +215,14 @@ impl DiskArray {
     pub(super) fn raw(&self, from: usize, out: &mut [f64]) -> Result<()> {
         let size = size(self.dtype).expect("opened with numbers only");
         let mut bytes = vec![0; out.len() * size];
-        let offset = self.offset + (from * size) as u64;
-        read_at(&self.file, offset, &mut bytes)
-            .map_err(|cause| DataError::Read { path: self.path.clone(), cause })?;
+        let mut done = 0;
+        while done < out.len() {
+            let (offset, run) = self.place.of(from + done, size);
+            let count = run.min(out.len() - done);
+            read_at(&self.file, offset, &mut bytes[done * size..(done + count) * size])
+                .map_err(|cause| DataError::Read { path: self.path.clone(), cause })?;
+            done += count;
+        }
         macro_rules! each {
             ($type:ty, $value:expr) => {{
                 let (numbers, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
@@ -231,6 +289,27 @@ mod tests {
         let mut out = vec![9.0; array.len()];
         array.read_precise(0, &mut out).expect("there");
         out
+    }
+
+    #[test]
+    fn numbers_in_chunks_are_read_across_their_ends() {
+        // 7 numbers of 2 bytes in chunks of 3, the second before the first.
+        let bytes: Vec<u8> =
+            [9u16, 3, 4, 5, 9, 0, 1, 2, 6, 9, 9].into_iter().flat_map(u16::to_le_bytes).collect();
+        let (_folder, path) = file(&bytes);
+        let open = |starts: &[u64], len| {
+            let place = Place::Chunks { starts: starts.into(), len: 3 };
+            DiskArray::placed(&path, place, len, Dtype::U16, false)
+        };
+        let array = open(&[10, 2, 16], 7).expect("seven");
+        assert_eq!(values(&array), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let mut part = [0.0; 3];
+        array.read_precise(2, &mut part).expect("there");
+        assert_eq!(part, [2.0, 3.0, 4.0]);
+        for (starts, len) in [(&[10, 2, 21][..], 7), (&[10, 2], 7), (&[10, 18, 2], 6)] {
+            let error = open(starts, len).expect_err("beyond the file").to_string();
+            assert!(error.contains("chunks do not fit its 22 bytes"), "{error}");
+        }
     }
 
     #[test]

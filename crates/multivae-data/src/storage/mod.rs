@@ -13,6 +13,7 @@ mod sparse;
 mod view;
 
 pub use disk::DiskArray;
+pub(crate) use disk::Place;
 pub use sparse::SparseRows;
 pub(crate) use view::Change;
 pub use view::View;

@@ -43,10 +43,11 @@ pub(super) fn part(
         Some(("obsm", _)) => (embedding(tree, &at, names.len(), said)?, None),
         _ => return Err(absent()),
     };
-    if columns.is_some() {
+    // A table of numbers has names and kinds of its own.
+    if block.columns.is_none() {
         block.columns = columns;
+        block.matrix = true;
     }
-    block.matrix = true;
     block.ids = Some(ids(tree, &obs, names, said)?);
     Ok(block)
 }
@@ -135,7 +136,9 @@ pub(super) fn plain(name: &str) -> String {
 
 /// `X` as the only modality, called as the file.
 pub(super) fn files(tree: &dyn Tree, reading: Reading) -> Result<Files> {
-    let name = plain(&stem(tree.path()));
+    let stem = stem(tree.path());
+    // Folders keep what looks like an extension.
+    let name = plain(stem.strip_suffix(".zarr").unwrap_or(&stem));
     let codes = reading.codes_of(&name, &[]);
     let said = ReadOptions { codes: Some(&codes), ..ReadOptions::default() };
     if !matches!(tree.node(X)?, Some(Node::Array(_) | Node::Group)) {
@@ -327,6 +330,30 @@ mod tests {
         let error = array("dense.h5ad", "layers/none").map(|_| ()).expect_err("no such layer");
         assert!(error.starts_with("`dense.h5ad`: expected an array `layers/none`, found the arr"));
         assert!(error.contains("`X`, `layers/counts`"), "{error}");
+    }
+
+    #[test]
+    fn the_table_of_cells_is_a_modality_of_columns_of_several_kinds() {
+        let given = "[[modality]]\nname = 'm'\nfile = 'dense.h5ad'\narray = 'obs'\n\
+                     columns = { note = 'text', age = 'real', weight = 'real', score = 'real' }\n";
+        let data = manifest("dense.h5ad", given).expect("valid").data;
+        let schema = data.schema().expect("read from a file");
+        let table = schema.modalities[0].table.as_ref().expect("a mixed table");
+        let kinds: Vec<_> =
+            table.iter().map(|column| format!("{} {}", column.name, column.kind.name())).collect();
+        assert_eq!(
+            kinds.join(", "),
+            "age real, score real, weight real, cell_type categorical, batch binary, treated \
+             binary, donor categorical, passed binary, smokes binary, note text"
+        );
+        let cells = |row: usize| data.cells(row, 0).unwrap_or_default();
+        // The score of the second cell, and the weight of the first, under its mask.
+        assert!(!cells(1)[1] && cells(1)[0] && !cells(0)[2]);
+        assert_eq!(data.id(5), "cell5");
+        let data = array("dense.h5ad", "obsm/adt").expect("valid").data;
+        let columns = data.schema().expect("read").modalities[0].columns.clone();
+        assert_eq!(columns.unwrap_or_default().join(" "), "CD3 CD4");
+        assert_eq!(data.values(0)[2..6], [1.0, 0.5, 2.0, 1.0]);
     }
 
     #[test]

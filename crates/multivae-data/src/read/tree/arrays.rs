@@ -8,6 +8,7 @@ use crate::{
     read::{Array, LabelFile, ModalityTable, Numbers, ReadOptions, name},
     reading::Reading,
     report::Warning,
+    storage::IN_MEMORY,
 };
 
 /// The attribute by which MATLAB says what an array is.
@@ -80,7 +81,7 @@ pub(super) fn block(tree: &dyn Tree, said: ReadOptions) -> Result<ModalityTable>
     match tree.node(&at)? {
         Some(Node::Array(leaf)) if !is_matlab(tree, &at)? => {
             let rows = usize::try_from(leaf.rows()).unwrap_or(usize::MAX);
-            matrix::dense(tree, &at, leaf, rows, None)
+            matrix::dense(tree, &at, leaf, rows, None, IN_MEMORY)
         }
         Some(Node::Array(_)) => array(tree, &at)?.block(&tree.path().join(&at)),
         _ if tree.attribute(&at, SPARSE)?.is_some() => sparse(tree, &at),

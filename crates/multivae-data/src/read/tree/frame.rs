@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use multivae_core::schema::Dtype;
+use multivae_core::schema::{Dtype, ValueScale};
 
 use super::{Kind, Leaf, Node, Tree, join};
 use crate::{
+    cells::MissingCells,
     error::{DataError, Result, list},
-    read::{Numbers, ReadOptions, TextTable},
+    read::{ModalityTable, Numbers, ReadOptions, TextTable, Words, number},
+    storage::Storage,
 };
 
 /// What is done about tables as anndata wrote them before 0.7.
@@ -267,12 +269,67 @@ pub(super) fn find(tree: &dyn Tree, table: &str, known: &[String], name: &str) -
     }
 }
 
-/// A table as a modality of columns of several kinds.
+/// A table as a modality: columns of numbers are features, those of words get a kind as in any
+/// table. The column of identifiers that is said is none.
 pub(super) fn mixed(
     tree: &dyn Tree,
     table: &str,
-    _rows: usize,
-    _said: ReadOptions,
-) -> Result<crate::read::ModalityTable> {
-    Err(tree.bad(table, "an array or a sparse matrix", "a table"))
+    rows: usize,
+    said: ReadOptions,
+) -> Result<ModalityTable> {
+    let path = tree.path().join(table);
+    let mut features: Vec<(String, Vec<f64>)> = Vec::new();
+    let mut worded = Vec::new();
+    for name in columns(tree, table)?.into_iter().filter(|name| said.id != Some(name)) {
+        match checked(tree, table, &name, rows)? {
+            Cells::Numbers { numbers, mask } => {
+                let mut values = Vec::with_capacity(rows);
+                numbers.each(|value| values.push(value));
+                if let Some(row) = values.iter().position(|value| value.is_infinite()) {
+                    let (at, found) = (join(table, &name), format!("`{}`", values[row]));
+                    return Err(tree.bad_row(&at, row, "a finite number or NaN", found));
+                }
+                let masked = mask.into_iter().flatten().zip(&mut values);
+                masked.filter(|(masked, _)| *masked).for_each(|(_, value)| *value = f64::NAN);
+                features.push((name, values));
+            }
+            Cells::Words(cells) => worded.push((name, cells)),
+        }
+    }
+    if features.is_empty() && worded.is_empty() {
+        let reason = "it has no columns besides the names of its rows";
+        return Err(DataError::EmptyFile { path, reason });
+    }
+    let word = |(place, (name, cells)): (usize, (String, Vec<Option<String>>))| {
+        let known = |cell: Option<String>| cell.filter(|cell| !said.is_code(cell));
+        let cells: Vec<String> =
+            cells.into_iter().map(|cell| known(cell).unwrap_or_default()).collect();
+        let row = cells.iter().position(|cell| !cell.is_empty()).unwrap_or_default();
+        let bad = (row as u64, cells.get(row).cloned().unwrap_or_default(), number::NUMBER);
+        Words { column: features.len() + place, name, cells, bad }
+    };
+    let words = worded.into_iter().enumerate().map(word).collect();
+    let flat = || (0..rows).flat_map(|row| features.iter().map(move |(_, values)| values[row]));
+    let missing = match features.len() {
+        0 => None,
+        width => MissingCells::from_flags(width, flat().map(f64::is_nan)),
+    };
+    let values = flat().map(|value| if value.is_nan() { 0.0 } else { value }).collect();
+    Ok(ModalityTable {
+        path,
+        ids: None,
+        candidates: Vec::new(),
+        shape: vec![features.len()],
+        values: Storage::precise(values),
+        columns: Some(features.into_iter().map(|(name, _)| name).collect()),
+        words,
+        table: None,
+        rows,
+        missing,
+        dtype: Dtype::F64,
+        scale: ValueScale::IDENTITY,
+        notes: Vec::new(),
+        matrix: false,
+        layout: None,
+    })
 }

@@ -18,6 +18,7 @@ use crate::{
         format::{Content, Format},
     },
     reading::Reading,
+    storage::Place,
 };
 
 /// Arrays that are kept open: those of a sparse matrix are read side by side.
@@ -65,7 +66,7 @@ impl Format for Hdf5 {
 }
 
 /// An open file.
-struct Opened<'a> {
+pub(super) struct Opened<'a> {
     path: &'a Path,
     file: File,
     /// Length of the file in bytes.
@@ -75,7 +76,7 @@ struct Opened<'a> {
 }
 
 impl<'a> Opened<'a> {
-    fn open(path: &'a Path) -> Result<Self> {
+    pub(super) fn open(path: &'a Path) -> Result<Self> {
         let read = |cause| DataError::Read { path: path.into(), cause };
         let bytes = std::fs::metadata(path).map_err(read)?.len();
         if bytes == 0 {
@@ -136,8 +137,13 @@ impl<'a> Opened<'a> {
     }
 }
 
+/// The names of the rows of a table of a file.
+pub(crate) fn names(path: &Path, table: &str) -> Result<Vec<String>> {
+    super::frame::names(&Opened::open(path)?, table)
+}
+
 /// The error of the library about something in a file.
-pub(super) fn failed(path: &Path, at: &str, error: Error) -> DataError {
+pub(crate) fn failed(path: &Path, at: &str, error: Error) -> DataError {
     match error {
         Error::Io(cause) => DataError::Read { path: path.into(), cause },
         error => {
@@ -305,12 +311,29 @@ impl Tree for Opened<'_> {
         }
     }
 
-    fn offset(&self, at: &str) -> Result<Option<u64>> {
-        let layout = self.dataset(at)?.layout().map_err(|error| self.error(at, error))?;
-        Ok(match layout {
-            Layout::Contiguous { address, .. } => address,
-            _ => None,
-        })
+    fn place(&self, at: &str) -> Result<Option<Place>> {
+        let dataset = self.dataset(at)?;
+        let error = |error| self.error(at, error);
+        let chunks = match dataset.layout().map_err(error)? {
+            Layout::Contiguous { address, .. } => return Ok(address.map(Place::From)),
+            Layout::Chunked { chunk_shape, .. } if dataset.filters().is_empty() => chunk_shape,
+            _ => return Ok(None),
+        };
+        let [len] = chunks[..] else { return Ok(None) };
+        let mut chunks = dataset.chunks().map_err(error)?;
+        chunks.sort_by_key(|chunk| chunk.offset.first().copied());
+        // All are there, and each where it belongs.
+        let whole = dataset
+            .shape()
+            .map_err(error)?
+            .first()
+            .is_some_and(|rows| len > 0 && chunks.len() as u64 == rows.div_ceil(len));
+        let mut expected = (0..).map(|chunk| chunk * len);
+        if !whole || !chunks.iter().all(|chunk| chunk.offset.first().copied() == expected.next()) {
+            return Ok(None);
+        }
+        let starts = chunks.iter().map(|chunk| chunk.address).collect();
+        Ok(usize::try_from(len).ok().map(|len| Place::Chunks { starts, len }))
     }
 }
 

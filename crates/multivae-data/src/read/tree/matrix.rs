@@ -1,13 +1,16 @@
 //! Matrices, dense and sparse.
 
+use std::path::Path;
+
 use multivae_core::schema::Dtype;
 
 use super::{Attribute, Leaf, Node, Tree, join};
 use crate::{
     cells::MissingCells,
     error::{DataError, Result},
-    read::{Array, ModalityTable},
-    storage::{DiskArray, IN_MEMORY, SparseRows, Storage},
+    read::{ModalityTable, name, room},
+    report::Warning,
+    storage::{IN_MEMORY, SparseRows, Storage},
 };
 
 /// Whether a sparse matrix lies in its file row by row or column by column.
@@ -27,6 +30,10 @@ pub(super) struct Sparse {
     pub(super) parts: [&'static str; 3],
 }
 
+/// What is done about values that do not fit into memory.
+const REMEDY: &str = "save them without compression, row by row, so that they can stay in their file, \
+     or leave out columns";
+
 /// The parts as SciPy calls them.
 pub(super) const SCIPY: [&str; 3] = ["indptr", "indices", "data"];
 /// The parts as MATLAB calls them.
@@ -40,7 +47,7 @@ pub(super) fn block(
     columns: Option<usize>,
 ) -> Result<ModalityTable> {
     match tree.node(at)? {
-        Some(Node::Array(leaf)) => dense(tree, at, leaf, rows, columns),
+        Some(Node::Array(leaf)) => dense(tree, at, leaf, rows, columns, IN_MEMORY),
         Some(Node::Group) => {
             let order = order(tree, at)?;
             let [found, width] = shape(tree, at)?;
@@ -103,36 +110,39 @@ fn check(
     Err(tree.bad(at, expected, format!("{shape:?}")))
 }
 
-/// A dense array, which stays in its file if it is large and lies there as it is.
+/// Says how many rows have nothing but 0, by how many values of each are kept.
+fn zeros(path: &Path, kept: impl Iterator<Item = i64>) -> Option<Warning> {
+    let (rows, zeros) =
+        kept.fold((0, 0), |(rows, zeros), kept| (rows + 1, zeros + usize::from(kept == 0)));
+    (zeros > 0).then(|| {
+        let found =
+            format!("{zeros} of {rows} rows have nothing but 0: they are observed all the same");
+        Warning::note(name(path), found)
+    })
+}
+
+/// A dense array, which stays in its file if it has more than `limit` bytes and lies there as it is.
 pub(super) fn dense(
     tree: &dyn Tree,
     at: &str,
     leaf: Leaf,
     rows: usize,
     columns: Option<usize>,
+    limit: u64,
 ) -> Result<ModalityTable> {
     check(tree, at, &leaf.shape, rows, columns)?;
     let path = tree.path().join(at);
-    let element = tree.element(at, &leaf)?;
-    let width = leaf.width().and_then(|width| usize::try_from(width).ok());
-    let values = width.and_then(|width| width.checked_mul(rows));
-    if let (Some(width), Some(values), Some(offset)) = (width, values, tree.offset(at)?)
-        && values as u64 * element.size() as u64 > IN_MEMORY
-    {
+    if let Some(array) = tree.on_disk(at, &leaf, limit)? {
         let shape = leaf.shape.iter().skip(1).map(|&axis| axis as usize).collect::<Vec<_>>();
         let shape = if shape.is_empty() { vec![1] } else { shape };
-        let array = DiskArray::open(tree.path(), offset, values, element.dtype, element.big)?;
-        let missing = array.missing(width)?;
-        return ModalityTable::of_values(
-            &path,
-            shape,
-            Storage::Disk(array),
-            missing,
-            element.dtype,
-        );
+        let (missing, dtype) = (array.missing(shape.iter().product())?, array.dtype());
+        return ModalityTable::of_values(&path, shape, Storage::Disk(array), missing, dtype);
     }
-    let Array { name, shape, dtype, numbers } = tree.array(at)?;
-    Array { name, shape, dtype, numbers }.block(&path)
+    let needed = leaf.shape.iter().try_fold(4u64, |all, &axis| all.checked_mul(axis));
+    let note = room::check(&path, needed.unwrap_or(u64::MAX), REMEDY)?;
+    let mut table = tree.array(at)?.block(&path)?;
+    table.notes.extend(note);
+    Ok(table)
 }
 
 impl Sparse {
@@ -146,6 +156,18 @@ impl Sparse {
         at: &str,
         chosen: Option<&[Option<u32>]>,
     ) -> Result<ModalityTable> {
+        self.within(tree, at, chosen, IN_MEMORY)
+    }
+
+    /// As [`block`](Self::block); more than `limit` bytes row by row stay in their file, if they lie
+    /// there as they are.
+    fn within(
+        self,
+        tree: &dyn Tree,
+        at: &str,
+        chosen: Option<&[Option<u32>]>,
+        limit: u64,
+    ) -> Result<ModalityTable> {
         let Self { order, rows, columns: width, .. } = self;
         let path = tree.path().join(at);
         let out = chosen.map_or(width, |chosen| chosen.iter().flatten().count());
@@ -157,6 +179,17 @@ impl Sparse {
             return Err(tree.bad(at, "at most 4294967295 columns", width.to_string()));
         }
         let entries = self.entries(tree, at)?;
+        if (order, chosen) == (Order::Csr, None)
+            && let Some(rows) = entries.on_disk(width, limit)?
+        {
+            let storage = Storage::Sparse(rows);
+            let mut table =
+                ModalityTable::of_values(&path, vec![out], storage, None, entries.dtype)?;
+            table
+                .notes
+                .extend(zeros(&path, entries.starts.windows(2).map(|pair| pair[1] - pair[0])));
+            return Ok(table);
+        }
         let place = |major: usize, minor: u32| -> Option<(usize, u32)> {
             let (row, column) = match order {
                 Order::Csr => (major, minor),
@@ -185,6 +218,9 @@ impl Sparse {
             }
         };
         let count = starts[rows] as usize;
+        let mut notes = Vec::new();
+        notes.extend(room::check(&path, 8 * (count as u64 + 2 * rows as u64), REMEDY)?);
+        notes.extend(zeros(&path, starts.windows(2).map(|pair| (pair[1] - pair[0]) as i64)));
         let (mut columns, mut values) = (vec![0u32; count], vec![0f32; count]);
         let mut next = starts.clone();
         let mut missing: Option<MissingCells> = None;
@@ -208,7 +244,8 @@ impl Sparse {
         let rows = SparseRows::new(out, starts, columns, values)
             .map_err(|found| tree.bad(at, "a sparse matrix", found))?;
         let storage = Storage::Sparse(rows);
-        ModalityTable::of_values(&path, vec![out], storage, missing, entries.dtype)
+        let table = ModalityTable::of_values(&path, vec![out], storage, missing, entries.dtype)?;
+        Ok(ModalityTable { notes, ..table })
     }
 
     fn entries<'a>(&self, tree: &'a dyn Tree, at: &str) -> Result<Entries<'a>> {
@@ -267,6 +304,21 @@ struct Entries<'a> {
 }
 
 impl Entries<'_> {
+    /// Rows that stay in their file; `None` if they are small, packed, or not in order.
+    fn on_disk(&self, width: usize, limit: u64) -> Result<Option<SparseRows>> {
+        let Self { tree, indices, data, starts, .. } = self;
+        let columns = tree.on_disk(&indices.0, &indices.1, limit / 2)?;
+        let values = tree.on_disk(&data.0, &data.1, limit / 2)?;
+        let (Some(columns), Some(values)) = (columns, values) else { return Ok(None) };
+        let starts = starts.iter().map(|&start| start as u64).collect();
+        match SparseRows::on_disk(width, starts, columns, values)? {
+            Ok(rows) => Ok(Some(rows)),
+            // What has to be put in order is read into memory.
+            Err(None) => Ok(None),
+            Err(Some(found)) => Err(tree.bad(&indices.0, "columns of a sparse matrix", found)),
+        }
+    }
+
     /// Calls `each` with the row or column and the index of every entry, in the order of the file.
     fn each_index(&self, mut each: impl FnMut(usize, u32)) -> Result<()> {
         let mut major = Major::new(&self.starts);
@@ -353,5 +405,44 @@ impl<'a> Indices<'a> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "hdf5"))]
+mod tests {
+    use super::*;
+    use crate::{fixture::written, read::tree::hdf5::Opened};
+
+    fn values(table: &ModalityTable) -> Vec<f32> {
+        let mut out = vec![0.0; table.values.len()];
+        table.values.read(0, &mut out).expect("readable");
+        out
+    }
+
+    #[test]
+    fn what_stays_in_its_file_says_the_same() {
+        let path = written("several.h5mu");
+        let file = Opened::open(&path).expect("valid");
+        let leaf = file.leaf("mod/protein/X").expect("there");
+        let read = |limit| dense(&file, "mod/protein/X", leaf.clone(), 6, Some(3), limit);
+        let (disk, memory) = (read(0).expect("valid"), read(1 << 20).expect("valid"));
+        assert!(
+            matches!(disk.values, Storage::Disk(_)) && !matches!(memory.values, Storage::Disk(_))
+        );
+        assert_eq!(values(&disk), values(&memory));
+        // Sparse parts are in chunks that are not packed; those of the other file are.
+        let sparse = Sparse { order: Order::Csr, rows: 5, columns: 5, parts: SCIPY };
+        let read = |limit| sparse.within(&file, "mod/rna/X", None, limit).expect("valid");
+        let (disk, memory) = (read(0), read(1 << 20));
+        let on_disk = |table: &ModalityTable| match &table.values {
+            Storage::Sparse(rows) => rows.is_on_disk(),
+            _ => false,
+        };
+        assert!(on_disk(&disk) && !on_disk(&memory));
+        assert_eq!(values(&disk), values(&memory));
+        let path = written("csr.h5ad");
+        let file = Opened::open(&path).expect("valid");
+        let sparse = Sparse { rows: 6, ..sparse };
+        assert!(!on_disk(&sparse.within(&file, "X", None, 0).expect("valid")));
     }
 }

@@ -27,6 +27,7 @@ use crate::{
     assemble::Files,
     error::{DataError, Result},
     reading::Reading,
+    storage::{DiskArray, Place},
 };
 
 mod anndata;
@@ -39,12 +40,18 @@ pub(crate) mod hdf5;
 mod matrix;
 mod mudata;
 mod tenx;
+#[cfg(feature = "zarr")]
+pub(crate) mod zarr;
 
 /// The name of HDF5 in messages.
 pub(super) const HDF5: &str = "HDF5";
 /// How its files are called.
 pub(super) const HDF5_FILES: &str =
     "`.h5ad`, `.h5mu`, `.h5`, `.hdf5` (HDF5, also `.mat` of MATLAB 7.3)";
+/// The name of Zarr in messages.
+pub(super) const ZARR: &str = "Zarr";
+/// How its folders are called.
+pub(super) const ZARR_FILES: &str = "a folder `.zarr`";
 /// The first bytes of an HDF5 file, or of one below some text of another program.
 const SIGNATURE: &[u8] = b"\x89HDF\r\n\x1a\n";
 
@@ -61,12 +68,17 @@ pub(super) fn is_hdf5(path: &Path) -> bool {
         || format::ends(path, &["mat"], false) && signed()
 }
 
+/// Whether a folder is one of Zarr, whatever it is called.
+pub(super) fn is_zarr(path: &Path) -> bool {
+    [".zgroup", ".zarray", "zarr.json"].iter().any(|name| path.join(name).is_file())
+}
+
 /// Bytes that are read at a time.
 const WINDOW: u64 = 1 << 20;
 /// How often a byte of a file can be unpacked at most: what the deflate method can do.
 const UNPACKED: u64 = 1032;
 /// Bytes that are asked for whatever the size of the file.
-const SMALL: u64 = 1 << 20;
+const SMALL: u64 = 64 << 20;
 
 /// A file of groups and arrays. The path of the whole is empty; a `/` is between the names of others.
 pub(super) trait Tree {
@@ -91,9 +103,8 @@ pub(super) trait Tree {
     /// The cells of an array of text.
     fn texts(&self, at: &str) -> Result<Vec<String>>;
 
-    /// The byte of the file from which on all numbers of an array lie as they are; `None` if they do
-    /// not.
-    fn offset(&self, _at: &str) -> Result<Option<u64>> {
+    /// Where in the file the numbers of an array lie as they are; `None` if they do not.
+    fn place(&self, _at: &str) -> Result<Option<Place>> {
         Ok(None)
     }
 }
@@ -143,7 +154,7 @@ impl Leaf {
 }
 
 /// The path of something in a group.
-pub(super) fn join(group: &str, name: &str) -> String {
+pub(crate) fn join(group: &str, name: &str) -> String {
     if group.is_empty() { name.into() } else { format!("{group}/{name}") }
 }
 
@@ -306,13 +317,31 @@ impl dyn Tree + '_ {
                 }
             };
             if let Some(place) = numbers.iter().position(|&value| value < least) {
-                let (row, found) = (first as usize + place, numbers[place].to_string());
+                let (row, found) = (first as usize + place, format!("`{}`", numbers[place]));
                 return Err(self.bad_row(at, row, format!("at least {least}"), found));
             }
             all.extend(numbers);
             Ok(())
         })?;
         Ok(all)
+    }
+
+    /// The numbers of an array where they lie, if they take more than `limit` bytes and lie there as
+    /// they are.
+    pub(super) fn on_disk(&self, at: &str, leaf: &Leaf, limit: u64) -> Result<Option<DiskArray>> {
+        let element = self.element(at, leaf)?;
+        let count = leaf.shape.iter().try_fold(1u64, |all, &axis| all.checked_mul(axis));
+        let large = |&count: &u64| count.saturating_mul(element.size() as u64) > limit;
+        let Some(count) = count.filter(large).and_then(|count| usize::try_from(count).ok()) else {
+            return Ok(None);
+        };
+        match self.place(at)? {
+            Some(place) => {
+                let Element { dtype, big } = element;
+                DiskArray::placed(self.path(), place, count, dtype, big).map(Some)
+            }
+            None => Ok(None),
+        }
     }
 
     /// An array of numbers or text.

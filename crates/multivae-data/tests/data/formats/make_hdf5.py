@@ -16,6 +16,7 @@ import mudata as md
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import zarr
 
 HERE = pathlib.Path(__file__).parent
 ad.settings.allow_write_nullable_strings = True
@@ -211,15 +212,33 @@ def old():
         var.create_dataset("names", data=[f"G{j}" for j in range(5)], dtype=text)
 
 
-def zarr():
+def folders():
+    """Folders, each packed into an archive: versions 2 and 3, plain and with chunks in shards."""
     a = ad.read_h5ad(HERE / "csr.h5ad")
     a.obsm["X_pca"] = np.zeros((6, 2), dtype=np.float32)
-    a.obsm["X_pca"][5] = 1.5
-    for version in (2, 3):
+    a.obsm["X_pca"][4:] = 1.5
+    a.obsm["X_pca"][4] = 0
+    m = md.MuData(modalities())
+    for name, version, shards in (
+        ("cells_v2", 2, False),
+        ("cells_v3", 3, False),
+        ("cells_sharded", 3, True),
+        ("several", 3, False),
+    ):
         ad.settings.zarr_write_format = version
-        folder = HERE / f"cells_v{version}.zarr"
+        ad.settings.auto_shard_zarr_v3 = shards
+        folder = HERE / f"{name}.zarr"
         shutil.rmtree(folder, ignore_errors=True)
-        a.write_zarr(folder)
+        if name == "several":
+            m.write_zarr(folder)
+        else:
+            a.write_zarr(folder)
+            # Two rows a chunk, of which the first two chunks are nothing but the fill value.
+            store = zarr.open_group(folder, mode="r+", use_consolidated=False)
+            chunks = {"chunks": (2, 2), "shards": (6, 2)} if shards else {"chunks": (2, 2)}
+            ad.io.write_elem(store["obsm"], "X_pca", a.obsm["X_pca"], dataset_kwargs=chunks)
+        shutil.make_archive(str(folder), "zip", folder)
+        shutil.rmtree(folder)
 
 
 if __name__ == "__main__":
@@ -230,4 +249,4 @@ if __name__ == "__main__":
     plain()
     matlab()
     old()
-    zarr()
+    folders()
