@@ -15,6 +15,7 @@
 //! | [`pooling`] | barycentres, Hellinger pools and dependent experts |
 //! | [`codes`](mod@codes) | deterministic encoders, and reconstructions from the codes of all modalities |
 //! | [`adversary`] | codes that a critic tells from samples of the prior |
+//! | [`critics`] | decoded values that critics tell from observed ones |
 //! | [`correlation`] | canonical correlations of codes |
 //!
 //! All log-densities and divergences are in nats, summed over features; what is missing is 0.
@@ -22,6 +23,7 @@
 pub mod adversary;
 pub mod codes;
 pub mod correlation;
+pub mod critics;
 pub mod experts;
 pub mod joint;
 pub mod objective;

@@ -440,6 +440,38 @@ fn cvae_runs_each_network_once() {
 }
 
 #[test]
+fn critics_of_decoded_values_run_once_a_phase_and_set() {
+    for m in [2, 3] {
+        let (all, config) = (
+            (1 << m) - 1,
+            MhvaeConfig {
+                latent: WIDTH,
+                levels: 1,
+                adversarial: 1.0,
+                critics: each(m, &network("critic")),
+                blocks: Some(HierarchyConfig {
+                    encoders: each(m, &network("encoder")),
+                    bottom_up: each(m, &vec![]),
+                    top: each(m, &encoder("top")),
+                    top_down: vec![],
+                    prior: vec![],
+                    posterior: PosteriorConfig::Shared(vec![]),
+                    decoders: each(m, &network("decoder")),
+                }),
+                ..MhvaeConfig::default()
+            },
+        );
+        let up = [("encoder", m, m), ("top", m, m)];
+        let hierarchy = [up[0], up[1], ("decoder", m, m * all), ("critic", m, m * m)];
+        check(config.clone().into(), m, &hierarchy);
+        let critics = [up[0], up[1], ("decoder", m, m * m), ("critic", 2 * m, m * (m + 1))];
+        check_in(Progress::DONE.in_phase(1), config.clone().into(), m, &critics);
+        // Before critics judge, none runs.
+        check_in(FIRST, config.into(), m, &[up[0], up[1], ("decoder", m, m * all)]);
+    }
+}
+
+#[test]
 fn mhvae_runs_each_block_once() {
     let levels = 3;
     for m in [2, 3, 5] {
