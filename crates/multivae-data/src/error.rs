@@ -43,6 +43,19 @@ pub enum DataError {
         /// The kinds that are read.
         expected: &'static str,
     },
+    /// A file of a format that this build was made without.
+    #[error(
+        "`{path}` is a file of {format}, which this build does not read: build `multivae-data` with \
+         the feature `{feature}`"
+    )]
+    Feature {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: &'static str,
+        /// The feature that reads it.
+        feature: &'static str,
+    },
     /// A file without data.
     #[error("`{path}` is empty: {reason}")]
     EmptyFile {

@@ -35,6 +35,8 @@ pub(crate) enum Content {
     Arrays,
     /// Images, one for each row.
     Images,
+    /// What this build cannot read.
+    Absent,
 }
 
 /// Files of one format.
@@ -81,8 +83,56 @@ pub(crate) trait Format: Sync {
     fn files(&self, path: &Path, reading: Reading) -> Result<Files> {
         match self.content() {
             Content::Arrays => folder::arrays(path, self.arrays(path)?, reading),
-            Content::Table | Content::Array | Content::Images => Err(not_a_source(path)),
+            _ => Err(not_a_source(path)),
         }
+    }
+}
+
+/// A format that this build of the library was made without, so that its files are known for what
+/// they are.
+#[allow(dead_code, reason = "a build with every feature has none")]
+pub(crate) struct Absent {
+    pub(crate) name: &'static str,
+    pub(crate) called: &'static str,
+    /// The feature of this crate that reads it.
+    pub(crate) feature: &'static str,
+    pub(crate) is: fn(&Path) -> bool,
+}
+
+impl Absent {
+    fn error<T>(&self, path: &Path) -> Result<T> {
+        let Self { name, feature, .. } = *self;
+        Err(DataError::Feature { path: path.into(), format: name, feature })
+    }
+}
+
+impl Format for Absent {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn called(&self) -> &'static str {
+        self.called
+    }
+
+    fn content(&self) -> Content {
+        Content::Absent
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        (self.is)(path)
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        self.error(path)
+    }
+
+    fn text(&self, path: &Path, _said: ReadOptions) -> Result<TextTable> {
+        self.error(path)
+    }
+
+    fn files(&self, path: &Path, _reading: Reading) -> Result<Files> {
+        self.error(path)
     }
 }
 
@@ -127,6 +177,28 @@ mod tests {
             let error = of(Path::new(path)).err().expect("not read").to_string();
             assert!(error.starts_with(&format!("`{path}`: expected `.npy`, ")), "{error}");
             assert!(error.contains(" or a folder of "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_format_of_another_build_is_refused_with_the_feature_that_reads_it() {
+        let format = Absent {
+            name: "HDF5",
+            called: "`.h5`",
+            feature: "hdf5",
+            is: |path| ends(path, &["h5"], false),
+        };
+        let path = Path::new("a.h5");
+        assert!(format.is(path) && !format.is(Path::new("a.csv")));
+        let expected = "`a.h5` is a file of HDF5, which this build does not read: build \
+                        `multivae-data` with the feature `hdf5`";
+        for error in [
+            format.block(path, ReadOptions::default()).err(),
+            format.labels(path, ReadOptions::default()).err(),
+            format.text(path, ReadOptions::default()).err(),
+            format.files(path, Reading::default()).err(),
+        ] {
+            assert_eq!(error.expect("not read").to_string(), expected);
         }
     }
 
