@@ -21,7 +21,7 @@
 //! [[modality]]
 //! name = "proteins"
 //! file = "arrays.npz"
-//! array = "proteins"                       # of a file with several
+//! array = "proteins"                       # of a file with several; of a workbook `sheet = ".."`
 //!
 //! [labels]                                 # optional
 //! file = "clinical.csv"
@@ -71,6 +71,7 @@ struct Manifest {
 struct ModalityEntry {
     name: String,
     file: PathBuf,
+    #[serde(alias = "sheet")]
     array: Option<String>,
     id: Option<String>,
     header: Option<bool>,
@@ -89,6 +90,7 @@ struct ModalityEntry {
 #[serde(deny_unknown_fields)]
 struct LabelsEntry {
     file: PathBuf,
+    #[serde(alias = "sheet")]
     array: Option<String>,
     column: Option<String>,
     id: Option<String>,
@@ -98,6 +100,8 @@ struct LabelsEntry {
 #[serde(deny_unknown_fields)]
 struct SplitsEntry {
     file: Option<PathBuf>,
+    #[serde(alias = "sheet")]
+    array: Option<String>,
     column: Option<String>,
     id: Option<String>,
     train: Option<Vec<RowName>>,
@@ -149,6 +153,13 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                 let field = format!("modality `{name}`");
                 let file = existing(folder, file)?;
                 check_said(&file, &field, array, id, &None, &bad)?;
+                if header.is_some() && !format::of(&file)?.has_header() {
+                    let reason = format!(
+                        "{field}: `header` is given, and the columns of `{}` have names or none",
+                        file.display()
+                    );
+                    return Err(bad(None, reason));
+                }
                 let images = ImageConversion {
                     channels: *channels,
                     resize: *resize,
@@ -217,10 +228,10 @@ fn check_said(
     column: &Option<String>,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let content = format::of(file)?.content();
-    let (table, arrays) = (content == Content::Table, content == Content::Arrays);
+    let format = format::of(file)?;
+    let table = format.content() == Content::Table;
     for (field, given, has) in [
-        ("array", array.is_some(), arrays),
+        ("array", array.is_some(), format.has_parts()),
         ("id", id.is_some(), table),
         ("column", column.is_some(), table),
     ] {
@@ -262,20 +273,35 @@ fn fixed(
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<Fixed> {
     match entry {
-        SplitsEntry { file: Some(file), column, id, train: None, valid: None, test: None } => {
+        SplitsEntry {
+            file: Some(file),
+            array,
+            column,
+            id,
+            train: None,
+            valid: None,
+            test: None,
+        } => {
             let file = existing(folder, &file)?;
-            let (column, id) = (column.as_deref(), id.as_deref());
-            let said = ReadOptions { column, id, ..ReadOptions::default() };
+            check_said(&file, "`splits`", &array, &id, &column, bad)?;
+            let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
+            let said = ReadOptions { array, column, id, ..ReadOptions::default() };
             Ok(Fixed::Table(format::of(&file)?.text(&file, said)?))
         }
-        SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
-            Ok(Fixed::Lists {
-                path: path.into(),
-                train,
-                valid: valid.unwrap_or_default(),
-                test: test.unwrap_or_default(),
-            })
-        }
+        SplitsEntry {
+            file: None,
+            array: None,
+            column: None,
+            id: None,
+            train: Some(train),
+            valid,
+            test,
+        } => Ok(Fixed::Lists {
+            path: path.into(),
+            train,
+            valid: valid.unwrap_or_default(),
+            test: test.unwrap_or_default(),
+        }),
         _ => Err(bad(
             None,
             "`splits`: expected either `file` or the lists `train`, `valid`, `test`".into(),
@@ -398,7 +424,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `header`, `channels`, `resize`, `background`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `sheet`, `id`, `header`, `channels`, `resize`, `background`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),

@@ -63,7 +63,11 @@ fn what_cannot_be_fitted_or_found_is_said() {
     place.fails("sampler sample data --out z.npz", 2, &["neither", "run.toml"]);
     place.succeeds("sampler fit run --kind aggregate --out elsewhere");
     place.fails("sampler sample elsewhere --out z.npz", 2, &["`--run`"]);
-    place.fails("sampler sample elsewhere --run run --out z.txt", 2, &["`.png`, `.npz` or `.csv`"]);
+    place.fails(
+        "sampler sample elsewhere --run run --out z.txt",
+        2,
+        &["`.png`, `.npz`, `.csv` or `.parquet`"],
+    );
     place.fails("sampler sample elsewhere --run run --out z.png", 2, &["no images"]);
     place.fails("sampler fit run --kind aggregate --out elsewhere", 2, &["not empty"]);
     place.succeeds(fit);

@@ -4,16 +4,21 @@
 
 use std::{path::Path, sync::LazyLock};
 
+#[cfg(feature = "excel")]
+use super::excel::Excel;
 use super::{
     Array, LabelFile, ModalityTable, ReadOptions, TextTable,
     csv::Csv,
     idx::Idx,
     image::Images,
+    lines::JsonLines,
     name,
     npy::{Npy, Npz},
     only,
     safetensors::Safetensors,
 };
+#[cfg(feature = "arrow")]
+use super::{feather::Feather, parquet::Parquet};
 use crate::{
     assemble::Files,
     error::{DataError, Result},
@@ -22,7 +27,32 @@ use crate::{
 };
 
 /// The formats that are read. A path is of the first that says so.
-static FORMATS: &[&dyn Format] = &[&Npy, &Npz, &Csv, &Safetensors, &Idx, &Images];
+static FORMATS: &[&dyn Format] = &[
+    &Npy,
+    &Npz,
+    &Csv,
+    #[cfg(feature = "arrow")]
+    &Parquet,
+    #[cfg(not(feature = "arrow"))]
+    &Absent::new("Parquet", "`.parquet`", "arrow", |path| ends(path, PARQUET, false)),
+    #[cfg(feature = "arrow")]
+    &Feather,
+    #[cfg(not(feature = "arrow"))]
+    &Absent::new("Arrow", "`.arrow`, `.feather`", "arrow", |path| ends(path, ARROW, false)),
+    #[cfg(feature = "excel")]
+    &Excel,
+    #[cfg(not(feature = "excel"))]
+    &Absent::new("Excel", "`.xlsx`, `.ods`", "excel", |path| ends(path, EXCEL, false)),
+    &JsonLines,
+    &Safetensors,
+    &Idx,
+    &Images,
+];
+
+/// How files of formats behind a feature end.
+pub(super) const PARQUET: &[&str] = &["parquet", "pq"];
+pub(super) const ARROW: &[&str] = &["arrow", "feather", "ipc", "arrows"];
+pub(super) const EXCEL: &[&str] = &["xlsx", "xlsm", "xlsb", "xls", "ods"];
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +84,16 @@ pub(crate) trait Format: Sync {
 
     /// Whether a file or folder is of this format.
     fn is(&self, path: &Path) -> bool;
+
+    /// Whether a first line of its files can name the columns, or be a row.
+    fn has_header(&self) -> bool {
+        false
+    }
+
+    /// Whether a file can hold several arrays or tables, of which a manifest names one.
+    fn has_parts(&self) -> bool {
+        self.content() == Content::Arrays
+    }
 
     /// All arrays of a file.
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
@@ -100,6 +140,16 @@ pub(crate) struct Absent {
 }
 
 impl Absent {
+    #[allow(dead_code, reason = "a build with every feature has none")]
+    pub(crate) const fn new(
+        name: &'static str,
+        called: &'static str,
+        feature: &'static str,
+        is: fn(&Path) -> bool,
+    ) -> Self {
+        Self { name, called, feature, is }
+    }
+
     fn error<T>(&self, path: &Path) -> Result<T> {
         let Self { name, feature, .. } = *self;
         Err(DataError::Feature { path: path.into(), format: name, feature })
@@ -211,6 +261,11 @@ mod tests {
             ("a.TSV", "CSV"),
             ("a.safetensors", "safetensors"),
             ("train-images-idx3-ubyte.gz", "IDX"),
+            ("a.jsonl.gz", "JSON lines"),
+            ("a.Parquet", "Parquet"),
+            ("a.feather", "Arrow"),
+            ("a.xlsx", "Excel"),
+            ("a.ods", "Excel"),
         ] {
             assert_eq!(of(Path::new(path)).expect("known").name(), expected);
         }
