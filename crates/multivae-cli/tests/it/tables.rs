@@ -54,7 +54,7 @@ fn latents_and_generated_rows_are_parquet_by_the_end_of_the_name() {
     assert_eq!((made.len(), made.values(0).len()), (5, 15));
     assert_eq!(columns(&made), Some(["iron", "sugar", "salt"].map(String::from).to_vec()));
     let two = "generate run --prior --out both.parquet";
-    place.fails(two, 2, &["`both.parquet`", "`blood`, `gait` are several tables"]);
+    place.fails(two, 2, &["both.parquet", "`blood`, `gait` are several tables"]);
     place.fails("encode run -n 3 --out z.parquet", 2, &["samples of rows are no table"]);
     assert!(place.left_over().is_empty());
 }

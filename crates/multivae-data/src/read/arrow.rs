@@ -1022,20 +1022,18 @@ mod tests {
                     }
                 }
             };
-            for end in (0..whole.len()).step_by(7) {
+            for end in (0..whole.len()).step_by(31) {
                 // A stream can end behind any of its messages.
                 let cut = read(&whole[..end]);
                 assert!(cut || file.ends_with("arrows"), "{file} of {end} bytes");
             }
             let mut bytes = whole.clone();
-            for place in (0..whole.len()).step_by(2) {
-                for flip in [0xff, 0x01] {
-                    bytes[place] ^= flip;
-                    read(&bytes);
-                    bytes[place] ^= flip;
-                }
+            for place in (0..whole.len()).step_by(5) {
+                bytes[place] ^= 0xff;
+                read(&bytes);
+                bytes[place] ^= 0xff;
             }
-            assert!(refused > whole.len() / 16, "{file}: {refused}");
+            assert!(refused > whole.len() / 40, "{file}: {refused}");
         }
     }
 }

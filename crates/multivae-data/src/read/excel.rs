@@ -587,8 +587,8 @@ mod tests {
         let code = ods.candidates.iter().find(|candidate| candidate.column == "code");
         assert_eq!(code.expect("all differ").ids, ["007", "008", "009"]);
         let index = block("pandas_index.xlsx");
-        let index = &index.candidates[0];
-        assert_eq!((index.certain, &index.ids[..]), (true, &["0", "1", "2"].map(String::from)[..]));
+        let found = index.candidates.iter().map(|c| (c.column.as_str(), c.certain)).take(2);
+        assert_eq!(found.collect::<Vec<_>>(), [("", false), ("id", true)]);
     }
 
     #[test]
@@ -653,7 +653,7 @@ mod tests {
 
     #[test]
     fn a_workbook_that_claims_more_than_it_holds_is_refused() {
-        let mut archive = ZipArchive::new(Cursor::new(example("openpyxl_two_sheets.xlsx")));
+        let mut archive = ZipArchive::new(Cursor::new(example("xlsxwriter_formulas.xlsx")));
         let archive = archive.as_mut().expect("a workbook");
         let mut out = ZipWriter::new(Cursor::new(Vec::new()));
         for place in 0..archive.len() {
@@ -676,7 +676,7 @@ mod tests {
         for file in ["openpyxl_error.xlsx", "pandas.ods"] {
             let mut bytes = example(file);
             let path = folder.path(file);
-            for place in (0..bytes.len()).step_by(5) {
+            for place in (0..bytes.len()).step_by(23) {
                 bytes[place] ^= 0xff;
                 folder.write(file, &bytes);
                 if let Err(error) = Excel.block(&path, ReadOptions::default()) {
