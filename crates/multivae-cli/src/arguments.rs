@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use multivae::{
-    core::schema::{self, Channels, ImageConversion},
+    core::schema::{self, Channels, ImageConversion, Plane},
     data,
 };
 
@@ -99,7 +99,10 @@ pub(crate) struct ServeArguments {
 }
 
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct DataArguments {
+    #[command(subcommand)]
+    pub(crate) task: Option<DataTask>,
     /// Embedded data set or path [default: lists the embedded data sets]
     pub(crate) source: Option<String>,
     #[command(flatten)]
@@ -107,6 +110,27 @@ pub(crate) struct DataArguments {
     /// Print JSON
     #[arg(long, requires = "source")]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataTask {
+    /// Write data in a form of which random rows are read fast, without being in memory
+    ///
+    /// The folder holds NAME.npy for values row by row, NAME.npz as SciPy saves sparse matrices for
+    /// values of which most are 0, NAME.csv for mixed tables, identifiers, names of columns and
+    /// labels as tables of text, manifest.toml, which says what belongs together, and SHA256SUMS.
+    Pack(PackArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct PackArguments {
+    /// Embedded data set or path
+    pub(crate) source: String,
+    #[command(flatten)]
+    pub(crate) reading: ReadingArguments,
+    /// Folder, which must be empty or not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
 }
 
 /// How files of data are read. A run keeps it, so that other data is read alike.
@@ -127,6 +151,23 @@ pub(crate) struct ReadingArguments {
     /// What lies behind transparent parts of images [default: black]
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(crate) background: Option<Background>,
+    /// Cut volumes into slices, each a row; rows of a subject fall into one split
+    #[arg(long, value_enum, value_name = "PLANE")]
+    pub(crate) slices: Option<Slices>,
+    /// Values of images and volumes are classes: whole numbers, and indices of palettes
+    #[arg(long)]
+    pub(crate) label_map: bool,
+}
+
+/// The plane of slices through volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Slices {
+    /// Across the axis from the feet to the head
+    Axial,
+    /// Across the axis from back to front
+    Coronal,
+    /// Across the axis from left to right
+    Sagittal,
 }
 
 /// What lies behind transparent parts.
@@ -148,7 +189,18 @@ impl ReadingArguments {
             Background::White => schema::Background::White,
             Background::Ignore => schema::Background::Ignore,
         });
-        ImageConversion { channels: self.channels, resize: self.resize, background }
+        let slices = self.slices.map(|slices| match slices {
+            Slices::Axial => Plane::Axial,
+            Slices::Coronal => Plane::Coronal,
+            Slices::Sagittal => Plane::Sagittal,
+        });
+        ImageConversion {
+            channels: self.channels,
+            resize: self.resize,
+            background,
+            slices,
+            label_map: self.label_map.then_some(true),
+        }
     }
 }
 
@@ -232,7 +284,7 @@ pub(crate) struct EncodeArguments {
     /// Samples a row; without it the posterior's mean
     #[arg(short, value_name = "N", value_parser = positive)]
     pub(crate) n: Option<usize>,
-    /// File to write, .npz, .csv or .parquet, or folder of CSV
+    /// File to write, .npz, .csv or .parquet, or folder of CSV; .h5ad or .h5mu is a copy of the data's
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }

@@ -54,7 +54,8 @@ const ABSENT: &[(&str, &str, &str)] = &[
     (
         "data.standardise",
         "channels (\"grey\", \"colour\", \"alpha\"), height and width, and background (\"black\", \
-         \"white\", \"ignore\") that images are made to have",
+         \"white\", \"ignore\") that images are made to have, slices (\"axial\", \"coronal\", \
+         \"sagittal\") of volumes, and whether values are classes (label_map)",
         "images = { channels = \"grey\", resize = [64, 64] }",
     ),
 ];

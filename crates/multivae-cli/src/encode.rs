@@ -49,8 +49,8 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let parts: Vec<Part> = parts.collect();
     let shape = |part: &Part| format!("{} {:?}", part.name, part.values.shape());
     let shown: Vec<_> = parts.iter().map(shape).collect();
-    let written = Written::of("encode", &data, files.data.schema()).with_presence(&data);
-    written.with_parts(parts).write(&arguments.out, form)?;
+    let written = Written::of("encode", &data, files.data.schema()).with_files(&files);
+    written.with_presence(&data).with_parts(parts).write(&arguments.out, form)?;
 
     let without = (0..rows).filter(|&row| given.iter().all(|m| !data.presence(row).contains(m)));
     let without = without.count();
@@ -79,8 +79,8 @@ fn form(out: &Path, samples: Option<usize>) -> Result<Form> {
     let shown = out.display();
     let form = Form::of(out).ok_or_else(|| {
         bad_input(format!(
-            "`--out {shown}`: expected a file name that ends with `.npz`, `.csv` or `.parquet`, or the \
-             name of a folder"
+            "`--out {shown}`: expected a file name that ends with `.npz`, `.csv`, `.parquet`, `.h5ad` or \
+             `.h5mu`, or the name of a folder"
         ))
     })?;
     if samples.is_some() && form != Form::Npz {

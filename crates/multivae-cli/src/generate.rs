@@ -45,8 +45,8 @@ impl Kind {
             _ => match Form::of(out) {
                 Some(form) => form.check_free(out).map(|()| Self::Rows(form)),
                 None => Err(bad_input(format!(
-                    "`--out {}`: expected a file name that ends with `.png`, `.npz`, `.csv` or \
-                     `.parquet`, or the name of a folder",
+                    "`--out {}`: expected a file name that ends with `.png`, `.npz`, `.csv`, `.parquet`, \
+                     `.h5ad` or `.h5mu`, or the name of a folder",
                     out.display()
                 ))),
             },
@@ -174,6 +174,9 @@ fn from_rows(
             let units = Units::of(run)?;
             let found = files.as_ref().and_then(|files| files.data.schema());
             let mut written = Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
+            if let Some(files) = files {
+                written = written.with_files(files);
+            }
             for m in targets.iter() {
                 let values = units.array(&specs[m], joined(&generated[m]), &[])?;
                 written.parts.push(units.part(&specs[m], values));

@@ -12,6 +12,7 @@
 //! }
 //! ```
 
+mod annotated;
 mod arguments;
 mod check;
 mod classifier;

@@ -5,11 +5,14 @@ use multivae::{
     data::{self, DataConfig},
     device::{self, BACKENDS},
     models::ModelConfig,
-    run::RunConfig,
+    run::{
+        RunConfig,
+        files::{self, NewFolder},
+    },
 };
 
 use crate::{
-    arguments::{DataArguments, ReadingArguments},
+    arguments::{DataArguments, DataTask, PackArguments, ReadingArguments},
     comments,
     failure::Outcome,
     terminal::print_out,
@@ -25,6 +28,9 @@ pub(crate) fn models() -> Result<Outcome> {
 
 /// Says what a data source holds, or lists the embedded data sets.
 pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
+    if let Some(DataTask::Pack(arguments)) = &arguments.task {
+        return pack(arguments);
+    }
     if let Some(source) = &arguments.source {
         let ReadingArguments { missing_codes, .. } = &arguments.reading;
         let found = data::inspect(&DataConfig {
@@ -42,6 +48,25 @@ pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
         print_out(format!("{:<13} {}", info.name, info.about))?;
         print_out(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;
         print_out(format!("{:<13} {}", "", info.licence))?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Writes data in a form of which random rows are read fast.
+fn pack(arguments: &PackArguments) -> Result<Outcome> {
+    let PackArguments { source, reading, out } = arguments;
+    files::check_free(out, "choose another folder with `--out`")?;
+    let config = DataConfig {
+        missing_codes: reading.missing_codes.clone(),
+        images: reading.images(),
+        ..DataConfig::new(source)
+    };
+    let folder = NewFolder::new(out)?;
+    let packed = data::pack::pack(&config, folder.path())?;
+    files::write_sums(folder.path())?;
+    folder.finish()?;
+    for (name, file, rows) in &packed.modalities {
+        print_out(format!("{name}: {rows} of {} rows in {file}", packed.rows))?;
     }
     Ok(Outcome::Done)
 }

@@ -9,11 +9,12 @@ use multivae::{
         dataset::Dataset,
         schema::{Schema, TableColumn},
     },
-    data::{cell_text, write_parquet},
+    data::{Opened, annotate::is_annotated, cell_text, write_parquet},
     run::files::{self, NewFolder},
 };
 
 use crate::{
+    annotated::Source,
     columns,
     failure::bad_input,
     npz::{self, Array},
@@ -33,6 +34,8 @@ pub(crate) enum Form {
     Csv,
     /// One table of columns with types.
     Parquet,
+    /// A copy of the file that the rows came from.
+    Annotated,
     /// A folder with a file for each modality, as data is read.
     Folder,
 }
@@ -44,6 +47,7 @@ impl Form {
             Some(Some("npz")) => Some(Self::Npz),
             Some(Some("csv")) => Some(Self::Csv),
             Some(Some("parquet")) => Some(Self::Parquet),
+            _ if is_annotated(out) => Some(Self::Annotated),
             None => Some(Self::Folder),
             _ => None,
         }
@@ -150,6 +154,8 @@ pub(crate) struct Written {
     /// Identifiers, of rows that come from data.
     ids: Option<Vec<String>>,
     labels: Option<Labels>,
+    /// The file that the rows came from.
+    source: Source,
     /// Arrays that say more of the rows, in an NPZ only.
     about: Vec<(String, Array)>,
     pub(crate) parts: Vec<Part>,
@@ -158,7 +164,8 @@ pub(crate) struct Written {
 impl Written {
     /// Rows that come from no data.
     pub(crate) fn new(task: &'static str) -> Self {
-        Self { task, ids: None, labels: None, about: Vec::new(), parts: Vec::new() }
+        let (source, about, parts) = (Source::default(), Vec::new(), Vec::new());
+        Self { task, ids: None, labels: None, source, about, parts }
     }
 
     /// Rows of data, with their identifiers and classes; `schema` has the names of these.
@@ -173,6 +180,12 @@ impl Written {
             names: known.names,
         });
         Self { ids, labels, ..Self::new(task) }
+    }
+
+    /// The same of rows that were read from files.
+    pub(crate) fn with_files(self, files: &Opened) -> Self {
+        let names = files.data.modalities().iter().map(|spec| spec.name.as_str());
+        Self { source: Source::of(names.zip(&files.origins)), ..self }
     }
 
     /// The same with these values.
@@ -207,6 +220,7 @@ impl Written {
                 let columns = columns::of(ID, self.ids.as_deref(), &self.table(out)?);
                 Ok(files::write_whole(out, |file| write_parquet(out, file, &columns))?)
             }
+            Form::Annotated => self.source.write(out, self.task, self.ids.as_deref(), &self.parts),
             Form::Folder => self.folder(out),
         }
     }
@@ -359,6 +373,7 @@ mod tests {
         assert_eq!(of("z.npz"), Some(Form::Npz));
         assert_eq!(of("z.csv"), Some(Form::Csv));
         assert_eq!(of("z.parquet"), Some(Form::Parquet));
+        assert_eq!((of("z.h5ad"), of("z.h5mu")), (Some(Form::Annotated), Some(Form::Annotated)));
         assert_eq!(of("some/z"), Some(Form::Folder));
         assert_eq!(of("z.txt"), None);
     }

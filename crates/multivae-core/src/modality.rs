@@ -70,8 +70,8 @@ impl fmt::Display for ModalityName {
 pub struct ModalitySpec {
     /// Name in batches, files and parameter paths.
     pub name: ModalityName,
-    /// Shape of one sample, without the batch axis: `[features]`, `[channels, height, width]`, or
-    /// `[length, vocabulary]` for text.
+    /// Shape of one sample, without the batch axis: `[features]`, `[channels, height, width]`,
+    /// `[channels, depth, height, width]`, or `[length, vocabulary]` for text.
     pub shape: Vec<usize>,
     /// How a decoder's output is a distribution over values.
     #[serde(default)]
@@ -147,6 +147,16 @@ impl ModalitySpec {
     /// Whether a sample is `[channels, height, width]`.
     pub fn is_image(&self) -> bool {
         self.shape.len() == 3
+    }
+
+    /// Whether a sample is `[channels, depth, height, width]`.
+    pub fn is_volume(&self) -> bool {
+        self.shape.len() == 4
+    }
+
+    /// Whether a sample is an image or a volume, whose features are pixels or voxels.
+    pub fn is_grid(&self) -> bool {
+        self.is_image() || self.is_volume()
     }
 
     /// # Errors

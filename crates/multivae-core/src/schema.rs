@@ -313,6 +313,25 @@ pub enum Background {
     Ignore,
 }
 
+/// The plane of slices through a volume, by the anatomical axis that is across it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Plane {
+    /// From left to right.
+    Sagittal,
+    /// From back to front.
+    Coronal,
+    /// From the feet to the head.
+    Axial,
+}
+
+impl Plane {
+    /// The axis across the plane: 0 for left and right, 1 for back and front, 2 for down and up.
+    pub fn axis(self) -> usize {
+        self as usize
+    }
+}
+
 /// What images are made to be when they are read; what is `None` stays as it is in the files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -326,6 +345,14 @@ pub struct ImageConversion {
     /// What transparent parts are laid on; black if it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<Background>,
+    /// The plane of the slices that volumes are cut into, each a row; whole volumes if it is not
+    /// said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<Plane>,
+    /// Whether values are classes of pixels or voxels, and so whole numbers. If it is not said,
+    /// names such as `dseg` and headers of volumes say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label_map: Option<bool>,
 }
 
 impl ImageConversion {
@@ -340,6 +367,8 @@ impl ImageConversion {
             channels: self.channels.or(other.channels),
             resize: self.resize.or(other.resize),
             background: self.background.or(other.background),
+            slices: self.slices.or(other.slices),
+            label_map: self.label_map.or(other.label_map),
         }
     }
 }

@@ -22,15 +22,18 @@ use crate::{
     error::{DataError, Place, Result, list},
     fingerprint,
     join::{self, Named, Unmatched},
-    memory::{MemoryDataset, Storage},
+    memory::MemoryDataset,
     mixed,
     origin::Origin,
     read::{
-        self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name, number::SENTINELS,
+        self, Candidate, Ids, LabelFile, Labels, ModalityTable, TextTable, name,
+        number::{SENTINELS, sentinel},
+        volume::{self, slices},
     },
     reading::MissingCodes,
     report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning},
     split::SplitIndices,
+    storage::Storage,
 };
 
 /// The file of one modality, and what is said about it.
@@ -96,6 +99,8 @@ pub(crate) struct Files {
     pub(crate) label_codes: MissingCodes,
     pub(crate) splits: Option<Fixed>,
     pub(crate) notes: Vec<Warning>,
+    /// Identifiers of all rows in their order, where the data has one of its own.
+    pub(crate) rows: Option<Vec<String>>,
 }
 
 /// Rows, and their splits where these are fixed.
@@ -120,14 +125,15 @@ struct Side<'a> {
 enum Join {
     /// Row `i` is row `i` of every file.
     Place { rows: usize, ids: Option<Vec<String>> },
-    /// Row `i` has identifier `i`.
-    Ids(Vec<String>),
+    /// Row `i` has identifier `i`; if rows are slices of volumes, what a file has of their subject
+    /// is of all of them.
+    Ids { ids: Vec<String>, sliced: bool },
 }
 
 impl Files {
     /// Joins the files; as data of which everything is known, if `known` says so.
     pub(crate) fn join(self, known: Option<&Known>) -> Result<Assembled> {
-        let Self { mut sources, labels, label_codes, splits, notes } = self;
+        let Self { mut sources, labels, label_codes, splits, notes, rows } = self;
         let mut warnings = notes;
         if let Some(known) = known {
             for source in &mut sources {
@@ -139,7 +145,7 @@ impl Files {
         warnings.append(&mut notes);
         for source in &mut sources {
             warnings.append(&mut source.block.notes);
-            source.block.take_codes(source.missing.numbers());
+            source.block.take_codes(source.missing.numbers())?;
         }
         for source in &mut sources {
             match known {
@@ -150,6 +156,7 @@ impl Files {
                 }
             }
         }
+        let sliced = sources.iter().any(|source| source.images.slices.is_some());
         let join = {
             let of_labels = labels.as_ref().map(|(labels, _)| Side {
                 path: &labels.path,
@@ -163,15 +170,20 @@ impl Files {
                 Assigned::Lists { .. } => None,
             });
             let of_sources: Vec<_> = sources.iter().map(|source| source.block.side()).collect();
-            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect())?
+            Join::of(&of_sources, of_labels.into_iter().chain(of_splits).collect(), rows, sliced)?
         };
         let mut report = LoadReport { rows: join.rows(), ..Default::default() };
         report.join = join.evidence(&sources);
-        if matches!(join, Join::Ids(_)) {
-            warnings.extend(check_overlaps(&sources)?);
+        if matches!(join, Join::Ids { .. }) {
+            warnings.extend(check_overlaps(&sources, sliced)?);
         } else if sources.len() > 1 {
             warnings.extend(by_place(&sources));
         }
+        let scans: Vec<_> = sources
+            .iter()
+            .filter_map(|source| Some((&*source.name, volume::scans(&source.block.path)?)))
+            .collect();
+        warnings.extend(volume::check_between(&scans, sliced)?);
         if let Some((labels, _)) = &labels
             && label_ids.is_none()
             && sources.iter().any(|source| source.block.ids.is_some())
@@ -194,14 +206,14 @@ impl Files {
             let Source { name, block, missing: codes, images, .. } = source;
             let places = join.places(block.ids.as_ref().map(|ids| &ids.ids[..]));
             let features = spec.features();
-            warnings.extend(suspicious(&name, &spec, &block, known.is_some()));
+            warnings.extend(suspicious(&name, &spec, &block, known.is_some())?);
             let entry = &mut schema.modalities[m];
             *entry = ModalitySchema {
                 spec: spec.clone(),
                 columns: block.columns.clone().filter(|columns| columns.len() == features),
                 dtype: block.dtype,
                 scale: block.scale,
-                range: block.table.is_none().then(|| block.range()).flatten(),
+                range: if block.table.is_none() { block.range()? } else { None },
                 table: block.table.clone(),
                 missing_codes: codes.codes().to_vec(),
                 images,
@@ -230,7 +242,7 @@ impl Files {
             });
             let (values, cells) = match places {
                 Some(places) => (
-                    gather(&block.values, &places, features),
+                    block.values.gather(&places, features),
                     block.missing.and_then(|cells| cells.gather(&places)),
                 ),
                 None => (block.values, block.missing),
@@ -270,7 +282,7 @@ impl Files {
             let (values, unused) = join.labels(&labels, ids);
             report.unused_labels = unused;
             if values.iter().all(Option::is_none) {
-                if let (Some(ids), Join::Ids(rows)) = (ids, &join) {
+                if let (Some(ids), Join::Ids { ids: rows, .. }) = (ids, &join) {
                     let side = |file: &Path, ids| Named { file: name(file), ids, columns: None };
                     let own = report.join.files.first().map_or("data", |file| file.file.as_str());
                     let (own, labels) = (Path::new(own), labels.path.clone());
@@ -313,6 +325,7 @@ impl Files {
             data = data.with_ids(ids)?;
         }
         let mut data = data.with_schema(schema);
+        warnings.extend(parts.as_ref().and_then(|parts| divided(&data, parts)));
         if !empty_rows.is_empty() {
             data = data.select(&kept);
             origins = origins.into_iter().map(|origin| origin.select(&kept)).collect();
@@ -376,7 +389,7 @@ fn identify(
     let mut choices = choices.into_iter();
     for source in sources.iter_mut() {
         let choice = choices.next().flatten();
-        source.block.take_ids(choice);
+        source.block.take_ids(choice)?;
     }
     let names = known.and_then(|known| known.class_names());
     let mut label_ids = None;
@@ -570,9 +583,9 @@ impl ModalityTable {
     }
 
     /// Takes the chosen column of identifiers out of the features.
-    fn take_ids(&mut self, choice: Option<join::Choice>) {
+    fn take_ids(&mut self, choice: Option<join::Choice>) -> Result<()> {
         let candidates = std::mem::take(&mut self.candidates);
-        let Some(choice) = choice else { return };
+        let Some(choice) = choice else { return Ok(()) };
         let Candidate { column, ids, feature, .. } = candidates
             .into_iter()
             .nth(choice.candidate)
@@ -585,28 +598,34 @@ impl ModalityTable {
         if let Some(feature) = feature {
             let features: usize = self.shape.iter().product();
             let kept: Vec<_> = (0..features).filter(|&f| f != feature).map(Some).collect();
-            self.take_columns(&kept);
+            self.take_columns(&kept)?;
         }
+        Ok(())
     }
 
     /// The features at `places`, in their order; those without a place are missing.
-    pub(crate) fn take_columns(&mut self, places: &[Option<usize>]) {
+    pub(crate) fn take_columns(&mut self, places: &[Option<usize>]) -> Result<()> {
         let features: usize = self.shape.iter().product();
-        let rows = 0..self.rows;
-        let value = |row: usize, place: Option<usize>| {
-            place.map_or(0.0, |f| self.values.value(row * features + f))
+        self.values = match &self.values {
+            Storage::Sparse(rows) if !rows.is_on_disk() => Storage::Sparse(rows.columns(places)),
+            values => {
+                let mut taken = vec![0.0; self.rows * places.len()];
+                let mut buffer = vec![0.0; features];
+                for (row, out) in taken.chunks_exact_mut(places.len().max(1)).enumerate() {
+                    values.read_precise(row * features, &mut buffer)?;
+                    for (out, place) in out.iter_mut().zip(places) {
+                        *out = place.map_or(0.0, |feature| buffer[feature]);
+                    }
+                }
+                Storage::precise(taken)
+            }
         };
-        let values: Vec<f64> = rows
-            .flat_map(|row| places.iter().map(move |&place| (row, place)))
-            .map(|(row, place)| value(row, place))
-            .collect();
         let lacking = places.iter().any(Option::is_none);
         self.missing = match &self.missing {
             Some(cells) => cells.columns(places),
             None if lacking => MissingCells::none(self.rows, features).columns(places),
             None => None,
         };
-        self.values = Storage::precise(values);
         self.shape = vec![places.len()];
         if let Some(layout) = &mut self.layout {
             let column = |place: &Option<usize>| place.and_then(|f| layout.columns[f]);
@@ -618,48 +637,54 @@ impl ModalityTable {
                 .map(|place| place.map_or_else(String::new, |f| columns[f].clone()))
                 .collect()
         });
+        Ok(())
     }
 
     /// Makes values missing that equal one of the codes, in the file's units.
-    fn take_codes(&mut self, codes: &[f64]) {
+    fn take_codes(&mut self, codes: &[f64]) -> Result<()> {
         if codes.is_empty() {
-            return;
+            return Ok(());
         }
         let features: usize = self.shape.iter().product();
         let mut cells = match self.missing.take() {
             Some(cells) => cells,
             None => MissingCells::none(self.rows, features),
         };
-        let mut taken = Vec::new();
-        for place in 0..self.values.len() {
-            let value = self.scale.invert(self.values.value(place));
-            if codes.iter().any(|&code| value == code || value as f32 == code as f32) {
-                cells.take(place / features, place % features);
-                taken.push(place);
-            }
-        }
+        let scale = self.scale;
+        let is_code = |value: f64| {
+            let value = scale.invert(value);
+            codes.iter().any(|&code| value == code || value as f32 == code as f32)
+        };
+        let seen = |mut seen: Vec<usize>, from: usize, values: &[f64]| {
+            seen.extend((from..).zip(values).filter(|(_, v)| is_code(**v)).map(|(place, _)| place));
+            seen
+        };
+        let taken = self.values.fold(Vec::new(), seen, |a, b| [a, b].concat())?;
+        taken.iter().for_each(|place| cells.take(place / features, place % features));
         self.values.zero(&taken);
         self.missing = (cells.count() > 0).then_some(cells);
+        Ok(())
     }
 
     /// Least and greatest observed value in the file's units.
-    fn range(&self) -> Option<[f64; 2]> {
+    fn range(&self) -> Result<Option<[f64; 2]>> {
         let (low, high) = match &self.missing {
             None => {
-                let (low, high, _) = self.values.extent();
+                let (low, high, _) = self.values.extent()?;
                 (low, high)
             }
             Some(cells) => {
                 let features: usize = self.shape.iter().product();
-                let there = |&place: &usize| !cells.is_missing(place / features, place % features);
-                let places = (0..self.values.len()).filter(there);
-                places.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), place| {
-                    let value = self.values.value(place);
-                    (low.min(value), high.max(value))
-                })
+                let there = |place: usize| !cells.is_missing(place / features, place % features);
+                let seen = |seen: (f64, f64), from: usize, values: &[f64]| {
+                    let observed = (from..).zip(values).filter(|(place, _)| there(*place));
+                    observed.fold(seen, |(low, high), (_, &v)| (low.min(v), high.max(v)))
+                };
+                let none = (f64::INFINITY, f64::NEG_INFINITY);
+                self.values.fold(none, seen, |a, b| (a.0.min(b.0), a.1.max(b.1)))?
             }
         };
-        (low <= high).then(|| [low, high].map(|value| read::as_in_file(value, self.scale)))
+        Ok((low <= high).then(|| [low, high].map(|value| read::as_in_file(value, self.scale))))
     }
 }
 
@@ -679,10 +704,11 @@ fn no_common(first: &Path, second: &Path, a: &Named, b: &Named) -> DataError {
 }
 
 /// Refuses files of which no two have a row in common, and warns of those with few.
-fn check_overlaps(sources: &[Source]) -> Result<Vec<Warning>> {
+fn check_overlaps(sources: &[Source], sliced: bool) -> Result<Vec<Warning>> {
     let named: Vec<_> = sources.iter().filter_map(|s| Some((s, s.block.named()?))).collect();
-    let sets: Vec<HashSet<&String>> =
-        named.iter().map(|(_, named)| named.ids.iter().collect()).collect();
+    let of_row = |id: &'_ String| -> String { subject(id, sliced).unwrap_or(id).to_owned() };
+    let sets: Vec<HashSet<String>> =
+        named.iter().map(|(_, named)| named.ids.iter().map(of_row).collect()).collect();
     let mut any = named.len() < 2;
     let mut warnings = Vec::new();
     let mut joined = vec![named.len() < 2; named.len()];
@@ -737,13 +763,81 @@ fn by_place(sources: &[Source]) -> Option<Warning> {
     })
 }
 
+/// What is seen of a column.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    count: usize,
+    ends: (f64, f64),
+    /// Without values that often mean missing.
+    others: (f64, f64),
+    sentinels: [usize; SENTINELS.len()],
+}
+
+impl Seen {
+    const NONE: (f64, f64) = (f64::INFINITY, f64::NEG_INFINITY);
+    const NOTHING: Self =
+        Self { count: 0, ends: Self::NONE, others: Self::NONE, sentinels: [0; SENTINELS.len()] };
+
+    fn add(&mut self, value: f64) {
+        let widened = |ends: (f64, f64)| (ends.0.min(value), ends.1.max(value));
+        self.count += 1;
+        self.ends = widened(self.ends);
+        match sentinel(value) {
+            Some(code) => self.sentinels[code] += 1,
+            None => self.others = widened(self.others),
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        let both = |a: (f64, f64), b: (f64, f64)| (a.0.min(b.0), a.1.max(b.1));
+        self.count += other.count;
+        self.ends = both(self.ends, other.ends);
+        self.others = both(self.others, other.others);
+        self.sentinels.iter_mut().zip(other.sentinels).for_each(|(a, b)| *a += b);
+    }
+}
+
+impl ModalityTable {
+    /// What is seen of each column in the units of the file, in one pass over the rows.
+    fn seen(&self) -> Result<Vec<Seen>> {
+        let features = self.shape.iter().product();
+        let of_rows = |rows: std::ops::Range<usize>| {
+            let mut seen = vec![Seen::NOTHING; features];
+            let mut values = vec![0.0; features];
+            for row in rows {
+                self.values.read_precise(row * features, &mut values)?;
+                let missing = self.missing.as_ref().filter(|cells| cells.missing_in(row) > 0);
+                for (feature, (seen, value)) in seen.iter_mut().zip(&values).enumerate() {
+                    if !missing.is_some_and(|cells| cells.is_missing(row, feature)) {
+                        seen.add(self.scale.invert(*value));
+                    }
+                }
+            }
+            Ok(seen)
+        };
+        let join = |mut a: Vec<Seen>, b: Vec<Seen>| {
+            a.iter_mut().zip(&b).for_each(|(a, b)| a.join(b));
+            Ok(a)
+        };
+        const ROWS: usize = 512;
+        (0..self.rows.div_ceil(ROWS))
+            .into_par_iter()
+            .map(|block| of_rows(block * ROWS..self.rows.min((block + 1) * ROWS)))
+            .try_reduce(|| vec![Seen::NOTHING; features], join)
+    }
+}
+
 /// What looks wrong about a modality's values.
-fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: bool) -> Vec<Warning> {
+fn suspicious(
+    name: &str,
+    spec: &ModalitySpec,
+    block: &ModalityTable,
+    known: bool,
+) -> Result<Vec<Warning>> {
     let mut warnings = Vec::new();
     let subject = |column: String| format!("modality `{name}`, column `{column}`");
-    let features = spec.features();
-    if spec.is_image() && !known {
-        let (low, high, _) = block.values.extent();
+    if spec.is_grid() && !known {
+        let (low, high, _) = block.values.extent()?;
         if low == high {
             warnings.push(Warning::new(
                 format!("modality `{name}`"),
@@ -751,29 +845,17 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
                 "check how the images were saved",
             ));
         }
-        return warnings;
+        return Ok(warnings);
     }
     if spec.shape.len() > 1 {
-        return warnings;
+        return Ok(warnings);
     }
-    for feature in 0..features {
-        let there = |&row: &usize| {
-            !block.missing.as_ref().is_some_and(|cells| cells.is_missing(row, feature))
-        };
-        let values = (0..block.rows)
-            .filter(there)
-            .map(|row| block.scale.invert(block.values.value(row * features + feature)));
+    for (feature, seen) in block.seen()?.into_iter().enumerate() {
         let column = || match &block.columns {
             Some(columns) => columns[feature].clone(),
             None => feature.to_string(),
         };
-        let mut ends = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut count = 0;
-        for value in values.clone() {
-            ends = (ends.0.min(value), ends.1.max(value));
-            count += 1;
-        }
-        if count == 0 {
+        if seen.count == 0 {
             warnings.push(Warning::new(
                 subject(column()),
                 "no row has a value",
@@ -781,15 +863,12 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
             ));
             continue;
         }
-        for code in SENTINELS.into_iter().filter(|&code| code == ends.0 || code == ends.1) {
-            let with = values.clone().filter(|&value| value == code).count();
-            let others = values.clone().filter(|value| !SENTINELS.contains(value));
-            let (low, high) = others.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-                (low.min(v), high.max(v))
-            });
+        let (low, high) = seen.others;
+        for (code, with) in SENTINELS.into_iter().zip(seen.sentinels) {
+            let end = code == seen.ends.0 || code == seen.ends.1;
             let apart = if code < low { low - code } else { code - high };
             // Far from all others: by more than these are from each other.
-            if low <= high && apart > 2.0 * (high - low).max(1.0) && with < count {
+            if end && low <= high && apart > 2.0 * (high - low).max(1.0) && with < seen.count {
                 warnings.push(Warning::new(
                     subject(column()),
                     format!("{with} values are {code}, far from the others ({low} to {high})"),
@@ -801,18 +880,60 @@ fn suspicious(name: &str, spec: &ModalitySpec, block: &ModalityTable, known: boo
             }
         }
     }
-    warnings
+    Ok(warnings)
+}
+
+/// The subject of a row, if rows are slices of volumes.
+fn subject(id: &str, sliced: bool) -> Option<&str> {
+    slices::subject(id).filter(|_| sliced)
+}
+
+/// Warns of slices of one subject in several parts of a split that the data says.
+fn divided(data: &MemoryDataset, parts: &SplitIndices) -> Option<Warning> {
+    let subjects = slices::subjects(data)?;
+    let mut known: HashMap<usize, &str> = HashMap::new();
+    for (part, rows) in parts.named() {
+        for &row in rows {
+            let before = *known.entry(subjects[row]).or_insert(part);
+            if before != part {
+                let id = data.id(row);
+                let found = format!(
+                    "slices of `{}` are in `{before}` and in `{part}`",
+                    slices::subject(&id).unwrap_or(&id)
+                );
+                let remedy = "name subjects, so that all their slices are in one part: measures of \
+                              the test split are too good otherwise";
+                return Some(Warning::new("splits", found, remedy));
+            }
+        }
+    }
+    None
 }
 
 impl Join {
-    fn of(modalities: &[Side], others: Vec<Side>) -> Result<Self> {
+    /// By identifiers if all files have them, in the order of `order` and then as they first occur.
+    fn of(
+        modalities: &[Side],
+        others: Vec<Side>,
+        order: Option<Vec<String>>,
+        sliced: bool,
+    ) -> Result<Self> {
         let sides: Vec<_> = modalities.iter().chain(&others).collect();
         let without = sides.iter().find(|side| side.ids.is_none());
         let with: Vec<_> = sides.iter().filter_map(|side| Some((side.path, side.ids?))).collect();
         let Some(without) = without else {
+            let all = || modalities.iter().flat_map(|side| side.ids.into_iter().flatten());
+            let subjects: HashSet<&str> = all().filter_map(|id| subject(id, sliced)).collect();
             let mut seen = HashSet::new();
-            let ids = modalities.iter().flat_map(|side| side.ids.into_iter().flatten());
-            return Ok(Self::Ids(ids.filter(|id| seen.insert(*id)).cloned().collect()));
+            // What is known of a subject is known of its slices, and no row of its own.
+            let mut rows: Vec<&String> =
+                all().filter(|id| !subjects.contains(id.as_str()) && seen.insert(*id)).collect();
+            let order = order.unwrap_or_default();
+            if !order.is_empty() {
+                let places: HashMap<_, _> = order.iter().zip(0..).collect();
+                rows.sort_by_key(|id| places.get(id).copied().unwrap_or(order.len()));
+            }
+            return Ok(Self::Ids { ids: rows.into_iter().cloned().collect(), sliced });
         };
         // Files without identifiers can stand beside files that all have the same ones.
         if let Some((path, _)) = with.iter().find(|(_, ids)| *ids != with[0].1) {
@@ -845,7 +966,7 @@ impl Join {
         };
         let kind = match self {
             Self::Place { .. } => JoinKind::Place,
-            Self::Ids(_) => JoinKind::Identifiers,
+            Self::Ids { .. } => JoinKind::Identifiers,
         };
         JoinReport { kind, files: sources.iter().map(one).collect(), ..Default::default() }
     }
@@ -853,30 +974,34 @@ impl Join {
     fn rows(&self) -> usize {
         match self {
             Self::Place { rows, .. } => *rows,
-            Self::Ids(ids) => ids.len(),
+            Self::Ids { ids, .. } => ids.len(),
         }
     }
 
     fn name(&self, row: usize) -> String {
         match self {
             Self::Place { ids: None, .. } => row.to_string(),
-            Self::Place { ids: Some(ids), .. } | Self::Ids(ids) => ids[row].clone(),
+            Self::Place { ids: Some(ids), .. } | Self::Ids { ids, .. } => ids[row].clone(),
         }
     }
 
     fn into_ids(self) -> Option<Vec<String>> {
         match self {
             Self::Place { ids, .. } => ids,
-            Self::Ids(ids) => Some(ids),
+            Self::Ids { ids, .. } => Some(ids),
         }
     }
 
     /// Where each row is in a file, or `None` if row `i` is row `i`.
     fn places(&self, ids: Option<&[String]>) -> Option<Vec<Option<usize>>> {
         match (self, ids) {
-            (Self::Ids(rows), Some(ids)) if rows != ids => {
-                let places: HashMap<_, _> = ids.iter().enumerate().map(|(i, id)| (id, i)).collect();
-                Some(rows.iter().map(|id| places.get(id).copied()).collect())
+            (Self::Ids { ids: rows, sliced }, Some(ids)) if rows != ids => {
+                let places: HashMap<&str, usize> =
+                    ids.iter().enumerate().map(|(i, id)| (id.as_str(), i)).collect();
+                let of_subject = |id: &str| places.get(subject(id, *sliced)?).copied();
+                let place =
+                    |id: &String| places.get(id.as_str()).copied().or_else(|| of_subject(id));
+                Some(rows.iter().map(place).collect())
             }
             _ => None,
         }
@@ -885,7 +1010,7 @@ impl Join {
     /// The label of each row that has one, and how many labels are of other rows.
     fn labels(&self, labels: &Labels, ids: Option<&[String]>) -> (Vec<Option<i64>>, usize) {
         let Some(places) = self.places(ids) else { return (labels.values.clone(), 0) };
-        let used = places.iter().flatten().count();
+        let used = places.iter().flatten().collect::<HashSet<_>>().len();
         let label = |place: Option<usize>| place.and_then(|place| labels.values[place]);
         (places.into_iter().map(label).collect(), labels.values.len() - used)
     }
@@ -909,7 +1034,11 @@ impl Join {
             Assigned::Lists { path, train, valid, test } => {
                 let mut seen = HashSet::new();
                 let mut rows = |field: &str, names: Vec<RowName>| -> Result<Vec<usize>> {
-                    names.into_iter().map(|name| self.row(&path, field, name, &mut seen)).collect()
+                    let mut rows = Vec::new();
+                    for name in names {
+                        rows.extend(self.named(&path, field, name, &mut seen)?);
+                    }
+                    Ok(rows)
                 };
                 let parts = SplitIndices {
                     train: rows("train", train)?,
@@ -927,34 +1056,41 @@ impl Join {
         Ok((parts, self.rows() - used))
     }
 
-    /// The number of a row in a list.
-    fn row(
+    /// The numbers of the row that is named in a list, or of the slices of a subject.
+    fn named(
         &self,
         path: &Path,
         field: &str,
         name: RowName,
         seen: &mut HashSet<usize>,
-    ) -> Result<usize> {
+    ) -> Result<Vec<usize>> {
         let bad = |expected: &str, found: String| DataError::Manifest {
             path: path.into(),
             line: String::new(),
             reason: format!("`splits.{field}`: expected {expected}, found `{found}`"),
         };
-        let row = match &name {
-            RowName::Number(row) if *row < self.rows() => *row,
+        let rows = match &name {
+            RowName::Number(row) if *row < self.rows() => vec![*row],
             RowName::Number(row) => {
                 return Err(bad(&format!("rows below {}", self.rows()), row.to_string()));
             }
             RowName::Id(id) => {
-                let known = match self {
-                    Self::Place { ids, .. } => ids.as_deref().unwrap_or_default(),
-                    Self::Ids(ids) => ids,
+                let (known, sliced) = match self {
+                    Self::Place { ids, .. } => (ids.as_deref().unwrap_or_default(), false),
+                    Self::Ids { ids, sliced } => (&ids[..], *sliced),
                 };
-                let place = known.iter().position(|known| known == id);
-                place.ok_or_else(|| bad("identifiers of rows", id.clone()))?
+                let is = |known: &String| known == id || subject(known, sliced) == Some(id);
+                let rows: Vec<usize> = (0..known.len()).filter(|&row| is(&known[row])).collect();
+                if rows.is_empty() {
+                    return Err(bad("identifiers of rows", id.clone()));
+                }
+                rows
             }
         };
-        if seen.insert(row) { Ok(row) } else { Err(bad("each row once", self.name(row))) }
+        match rows.iter().find(|&&row| !seen.insert(row)) {
+            None => Ok(rows),
+            Some(&row) => Err(bad("each row once", self.name(row))),
+        }
     }
 }
 
@@ -974,7 +1110,10 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
         Some(said) => said,
         None => shape,
     };
-    let likelihood = source.likelihood.clone().unwrap_or_else(|| likelihood(shape, values));
+    let likelihood = match &source.likelihood {
+        Some(likelihood) => likelihood.clone(),
+        None => likelihood(shape, values)?,
+    };
     let spec = ModalitySpec::new(&source.name, shape)?.with_likelihood(likelihood);
     spec.check()?;
     Ok(spec)
@@ -982,22 +1121,14 @@ fn spec(source: &Source) -> Result<ModalitySpec> {
 
 /// The likelihood of values that nothing is said about: Bernoulli if all are 0 or 1; for images in
 /// `[0, 1]` Laplace of scale 0.75, which the field uses for PolyMNIST; else unit normal.
-fn likelihood(shape: &[usize], values: &Storage) -> Likelihood {
-    let binary = match values {
-        Storage::Floats(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
-        Storage::Bytes(bytes) => bytes.par_iter().all(|&b| b == 0 || b == 255),
-        Storage::Doubles(values) => values.par_iter().all(|&v| v == 0.0 || v == 1.0),
-    };
-    let unit = match values {
-        Storage::Floats(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
-        Storage::Bytes(_) => true,
-        Storage::Doubles(values) => values.par_iter().all(|v| (0.0..=1.0).contains(v)),
-    };
-    match (binary, shape.len() == 3 && unit) {
+fn likelihood(shape: &[usize], values: &Storage) -> Result<Likelihood> {
+    let (low, high, whole) = values.extent()?;
+    let unit = low >= 0.0 && high <= 1.0;
+    Ok(match (unit && whole, shape.len() == 3 && unit) {
         (true, _) => Likelihood::Bernoulli {},
         (false, true) => Likelihood::laplace(0.75),
         (false, false) => Likelihood::normal(1.0),
-    }
+    })
 }
 
 /// Checks that the values are such as their likelihood takes.
@@ -1010,7 +1141,7 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
         }
         let mut buffer = vec![0.0; spec.features()];
         for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
-            data.storage(m).read(row * spec.features(), &mut buffer);
+            data.storage(m).read(data.stored_rows()[row] * spec.features(), &mut buffer)?;
             let cells = data.cells(row, m);
             let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
             if let Some((column, support)) = family.first_outside(&buffer, &spec.shape, &observed) {
@@ -1026,28 +1157,6 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Rows in another order; 0 where there are none.
-fn gather(values: &Storage, places: &[Option<usize>], features: usize) -> Storage {
-    fn rows<T: Copy + Default + Send + Sync>(
-        values: &[T],
-        places: &[Option<usize>],
-        features: usize,
-    ) -> Vec<T> {
-        let mut out = vec![T::default(); places.len() * features];
-        out.par_chunks_exact_mut(features).zip(places).for_each(|(out, place)| {
-            if let Some(place) = place {
-                out.copy_from_slice(&values[place * features..(place + 1) * features]);
-            }
-        });
-        out
-    }
-    match values {
-        Storage::Floats(values) => Storage::Floats(rows(values, places, features)),
-        Storage::Bytes(values) => Storage::Bytes(rows(values, places, features)),
-        Storage::Doubles(values) => Storage::Doubles(rows(values, places, features)),
-    }
 }
 
 #[cfg(test)]
@@ -1096,7 +1205,8 @@ mod tests {
 
     fn join(sources: Vec<Source>, labels: Option<LabelFile>) -> Result<Assembled> {
         let label_codes = MissingCodes::default();
-        Files { sources, labels, label_codes, splits: None, notes: Vec::new() }.join(None)
+        let (splits, notes, rows) = (None, Vec::new(), None);
+        Files { sources, labels, label_codes, splits, notes, rows }.join(None)
     }
 
     fn message(sources: Vec<Source>, labels: Option<LabelFile>) -> String {
@@ -1182,10 +1292,16 @@ mod tests {
             (&image, vec![0.0, 1.0], Likelihood::Bernoulli {}),
             (&image, vec![0.0, 7.0], Likelihood::normal(1.0)),
         ] {
-            assert_eq!(likelihood(shape, &Storage::Floats(values)), expected);
+            assert_eq!(likelihood(shape, &Storage::Floats(values)).expect("in memory"), expected);
         }
-        assert_eq!(likelihood(&image, &vec![0u8, 255].into()), Likelihood::Bernoulli {});
-        assert_eq!(likelihood(&image, &vec![0u8, 9].into()), Likelihood::laplace(0.75));
+        assert_eq!(
+            likelihood(&image, &vec![0u8, 255].into()).expect("in memory"),
+            Likelihood::Bernoulli {}
+        );
+        assert_eq!(
+            likelihood(&image, &vec![0u8, 9].into()).expect("in memory"),
+            Likelihood::laplace(0.75)
+        );
     }
 
     #[test]

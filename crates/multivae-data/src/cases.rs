@@ -629,8 +629,11 @@ fn new_images_are_made_what_those_of_the_training_were() {
         ("photo/d.png", png(4, 4, 120)),
         ("photo/e.png", png(4, 4, 180)),
     ]);
-    let images =
-        ImageConversion { channels: Some(Channels::Grey), resize: Some([2, 2]), background: None };
+    let images = ImageConversion {
+        channels: Some(Channels::Grey),
+        resize: Some([2, 2]),
+        ..Default::default()
+    };
     let config = DataConfig { images, ..DataConfig::new(folder.source()) };
     let trained = config.open().map_err(|error| folder.message(error)).expect("whole");
     let opened = found(&trained, vec![("photo/new.png", one_colour(6, 6, Rgb([80, 80, 80])))]);
@@ -713,7 +716,7 @@ fn folders_of_classes_that_contradict_each_other_or_hold_something_else_are_refu
         ),
         (
             vec![("photo/cat/deep/a.png", png(2, 2, 1))],
-            "`photo/cat/deep`: expected a `.png`, `.jpg` or `.jpeg` image",
+            "`photo/cat/deep`: expected a `.png`, `.jpg`, `.jpeg`, `.tif` or `.tiff` image",
         ),
     ] {
         let found = refused(files);

@@ -29,14 +29,14 @@ use crate::{
 ///
 /// | name | default | meaning |
 /// |---|---|---|
-/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ or safetensors file, or a manifest `.toml` |
+/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ, safetensors or MATLAB file, or a manifest `.toml` |
 /// | `modalities` | 3 for `polydigits` | how many modalities of `polydigits`, 2 to 5 |
 /// | `rows` | all | how many rows are used, drawn by the split's seed |
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
 /// | `missing` | none | modalities that are taken from training and validation rows, see [`MissingConfig`] |
 /// | `standardise` | `"auto"` | see [`Standardise`] |
 /// | `missing_codes` | none | codes in files that mean that nothing was measured, beside the usual ones, as `[-999, "LOD"]` |
-/// | `images` | as they are | channels, size and background of all images, see [`ImageConversion`] |
+/// | `images` | as they are | channels, size and background of all images, slices of all volumes, and whether values are classes, see [`ImageConversion`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DataConfig {
@@ -151,7 +151,7 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let loaded = self.load(None)?.split(self)?.in_training_range();
+        let loaded = self.load(None)?.split(self)?.in_training_range()?;
         let record = loaded.record();
         let Loaded { data, parts, report } = loaded;
         self.share_out(data, &parts, report, record, None)
@@ -341,6 +341,13 @@ impl DataConfig {
         } else {
             folder::open(path, reading)?
         };
+        if self.images.slices.is_some() && files.sources.iter().all(|s| s.images.slices.is_none()) {
+            return Err(DataError::Config {
+                field: "images.slices".into(),
+                expected: format!("nothing, since `{}` has no volumes", self.source),
+                found: "slices".into(),
+            });
+        }
         let Assembled { data, parts, mut report, origins, empty_rows } = files.join(known)?;
         if let (Some(_), Some(rows)) = (&parts, self.rows) {
             return Err(DataError::Config {
@@ -380,7 +387,7 @@ impl Read {
         let Self { data, parts, report, .. } = self;
         let parts = match parts {
             Some(parts) => parts,
-            None => config.split.parts(data.len())?,
+            None => config.split.parts_of(&data)?,
         };
         Ok(Loaded { data, parts, report })
     }
@@ -394,8 +401,8 @@ struct Loaded {
 
 impl Loaded {
     /// The same with range and scale as the training rows have them.
-    fn in_training_range(mut self) -> Self {
-        if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train) {
+    fn in_training_range(mut self) -> Result<Self> {
+        if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train)? {
             if !warnings.is_empty() {
                 self.report.fingerprint = fingerprint::of(&data);
             }
@@ -403,7 +410,7 @@ impl Loaded {
             self.report.warnings.extend(warnings);
             self.data = data;
         }
-        self
+        Ok(self)
     }
 
     /// What a run has to keep of it.

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use crate::{
     assemble::Source,
     error::{DataError, Result, list},
-    memory::Storage,
     mixed,
     read::{ModalityTable, name},
     report::Warning,
+    storage::Storage,
 };
 
 /// What is done about columns that new data lacks.
@@ -143,7 +143,7 @@ impl Known<'_> {
         source.shape = Some(known.spec.shape.clone());
         source.likelihood = Some(known.spec.likelihood.clone());
         if !self.own {
-            warnings.extend(range(known, source));
+            warnings.extend(range(known, source)?);
         }
         Ok(warnings)
     }
@@ -212,7 +212,7 @@ impl Known<'_> {
             found.iter().enumerate().map(|(place, column)| (column, place)).collect();
         let places: Vec<_> = columns.iter().map(|column| places.get(column).copied()).collect();
         let shown = (!lacking.is_empty()).then(|| short_list(&lacking));
-        block.take_columns(&places);
+        block.take_columns(&places)?;
         block.columns = Some(columns.clone());
         match shown {
             Some(lacking) => said(format!("the columns {lacking} are missing in every row")),
@@ -263,7 +263,7 @@ fn scale(
         expected,
         found,
     };
-    let (low, high, _) = block.values.extent();
+    let (low, high, _) = block.values.extent()?;
     // Single precision does not give back every quotient.
     let in_file = |value: f64| {
         let value = block.scale.invert(value);
@@ -278,12 +278,12 @@ fn scale(
             && known.range.is_some_and(|[low, high]| low >= 0.0 && high <= 1.0);
         if unit && high > 1.0 {
             // Pixels as they come from files, where the training had them as shares.
-            if known.dtype.is_integer() || low < 0.0 || high > 255.0 || !whole_values(block) {
+            if known.dtype.is_integer() || low < 0.0 || high > 255.0 || !whole_values(block)? {
                 return Err(refuse("values from 0 to 1, as in training".into(), found));
             }
             said(format!("{found} are divided by 255: in training they go from 0 to 1"));
             block.values = std::mem::replace(&mut block.values, Storage::Floats(Vec::new()))
-                .rescaled(block.scale, ValueScale::up_to(255.0));
+                .rescaled(block.scale, ValueScale::up_to(255.0))?;
             block.scale = ValueScale::up_to(255.0);
             return Ok(());
         }
@@ -310,29 +310,28 @@ fn scale(
     };
     if to != block.scale {
         block.values = std::mem::replace(&mut block.values, Storage::Floats(Vec::new()))
-            .rescaled(block.scale, to);
+            .rescaled(block.scale, to)?;
         block.scale = to;
     }
     Ok(())
 }
 
-fn whole_values(block: &ModalityTable) -> bool {
-    let whole = |place| block.scale.invert(block.values.value(place)).fract().abs() < 1e-3;
-    (0..block.values.len()).all(whole)
+fn whole_values(block: &ModalityTable) -> Result<bool> {
+    block.values.all(|value| block.scale.invert(value).fract().abs() < 1e-3)
 }
 
 /// Warns of values far outside of what the training data holds.
-fn range(known: &ModalitySchema, source: &Source) -> Option<Warning> {
-    let [low, high] = known.range?;
+fn range(known: &ModalitySchema, source: &Source) -> Result<Option<Warning>> {
+    let Some([low, high]) = known.range else { return Ok(None) };
     let block = &source.block;
     let width = (high - low).max(f64::MIN_POSITIVE);
-    let (least, most, _) = block.values.extent();
+    let (least, most, _) = block.values.extent()?;
     let (least, most) = (block.scale.invert(least), block.scale.invert(most));
     // A missing value is stored as 0.
     let (least, most) =
         if block.missing.is_some() { (least.min(high), most.max(low)) } else { (least, most) };
     let beyond = (low - least).max(most - high);
-    (beyond > width && block.scale == known.scale).then(|| {
+    Ok((beyond > width && block.scale == known.scale).then(|| {
         Warning::new(
             format!("modality `{}`", source.name),
             format!(
@@ -341,5 +340,5 @@ fn range(known: &ModalitySchema, source: &Source) -> Option<Warning> {
             ),
             "check units and scale of the file",
         )
-    })
+    }))
 }

@@ -103,6 +103,20 @@ pub enum DataError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Something in a file of groups and arrays that is not what it should be.
+    #[error("`{path}`, `{inside}`{place}: expected {expected}, found {found}")]
+    Inside {
+        /// The file.
+        path: PathBuf,
+        /// The path of the group or array in it.
+        inside: String,
+        /// `, row N` where it is known, from 0.
+        place: String,
+        /// What should be there.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// A cell of a table that does not hold what it should.
     #[error("`{path}`, {place}, column `{column}`: expected {expected}, found `{found}`")]
     Cell {
@@ -247,6 +261,18 @@ pub enum DataError {
         first: PathBuf,
         /// The size of the first.
         expected: String,
+    },
+    /// Values that do not fit into memory.
+    #[error("`{path}`: its values take {needed} of memory, and {free} are free; {remedy}")]
+    Memory {
+        /// The file or folder.
+        path: PathBuf,
+        /// What they take.
+        needed: String,
+        /// What is free.
+        free: String,
+        /// What can be done.
+        remedy: String,
     },
     /// Values of another shape than expected.
     #[error("modality `{modality}` (`{path}`): expected {expected}, found {found}")]

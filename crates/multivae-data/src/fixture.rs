@@ -1,6 +1,11 @@
 //! Folders of files for tests.
 
-use std::{fmt::Display, fs, io::Cursor, path::PathBuf};
+use std::{
+    fmt::Display,
+    fs,
+    io::Cursor,
+    path::{Path, PathBuf},
+};
 
 use image::{GrayImage, ImageFormat, Luma};
 use ndarray::Array2;
@@ -38,6 +43,45 @@ impl Folder {
     /// The message without the place of the folder.
     pub(crate) fn message(&self, error: impl Display) -> String {
         error.to_string().replace(&format!("{}/", self.source()), "").replace(&self.source(), ".")
+    }
+}
+
+/// The path of a file that a library of the field has written; see `tests/data/formats`.
+pub(crate) fn written(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/formats")).join(name)
+}
+
+/// The contents of such a file.
+pub(crate) fn written_bytes(name: &str) -> Vec<u8> {
+    fs::read(written(name)).expect("committed with the tests")
+}
+
+/// What these libraries read from them.
+pub(crate) fn expected(name: &str) -> serde_json::Value {
+    let text = fs::read_to_string(written(name)).expect("it lies beside them");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+/// Numbers of such a file, of which some are text, so that they keep all their digits.
+pub(crate) fn numbers(values: &serde_json::Value) -> Vec<f64> {
+    let number = |value: &serde_json::Value| match value.as_str() {
+        Some(text) => text.parse().expect("a number"),
+        None => value.as_f64().expect("a number"),
+    };
+    values.as_array().expect("a list").iter().map(number).collect()
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("writable");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let path = entry.expect("readable").path();
+        let target = to.join(path.file_name().expect("a name"));
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            fs::copy(&path, target).expect("writable");
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::{
     assemble::{Files, Source},
     error::{DataError, Result, list},
     read::{
-        self, Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions,
+        self, Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions, TextTable,
         format::{self, Content},
     },
     reading::Reading,
@@ -38,7 +38,7 @@ const WRITTEN: &str = "multivae.task";
 const BESIDE: [&str; 7] =
     ["readme", "licence", "license", "citation", "changelog", "notes", "metadata"];
 
-/// One modality for each file or folder of images in a folder, named by its stem; or for each array
+/// One modality for each file or folder of images or volumes in a folder, named by its stem; or for each array
 /// of an NPZ or safetensors file.
 pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
     if path.is_dir() && holds_files(path) {
@@ -93,24 +93,26 @@ fn folder(path: &Path, reading: Reading) -> Result<Files> {
         let arrays =
             |source: &&mut Source| source.block.layout.is_none() && source.block.ids.is_none();
         for source in sources.iter_mut().filter(arrays) {
-            give_ids(source, &ids, &path)?;
+            source.block.give_ids(&ids, &path)?;
         }
     }
     let label_codes = reading.codes_of_labels();
     let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
     let labels = labels.map(|path| format::of(&path)?.labels(&path, said)).transpose()?;
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
-    Ok(Files { sources, labels, label_codes, splits: None, notes })
+    Ok(Files { sources, labels, label_codes, splits: None, notes, rows: None })
 }
 
 /// The file or folder of a modality.
 fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
     let codes = reading.codes_of(&name, &[]);
-    let images = match is(path, Content::Images) {
-        true => reading.images_of(&name, ImageConversion::default()),
-        false => ImageConversion::default(),
+    let format = format::of(path)?;
+    let images = match format.content() {
+        Content::Images => reading.images_of(&name, ImageConversion::default()),
+        _ if format.is_volumes() => reading.volumes_of(&name, ImageConversion::default()),
+        _ => ImageConversion::default(),
     };
-    let block = format::of(path)?
+    let block = format
         .block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
     Ok(Source::plain(name, block, codes, images))
 }
@@ -189,10 +191,15 @@ pub(crate) fn arrays(path: &Path, arrays: Vec<Array>, reading: Reading) -> Resul
     }
     if let Some(ids) = ids {
         for source in &mut sources {
-            give_ids(source, &ids, &path.join("ids"))?;
+            source.block.give_ids(&ids, &path.join("ids"))?;
         }
     }
-    Ok(Files { sources, labels, label_codes, splits: None, notes })
+    Ok(Files { sources, labels, label_codes, splits: None, notes, rows: None })
+}
+
+/// Whether an array of this name holds labels or identifiers.
+pub(crate) fn is_special(name: &str) -> bool {
+    name == LABELS || IDS.contains(&name)
 }
 
 impl Array {
@@ -215,8 +222,22 @@ impl Array {
 }
 
 impl ModalityTable {
+    /// Gives an array the identifiers of its rows, which were read from `from`.
+    pub(crate) fn give_ids(&mut self, ids: &Ids, from: &Path) -> Result<()> {
+        if self.rows != ids.ids.len() {
+            return Err(DataError::RowCounts {
+                first: self.path.clone(),
+                first_rows: self.rows,
+                second: from.into(),
+                second_rows: ids.ids.len(),
+            });
+        }
+        self.ids = Some(ids.clone());
+        Ok(())
+    }
+
     /// Refuses names of columns that are not one for each value of a row, all different.
-    fn check_columns(&self, modality: &str) -> Result<()> {
+    pub(crate) fn check_columns(&self, modality: &str) -> Result<()> {
         let (columns, features) =
             (self.columns.as_deref().unwrap_or_default(), self.shape.iter().product::<usize>());
         let mut seen = std::collections::HashSet::new();
@@ -240,20 +261,6 @@ impl ModalityTable {
     }
 }
 
-/// Gives an array the identifiers of its rows, which were read from `from`.
-fn give_ids(source: &mut Source, ids: &Ids, from: &Path) -> Result<()> {
-    if source.block.rows != ids.ids.len() {
-        return Err(DataError::RowCounts {
-            first: source.block.path.clone(),
-            first_rows: source.block.rows,
-            second: from.into(),
-            second_rows: ids.ids.len(),
-        });
-    }
-    source.block.ids = Some(ids.clone());
-    Ok(())
-}
-
 /// Whether a file or folder of a known format holds that.
 fn is(path: &Path, content: Content) -> bool {
     format::of(path).is_ok_and(|format| format.content() == content)
@@ -261,19 +268,36 @@ fn is(path: &Path, content: Content) -> bool {
 
 /// Whether a folder is one of files, and not itself a file of several arrays in the form of one.
 fn holds_files(path: &Path) -> bool {
-    !is(path, Content::Arrays)
+    !format::of(path).is_ok_and(|format| format.content().has_arrays())
 }
 
 /// The identifiers in a table that holds nothing else, with its path; `None` if it holds more.
 fn ids(path: &Path) -> Result<Option<(PathBuf, Ids)>> {
-    let mut table = format::of(path)?.text(path, ReadOptions::default())?;
-    if table.columns.len() > 1 {
-        return Ok(None);
+    let table = format::of(path)?.text(path, ReadOptions::default())?;
+    match table.columns.len() {
+        1 => Ok(Some((path.into(), only_column(path, table)?))),
+        _ => Ok(None),
     }
+}
+
+/// The different words of a table that has one column.
+pub(crate) fn one_column(path: &Path) -> Result<Ids> {
+    let table = format::of(path)?.text(path, ReadOptions::default())?;
+    if table.columns.len() != 1 {
+        return Err(DataError::Malformed {
+            path: path.into(),
+            format: "table of one column",
+            reason: format!("it has {} columns", table.columns.len()),
+        });
+    }
+    only_column(path, table)
+}
+
+fn only_column(path: &Path, mut table: TextTable) -> Result<Ids> {
     let (column, ids) = table.columns.remove(0);
     read::check_ids(path, &ids)?;
     let reason = format!("`{}` holds nothing else", read::name(path));
-    Ok(Some((path.into(), Ids { column: Some(column), reason, ids })))
+    Ok(Ids { column: Some(column), reason, ids })
 }
 
 #[cfg(test)]
@@ -339,6 +363,10 @@ mod tests {
             (
                 vec![("a.npy", npy(3, 1)), ("a.csv", text("x\n1\n"))],
                 "modality `a` is given twice: `a.csv` and `a.npy`",
+            ),
+            (
+                vec![("a.npy", npy(3, 1)), ("about.txt", text("x"))],
+                &format!("`about.txt`: expected {}, found another kind of file", format::called()),
             ),
             (
                 vec![("a.npz", npz(&[("x", 2, 1), ("y", 2, 1)]))],

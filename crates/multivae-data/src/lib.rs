@@ -33,8 +33,13 @@
 //! [`DataConfig::source`] is the path of
 //!
 //! - a folder with a file for each modality, named by the file's stem, and class labels in
-//!   `labels.*`; a folder of images is a modality, too, and `ids.csv` names the rows of arrays; or
-//! - an NPZ or safetensors file, whose arrays are the modalities, and `labels`; or
+//!   `labels.*`; a folder of images or volumes is a modality, too, and `ids.csv` names the rows of
+//!   arrays; or
+//! - a folder of volumes by the names of BIDS, of which suffixes are the modalities; or
+//! - an NPZ, safetensors, MATLAB or HDF5 file, whose arrays are the modalities, and `labels`; or
+//! - an `.h5ad`, whose `X` is the modality, or an `.h5mu` or a file of 10x Genomics with several, or
+//!   the first two as Zarr: rows are called and ordered as in the file, matrices stay sparse, and a
+//!   column `label`, `labels` or `class` of words is the labels; or
 //! - a [`manifest`] in TOML, which gives shapes, likelihoods, columns of identifiers and fixed
 //!   splits; or a folder that has one as `manifest.toml`.
 //!
@@ -47,7 +52,20 @@
 //! | `.xlsx`, `.ods` | a sheet of a workbook, below lines of titles; the first that holds something, or `sheet` in a manifest |
 //! | `.jsonl`, `.ndjson`, either with `.gz` | an object of numbers, text and truth values a line |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
-//! | folder of `.png`, `.jpg` | images of one size, `[channels, height, width]` in `[0, 1]`; the stem is the identifier; if it holds a folder for each class, these are the labels |
+//! | folder of `.png`, `.jpg`, `.tif` | images of one size, `[channels, height, width]` in `[0, 1]` with all of 8 or 16 bits; the stem is the identifier; if it holds a folder for each class, these are the labels |
+//! | folder of `.nii`, `.nii.gz`, `.hdr` with `.img` | NIfTI-1 and NIfTI-2, `[channels, depth, height, width]`; the stem is the identifier |
+//! | folder of `sub-01_T1w.nii.gz`, or of `sub-01/..` | BIDS: the suffix is the modality, subject and session the identifier |
+//! | `.nii`, `.nii.gz` | volumes on the fourth axis, one for each row |
+//! | `.mat` | MATLAB 5: numbers, logical, sparse and text as `labels` and `ids`; the first axis is the rows; 7.3 as HDF5; 4 is known and refused |
+//! | `.h5ad` | AnnData: `X`, and in a manifest by `array` also `raw/X`, `layers/NAME`, `obsm/NAME`; dense, CSR or CSC; columns of `obs` as labels, splits or identifiers |
+//! | `.h5mu` | MuData: the `X` of each modality; in a manifest by `array` also `NAME`, `mod/NAME/layers/..` and `obsm/..` of all rows |
+//! | `.h5` of 10x Genomics | counts, a modality for each type of features |
+//! | other `.h5`, `.hdf5` | arrays, in a manifest by their path, such as `array = "group/name"` |
+//! | `.zarr` | AnnData, MuData and arrays in folders of Zarr, versions 2 and 3 |
+//!
+//! Formats beside the plain ones are features of this crate, all of which are on unless others are
+//! chosen. A file of HDF5 or Zarr that claims more values than 1032 times its own bytes and 64 MB can
+//! hold is refused before any memory is asked for.
 //!
 //! *Rows.* Files with identifiers are joined by them, in the order in which they first occur; what
 //! a file does not have is missing in that row. Identifiers are the names of image files, an array
@@ -77,6 +95,22 @@
 //! words, which are numbered alphabetically; rows whose label is missing have none. Columns of
 //! numbers are never taken for classes.
 //!
+//! *Volumes* are as their files have them: the depth is the slowest axis of voxels and the width the
+//! fastest, and values are the stored numbers times the slope plus the intercept in double precision.
+//! Scans of one modality have one shape and orientation, scans of one subject one orientation in all
+//! modalities; others are refused with both files. Classes of voxels, named as such (`dseg`, `mask`,
+//! `seg`), by the header, or by `label_map`, are rounded to whole numbers. A row is a volume or, on
+//! request ([`slices`]), a slice across an anatomical axis: its identifier is `SUBJECT/slice-012`,
+//! what other files say of a subject is said of all its slices, and they fall into one split. Values
+//! take 4 bytes each in memory, 8 where single precision would lose digits; while it is read, a file
+//! takes its own unpacked length and 8 bytes for each value beside that. What does not fit is refused
+//! before it is read.
+//!
+//! *MATLAB*: while a file is read it takes its length, and 24 bytes for each value that it has.
+//! Variables that are no arrays of numbers are left out and named.
+//!
+//! [`slices`]: multivae_core::schema::ImageConversion::slices
+//!
 //! *New data* for a model is opened with [`DataConfig::open_new`] by the [schema] of the data that it
 //! was trained on: columns are matched by name, scales put right or refused, and nothing is inferred
 //! anew. A run's own data is opened again with [`DataConfig::reopen`], which refuses data that has
@@ -105,9 +139,14 @@
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`data_code`] | a short code of data and rows |
+//! | [`mod@pack`] | data in a form of which random rows are read fast |
+//! | [`storage`] | values in memory, compressed, or in their file |
 //! | [`manifest`] | the format of manifests |
+//! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
 //! | [`DataError`] | what can be wrong, and where |
 
+#[cfg(feature = "hdf5")]
+pub mod annotate;
 mod assemble;
 mod axes;
 #[cfg(test)]
@@ -129,6 +168,7 @@ pub mod memory;
 pub mod missing;
 mod mixed;
 mod origin;
+pub mod pack;
 mod range;
 mod read;
 mod reading;
@@ -136,6 +176,7 @@ pub mod record;
 pub mod report;
 pub mod split;
 pub mod standardise;
+pub mod storage;
 pub mod view;
 
 pub use cells::MissingCells;
@@ -146,7 +187,7 @@ pub use embedded::{Info, embedded};
 pub use error::{DataError, Place};
 pub use fingerprint::data_code;
 pub use inspect::{Inspection, inspect};
-pub use memory::{MemoryDataset, Storage};
+pub use memory::MemoryDataset;
 pub use missing::{MissingConfig, Pattern};
 pub use mixed::cell_text;
 pub use origin::Origin;
@@ -155,3 +196,4 @@ pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use split::{SplitConfig, SplitIndices};
 pub use standardise::{Standardisation, Standardise};
+pub use storage::Storage;

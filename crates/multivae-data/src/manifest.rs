@@ -9,6 +9,14 @@
 //! channels = "grey"                        # optional, of images: or "colour", "alpha"
 //! resize = [64, 64]                        # optional, of images: height and width
 //! background = "white"                     # optional: behind transparent parts; or "black", "ignore"
+//! label_map = true                         # optional: values are classes of pixels or voxels
+//!
+//! [[modality]]
+//! name = "mri"
+//! file = "bids"                            # a folder of volumes
+//! array = "T1w"                            # of a folder by the names of BIDS with several suffixes
+//! slices = "axial"                         # optional: a row for each slice; or "coronal", "sagittal"; of
+//!                                          # arrays with `ids` as `SUBJECT/slice-012`: they are such
 //!
 //! [[modality]]
 //! name = "genes"
@@ -22,6 +30,13 @@
 //! name = "proteins"
 //! file = "arrays.npz"
 //! array = "proteins"                       # of a file with several; of a workbook `sheet = ".."`
+//!
+//! [[modality]]
+//! name = "counts"
+//! file = "cells.h5ad"                      # or `.h5mu`, `.h5`, `.zarr`
+//! array = "layers/counts"                  # a path in it
+//! ids = "patients.csv"                     # optional, of arrays: a table of one column, the identifiers
+//! names = "proteins.csv"                   # optional, of arrays: a table of one column, the columns
 //!
 //! [labels]                                 # optional
 //! file = "clinical.csv"
@@ -42,7 +57,7 @@ use std::{
 
 use multivae_core::{
     distribution::Likelihood,
-    schema::{Background, Channels, ImageConversion},
+    schema::{Background, Channels, ImageConversion, Plane},
 };
 use rayon::prelude::*;
 use serde::Deserialize;
@@ -50,6 +65,7 @@ use serde::Deserialize;
 use crate::{
     assemble::{Files, Fixed, RowName, Source},
     error::{DataError, Result},
+    folder,
     mixed::Said,
     read::{
         self, ModalityTable, ReadOptions,
@@ -74,10 +90,14 @@ struct ModalityEntry {
     #[serde(alias = "sheet")]
     array: Option<String>,
     id: Option<String>,
+    ids: Option<PathBuf>,
+    names: Option<PathBuf>,
     header: Option<bool>,
     channels: Option<Channels>,
     resize: Option<[u32; 2]>,
     background: Option<Background>,
+    slices: Option<Plane>,
+    label_map: Option<bool>,
     #[serde(default, deserialize_with = "reading::codes")]
     missing: Vec<String>,
     #[serde(default)]
@@ -134,7 +154,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
             });
         }
     }
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let beside = path.parent().unwrap_or(Path::new(""));
     let blocks: Vec<Result<(ModalityTable, MissingCodes, ImageConversion)>> = modality
         .par_iter()
         .map(
@@ -143,15 +163,19 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                  file,
                  array,
                  id,
+                 ids,
+                 names,
                  header,
                  channels,
                  resize,
                  background,
+                 slices,
+                 label_map,
                  missing,
                  ..
              }| {
                 let field = format!("modality `{name}`");
-                let file = existing(folder, file)?;
+                let file = existing(beside, file)?;
                 check_said(&file, &field, array, id, &None, &bad)?;
                 if header.is_some() && !format::of(&file)?.has_header() {
                     let reason = format!(
@@ -164,11 +188,19 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     channels: *channels,
                     resize: *resize,
                     background: *background,
+                    slices: *slices,
+                    label_map: *label_map,
                 };
-                check_images(&file, &field, images, &bad)?;
+                // Slices that were cut before say it with their identifiers.
+                let cut = slices.filter(|_| ids.is_some());
+                let asked = ImageConversion { slices: slices.filter(|_| cut.is_none()), ..images };
+                check_images(&file, &field, asked, &bad)?;
                 let (array, id) = (array.as_deref(), id.as_deref());
-                let (codes, images) =
-                    (reading.codes_of(name, missing), reading.images_of(name, images));
+                let codes = reading.codes_of(name, missing);
+                let images = match format::of(&file)?.is_volumes() {
+                    true => reading.volumes_of(name, images),
+                    false => ImageConversion { slices: cut, ..reading.images_of(name, images) },
+                };
                 let said = ReadOptions {
                     array,
                     column: None,
@@ -177,7 +209,24 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     images,
                     codes: Some(&codes),
                 };
-                Ok((format::of(&file)?.block(&file, said)?, codes, images))
+                let mut block = format::of(&file)?.block(&file, said)?;
+                if block.layout.is_some() && (ids.is_some() || names.is_some()) {
+                    let reason = format!(
+                        "{field}: `ids` and `names` are of arrays, and `{}` is a table",
+                        file.display()
+                    );
+                    return Err(bad(None, reason));
+                }
+                if let Some(ids) = ids {
+                    let ids = existing(beside, ids)?;
+                    block.give_ids(&folder::one_column(&ids)?, &ids)?;
+                }
+                if let Some(names) = names {
+                    let names = existing(beside, names)?;
+                    block.columns = Some(folder::one_column(&names)?.ids);
+                    block.check_columns(name)?;
+                }
+                Ok((block, codes, images))
             },
         )
         .collect();
@@ -187,16 +236,18 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         modality.into_iter().zip(blocks)
     {
         let (block, missing, mut images) = block?;
-        match format::of(&folder.join(&file))?.content() {
-            Content::Images => folders.push(folder.join(file)),
-            _ => images = ImageConversion::default(),
+        let format = format::of(&beside.join(&file))?;
+        match format.content() {
+            Content::Images => folders.push(beside.join(file)),
+            _ if format.is_volumes() => {}
+            _ => images = ImageConversion { slices: images.slices, ..ImageConversion::default() },
         }
         sources.push(Source { name, block, shape, likelihood, missing, images, said });
     }
     let label_codes = reading.codes_of_labels();
     let labels = labels
         .map(|LabelsEntry { file, array, column, id }| {
-            let file = existing(folder, &file)?;
+            let file = existing(beside, &file)?;
             check_said(&file, "`labels`", &array, &id, &column, &bad)?;
             let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
             let codes = Some(&label_codes);
@@ -206,8 +257,8 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         .transpose()?;
     let mut notes = Vec::new();
     let labels = read::image::labels_of(&folders, labels, &mut notes)?;
-    let splits = splits.map(|splits| fixed(path, folder, splits, &bad)).transpose()?;
-    Ok(Files { sources, labels, label_codes, splits, notes })
+    let splits = splits.map(|splits| fixed(path, beside, splits, &bad)).transpose()?;
+    Ok(Files { sources, labels, label_codes, splits, notes, rows: None })
 }
 
 /// The path of a file beside the manifest.
@@ -229,14 +280,15 @@ fn check_said(
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
     let format = format::of(file)?;
-    let table = format.content() == Content::Table;
+    let table = format.content().has_columns();
     for (field, given, has) in [
         ("array", array.is_some(), format.has_parts()),
         ("id", id.is_some(), table),
         ("column", column.is_some(), table),
     ] {
         if given && !has {
-            let reason = format!("{entry}: `{field}` is given, and `{}` has none", file.display());
+            let (file, format) = (file.display(), format.name());
+            let reason = format!("{entry}: `{field}` is given, and `{file}` ({format}) has none");
             return Err(bad(None, reason));
         }
     }
@@ -250,14 +302,22 @@ fn check_images(
     images: ImageConversion,
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
-    let said = match images {
-        ImageConversion { channels: Some(_), .. } => "channels",
-        ImageConversion { resize: Some(_), .. } => "resize",
-        _ => "background",
-    };
-    if !images.is_identity() && format::of(file)?.content() != Content::Images {
-        let reason = format!("{entry}: `{said}` is of images, and `{}` has none", file.display());
-        return Err(bad(None, reason));
+    let format = format::of(file)?;
+    let (pictures, volumes) = (format.content() == Content::Images, format.is_volumes());
+    for (field, given, has, what) in [
+        ("channels", images.channels.is_some(), pictures, "images"),
+        ("resize", images.resize.is_some(), pictures, "images"),
+        ("background", images.background.is_some(), pictures, "images"),
+        ("slices", images.slices.is_some(), volumes, "volumes"),
+        ("label_map", images.label_map.is_some(), pictures || volumes, "images and volumes"),
+    ] {
+        if given && !has {
+            let file = file.display();
+            return Err(bad(
+                None,
+                format!("{entry}: `{field}` is of {what}, and `{file}` has none"),
+            ));
+        }
     }
     if let Some(size) = images.resize.filter(|size| size.contains(&0)) {
         let reason = format!("{entry}: `resize`: expected a height and a width, found {size:?}");
@@ -424,7 +484,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `sheet`, `id`, `header`, `channels`, `resize`, `background`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `sheet`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),

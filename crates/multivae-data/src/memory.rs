@@ -1,4 +1,4 @@
-//! Rows in memory.
+//! Rows of which all that is not a value is in memory, and most values are.
 
 use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
 
@@ -7,7 +7,7 @@ use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::{Dataset, DatasetError},
     modality::{self, ModalitySpec},
-    schema::{Fingerprint, ModalitySchema, Schema, ValueScale},
+    schema::{Fingerprint, ModalitySchema, Schema},
     subset::Subset,
 };
 use rayon::prelude::*;
@@ -16,135 +16,11 @@ use crate::{
     cells::MissingCells,
     error::{DataError, Result},
     fingerprint,
+    storage::Storage,
 };
 
 /// Values above which a batch is gathered by several threads: below, waking them costs more.
 const PARALLEL: usize = 1 << 18;
-
-/// The values of one modality, row by row.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Storage {
-    /// The values themselves.
-    Floats(Vec<f32>),
-    /// Images as they come from files, a quarter of the memory: a byte `b` is the value `b / 255`.
-    Bytes(Vec<u8>),
-    /// Values with more digits than `f32` has, until they are standardised; a batch rounds them.
-    Doubles(Vec<f64>),
-}
-
-impl Storage {
-    /// How many values there are.
-    pub fn len(&self) -> usize {
-        match self {
-            Self::Floats(values) => values.len(),
-            Self::Bytes(values) => values.len(),
-            Self::Doubles(values) => values.len(),
-        }
-    }
-
-    /// Values in as little memory as keeps all their digits: `f32` if that changes none.
-    pub fn precise(values: Vec<f64>) -> Self {
-        if values.par_iter().all(|&value| f64::from(value as f32) == value) {
-            Self::Floats(values.into_iter().map(|value| value as f32).collect())
-        } else {
-            Self::Doubles(values)
-        }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Writes values `from..from + out.len()` to `out`.
-    pub(crate) fn read(&self, from: usize, out: &mut [f32]) {
-        let range = from..from + out.len();
-        match self {
-            Self::Floats(values) => out.copy_from_slice(&values[range]),
-            Self::Bytes(values) => {
-                for (out, &byte) in out.iter_mut().zip(&values[range]) {
-                    *out = f32::from(byte) / 255.0;
-                }
-            }
-            Self::Doubles(values) => {
-                for (out, &value) in out.iter_mut().zip(&values[range]) {
-                    *out = value as f32;
-                }
-            }
-        }
-    }
-
-    /// One value, with all its digits.
-    pub(crate) fn value(&self, place: usize) -> f64 {
-        match self {
-            Self::Floats(values) => f64::from(values[place]),
-            // As a batch has it, in single precision.
-            Self::Bytes(values) => f64::from(f32::from(values[place]) / 255.0),
-            Self::Doubles(values) => values[place],
-        }
-    }
-
-    /// Writes values `from..from + out.len()` to `out`, with all their digits.
-    pub(crate) fn read_precise(&self, from: usize, out: &mut [f64]) {
-        let range = from..from + out.len();
-        match self {
-            Self::Floats(values) => {
-                for (out, &value) in out.iter_mut().zip(&values[range]) {
-                    *out = f64::from(value);
-                }
-            }
-            Self::Bytes(values) => {
-                for (out, &byte) in out.iter_mut().zip(&values[range]) {
-                    *out = f64::from(f32::from(byte) / 255.0);
-                }
-            }
-            Self::Doubles(values) => out.copy_from_slice(&values[range]),
-        }
-    }
-
-    /// Makes the values at `places` 0.
-    pub(crate) fn zero(&mut self, places: &[usize]) {
-        match self {
-            Self::Floats(values) => places.iter().for_each(|&place| values[place] = 0.0),
-            Self::Bytes(values) => places.iter().for_each(|&place| values[place] = 0),
-            Self::Doubles(values) => places.iter().for_each(|&place| values[place] = 0.0),
-        }
-    }
-
-    /// Least and greatest value, and whether all are whole numbers.
-    pub(crate) fn extent(&self) -> (f64, f64, bool) {
-        let none = (f64::INFINITY, f64::NEG_INFINITY, true);
-        let join =
-            |a: (f64, f64, bool), b: (f64, f64, bool)| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
-        (0..self.len())
-            .into_par_iter()
-            .with_min_len(1 << 14)
-            .map(|place| self.value(place))
-            .fold(|| none, |seen, value| join(seen, (value, value, value.fract() == 0.0)))
-            .reduce(|| none, join)
-    }
-
-    /// Values of one scale on another one.
-    pub(crate) fn rescaled(self, from: ValueScale, to: ValueScale) -> Self {
-        if from == to {
-            return self;
-        }
-        let value = |place| to.apply(from.invert(self.value(place)));
-        Self::Floats((0..self.len()).into_par_iter().map(|place| value(place) as f32).collect())
-    }
-}
-
-impl From<Vec<f32>> for Storage {
-    fn from(values: Vec<f32>) -> Self {
-        Self::Floats(values)
-    }
-}
-
-impl From<Vec<u8>> for Storage {
-    fn from(bytes: Vec<u8>) -> Self {
-        Self::Bytes(bytes)
-    }
-}
 
 /// Rows of several modalities in memory: cheap to clone, and cheap to select rows from, since
 /// selections share the values.
@@ -379,10 +255,10 @@ impl MemoryDataset {
     ///
     /// # Panics
     ///
-    /// If there is no such modality.
+    /// If there is no such modality, or its file cannot be read any more.
     pub fn values(&self, modality: usize) -> Vec<f32> {
         let rows: Vec<_> = (0..self.len()).collect();
-        self.gather(modality, &rows)
+        self.gather(modality, &rows).expect("values can be read")
     }
 
     /// Values of one modality by stored row, shared between selections.
@@ -398,14 +274,14 @@ impl MemoryDataset {
     }
 
     /// Values of the given rows; 0 where the modality is missing.
-    fn gather(&self, modality: usize, rows: &[usize]) -> Vec<f32> {
+    fn gather(&self, modality: usize, rows: &[usize]) -> Result<Vec<f32>> {
         let features = self.specs[modality].features();
         let storage = &*self.values[modality];
         let missing = self.missing[modality].as_deref();
         let mut out = vec![0.0; rows.len() * features];
         let fill = |(out, &row): (&mut [f32], &usize)| {
             if self.presence[row].contains(modality) {
-                storage.read(self.rows[row] * features, out);
+                storage.read(self.rows[row] * features, out)?;
                 if let Some(missing) = missing
                     && missing.missing_in(self.rows[row]) > 0
                 {
@@ -416,17 +292,18 @@ impl MemoryDataset {
                     }
                 }
             }
+            Ok::<_, DataError>(())
         };
         if out.len() < PARALLEL {
-            out.chunks_exact_mut(features).zip(rows).for_each(fill);
+            out.chunks_exact_mut(features).zip(rows).try_for_each(fill)?;
         } else {
             // Whole rows to a task, and not so few that handing them out is most of the work.
             out.par_chunks_exact_mut(features)
                 .with_min_len((PARALLEL / 8).div_ceil(features))
                 .zip(rows)
-                .for_each(fill);
+                .try_for_each(fill)?;
         }
-        out
+        Ok(out)
     }
 
     /// 1 where a value of the given rows is observed, `[rows, features]`; `None` if all values of
@@ -494,10 +371,10 @@ impl Dataset for MemoryDataset {
             .iter()
             .enumerate()
             .map(|(m, spec)| {
-                let data = TensorData::new(self.gather(m, rows), [rows.len(), spec.features()]);
-                Values::Dense(Tensor::from_data(data, device))
+                let data = TensorData::new(self.gather(m, rows)?, [rows.len(), spec.features()]);
+                Ok(Values::Dense(Tensor::from_data(data, device)))
             })
-            .collect();
+            .collect::<Result<_>>()?;
         let presence = rows.iter().map(|&row| self.presence[row]).collect();
         let presence = Presence::new(presence, self.specs.len(), device);
         // A batch has labels if all its rows have one.
@@ -541,7 +418,10 @@ impl Dataset for MemoryDataset {
         if !self.presence[row].contains(modality) {
             return false;
         }
-        self.values[modality].read_precise(self.rows[row] * out.len(), out);
+        // What cannot be read is an error when a batch is asked for.
+        if self.values[modality].read_precise(self.rows[row] * out.len(), out).is_err() {
+            return false;
+        }
         if let Some(observed) = self.cells(row, modality) {
             out.iter_mut().zip(observed).filter(|(_, there)| !there).for_each(|(v, _)| *v = 0.0);
         }

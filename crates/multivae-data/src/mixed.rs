@@ -37,12 +37,12 @@ use crate::{
     assemble::Source,
     cells::MissingCells,
     error::{DataError, Place, Result, list},
-    memory::Storage,
     read::{
         ModalityTable, Words, name,
         number::{self, Number},
     },
     report::Warning,
+    storage::Storage,
 };
 
 /// Rows from which on whole numbers say that they are counts or levels.
@@ -128,7 +128,8 @@ impl<'a> Columns<'a> {
                 if missing.is_some_and(|missing| missing.is_missing(row, *feature)) {
                     Cell::Missing
                 } else {
-                    Cell::Number(self.block.values.value(row * features + feature))
+                    let value = self.block.values.value(row * features + feature);
+                    Cell::Number(value.expect("tables of columns are in memory"))
                 }
             }
             Cells::Words(words) => {
@@ -233,6 +234,10 @@ pub(crate) fn infer(source: &mut Source) -> Result<Vec<Warning>> {
         let (path, column) = (block.path.clone(), words.name.clone());
         return Err(DataError::Cell { path, place, column, expected, found });
     }
+    if block.matrix && source.said.is_empty() {
+        source.likelihood = matrix(block)?;
+        return Ok(warnings);
+    }
     let columns =
         Columns { block, comma: block.layout.as_ref().is_some_and(|layout| layout.comma) };
     let all = columns.all();
@@ -257,7 +262,7 @@ pub(crate) fn infer(source: &mut Source) -> Result<Vec<Warning>> {
     }
     let alone = block.words.is_empty() && source.said.is_empty();
     if alone {
-        match numeric(&columns, &mut kinds) {
+        match numeric(&columns, &mut kinds)? {
             Numeric::As(likelihood) => {
                 if likelihood.is_some() {
                     source.likelihood = likelihood;
@@ -290,21 +295,28 @@ enum Numeric {
     Mixed,
 }
 
-fn numeric(columns: &Columns, kinds: &mut [ColumnKind]) -> Numeric {
+/// The likelihood of a matrix of one assay; `None` for that of values about which nothing is said.
+fn matrix(block: &ModalityTable) -> Result<Option<Likelihood>> {
+    let (low, high, whole) = block.values.extent()?;
+    let counts = whole && low >= 0.0 && high > 1.0;
+    Ok(counts.then(|| NegativeBinomial::default().into()))
+}
+
+fn numeric(columns: &Columns, kinds: &mut [ColumnKind]) -> Result<Numeric> {
     let block = columns.block;
     let scaled = !block.scale.is_identity() || block.shape.len() != 1;
     if scaled || block.rows < FEWEST {
-        return Numeric::As(None);
+        return Ok(Numeric::As(None));
     }
     let is = |kind: &ColumnKind, name: &str| kind.name() == name;
     let count = |name: &str| kinds.iter().filter(|kind| is(kind, name)).count();
     let real = count("real") + count("positive");
-    let (low, high, whole) = block.values.extent();
+    let (low, high, whole) = block.values.extent()?;
     if (low == 0.0 && high == 1.0 && whole) || real == kinds.len() {
-        return Numeric::As(None);
+        return Ok(Numeric::As(None));
     }
     if whole && low >= 0.0 && 2 * count("count") >= kinds.len() {
-        return Numeric::As(Some(NegativeBinomial::default().into()));
+        return Ok(Numeric::As(Some(NegativeBinomial::default().into())));
     }
     if whole && are_levels(low, high) {
         let mut levels = BTreeSet::new();
@@ -317,14 +329,14 @@ fn numeric(columns: &Columns, kinds: &mut [ColumnKind]) -> Numeric {
         if (3..=LEVELS).contains(&levels.len()) && block.columns.is_some() {
             let levels: Vec<_> = levels.into_iter().map(|level| title(level as f64)).collect();
             kinds.fill(ColumnKind::Ordinal { levels });
-            return Numeric::Mixed;
+            return Ok(Numeric::Mixed);
         }
     }
     let few = kinds.len() > WIDE && 20 * real >= 19 * kinds.len();
     if few || block.columns.is_none() {
-        return Numeric::As(None);
+        return Ok(Numeric::As(None));
     }
-    Numeric::Mixed
+    Ok(Numeric::Mixed)
 }
 
 impl<'a> Columns<'a> {

@@ -8,7 +8,7 @@ use multivae_core::{
 };
 use rayon::prelude::*;
 
-use crate::{memory::MemoryDataset, read, report::Warning};
+use crate::{error::Result, memory::MemoryDataset, read, report::Warning};
 
 /// The data with range and scale of its modalities as its training rows say them, and what is
 /// outside of that. `None` if they say what all rows do, or nothing was read from files.
@@ -18,8 +18,9 @@ use crate::{memory::MemoryDataset, read, report::Warning};
 pub(crate) fn of_training(
     data: &MemoryDataset,
     train: &[usize],
-) -> Option<(MemoryDataset, Vec<Warning>)> {
-    let mut schema: Schema = data.schema()?.clone();
+) -> Result<Option<(MemoryDataset, Vec<Warning>)>> {
+    let Some(schema) = data.schema() else { return Ok(None) };
+    let mut schema: Schema = schema.clone();
     let mut values: Vec<_> =
         (0..schema.modalities.len()).map(|m| Arc::clone(data.storage(m))).collect();
     let mut warnings = Vec::new();
@@ -34,7 +35,7 @@ pub(crate) fn of_training(
             continue;
         }
         if scale.factor < known.scale.factor {
-            values[m] = Arc::new((*values[m]).clone().rescaled(known.scale, scale));
+            values[m] = Arc::new((*values[m]).clone().rescaled(known.scale, scale)?);
             known.scale = scale;
             warnings.push(Warning::new(
                 format!("modality `{}`", known.spec.name),
@@ -48,7 +49,7 @@ pub(crate) fn of_training(
             ));
         }
     }
-    changed.then(|| (data.clone().with_storage(values).with_schema(schema), warnings))
+    Ok(changed.then(|| (data.clone().with_storage(values).with_schema(schema), warnings)))
 }
 
 /// Least and greatest observed value of some rows in the units of the file.

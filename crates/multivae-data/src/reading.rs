@@ -86,7 +86,15 @@ impl Reading<'_> {
     /// What the images of a modality are made to be; `own` is what is said of it alone.
     pub(crate) fn images_of(&self, modality: &str, own: ImageConversion) -> ImageConversion {
         let known = self.known.and_then(|known| known.modality(modality));
-        own.or(self.images).or(known.map(|known| known.images).unwrap_or_default())
+        let said = own.or(self.images).or(known.map(|known| known.images).unwrap_or_default());
+        ImageConversion { slices: None, ..said }
+    }
+
+    /// What the volumes of a modality are made to be; `own` is what is said of it alone.
+    pub(crate) fn volumes_of(&self, modality: &str, own: ImageConversion) -> ImageConversion {
+        let known = self.known.and_then(|known| known.modality(modality));
+        let said = own.or(self.images).or(known.map(|known| known.images).unwrap_or_default());
+        ImageConversion { channels: None, resize: None, background: None, ..said }
     }
 }
 

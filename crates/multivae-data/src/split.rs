@@ -1,12 +1,17 @@
 //! Training, validation and test rows.
 
+use multivae_core::dataset::Dataset;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::error::{DataError, Result};
+use crate::{
+    error::{DataError, Result},
+    read::volume::slices,
+};
 
-/// How rows are shared out; the same for the same seed and number of rows.
+/// How rows are shared out; the same for the same seed and number of rows, or of subjects where rows
+/// are slices of their volumes.
 ///
 /// | name | default | meaning | range |
 /// |---|---|---|---|
@@ -38,6 +43,33 @@ impl SplitConfig {
     /// [`DataError::Config`] for shares out of their range, [`DataError::NoRows`] if none are left
     /// for training.
     pub fn parts(&self, rows: usize) -> Result<SplitIndices> {
+        self.shared_out(rows, "rows")
+    }
+
+    /// Shares out the rows of a data set. Rows that are slices of one volume, see
+    /// [`slices`](multivae_core::schema::ImageConversion::slices), fall into one part with all
+    /// rows of their subject, and the shares are of subjects.
+    ///
+    /// # Errors
+    ///
+    /// As [`SplitConfig::parts`].
+    pub fn parts_of(&self, data: &dyn Dataset) -> Result<SplitIndices> {
+        let Some(subjects) = slices::subjects(data) else { return self.parts(data.len()) };
+        let count = subjects.iter().max().map_or(0, |last| last + 1);
+        let parts = self.shared_out(count, "subjects")?;
+        let rows = |part: &[usize]| {
+            let mut chosen = vec![false; count];
+            part.iter().for_each(|&subject| chosen[subject] = true);
+            (0..subjects.len()).filter(|&row| chosen[subjects[row]]).collect()
+        };
+        Ok(SplitIndices {
+            train: rows(&parts.train),
+            valid: rows(&parts.valid),
+            test: rows(&parts.test),
+        })
+    }
+
+    fn shared_out(&self, rows: usize, what: &str) -> Result<SplitIndices> {
         self.check()?;
         let count = |share: f64| {
             let rounded = (share * rows as f64).round() as usize;
@@ -46,7 +78,9 @@ impl SplitConfig {
         let (test, valid) = (count(self.test), count(self.valid));
         if rows <= test + valid {
             return Err(DataError::NoRows {
-                reason: format!("{rows} rows, of which {valid} for validation and {test} to test"),
+                reason: format!(
+                    "{rows} {what}, of which {valid} for validation and {test} to test"
+                ),
             });
         }
         let order = shuffled(rows, self.seed);

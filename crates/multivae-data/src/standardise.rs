@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     error::{DataError, Result},
-    memory::{MemoryDataset, Storage},
+    memory::MemoryDataset,
     report::Warning,
+    storage::{Change, Storage, View},
 };
 
 /// Rows that are read at once from data that does not give them one by one.
@@ -26,8 +27,8 @@ const CHUNK: usize = 256;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standardise {
-    /// Features with a normal or Laplace likelihood, to mean 0 and variance 1; of images those with
-    /// values outside of `[0, 1]`. Positive ones, of a log-normal likelihood, to a geometric mean of
+    /// Features with a normal or Laplace likelihood, to mean 0 and variance 1; of images and volumes
+    /// those with values outside of `[0, 1]`. Positive ones, of a log-normal likelihood, to a geometric mean of
     /// 1. Others stay.
     #[default]
     Auto,
@@ -43,19 +44,63 @@ impl Standardise {
     }
 }
 
-/// Mean and standard deviation of each feature; the pixels of an image share one deviation.
+/// Mean and standard deviation of each feature; the pixels of an image share one deviation, and the
+/// voxels of a volume one mean and one deviation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Moments {
-    /// Mean of each feature.
+    /// Mean of each feature; of all values of a volume.
+    #[serde(with = "alike")]
     pub mean: Vec<f64>,
     /// Standard deviation of each feature (divisor: the number of observed values), of all values of
-    /// an image from their means; 1 for a constant feature.
+    /// an image or volume from their means; 1 for a constant feature.
+    #[serde(with = "alike")]
     pub std: Vec<f64>,
     /// Least and greatest observed value of each feature; empty in files of version 1, which do not
     /// say it.
-    #[serde(default)]
+    #[serde(default, with = "alike")]
     pub range: Vec<[f64; 2]>,
+}
+
+/// Values of features as a list, or as one value where they are many and alike.
+mod alike {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    /// Up to so many values are a list.
+    const FEW: usize = 1 << 12;
+    /// The most features of a modality.
+    const MOST: usize = 1 << 30;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(untagged)]
+    enum Form<T> {
+        Each(Vec<T>),
+        All { all: T, count: usize },
+    }
+
+    pub(super) fn serialize<T: Serialize + PartialEq, S: Serializer>(
+        values: &[T],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match values {
+            [all, rest @ ..] if rest.len() >= FEW && rest.iter().all(|value| value == all) => {
+                Form::All { all, count: values.len() }.serialize(serializer)
+            }
+            _ => values.serialize(serializer),
+        }
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de> + Clone, D: Deserializer<'de>>(
+        source: D,
+    ) -> Result<Vec<T>, D::Error> {
+        match Form::deserialize(source)? {
+            Form::Each(values) => Ok(values),
+            Form::All { all, count } if count <= MOST => Ok(vec![all; count]),
+            Form::All { count, .. } => {
+                Err(D::Error::custom(format!("expected at most {MOST} features, found {count}")))
+            }
+        }
+    }
 }
 
 /// How many standard deviations new values can lie outside of the range of the training values
@@ -259,29 +304,35 @@ impl Standardisation {
             let storage = data.storage(m);
             let features = spec.features();
             let Some(moments) = self.moments(spec.name.as_str()) else {
-                return match &**storage {
+                return Ok(match &**storage {
                     // Batches are of single precision.
                     Storage::Doubles(values) => Arc::new(Storage::Floats(
                         values.iter().map(|&value| value as f32).collect(),
                     )),
-                    Storage::Floats(_) | Storage::Bytes(_) => storage.clone(),
-                };
+                    _ => storage.clone(),
+                });
             };
+            if !storage.is_plain() {
+                let Moments { mean, std, .. } = moments.clone();
+                let change = Change { mean, std, limits: None };
+                return Ok(Arc::new(Storage::View(View::changed(storage.clone(), change))));
+            }
             let mut values = vec![0.0; storage.len()];
-            values.par_chunks_exact_mut(features).enumerate().for_each_init(
+            values.par_chunks_exact_mut(features).enumerate().try_for_each_init(
                 || vec![0.0; features],
                 |row, (place, out)| {
-                    storage.read_precise(place * features, row);
+                    storage.read_precise(place * features, row)?;
                     for (feature, (out, value)) in out.iter_mut().zip(row.iter()).enumerate() {
                         let (mean, std) = moments.of(feature);
                         *out = ((value - mean) / std) as f32;
                     }
+                    Ok::<_, DataError>(())
                 },
-            );
-            Arc::new(Storage::Floats(values))
+            )?;
+            Ok(Arc::new(Storage::Floats(values)))
         };
-        let values = data.modalities().par_iter().enumerate().map(apply).collect();
-        Ok(data.clone().with_storage(values))
+        let values: Vec<Result<_>> = data.modalities().par_iter().enumerate().map(apply).collect();
+        Ok(data.clone().with_storage(values.into_iter().collect::<Result<_>>()?))
     }
 
     /// New data with standardised values, and what lies far outside of the training's range, by row
@@ -297,37 +348,45 @@ impl Standardisation {
         let mut storages = Vec::new();
         for (m, spec) in data.modalities().iter().enumerate() {
             let storage = applied.storage(m);
-            let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_image());
+            let moments = self.moments(spec.name.as_str()).filter(|_| !spec.is_grid());
             let limits = moments.and_then(|moments| moments.limits(spec));
-            let (Some(moments), Some(limits), Storage::Floats(values)) =
-                (moments, limits, &**storage)
-            else {
+            let (Some(moments), Some(limits)) = (moments, limits) else {
                 storages.push(storage.clone());
                 continue;
             };
             let features = spec.features();
-            let mut changed: Option<Vec<f32>> = None;
             let mut outside: Vec<(usize, usize)> = Vec::new();
+            let mut values = vec![0.0; features];
             for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
-                let place = data.stored_rows()[row] * features;
+                storage.read(data.stored_rows()[row] * features, &mut values)?;
                 let mut cells = None;
-                for (feature, &(low, high)) in limits.iter().enumerate() {
-                    let value = values[place + feature];
-                    if (low..=high).contains(&value) {
+                for (feature, (&(low, high), value)) in limits.iter().zip(&values).enumerate() {
+                    if (low..=high).contains(value) {
                         continue;
                     }
                     let cells = cells.get_or_insert_with(|| data.cells(row, m));
                     if cells.as_ref().is_none_or(|cells| cells[feature]) {
-                        let changed = changed.get_or_insert_with(|| values.clone());
-                        changed[place + feature] = value.clamp(low, high);
                         outside.push((row, feature));
                     }
                 }
             }
             warnings.extend(outside_of_training(data, m, moments, &outside));
-            storages.push(match changed {
-                Some(values) => Arc::new(Storage::Floats(values)),
-                None => storage.clone(),
+            storages.push(match &**storage {
+                _ if outside.is_empty() => storage.clone(),
+                Storage::Floats(values) => {
+                    let mut values = values.clone();
+                    for (row, feature) in outside {
+                        let value = &mut values[data.stored_rows()[row] * features + feature];
+                        *value = value.clamp(limits[feature].0, limits[feature].1);
+                    }
+                    Arc::new(Storage::Floats(values))
+                }
+                _ => {
+                    let Moments { mean, std, .. } = moments.clone();
+                    let change = Change { mean, std, limits: Some(limits) };
+                    let raw = data.storage(m).clone();
+                    Arc::new(Storage::View(View::changed(raw, change)))
+                }
             });
         }
         Ok((applied.with_storage(storages), warnings))
@@ -430,6 +489,24 @@ impl Running {
         self.high = self.high.max(value);
     }
 
+    /// What is known of the values of both.
+    fn joined(self, other: &Self) -> Self {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return self;
+        }
+        let apart = other.mean - self.mean;
+        Self {
+            count,
+            mean: self.mean + apart * other.count / count,
+            squares: self.squares
+                + other.squares
+                + apart * apart * self.count * other.count / count,
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+        }
+    }
+
     /// Rounding gives a constant feature a tiny deviation, by which nothing must be divided.
     fn std(&self) -> f64 {
         let std = (self.squares / self.count).sqrt();
@@ -437,9 +514,10 @@ impl Running {
     }
 }
 
-/// Moments of one modality over its observed cells; `None` for an image whose values are in `[0, 1]`.
+/// Moments of one modality over its observed cells; `None` for an image or a volume whose values are
+/// in `[0, 1]`.
 fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<Option<Moments>> {
-    let image = spec.is_image();
+    let image = spec.is_grid();
     let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
     // What was scaled by its range when it was read is in `[0, 1]`.
     if image && known.is_some_and(|known| !known.scale.is_identity()) {
@@ -482,6 +560,12 @@ fn moments(data: &dyn Dataset, modality: usize, spec: &ModalitySpec) -> Result<O
     }
     if image && running.iter().all(|pixel| pixel.low >= 0.0 && pixel.high <= 1.0) {
         return Ok(None);
+    }
+    if spec.is_volume() && normalisations.iter().all(|&way| way == Normalisation::Standard) {
+        let all = running.iter().fold(Running::NONE, Running::joined);
+        let of_all = |value: f64| vec![as_written(value); features];
+        let range = vec![[as_written(all.low), as_written(all.high)]; features];
+        return Ok(Some(Moments { mean: of_all(all.mean), std: of_all(all.std()), range }));
     }
     // Pixels are not units of their own: each would be as loud as the others.
     let shared = image.then(|| {
@@ -696,6 +780,26 @@ mod tests {
         for (found, value) in fitted.invert_precise("when", &changed).iter().zip(&values) {
             assert!((found - value).abs() < 1e-3, "{found} {value}");
         }
+    }
+
+    #[test]
+    fn voxels_share_one_mean_and_one_deviation_which_are_written_once() {
+        let spec = ModalitySpec::new("mri", &[1, 17, 16, 16]).expect("valid");
+        let values: Vec<f32> = (0..2 * 4352).map(|place| (place % 100) as f32 * 7.0).collect();
+        let (count, sum) =
+            (values.len() as f64, values.iter().copied().map(f64::from).sum::<f64>());
+        let squares: f64 = values.iter().map(|&v| (f64::from(v) - sum / count).powi(2)).sum();
+        let data = MemoryDataset::new(vec![(spec, values.into())]).expect("two rows");
+        let fitted = Standardisation::fit(&data, Standardise::Auto).expect("observed");
+        let moments = fitted.moments("mri").expect("outside of the unit range");
+        let (mean, std) = moments.of(4351);
+        assert!((mean - sum / count).abs() < 1e-9 && (std - (squares / count).sqrt()).abs() < 1e-9);
+        assert_eq!((moments.of(0), moments.range[5]), ((mean, std), [0.0, 693.0]));
+        let text = serde_json::to_string(&fitted).expect("plain data");
+        assert!(text.len() < 400, "{text}");
+        assert_eq!(serde_json::from_str::<Standardisation>(&text).expect("its own"), fitted);
+        let huge = text.replace("4352", "99999999999");
+        assert!(serde_json::from_str::<Standardisation>(&huge).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! | [`linear`] | a matrix product, its bias and its activation | an operation each |
 //! | [`activate`] | a function of single values | an operation for each step of its formula |
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
+//! | [`negative_binomial`] | counts, of which a 0 costs a logarithm and others Stirling's formula | some sixty arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
 //! | [`FlowProduct`] | densities seen through flows, with their gradient: all blocks forth and back | several operations for each layer of each block, and a graph of them |
 //! | [`sum_of_squares`] | squares and their sum, for norms of gradients | an array of all squares |
@@ -83,13 +84,14 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `normal`, `flow`, `squares` and `adam` are the functions
-//! with Burn's composition, but for `flow`, which is composed by who calls it; `flex` has a file for
-//! each with the kernel on slices and its place in the backend.
+//! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `flow`, `squares` and `adam` are the
+//! functions with Burn's composition, but for `flow` and `count`, which are composed by who calls
+//! them; `flex` has a file for each with the kernel on slices and its place in the backend.
 
 mod activation;
 mod adam;
 mod conv;
+mod count;
 mod density;
 #[cfg(feature = "flex")]
 mod flex;
@@ -104,6 +106,7 @@ mod workers;
 pub use activation::{Activation, activate};
 pub use adam::{Adam, AdamSettings, Decay};
 pub use conv::{Order, conv_transpose2d, conv2d};
+pub use count::negative_binomial;
 pub use density::{Density, log_density};
 #[cfg(feature = "flex")]
 pub use flex::operations;

@@ -10,6 +10,7 @@ use multivae_core::{
     model::{Density, Draws},
     noise::Noise,
     pass::{self, Pass},
+    schema::ModalitySchema,
     subset::Subset,
 };
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,7 @@ impl PosteriorValue {
 /// | `batch_size` | 256 | rows at once | at least 1 |
 /// | `seed` | 0 | what samples derive from | |
 /// | `posterior` | `mean` | what of a posterior is decoded: its `mean`, or one `sample` | |
-/// | `data_range` | 1.0 | the largest difference that two pixels can have, for PSNR and SSIM | above 0 |
+/// | `data_range` | 1.0 | the largest difference that two pixels can have, for PSNR and SSIM; 1.0 is that of images from 0 to 1, and others have neither unless another is said | above 0 |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReconstructionConfig {
@@ -96,13 +97,14 @@ pub struct Reconstructed {
     /// Squared difference between the target and the mean of its distribution, averaged over the
     /// cells that a row observes; `None` for text.
     pub mean_squared_error: Option<Mean>,
-    /// See [`psnr`], of each row; `None` but for images.
+    /// See [`psnr`], of each row; `None` but for images, and for those with values beyond 0 to 1, as
+    /// scans have, unless their `data_range` is said.
     pub psnr: Option<Mean>,
-    /// See [`ssim`]; `None` but for images of at least 6 pixels a side.
+    /// See [`ssim`]; `None` but for such images of at least 6 pixels a side.
     pub ssim: Option<Mean>,
-    /// See [`ms_ssim`]; `None` but for images of at least 2 scales.
+    /// See [`ms_ssim`]; `None` but for such images of at least 2 scales.
     pub ms_ssim: Option<Mean>,
-    /// At how many scales images were compared; 0 but for images.
+    /// At how many scales images were compared; 0 but for such images.
     pub scales: usize,
 }
 
@@ -162,6 +164,13 @@ pub fn reconstruction(
     let specs = model.modalities();
     let all_given = given_with(specs.len(), model.conditions());
     let mut sums = vec![vec![[Running::default(); MEASURES.len()]; specs.len()]; all_given.len()];
+    let comparable: Vec<bool> = specs
+        .iter()
+        .map(|spec| {
+            let known = data.schema().and_then(|schema| schema.modality(spec.name.as_str()));
+            known.is_none_or(|known| has_range(known, config.data_range))
+        })
+        .collect();
     let pass = Pass { batch_size: config.batch_size, seed: config.seed };
     for batch in pass.batches(data, device) {
         let (Range { start, .. }, mut batch) = batch?;
@@ -179,7 +188,9 @@ pub fn reconstruction(
                 let log_prob = model.log_prob(&batch, &latent, m);
                 let mean = model.mean(output, m, batch.offset(m));
                 let values = measure(&specs[m], &batch, m, mean, log_prob, config)?;
-                for ((values, sum), what) in values.iter().zip(&mut sums[number][m]).zip(MEASURES) {
+                let measures = if comparable[m] { MEASURES.len() } else { OF_ANY };
+                let values = values.iter().take(measures);
+                for ((values, sum), what) in values.zip(&mut sums[number][m]).zip(MEASURES) {
                     let Some(values) = values else { continue };
                     for &row in &rows[m] {
                         let value = values[row];
@@ -194,6 +205,7 @@ pub fn reconstruction(
         }
     }
     let name = |m: usize| specs[m].name.to_string();
+    let comparable = &comparable;
     let pairs = all_given.iter().zip(&sums).flat_map(|(given, sums)| {
         sums.iter().enumerate().filter_map(move |(m, sums)| {
             let [cross_entropy, mean_squared_error, psnr, ssim, ms_ssim] =
@@ -207,7 +219,9 @@ pub fn reconstruction(
                 psnr,
                 ssim,
                 ms_ssim,
-                scales: image(&specs[m]).map_or(0, |[_, height, width]| scales(height, width)),
+                scales: image(&specs[m])
+                    .filter(|_| comparable[m])
+                    .map_or(0, |[_, height, width]| scales(height, width)),
             })
         })
     });
@@ -216,6 +230,18 @@ pub fn reconstruction(
 
 /// What [`measure`] measures.
 const MEASURES: [&str; 5] = ["cross_entropy", "mean_squared_error", "psnr", "ssim", "ms_ssim"];
+
+/// The data range of images from 0 to 1.
+const UNIT: f64 = 1.0;
+/// How many of these do not need to know how far pixels can differ.
+const OF_ANY: usize = 2;
+
+/// Whether the data range is that of the values: one that is said, or that of images from 0 to 1 if
+/// they are such, as they were put on a scale when they were read.
+fn has_range(known: &ModalitySchema, data_range: f64) -> bool {
+    let width = known.range.map(|[low, high]| (high - low) / known.scale.factor);
+    data_range != UNIT || width.is_none_or(|width| width <= UNIT)
+}
 
 /// `[channels, height, width]` of images.
 fn image(spec: &ModalitySpec) -> Option<[usize; 3]> {
@@ -269,6 +295,7 @@ fn measure(
 
 #[cfg(test)]
 mod tests {
+    use multivae_core::schema::ValueScale;
     use multivae_testkit::{Conditional, LinearGaussian, Rows};
 
     use super::*;
@@ -377,6 +404,20 @@ mod tests {
         let found = measure(&vector, &holes, 0, output, log_prob(), &config).expect("read");
         let error = found[1].as_ref().expect("numbers")[0];
         assert!((error - 0.04).abs() < 1e-6, "{error}");
+    }
+
+    #[test]
+    fn scans_in_units_of_their_own_have_no_range_unless_it_is_said() {
+        let spec = ModalitySpec::new("scan", &[1, 12, 12]).expect("valid");
+        let known = |range, scale| ModalitySchema {
+            range: Some(range),
+            scale,
+            ..ModalitySchema::new(spec.clone())
+        };
+        let scan = known([-1000.0, 3071.0], ValueScale::IDENTITY);
+        assert!(!has_range(&scan, 1.0) && has_range(&scan, 6.0));
+        assert!(has_range(&known([0.0, 255.0], ValueScale::up_to(255.0)), 1.0));
+        assert!(has_range(&known([0.0, 1.0], ValueScale::IDENTITY), 1.0));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::{
     error::Error,
     fs,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::{Result, RunError};
@@ -135,6 +136,39 @@ impl NewFolder {
             let _ = fs::rename(&old, &place);
         })
     }
+}
+
+/// Writes `SHA256SUMS` of the files in a folder, as `sha256sum` does; `sha256sum --check` compares.
+///
+/// # Errors
+///
+/// [`RunError::Read`], [`RunError::Write`].
+pub fn write_sums(folder: &Path) -> Result<()> {
+    let read = |path: &Path| {
+        let path = path.to_owned();
+        move |cause| RunError::Read { path, cause }
+    };
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(read(folder))? {
+        paths.push(entry.map_err(read(folder))?.path());
+    }
+    paths.sort();
+    let mut list = String::new();
+    for path in paths.iter().filter(|path| path.is_file()) {
+        let mut sum = Sha256::new();
+        let mut file = fs::File::open(path).map_err(read(path))?;
+        let mut block = vec![0; 1 << 16];
+        loop {
+            match file.read(&mut block).map_err(read(path))? {
+                0 => break,
+                count => sum.update(&block[..count]),
+            }
+        }
+        let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        list.push_str(&format!("{sum}  {name}\n"));
+    }
+    write_whole(&folder.join("SHA256SUMS"), |file| file.write_all(list.as_bytes()))
 }
 
 /// The folder of a path.

@@ -167,7 +167,7 @@ impl Trained {
             }
         }
         let standardised = self.standardisation.apply(name, values);
-        let moments = self.standardisation.moments(name).filter(|_| !spec.is_image());
+        let moments = self.standardisation.moments(name).filter(|_| !spec.is_grid());
         let Some((moments, limits)) = moments.and_then(|m| Some((m, m.limits(spec)?))) else {
             return Ok((standardised, Vec::new()));
         };

@@ -65,6 +65,7 @@ fn images_of_any_proportion_volumes_and_sequences_come_back_in_their_shape() {
     for (name, file, expected) in [
         ("square", npy([20, 1, 13, 18]), vec![1, 13, 18]),
         ("volume", npy([20, 1, 4, 5, 6]), vec![1, 4, 5, 6]),
+        ("scan", npy([20, 1, 9, 8, 11]), vec![1, 9, 8, 11]),
         ("steps", npy([20, 9, 5]), vec![9, 5]),
     ] {
         place
@@ -85,6 +86,36 @@ fn images_of_any_proportion_volumes_and_sequences_come_back_in_their_shape() {
     volume.write_npy(&mut bytes).expect("memory takes it");
     place.file("mri/mri.npy", bytes.into_inner());
     place.fails("train --data mri --out run", 2, &["`mri`", "[1, 6, 5, 7]", "manifest"]);
+}
+
+/// Scans as they are named in neuroimaging, written by nibabel.
+const SCANS: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../multivae-data/tests/data/formats/bids");
+
+#[test]
+fn scans_train_whole_and_as_slices_and_are_read_alike_for_new_data() {
+    let place = Place::new();
+    let text = place.succeeds(&format!("data {SCANS} --slices coronal"));
+    assert!(text.contains(": 20 rows") && text.contains("T1w: shape [1, 6, 5], i16"), "{text}");
+    let train = format!("train --data {SCANS} --epochs 1 {SMALL} --set data.split.test=0.2");
+    for (name, said, rows) in [("whole", "", 5), ("sliced", "--slices axial", 30)] {
+        place.succeeds(&format!("{train} {said} --out {name}"));
+        place.succeeds(&format!("encode {name} --data {SCANS} --out {name}.npz"));
+        assert_eq!(encoding(&place, &format!("{name}.npz")).dim(), (rows, 2));
+    }
+    let record = fs::read_to_string(place.path("sliced/data.json")).expect("what a run keeps");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    let subjects = |part: &str| -> Vec<&str> {
+        let rows = record["split"][part].as_array().expect("rows").iter();
+        let ids = rows.filter_map(|row| row.as_str()?.split_once("/slice-"));
+        let mut subjects: Vec<&str> = ids.map(|(subject, _)| subject).collect();
+        subjects.dedup();
+        subjects
+    };
+    let parts = ["train", "valid", "test"].map(subjects);
+    assert_eq!(parts.each_ref().map(Vec::len), [3, 1, 1], "{parts:?}");
+    assert!(!parts[0].contains(&parts[1][0]) && !parts[0].contains(&parts[2][0]), "{parts:?}");
+    place.fails("train --data data --slices axial --out other", 2, &["images.slices"]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cases;
+mod cells;
 mod classifier;
 mod earlier;
 mod exchange;

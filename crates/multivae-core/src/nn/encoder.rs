@@ -26,7 +26,7 @@ use crate::{
 /// | kind | for | source |
 /// |---|---|---|
 /// | `mlp` | any shape | Encoder_VAE_MLP of MultiVae |
-/// | `conv` | images | convolutions that halve |
+/// | `conv` | images and volumes of any size | convolutions that halve |
 /// | `polymnist_conv`, `polymnist_conv_adapted` | 3×28×28 | Sutter et al. 2021 |
 /// | `polymnist_resnet` | 3×28×28 | Palumbo et al. 2023 |
 /// | `svhn` | 3×32×32 | Shi et al. 2019 |
@@ -49,7 +49,8 @@ pub enum EncoderConfig {
         #[serde(default)]
         activation: Activation,
     },
-    /// Convolutions of kernel 3 that halve height and width, a hidden linear layer, linear heads.
+    /// Convolutions of kernel 3 that halve height and width, and of volumes the depth, a hidden
+    /// linear layer, linear heads.
     Conv {
         /// Channels after each convolution.
         channels: Vec<usize>,
@@ -198,14 +199,14 @@ impl EncoderConfig {
         Self::Mlp { hidden: presets::encoder_widths(), activation: Activation::default() }
     }
 
-    /// An encoder that suits a modality: convolutions for images of at least 8×8, a transformer
-    /// for texts with a large vocabulary, else a perceptron.
+    /// An encoder that suits a modality: convolutions for images and volumes that are at least 8
+    /// along each axis, a transformer for texts with a large vocabulary, else a perceptron.
     pub fn default_for(spec: &ModalitySpec) -> Self {
         match spec.shape.as_slice() {
             [3, 28, 28] => Self::PolymnistConv {},
             [_, 32, 32] => Self::Svhn {},
-            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => Self::Conv {
-                channels: presets::conv_channels(height, width),
+            shape if presets::grid(shape).is_some() => Self::Conv {
+                channels: presets::conv_channels(&shape[1..]),
                 hidden: presets::conv_width(),
             },
             [_, _] if is_long_text(spec) => {
@@ -222,7 +223,7 @@ impl EncoderConfig {
                 BranchConfig::new(presets::mlp_trunk(hidden, *activation)).into()
             }
             Self::Conv { channels, hidden } => {
-                BranchConfig::new(presets::conv_trunk(channels, *hidden)).into()
+                BranchConfig::new(presets::conv_trunk(shape, channels, *hidden)).into()
             }
             Self::PolymnistConv {} => presets::polymnist_conv_encoder(),
             Self::PolymnistConvAdapted {} => presets::polymnist_conv_adapted_encoder(),
@@ -596,6 +597,8 @@ mod tests {
             &[3, 12, 12],
             &[2, 9, 31],
             &[1, 5, 9],
+            &[1, 9, 8, 11],
+            &[2, 7, 8, 8],
             &[6],
             &[10],
             &[1],

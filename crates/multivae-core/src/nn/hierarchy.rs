@@ -77,8 +77,8 @@ const WIDTH: usize = 256;
 const FEWEST: usize = 64;
 
 impl HierarchyConfig {
-    /// Networks that suit the modalities: convolutions if all are images of one height and width,
-    /// else perceptrons. `latent` is the number of features of the highest level.
+    /// Networks that suit the modalities: convolutions if all are images of one height and width, or
+    /// volumes of one depth, height and width, else perceptrons. `latent` is the number of features of the highest level.
     ///
     /// For 3×28×28 and three levels these are the networks of the example of MultiVae, but for
     /// the sigmoid at the end of its decoders; see [`with_output`](Self::with_output).
@@ -88,15 +88,9 @@ impl HierarchyConfig {
     /// If `levels` is 0.
     pub fn default_for(specs: &[ModalitySpec], levels: usize, latent: usize) -> Self {
         assert!(levels > 0, "a hierarchy has at least one level");
-        let size = |spec: &ModalitySpec| match spec.shape.as_slice() {
-            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => {
-                Some([height, width])
-            }
-            _ => None,
-        };
-        let first = specs.first().and_then(size);
-        match first.filter(|_| specs.iter().all(|spec| size(spec) == first)) {
-            Some(size) => Self::of_images(specs, levels, size),
+        let first = specs.first().and_then(|spec| presets::grid(&spec.shape));
+        match first.filter(|_| specs.iter().all(|spec| presets::grid(&spec.shape) == first)) {
+            Some(extents) => Self::of_grids(specs, levels, extents),
             None => Self::of_vectors(specs, levels, latent.max(FEWEST)),
         }
     }
@@ -116,54 +110,62 @@ impl HierarchyConfig {
         self.prior.len() + 1
     }
 
-    fn of_images(specs: &[ModalitySpec], levels: usize, size: [usize; 2]) -> Self {
+    /// Of images, or of volumes, whose maps have a quarter of the channels.
+    fn of_grids(specs: &[ModalitySpec], levels: usize, extents: &[usize]) -> Self {
         let skips = (levels - 1).max(1);
-        let halved = |[h, w]: &[usize; 2]| Some([h.div_ceil(2), w.div_ceil(2)]);
-        let sizes: Vec<[usize; 2]> =
-            std::iter::successors(Some(size), halved).take(skips + 2).collect();
-        let channels = |level: usize| (16_usize << level.min(4)).min(256);
+        let sizes = presets::halvings(extents, skips + 1);
+        let axes = extents.len();
+        let least = if axes == 3 { 4_usize } else { 16 };
+        let channels = |level: usize| least << level.min(4);
+        let conv = |channels: Option<usize>, kernel, padding| {
+            presets::conv(axes, channels, kernel, 1, padding)
+        };
+        let halve = |channels| presets::halve(axes, channels);
         let silu = || LayerConfig::Silu {};
 
         // From the highest level, which is flat, to the map below it.
-        let [height, width] = sizes[skips + 1];
+        let shape = [&[channels(skips + 1)], &sizes[skips + 1][..]].concat();
         let unfold = vec![
             LayerConfig::linear(512),
             LayerConfig::Relu {},
-            LayerConfig::linear(channels(skips + 1) * height * width),
+            LayerConfig::linear(shape.iter().product()),
             LayerConfig::Relu {},
-            LayerConfig::Reshape { shape: vec![channels(skips + 1), height, width] },
-            presets::double(channels(skips), sizes[skips]),
+            LayerConfig::Reshape { shape },
+            presets::double(channels(skips), &sizes[skips]),
             silu(),
         ];
         let decoder = {
             let mut layers = if levels == 1 { unfold.clone() } else { Vec::new() };
             layers.extend([
-                presets::double(channels(1), sizes[0]),
+                presets::double(channels(1), &sizes[0]),
                 silu(),
-                LayerConfig::conv_transpose2d(None, 3, 1, 1, 0),
+                match axes {
+                    3 => LayerConfig::conv_transpose3d(None, 3, 1, 1, 0),
+                    _ => LayerConfig::conv_transpose2d(None, 3, 1, 1, 0),
+                },
             ]);
             NetworkConfig::layers(layers)
         };
         let encoder = NetworkConfig::layers(vec![
-            LayerConfig::conv2d(channels(1), 3, 1, 1),
+            conv(Some(channels(1)), 3, 1),
             silu(),
-            presets::halve(channels(1)),
+            halve(channels(1)),
             silu(),
         ]);
         let bottom_up = (2..=skips)
-            .map(|level| NetworkConfig::layers(vec![presets::halve(channels(level)), silu()]))
+            .map(|level| NetworkConfig::layers(vec![halve(channels(level)), silu()]))
             .collect::<Vec<_>>();
         let top = branch(
             vec![
-                presets::halve(channels(skips + 1)),
+                halve(channels(skips + 1)),
                 silu(),
                 LayerConfig::linear(512),
                 LayerConfig::Relu {},
             ],
             LayerConfig::linear_open(),
         );
-        let pointwise = || LayerConfig::conv2d(None, 1, 1, 0);
-        let join = |level| vec![LayerConfig::conv2d(channels(level), 3, 1, 1), silu()];
+        let pointwise = || conv(None, 1, 0);
+        let join = |level| vec![conv(Some(channels(level)), 3, 1), silu()];
         Self {
             encoders: each(specs, &encoder),
             bottom_up: each(specs, &bottom_up),
@@ -173,7 +175,7 @@ impl HierarchyConfig {
                     NetworkConfig::layers(if level == levels - 1 {
                         unfold.clone()
                     } else {
-                        vec![presets::double(channels(level), sizes[level]), silu()]
+                        vec![presets::double(channels(level), &sizes[level]), silu()]
                     })
                 })
                 .collect(),
@@ -547,14 +549,15 @@ mod tests {
     }
 
     #[test]
-    fn any_images_and_any_number_of_levels_have_default_networks() {
-        for shape in [[3, 28, 28], [1, 9, 14], [2, 33, 8]] {
+    fn any_images_and_volumes_and_any_number_of_levels_have_default_networks() {
+        for shape in [&[3_usize, 28, 28] as &[usize], &[1, 9, 14], &[2, 33, 8], &[1, 8, 9, 11]] {
             for levels in 1..=5 {
-                let specs = specs(&[&shape, &shape]);
+                let specs = specs(&[shape, shape]);
                 let config = HierarchyConfig::default_for(&specs, levels, 6);
                 assert_eq!(config.levels(), levels);
                 let net = build(&config, &specs, 6).unwrap_or_else(|error| panic!("{error}"));
                 assert_eq!(net.shapes()[levels - 1], [6]);
+                assert!(net.shapes()[..levels - 1].iter().all(|map| map.len() == shape.len()));
                 walk(&init_parameters(net), &specs);
             }
         }

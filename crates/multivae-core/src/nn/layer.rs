@@ -7,9 +7,12 @@ use burn::{
     nn::{
         BatchNorm, BatchNormConfig, Dropout, DropoutConfig, Embedding, EmbeddingConfig, GroupNorm,
         GroupNormConfig, Initializer, LayerNorm, LayerNormConfig, Linear, LinearConfig,
-        PaddingConfig2d, PositionalEncoding, PositionalEncodingConfig,
+        PaddingConfig2d, PaddingConfig3d, PositionalEncoding, PositionalEncodingConfig,
         activation::ActivationConfig,
-        conv::{Conv2d, Conv2dConfig, ConvTranspose2d, ConvTranspose2dConfig},
+        conv::{
+            Conv2d, Conv2dConfig, Conv3d, Conv3dConfig, ConvTranspose2d, ConvTranspose2dConfig,
+            ConvTranspose3d, ConvTranspose3dConfig,
+        },
         pool::{AvgPool2d, AvgPool2dConfig, MaxPool2d, MaxPool2dConfig},
         transformer::{TransformerEncoder, TransformerEncoderConfig, TransformerEncoderInput},
     },
@@ -24,51 +27,71 @@ use serde::{Deserialize, Serialize};
 
 use super::sequential::{Fault, Sequential, infer};
 
-/// The two spatial extents of something, height and width. In files it is one number where both
-/// are equal, else a list of two.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "PairForm", into = "PairForm")]
-pub struct Pair(pub [usize; 2]);
+/// Extents that are one number in files where all are equal, else a list.
+macro_rules! extents {
+    ($(#[$about:meta])* $name:ident, $form:ident, $from:literal, $count:literal) => {
+        $(#[$about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(from = $from, into = $from)]
+        pub struct $name(pub [usize; $count]);
 
-#[derive(Serialize, Deserialize)]
-#[serde(untagged)]
-enum PairForm {
-    Both(usize),
-    Each([usize; 2]),
-}
-
-impl From<PairForm> for Pair {
-    fn from(form: PairForm) -> Self {
-        match form {
-            PairForm::Both(size) => Self([size; 2]),
-            PairForm::Each(sizes) => Self(sizes),
+        #[derive(Serialize, Deserialize)]
+        #[serde(untagged)]
+        enum $form {
+            All(usize),
+            Each([usize; $count]),
         }
-    }
+
+        impl From<$form> for $name {
+            fn from(form: $form) -> Self {
+                match form {
+                    $form::All(size) => Self([size; $count]),
+                    $form::Each(sizes) => Self(sizes),
+                }
+            }
+        }
+
+        impl From<$name> for $form {
+            fn from($name(sizes): $name) -> Self {
+                if sizes.iter().all(|&size| size == sizes[0]) {
+                    Self::All(sizes[0])
+                } else {
+                    Self::Each(sizes)
+                }
+            }
+        }
+
+        impl From<usize> for $name {
+            fn from(size: usize) -> Self {
+                Self([size; $count])
+            }
+        }
+
+        impl From<[usize; $count]> for $name {
+            fn from(sizes: [usize; $count]) -> Self {
+                Self(sizes)
+            }
+        }
+    };
 }
 
-impl From<Pair> for PairForm {
-    fn from(Pair(sizes): Pair) -> Self {
-        if sizes[0] == sizes[1] { Self::Both(sizes[0]) } else { Self::Each(sizes) }
-    }
+extents! {
+    /// The two spatial extents of something, height and width. In files it is one number where both
+    /// are equal, else a list of two.
+    Pair, PairForm, "PairForm", 2
 }
 
-impl From<usize> for Pair {
-    fn from(size: usize) -> Self {
-        Self([size; 2])
-    }
-}
-
-impl From<[usize; 2]> for Pair {
-    fn from(sizes: [usize; 2]) -> Self {
-        Self(sizes)
-    }
+extents! {
+    /// The three spatial extents of something, depth, height and width. In files it is one number
+    /// where all are equal, else a list of three.
+    Triple, TripleForm, "TripleForm", 3
 }
 
 /// A layer as data.
 ///
 /// Sizes of inputs are never given: they follow from the shape of what comes in. Shapes are
-/// without the batch axis: `[features]`, `[channels, height, width]`, or `[length, size]` for
-/// sequences. A linear layer takes any of them as one flat vector.
+/// without the batch axis: `[features]`, `[channels, height, width]`, `[channels, depth, height,
+/// width]`, or `[length, size]` for sequences. A linear layer takes any of them as one flat vector.
 ///
 /// The size of the last layer that has one may be left open: it becomes what the network's role
 /// needs, such as the number of latent features.
@@ -134,6 +157,45 @@ pub enum LayerConfig {
         #[serde(default = "yes")]
         bias: bool,
     },
+    /// A convolution of a volume; `[channels, (depth + 2 padding - kernel) / stride + 1, ..]`.
+    Conv3d {
+        /// Number of output channels; open if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channels: Option<usize>,
+        /// Size of the kernel.
+        kernel: Triple,
+        /// Step between places of the kernel.
+        #[serde(default = "one")]
+        stride: Triple,
+        /// Zeros around the volume.
+        #[serde(default = "zero")]
+        padding: Triple,
+        /// Whether a value per channel is added.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
+    /// A transposed convolution of a volume;
+    /// `[channels, (depth - 1) stride - 2 padding + kernel + output_padding, ..]`. A vector is a
+    /// volume of one voxel.
+    ConvTranspose3d {
+        /// Number of output channels; open if not given.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        channels: Option<usize>,
+        /// Size of the kernel.
+        kernel: Triple,
+        /// Step between places of the kernel.
+        #[serde(default = "one")]
+        stride: Triple,
+        /// What is cut off around the result.
+        #[serde(default = "zero")]
+        padding: Triple,
+        /// What is added to the result at its far ends, less than the stride.
+        #[serde(default = "zero")]
+        output_padding: Triple,
+        /// Whether a value per channel is added.
+        #[serde(default = "yes")]
+        bias: bool,
+    },
     /// Normalisation over the rows of a batch, of each feature or each channel of an image: while a
     /// model trains, those that observe the modality whose encoder the layer is in. A batch of one
     /// value per channel, of which there is no variance, is normalised by the running statistics, as
@@ -141,7 +203,7 @@ pub enum LayerConfig {
     BatchNorm {},
     /// Normalisation of each row over its features, or of each position over its size.
     LayerNorm {},
-    /// Normalisation of each row of images over groups of channels.
+    /// Normalisation of each row of images or volumes over groups of channels.
     GroupNorm {
         /// Number of groups, which divides the number of channels.
         groups: usize,
@@ -178,9 +240,9 @@ pub enum LayerConfig {
         rate: f64,
     },
     /// `shortcut(x) + scale layers(x)`. The shortcut is the identity, or where the number of
-    /// channels or features changes a 1×1 convolution or a linear layer without bias.
+    /// channels or features changes a convolution of kernel 1 or a linear layer without bias.
     Residual {
-        /// What is added to the shortcut. It keeps height and width.
+        /// What is added to the shortcut. It keeps all extents but the channels.
         layers: Vec<LayerConfig>,
         /// Factor of what is added.
         #[serde(default = "unit")]
@@ -258,11 +320,11 @@ fn yes() -> bool {
     true
 }
 
-fn zero() -> Pair {
+fn zero<T: From<usize>>() -> T {
     0.into()
 }
 
-fn one() -> Pair {
+fn one<T: From<usize>>() -> T {
     1.into()
 }
 
@@ -284,7 +346,9 @@ impl LayerConfig {
     pub fn closed(mut self, size: usize) -> Self {
         if let Self::Linear { outputs: open, .. }
         | Self::Conv2d { channels: open, .. }
-        | Self::ConvTranspose2d { channels: open, .. } = &mut self
+        | Self::ConvTranspose2d { channels: open, .. }
+        | Self::Conv3d { channels: open, .. }
+        | Self::ConvTranspose3d { channels: open, .. } = &mut self
         {
             open.get_or_insert(size);
         }
@@ -335,12 +399,48 @@ impl LayerConfig {
         }
     }
 
+    /// A convolution of volumes with bias.
+    pub fn conv3d(
+        channels: impl Into<Option<usize>>,
+        kernel: impl Into<Triple>,
+        stride: impl Into<Triple>,
+        padding: impl Into<Triple>,
+    ) -> Self {
+        Self::Conv3d {
+            channels: channels.into(),
+            kernel: kernel.into(),
+            stride: stride.into(),
+            padding: padding.into(),
+            bias: true,
+        }
+    }
+
+    /// A transposed convolution of volumes with bias.
+    pub fn conv_transpose3d(
+        channels: impl Into<Option<usize>>,
+        kernel: impl Into<Triple>,
+        stride: impl Into<Triple>,
+        padding: impl Into<Triple>,
+        output_padding: impl Into<Triple>,
+    ) -> Self {
+        Self::ConvTranspose3d {
+            channels: channels.into(),
+            kernel: kernel.into(),
+            stride: stride.into(),
+            padding: padding.into(),
+            output_padding: output_padding.into(),
+            bias: true,
+        }
+    }
+
     /// Its name in files.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Linear { .. } => "linear",
             Self::Conv2d { .. } => "conv2d",
             Self::ConvTranspose2d { .. } => "conv_transpose2d",
+            Self::Conv3d { .. } => "conv3d",
+            Self::ConvTranspose3d { .. } => "conv_transpose3d",
             Self::BatchNorm {} => "batch_norm",
             Self::LayerNorm {} => "layer_norm",
             Self::GroupNorm { .. } => "group_norm",
@@ -403,40 +503,40 @@ impl LayerConfig {
                 }
             }
             Self::Conv2d { channels, kernel, stride, padding, .. } => {
-                let size = window(image(input)?, *kernel, *stride, *padding)?;
-                Ok(vec![channels_of(*channels, open, size)?, size[0], size[1]])
+                let [_, height, width] = image(input)?;
+                let size = window([height, width], kernel.0, stride.0, padding.0)?;
+                Ok([&[channels_of(*channels, open, size)?], &size[..]].concat())
+            }
+            Self::Conv3d { channels, kernel, stride, padding, .. } => {
+                let [_, depth, height, width] = volume(input)?;
+                let size = window([depth, height, width], kernel.0, stride.0, padding.0)?;
+                Ok([&[channels_of(*channels, open, size)?], &size[..]].concat())
             }
             Self::ConvTranspose2d { channels, kernel, stride, padding, output_padding, .. } => {
-                let [_, height, width] = image(&pixel(input))?;
-                let mut size = [0; 2];
-                for (axis, extent) in [height, width].into_iter().enumerate() {
-                    let [k, s, p, o] =
-                        [kernel, stride, padding, output_padding].map(|pair| pair.0[axis]);
-                    positive("kernel", k)?;
-                    positive("stride", s)?;
-                    bounded("padding", p)?;
-                    if o >= s {
-                        return Err(format!(
-                            "its `output_padding` {o} must be below its stride {s}"
-                        ));
-                    }
-                    size[axis] = ((extent - 1) * s + k + o)
-                        .checked_sub(2 * p)
-                        .filter(|&extent| extent > 0)
-                        .ok_or_else(|| format!("its `padding` {p} leaves nothing"))?;
-                }
-                Ok(vec![channels_of(*channels, open, size)?, size[0], size[1]])
+                let [_, height, width] = image(&pixel::<3>(input))?;
+                let by = [kernel.0, stride.0, padding.0, output_padding.0];
+                let size = unfolded([height, width], by)?;
+                Ok([&[channels_of(*channels, open, size)?], &size[..]].concat())
+            }
+            Self::ConvTranspose3d { channels, kernel, stride, padding, output_padding, .. } => {
+                let [_, depth, height, width] = volume(&pixel::<4>(input))?;
+                let by = [kernel.0, stride.0, padding.0, output_padding.0];
+                let size = unfolded([depth, height, width], by)?;
+                Ok([&[channels_of(*channels, open, size)?], &size[..]].concat())
             }
             Self::BatchNorm {} => match input.len() {
-                1 | 3 => Ok(input.to_vec()),
-                _ => Err("it needs [features] or [channels, height, width]".into()),
+                1 | 3 | 4 => Ok(input.to_vec()),
+                _ => Err("it needs [features] or [channels, height, width], or a volume".into()),
             },
             Self::LayerNorm {} => match input.len() {
                 1 | 2 => Ok(input.to_vec()),
                 _ => Err("it needs [features] or [length, size]; images have `group_norm`".into()),
             },
             Self::GroupNorm { groups } => {
-                let [channels, ..] = image(input)?;
+                let channels = match input.len() {
+                    4 => volume(input)?[0],
+                    _ => image(input)?[0],
+                };
                 if *groups == 0 || channels % groups != 0 {
                     return Err(format!("{channels} channels do not split into {groups} groups"));
                 }
@@ -461,7 +561,7 @@ impl LayerConfig {
                 let output = shapes.last().expect("the input is the first shape");
                 let fits = match (input, output.as_slice()) {
                     ([_], [_]) => true,
-                    ([_, h, w], [_, height, width]) => h == height && w == width,
+                    ([_, a @ ..], [_, b @ ..]) if a.len() > 1 => a == b,
                     (input, output) => input == output,
                 };
                 if !fits {
@@ -480,7 +580,8 @@ impl LayerConfig {
                     }
                 }
                 let shape = image(input)?;
-                let [height, width] = window(shape, *kernel, stride.unwrap_or(*kernel), *padding)?;
+                let stride = stride.unwrap_or(*kernel);
+                let [height, width] = window([shape[1], shape[2]], kernel.0, stride.0, padding.0)?;
                 Ok(vec![shape[0], height, width])
             }
             Self::Upsample { factor: Pair(factor) } => {
@@ -565,6 +666,25 @@ impl LayerConfig {
                         .init(device),
                 )
             }
+            Self::Conv3d {
+                kernel, stride, padding: Triple([depth, height, width]), bias, ..
+            } => Layer::Conv3d(
+                Conv3dConfig::new([input[0], output[0]], kernel.0)
+                    .with_stride(stride.0)
+                    .with_padding(PaddingConfig3d::Explicit(*depth, *height, *width))
+                    .with_bias(*bias)
+                    .init(device),
+            ),
+            Self::ConvTranspose3d { kernel, stride, padding, output_padding, bias, .. } => {
+                Layer::ConvTranspose3d(
+                    ConvTranspose3dConfig::new([input[0], output[0]], kernel.0)
+                        .with_stride(stride.0)
+                        .with_padding(padding.0)
+                        .with_padding_out(output_padding.0)
+                        .with_bias(*bias)
+                        .init(device),
+                )
+            }
             Self::BatchNorm {} => Layer::BatchNorm(BatchNormConfig::new(input[0]).init(device)),
             Self::LayerNorm {} => {
                 Layer::LayerNorm(LayerNormConfig::new(input[input.len() - 1]).init(device))
@@ -580,6 +700,11 @@ impl LayerConfig {
                     (a, b) if a == b => None,
                     ([channels, ..], [outputs, _, _]) => Some(Layer::Conv2d(
                         Conv2dConfig::new([*channels, *outputs], [1, 1])
+                            .with_bias(false)
+                            .init(device),
+                    )),
+                    ([channels, ..], [outputs, _, _, _]) => Some(Layer::Conv3d(
+                        Conv3dConfig::new([*channels, *outputs], [1; 3])
                             .with_bias(false)
                             .init(device),
                     )),
@@ -667,10 +792,14 @@ fn share(field: &str, value: f64) -> Result<(), String> {
     if valid { Ok(()) } else { Err(format!("its `{field}` must be in [0, 1), not {value}")) }
 }
 
-/// A vector as an image of one pixel.
-fn pixel(input: &[usize]) -> Vec<usize> {
+/// A vector as an image or volume, a shape of `D` axes, of one pixel or voxel.
+fn pixel<const D: usize>(input: &[usize]) -> Vec<usize> {
     match input {
-        [features] => vec![*features, 1, 1],
+        [features] => {
+            let mut shape = vec![1; D];
+            shape[0] = *features;
+            shape
+        }
         _ => input.to_vec(),
     }
 }
@@ -679,24 +808,28 @@ fn image(input: &[usize]) -> Result<[usize; 3], String> {
     input.try_into().map_err(|_| "it needs an image [channels, height, width]".into())
 }
 
+fn volume(input: &[usize]) -> Result<[usize; 4], String> {
+    input.try_into().map_err(|_| "it needs a volume [channels, depth, height, width]".into())
+}
+
 fn sequence(input: &[usize]) -> Result<[usize; 2], String> {
     input.try_into().map_err(|_| "it needs a sequence [length, size]".into())
 }
 
-/// Height and width of what a sliding window yields.
-fn window(
-    [_, height, width]: [usize; 3],
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-) -> Result<[usize; 2], String> {
-    let mut size = [0; 2];
-    for (axis, extent) in [height, width].into_iter().enumerate() {
-        let [k, s, p] = [kernel, stride, padding].map(|pair| pair.0[axis]);
+/// Extents of what a sliding window yields.
+fn window<const N: usize>(
+    extents: [usize; N],
+    kernel: [usize; N],
+    stride: [usize; N],
+    padding: [usize; N],
+) -> Result<[usize; N], String> {
+    let mut size = [0; N];
+    for axis in 0..N {
+        let [k, s, p] = [kernel, stride, padding].map(|extents| extents[axis]);
         positive("kernel", k)?;
         positive("stride", s)?;
         bounded("padding", p)?;
-        let room = extent + 2 * p;
+        let room = extents[axis] + 2 * p;
         if room < k {
             return Err(format!("a kernel of {k} does not fit into {room}"));
         }
@@ -705,21 +838,47 @@ fn window(
     Ok(size)
 }
 
+/// Extents of what a transposed convolution yields, by its kernel, stride, padding and output
+/// padding.
+fn unfolded<const N: usize>(
+    extents: [usize; N],
+    by: [[usize; N]; 4],
+) -> Result<[usize; N], String> {
+    let mut size = [0; N];
+    for axis in 0..N {
+        let [k, s, p, o] = by.map(|extents| extents[axis]);
+        positive("kernel", k)?;
+        positive("stride", s)?;
+        bounded("padding", p)?;
+        if o >= s {
+            return Err(format!("its `output_padding` {o} must be below its stride {s}"));
+        }
+        size[axis] = ((extents[axis] - 1) * s + k + o)
+            .checked_sub(2 * p)
+            .filter(|&extent| extent > 0)
+            .ok_or_else(|| format!("its `padding` {p} leaves nothing"))?;
+    }
+    Ok(size)
+}
+
 /// Number of channels, where it is open from the features of the shape it has to fit.
-fn channels_of(
+fn channels_of<const N: usize>(
     channels: Option<usize>,
     open: Option<&[usize]>,
-    [height, width]: [usize; 2],
+    size: [usize; N],
 ) -> Result<usize, String> {
     match (channels, open) {
         (Some(channels), _) => positive("channels", channels).map(|()| channels),
-        (None, Some([channels, _, _])) => Ok(*channels),
+        (None, Some([channels, extents @ ..])) if extents.len() == N => Ok(*channels),
         (None, Some(shape)) => {
             let features: usize = shape.iter().product();
-            if !features.is_multiple_of(height * width) {
-                return Err(format!("images of {height}×{width} do not have {features} features"));
+            let places: usize = size.iter().product();
+            if !features.is_multiple_of(places) {
+                let size = size.map(|extent| extent.to_string()).join("×");
+                let what = if N == 2 { "images" } else { "volumes" };
+                return Err(format!("{what} of {size} do not have {features} features"));
             }
-            Ok(features / (height * width))
+            Ok(features / places)
         }
         (None, None) => Err("its `channels` must be given here".into()),
     }
@@ -768,6 +927,10 @@ pub enum Layer {
     Conv2d(Conv2d),
     /// See [`LayerConfig::ConvTranspose2d`].
     ConvTranspose2d(ConvTranspose2d),
+    /// See [`LayerConfig::Conv3d`].
+    Conv3d(Conv3d),
+    /// See [`LayerConfig::ConvTranspose3d`].
+    ConvTranspose3d(ConvTranspose3d),
     /// See [`LayerConfig::BatchNorm`].
     BatchNorm(BatchNorm),
     /// See [`LayerConfig::LayerNorm`].
@@ -798,6 +961,8 @@ impl ModuleDisplay for Layer {
             Self::Linear(layer) => layer.format(settings),
             Self::Conv2d(layer) => layer.format(settings),
             Self::ConvTranspose2d(layer) => layer.format(settings),
+            Self::Conv3d(layer) => layer.format(settings),
+            Self::ConvTranspose3d(layer) => layer.format(settings),
             Self::BatchNorm(layer) => layer.format(settings),
             Self::LayerNorm(layer) => layer.format(settings),
             Self::GroupNorm(layer) => layer.format(settings),
@@ -843,7 +1008,7 @@ impl Layer {
         }
     }
 
-    /// Whether it has [`Self::convolve`].
+    /// Whether it is a convolution of images, which has [`Self::convolve`].
     pub(crate) fn is_convolution(&self) -> bool {
         matches!(self, Self::Conv2d(_) | Self::ConvTranspose2d(_))
     }
@@ -877,6 +1042,11 @@ impl Layer {
         // A mask ends with the sequence that it masks.
         let mask = mask.filter(|mask| input.len() == 2 && input[0] == mask.dims()[1]);
         let image = |x: Tensor<2>| x.reshape([rows, input[0], input[1], input[2]]);
+        let volume = |x: Tensor<2>| match *input {
+            [channels, depth, height, width] => x.reshape([rows, channels, depth, height, width]),
+            // A vector is one of a single voxel.
+            _ => x.reshape([rows, input[0], 1, 1, 1]),
+        };
         let sequence = |x: Tensor<2>| x.reshape([rows, input[0], input[1]]);
         let x = match self {
             Self::Linear(layer) => linear(layer, x, Activation::Identity),
@@ -884,10 +1054,16 @@ impl Layer {
                 let image = Self::image(x, input);
                 self.convolve(image, Activation::Identity, Order::Planes).flatten(1, 3)
             }
+            Self::Conv3d(layer) => layer.forward(volume(x)).flatten(1, 4),
+            Self::ConvTranspose3d(layer) => layer.forward(volume(x)).flatten(1, 4),
+            Self::BatchNorm(layer) if input.len() == 4 => {
+                batch_norm(layer, volume(x)).flatten(1, 4)
+            }
             Self::BatchNorm(layer) if input.len() == 3 => batch_norm(layer, image(x)).flatten(1, 3),
             Self::BatchNorm(layer) => batch_norm(layer, x),
             Self::LayerNorm(layer) if input.len() == 2 => layer.forward(sequence(x)).flatten(1, 2),
             Self::LayerNorm(layer) => layer.forward(x),
+            Self::GroupNorm(layer) if input.len() == 4 => layer.forward(volume(x)).flatten(1, 4),
             Self::GroupNorm(layer) => layer.forward(image(x)).flatten(1, 3),
             Self::Dropout(layer) => layer.forward(x),
             Self::Residual(layer) => layer.forward(x, mask.clone(), input),
@@ -1129,6 +1305,7 @@ mod tests {
     fn every_kind() -> Vec<(LayerConfig, Vec<usize>, Vec<usize>)> {
         use LayerConfig as L;
         let image = || vec![4, 7, 6];
+        let scan = || vec![4, 5, 4, 3];
         let text = || vec![5, 8];
         vec![
             (L::linear(3), image(), vec![3]),
@@ -1136,6 +1313,18 @@ mod tests {
             (L::conv2d(8, [3, 1], [1, 2], 0), image(), vec![8, 5, 3]),
             (L::conv_transpose2d(2, 3, 2, 1, [0, 1]), image(), vec![2, 13, 12]),
             (L::conv_transpose2d(2, 4, 1, 0, 0), vec![6], vec![2, 4, 4]),
+            (L::conv3d(3, 3, 2, 1), scan(), vec![3, 3, 2, 2]),
+            (L::conv3d(3, [1, 3, 2], [1, 2, 1], [0, 1, 0]), scan(), vec![3, 5, 2, 2]),
+            (L::conv_transpose3d(2, 3, 2, 1, [0, 1, 1]), scan(), vec![2, 9, 8, 6]),
+            (L::conv_transpose3d(2, 2, 1, 0, 0), vec![6], vec![2, 2, 2, 2]),
+            (L::BatchNorm {}, scan(), scan()),
+            (L::GroupNorm { groups: 2 }, scan(), scan()),
+            (L::Residual { layers: vec![L::conv3d(4, 3, 1, 1)], scale: 0.1 }, scan(), scan()),
+            (
+                L::Residual { layers: vec![L::conv3d(2, 3, 1, 1)], scale: 1.0 },
+                scan(),
+                vec![2, 5, 4, 3],
+            ),
             (L::BatchNorm {}, image(), image()),
             (L::BatchNorm {}, vec![4], vec![4]),
             (L::LayerNorm {}, text(), text()),
@@ -1224,6 +1413,10 @@ mod tests {
     fn shapes_that_a_layer_cannot_take_are_refused_with_the_reason() {
         use LayerConfig as L;
         refused(L::conv2d(8, 3, 1, 0), &[12], "an image");
+        refused(L::conv2d(8, 3, 1, 0), &[1, 4, 4, 4], "an image");
+        refused(L::conv3d(8, 3, 1, 0), &[1, 4, 8], "a volume");
+        refused(L::conv3d(8, [3, 5, 3], 1, 0), &[1, 4, 4, 8], "a kernel of 5 does not fit into 4");
+        refused(L::conv_transpose3d(1, 3, 2, 1, 2), &[1, 4, 4, 4], "below its stride 2");
         refused(L::conv2d(8, 5, 1, 0), &[1, 4, 8], "a kernel of 5 does not fit into 4");
         refused(L::conv2d(0, 3, 1, 1), &[1, 4, 8], "`channels` must be at least 1");
         refused(L::conv2d(None, 3, 1, 1), &[1, 4, 8], "`channels` must be given");
@@ -1273,6 +1466,95 @@ mod tests {
         close(&run(&[largest], &[1, 2, 2], &[-9.0, -18.0, -27.0, -36.0]), &[-9.0]);
     }
 
+    /// A layer of which all weights are 1 and the bias is 0.
+    fn summing(layer: &LayerConfig, input: &[usize], values: &[f32]) -> Vec<f32> {
+        let net = build(std::slice::from_ref(layer), input);
+        let ones = |weight: &Param<Tensor<5>>| weight.clone().map(|w| w.ones_like());
+        let x = Tensor::<1>::from_floats(values, &Device::flex()).reshape([1, values.len()]);
+        let layer = match net.layers()[0].clone() {
+            Layer::Conv3d(l) => Layer::Conv3d(Conv3d { weight: ones(&l.weight), bias: None, ..l }),
+            Layer::ConvTranspose3d(l) => {
+                Layer::ConvTranspose3d(ConvTranspose3d { weight: ones(&l.weight), bias: None, ..l })
+            }
+            other => panic!("{other:?} is no convolution of volumes"),
+        };
+        layer.forward(Flow { x, mask: None }, input).x.into_data().try_into_vec().expect("floats")
+    }
+
+    #[test]
+    fn convolutions_of_volumes_go_over_depth_height_and_width() {
+        let values: Vec<f32> = (0..8).map(|value| value as f32).collect();
+        // Sums over pairs along the depth, whose planes are 4 apart.
+        let found = summing(&LayerConfig::conv3d(1, [2, 1, 1], 1, 0), &[1, 2, 2, 2], &values);
+        close(&found, &[4.0, 6.0, 8.0, 10.0]);
+        let found = summing(&LayerConfig::conv3d(1, [1, 1, 2], 2, 0), &[1, 2, 2, 2], &values);
+        close(&found, &[1.0]);
+        let grown = LayerConfig::conv_transpose3d(1, [1, 1, 2], [1, 1, 2], 0, 0);
+        let found = summing(&grown, &[1, 2, 1, 2], &[1.0, 2.0, 3.0, 4.0]);
+        close(&found, &[1.0, 1.0, 2.0, 2.0, 3.0, 3.0, 4.0, 4.0]);
+    }
+
+    #[test]
+    fn gradients_of_convolutions_of_volumes_are_those_of_linear_maps() {
+        let device = Device::flex().autodiff();
+        let wave = |count: usize, phase: f32| -> Tensor<1> {
+            let values: Vec<f32> = (0..count).map(|i| (i as f32 * 1.7 + phase).sin()).collect();
+            Tensor::from_floats(values.as_slice(), &device)
+        };
+        for (layer, input) in [
+            (LayerConfig::conv3d(3, 3, 2, 1), [2, 5, 4, 7]),
+            (LayerConfig::conv3d(2, [1, 3, 2], [1, 2, 3], [0, 1, 0]), [3, 4, 5, 6]),
+            (LayerConfig::conv_transpose3d(2, 3, 2, 1, [0, 1, 1]), [3, 3, 4, 2]),
+        ] {
+            let config = SequentialConfig(vec![layer.clone()]);
+            let net = init_parameters(config.init("net", &input, None, &device).expect("fits"));
+            let features: usize = input.iter().product();
+            let row = |phase| wave(features, phase).reshape([1, features]);
+            let zero = net.forward(Tensor::zeros([1, features], &device));
+            let outputs = zero.dims()[1];
+            let side = wave(outputs, 0.3).reshape([1, outputs]);
+            let product = |x: Tensor<2>| {
+                ((net.forward(x) - zero.clone()) * side.clone()).sum().into_scalar::<f32>()
+            };
+            let x = row(0.0).require_grad();
+            let gradients = (net.forward(x.clone()) * side.clone()).sum().backward();
+            let of_x: Vec<f32> =
+                x.grad(&gradients).expect("tracked").into_data().try_into_vec().expect("floats");
+            let dot = |a: &[f32], b: Tensor<2>| -> f32 {
+                let b: Vec<f32> = b.into_data().try_into_vec().expect("floats");
+                a.iter().zip(b).map(|(a, b)| a * b).sum()
+            };
+            // The map is linear in what comes in, and so is known by its gradient.
+            for phase in [0.0, 1.0, 2.5] {
+                let (found, expected) = (dot(&of_x, row(phase)), product(row(phase)));
+                assert!((found - expected).abs() < 1e-3, "{layer}: {found}, {expected}");
+            }
+            // And in its weights.
+            let weight = match &net.layers()[0] {
+                Layer::Conv3d(layer) => layer.weight.val(),
+                Layer::ConvTranspose3d(layer) => layer.weight.val(),
+                other => panic!("{other:?} is no convolution of volumes"),
+            };
+            let of_weight = weight.grad(&gradients).expect("tracked");
+            let values =
+                |x: Tensor<5>| -> Vec<f32> { x.into_data().try_into_vec().expect("floats") };
+            let of_weight: Vec<f32> = of_weight.into_data().try_into_vec().expect("floats");
+            let found: f32 = of_weight.iter().zip(values(weight)).map(|(a, b)| a * b).sum();
+            let expected = product(row(0.0));
+            assert!((found - expected).abs() < 1e-3, "{layer}: {found}, {expected}");
+        }
+    }
+
+    #[test]
+    fn extents_are_one_number_where_all_are_equal() {
+        let text = |layer: &LayerConfig| serde_json::to_string(layer).expect("plain data");
+        let layer = LayerConfig::conv3d(1, 3, [1, 2, 2], 1);
+        assert!(text(&layer).contains(r#""kernel":3,"stride":[1,2,2],"padding":1"#));
+        let short = r#"{"kind":"conv3d","channels":1,"kernel":[1,2,3]}"#;
+        let found: LayerConfig = serde_json::from_str(short).expect("valid");
+        assert_eq!(found, LayerConfig::conv3d(1, [1, 2, 3], 1, 0));
+    }
+
     #[test]
     fn upsampling_repeats_pixels() {
         let layer = LayerConfig::Upsample { factor: [2, 3].into() };
@@ -1314,6 +1596,8 @@ mod tests {
                 Layer::Linear(l) => (l.weight.to_data(), &l.bias),
                 Layer::Conv2d(l) => (l.weight.to_data(), &l.bias),
                 Layer::ConvTranspose2d(l) => (l.weight.to_data(), &l.bias),
+                Layer::Conv3d(l) => (l.weight.to_data(), &l.bias),
+                Layer::ConvTranspose3d(l) => (l.weight.to_data(), &l.bias),
                 other => panic!("{other:?} has no fan-in"),
             };
             let bias = bias.as_ref().expect("with bias").to_data();
@@ -1326,6 +1610,8 @@ mod tests {
         check(LayerConfig::conv2d(300, 3, 1, 1), &[5, 4, 4], 45);
         // Of a transposed convolution the number of outputs counts.
         check(LayerConfig::conv_transpose2d(300, 3, 1, 1, 0), &[5, 4, 4], 2700);
+        check(LayerConfig::conv3d(300, 2, 1, 0), &[5, 4, 4, 4], 40);
+        check(LayerConfig::conv_transpose3d(100, 3, 1, 1, 0), &[5, 4, 4, 4], 2700);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub use encoder::{
 pub use flow::{FlowBlocks, FlowConfig, FlowNet, Transformed};
 pub use hierarchy::{Hierarchy, HierarchyConfig, PosteriorConfig, PosteriorNet};
 pub use joint::{JointEncoder, JointEncoderConfig};
-pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual};
+pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual, Triple};
 pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
 pub use networks::{CustomEncoder, CustomNetwork, DynEncoder, DynNetwork, Networks, Request};
 pub use observed::ObservedRows;

@@ -21,11 +21,11 @@ use crate::{Error, Result, batch::Values, modality::ModalitySpec};
 /// | kind | for | source |
 /// |---|---|---|
 /// | `mlp` | any shape | Decoder_AE_MLP of MultiVae, without its sigmoid |
-/// | `conv` | images | transposed convolutions that double |
+/// | `conv` | images and volumes of any size | transposed convolutions that double |
 /// | `polymnist_conv` | 3×28×28 | Sutter et al. 2021 |
 /// | `polymnist_resnet` | 3×28×28 | Palumbo et al. 2023 |
 /// | `svhn` | 3×32×32 | Shi et al. 2019, without its sigmoid |
-/// | `cub_image` | 3×64×64 | Palumbo et al. 2024 |
+/// | `cub_image` | 3×64×64, and images of any size | Palumbo et al. 2024 |
 /// | `cub_text` | captions | CubTextDecoderMLP of MultiVae |
 /// | `layers` | what its layers yield | |
 /// | `custom` | what the user's network yields | [`Networks`] |
@@ -49,7 +49,7 @@ pub enum NetworkConfig {
         output: Activation,
     },
     /// A hidden linear layer, then transposed convolutions of kernel 3 that double height and
-    /// width.
+    /// width, and of volumes the depth.
     Conv {
         /// Channels before each transposed convolution, the largest map first.
         channels: Vec<usize>,
@@ -111,14 +111,14 @@ impl NetworkConfig {
         Self::Layers { layers }
     }
 
-    /// A decoder that suits a modality: transposed convolutions for images of at least 8×8, else
-    /// a perceptron.
+    /// A decoder that suits a modality: transposed convolutions for images and volumes that are at
+    /// least 8 along each axis, else a perceptron.
     pub fn default_for(spec: &ModalitySpec) -> Self {
         match spec.likelihood.family().output_shape(&spec.shape).as_slice() {
             [3, 28, 28] => Self::PolymnistConv {},
             [_, 32, 32] => Self::Svhn { output: Activation::None },
-            &[_, height, width] if height.min(width) >= presets::SMALLEST_IMAGE => Self::Conv {
-                channels: presets::conv_channels(height, width),
+            shape if presets::grid(shape).is_some() => Self::Conv {
+                channels: presets::conv_channels(&shape[1..]),
                 hidden: presets::conv_width(),
             },
             _ => Self::mlp(),
@@ -142,7 +142,17 @@ impl NetworkConfig {
             Self::Mlp { hidden, activation, output } => {
                 presets::mlp_network(hidden, *activation, *output)
             }
-            Self::Conv { channels, hidden } => presets::conv_decoder(image()?, channels, *hidden),
+            Self::Conv { channels, hidden } => {
+                let extents = output.get(1..).filter(|extents| matches!(extents.len(), 2 | 3));
+                let extents = extents.ok_or_else(|| Error::Config {
+                    field: name.to_owned(),
+                    expected: "an image [channels, height, width] or a volume [channels, depth, \
+                               height, width] for a decoder of convolutions"
+                        .into(),
+                    found: format!("{output:?}"),
+                })?;
+                presets::conv_decoder(extents, channels, *hidden)
+            }
             Self::PolymnistConv {} => presets::polymnist_conv_decoder(),
             Self::PolymnistResnet {} => presets::polymnist_resnet_decoder(),
             Self::Svhn { output } => presets::svhn_decoder(*output),
@@ -349,6 +359,8 @@ mod tests {
             &[3, 12, 12],
             &[2, 9, 31],
             &[1, 5, 9],
+            &[1, 9, 8, 11],
+            &[2, 7, 8, 8],
             &[6],
             &[1],
             &[4, 3],
@@ -362,6 +374,16 @@ mod tests {
             assert_eq!(output.dims(), [2, spec.features()], "{shape:?}");
             let without = without_gradient(&net, &output.sum().backward());
             assert_eq!(without, Vec::<String>::new(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn residual_decoders_of_images_take_any_size() {
+        for shape in [[3, 64, 64], [3, 65, 70], [1, 33, 47], [2, 20, 16]] {
+            let config = parse(r#"{"kind":"cub_image","filters":4,"max_filters":8}"#);
+            let net = init(&config, 5, &shape).unwrap_or_else(|error| panic!("{error}"));
+            let output = net.forward(Tensor::ones([1, 5], &Device::flex()));
+            assert_eq!(output.dims(), [1, shape.iter().product()], "{shape:?}");
         }
     }
 

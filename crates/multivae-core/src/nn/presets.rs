@@ -54,7 +54,7 @@ impl Activation {
     }
 }
 
-/// The least height and width for which convolutions are the default.
+/// The least extent of images and volumes for which convolutions are the default.
 pub(crate) const SMALLEST_IMAGE: usize = 8;
 
 pub(crate) fn encoder_widths() -> Vec<usize> {
@@ -126,11 +126,17 @@ pub(crate) fn mlp_network(
     layers
 }
 
-/// Channels that double from 32 to at most 256, while maps are larger than 4.
-pub(crate) fn conv_channels(height: usize, width: usize) -> Vec<usize> {
-    let mut extent = height.min(width);
-    let mut channels = vec![32];
-    extent = extent.div_ceil(2);
+/// Extents of an image or volume of which each is large enough for convolutions.
+pub(crate) fn grid(shape: &[usize]) -> Option<&[usize]> {
+    let extents = shape.get(1..).filter(|extents| matches!(extents.len(), 2 | 3))?;
+    extents.iter().all(|&extent| extent >= SMALLEST_IMAGE).then_some(extents)
+}
+
+/// Channels that double to at most 256 while maps are larger than 4: from 32 for images, and from 8
+/// for volumes, whose maps have many more places.
+pub(crate) fn conv_channels(extents: &[usize]) -> Vec<usize> {
+    let mut extent = extents.iter().copied().min().unwrap_or(1).div_ceil(2);
+    let mut channels = vec![if extents.len() == 3 { 8 } else { 32 }];
     while extent > 4 && channels.len() < 6 {
         channels.push((2 * channels[channels.len() - 1]).min(256));
         extent = extent.div_ceil(2);
@@ -138,58 +144,80 @@ pub(crate) fn conv_channels(height: usize, width: usize) -> Vec<usize> {
     channels
 }
 
-/// A convolution that halves height and width, rounding up.
-pub(crate) fn halve(channels: usize) -> LayerConfig {
-    LayerConfig::conv2d(channels, 3, 2, 1)
-}
-
-/// A transposed convolution to a given height and width, from half of them rounded up.
-pub(crate) fn double(
+/// A convolution of images, or of volumes for 3 `axes`.
+pub(crate) fn conv(
+    axes: usize,
     channels: impl Into<Option<usize>>,
-    [height, width]: [usize; 2],
+    kernel: usize,
+    stride: usize,
+    padding: usize,
 ) -> LayerConfig {
-    let odd = [(height + 1) % 2, (width + 1) % 2];
-    LayerConfig::conv_transpose2d(channels, 3, 2, 1, odd)
+    match axes {
+        3 => LayerConfig::conv3d(channels, kernel, stride, padding),
+        _ => LayerConfig::conv2d(channels, kernel, stride, padding),
+    }
 }
 
-pub(crate) fn conv_trunk(channels: &[usize], hidden: usize) -> Vec<LayerConfig> {
+/// A convolution that halves all extents, rounding up.
+pub(crate) fn halve(axes: usize, channels: usize) -> LayerConfig {
+    conv(axes, channels, 3, 2, 1)
+}
+
+/// A transposed convolution to given extents, from half of them rounded up.
+pub(crate) fn double(channels: impl Into<Option<usize>>, extents: &[usize]) -> LayerConfig {
+    let odd = |extent: usize| (extent + 1) % 2;
+    match *extents {
+        [depth, height, width] => {
+            LayerConfig::conv_transpose3d(channels, 3, 2, 1, [depth, height, width].map(odd))
+        }
+        [height, width] => {
+            LayerConfig::conv_transpose2d(channels, 3, 2, 1, [height, width].map(odd))
+        }
+        _ => unreachable!("images and volumes have 2 and 3 extents"),
+    }
+}
+
+/// Extents after none, one, two and up to `times` halvings.
+pub(crate) fn halvings(extents: &[usize], times: usize) -> Vec<Vec<usize>> {
+    let halved = |extents: &Vec<usize>| Some(extents.iter().map(|n| n.div_ceil(2)).collect());
+    std::iter::successors(Some(extents.to_vec()), halved).take(times + 1).collect()
+}
+
+pub(crate) fn conv_trunk(shape: &[usize], channels: &[usize], hidden: usize) -> Vec<LayerConfig> {
+    let axes = shape.len().saturating_sub(1);
     let mut layers: Vec<LayerConfig> =
-        channels.iter().flat_map(|&c| [halve(c), LayerConfig::Relu {}]).collect();
+        channels.iter().flat_map(|&c| [halve(axes, c), LayerConfig::Relu {}]).collect();
     layers.extend([LayerConfig::linear(hidden), LayerConfig::Relu {}]);
     layers
 }
 
-/// The mirror of [`conv_trunk`].
+/// The mirror of [`conv_trunk`], to an image or volume of these extents.
 pub(crate) fn conv_decoder(
-    [_, height, width]: [usize; 3],
+    extents: &[usize],
     channels: &[usize],
     hidden: usize,
 ) -> Vec<LayerConfig> {
-    // Heights and widths after none, one, two and more halvings.
-    let sizes: Vec<[usize; 2]> =
-        std::iter::successors(Some([height, width]), |[h, w]| Some([h.div_ceil(2), w.div_ceil(2)]))
-            .take(channels.len() + 1)
-            .collect();
-    let [smallest, largest] = [sizes[channels.len()], sizes[0]];
+    let sizes = halvings(extents, channels.len());
     let mut layers = vec![LayerConfig::linear(hidden), LayerConfig::Relu {}];
     let Some(&deepest) = channels.last() else {
         layers.push(LayerConfig::linear_open());
         return layers;
     };
+    let shape = [&[deepest], &sizes[channels.len()][..]].concat();
     layers.extend([
-        LayerConfig::linear(deepest * smallest[0] * smallest[1]),
+        LayerConfig::linear(shape.iter().product()),
         LayerConfig::Relu {},
-        LayerConfig::Reshape { shape: vec![deepest, smallest[0], smallest[1]] },
+        LayerConfig::Reshape { shape },
     ]);
     for i in (1..channels.len()).rev() {
-        layers.extend([double(channels[i - 1], sizes[i]), LayerConfig::Relu {}]);
+        layers.extend([double(channels[i - 1], &sizes[i]), LayerConfig::Relu {}]);
     }
-    layers.push(double(None, largest));
+    layers.push(double(None, &sizes[0]));
     layers
 }
 
 fn polymnist_convolutions() -> Vec<LayerConfig> {
-    [32, 64, 128].into_iter().flat_map(|c| [halve(c), LayerConfig::Relu {}]).collect()
+    [32, 64, 128].into_iter().flat_map(|c| [halve(2, c), LayerConfig::Relu {}]).collect()
 }
 
 pub(crate) fn polymnist_conv_encoder() -> BranchesConfig {
@@ -343,11 +371,18 @@ pub(crate) fn cub_image_decoder(
 ) -> Vec<LayerConfig> {
     let levels = cub_levels(height.min(width), start);
     let channels = |level| cub_channels(filters, max_filters, level);
-    let shape = vec![channels(levels), height >> levels, width >> levels];
+    let sizes = halvings(&[height, width], levels as usize);
+    let shape = [&[channels(levels)], &sizes[levels as usize][..]].concat();
     let mut layers =
         vec![LayerConfig::linear(shape.iter().product()), LayerConfig::Reshape { shape }];
     for level in (0..levels).rev() {
         layers.extend([pre_block(channels(level + 1), channels(level)), grow()]);
+        // Twice the half of an odd extent, rounded up, is one too many.
+        let (half, whole) = (&sizes[level as usize + 1], &sizes[level as usize]);
+        let kernel = [0, 1].map(|axis| 1 + 2 * half[axis] - whole[axis]);
+        if kernel != [1, 1] {
+            layers.push(LayerConfig::conv2d(channels(level), kernel, 1, 0));
+        }
     }
     layers.extend([pre_block(channels(0), filters), leaky(), conv3(None)]);
     layers

@@ -10,8 +10,9 @@ use multivae_core::{
 
 use crate::{
     error::{DataError, Result, list},
-    memory::{MemoryDataset, Storage},
+    memory::MemoryDataset,
     split::{SplitConfig, SplitIndices, shuffled},
+    storage::Storage,
 };
 
 mod mfeat;

@@ -19,11 +19,7 @@ use super::{
     Digits, PIXELS, mfeat,
     polydigits::{PHOTOS, pair},
 };
-use crate::{
-    error::Result,
-    memory::{MemoryDataset, Storage},
-    split::SplitIndices,
-};
+use crate::{error::Result, memory::MemoryDataset, split::SplitIndices, storage::Storage};
 
 /// The photograph among those of `polydigits`: coffee.
 const PHOTO: usize = 1;

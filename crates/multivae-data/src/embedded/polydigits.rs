@@ -15,11 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::{Digits, PIXELS};
-use crate::{
-    error::Result,
-    memory::{MemoryDataset, Storage},
-    split::SplitIndices,
-};
+use crate::{error::Result, memory::MemoryDataset, split::SplitIndices, storage::Storage};
 
 pub(super) const PHOTOS: [&[u8]; 5] = [
     include_bytes!("../../assets/photos/astronaut.png"),

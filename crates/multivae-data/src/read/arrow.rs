@@ -676,7 +676,7 @@ mod tests {
                 .is_some_and(|cells| cells.is_missing(place / width, place % width))
         };
         (0..block.values.len())
-            .map(|place| (!missing(place)).then(|| block.values.value(place)))
+            .map(|place| (!missing(place)).then(|| block.values.value(place).expect("in memory")))
             .collect()
     }
 

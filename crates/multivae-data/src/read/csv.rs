@@ -254,7 +254,7 @@ mod tests {
     use multivae_core::schema::Dtype;
 
     use super::*;
-    use crate::{memory::Storage, read::number};
+    use crate::{read::number, storage::Storage};
 
     fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         Csv.block(path, said)
@@ -292,7 +292,7 @@ mod tests {
             let block = table(&text).expect("valid");
             // `f32` writes as few digits as tell it from others, and so can `f64` have more.
             let mut found = vec![0.0; 6];
-            block.values.read(0, &mut found);
+            block.values.read(0, &mut found).expect("in memory");
             prop_assert_eq!(found, values);
             prop_assert_eq!(ids(&block), [("id", vec!["r1", "r2", "r,3"])]);
             prop_assert_eq!(block.shape, [2]);

@@ -58,7 +58,7 @@ impl Format for Excel {
     }
 
     fn is(&self, path: &Path) -> bool {
-        format::ends(path, format::EXCEL, false)
+        format::is_workbook(path)
     }
 
     fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
@@ -480,7 +480,7 @@ mod tests {
     use crate::{
         DataConfig,
         fixture::{Folder, example, npz, text},
-        memory::Storage,
+        storage::Storage,
     };
 
     fn read(name: &str, bytes: Vec<u8>, array: Option<&str>) -> Result<ModalityTable, String> {

@@ -44,7 +44,7 @@ impl Format for Feather {
     }
 
     fn is(&self, path: &Path) -> bool {
-        format::ends(path, format::ARROW, false)
+        format::is_arrow(path)
     }
 
     fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {

@@ -12,10 +12,14 @@ use super::{
     idx::Idx,
     image::Images,
     lines::JsonLines,
+    mat::Mat,
     name,
     npy::{Npy, Npz},
     only,
     safetensors::Safetensors,
+    scipy::Scipy,
+    tree,
+    volume::{Bids, Nifti, Volumes},
 };
 #[cfg(feature = "arrow")]
 use super::{feather::Feather, parquet::Parquet};
@@ -29,30 +33,68 @@ use crate::{
 /// The formats that are read. A path is of the first that says so.
 static FORMATS: &[&dyn Format] = &[
     &Npy,
+    &Scipy,
     &Npz,
     &Csv,
-    #[cfg(feature = "arrow")]
-    &Parquet,
-    #[cfg(not(feature = "arrow"))]
-    &Absent::new("Parquet", "`.parquet`", "arrow", |path| ends(path, PARQUET, false)),
-    #[cfg(feature = "arrow")]
-    &Feather,
-    #[cfg(not(feature = "arrow"))]
-    &Absent::new("Arrow", "`.arrow`, `.feather`", "arrow", |path| ends(path, ARROW, false)),
-    #[cfg(feature = "excel")]
-    &Excel,
-    #[cfg(not(feature = "excel"))]
-    &Absent::new("Excel", "`.xlsx`, `.ods`", "excel", |path| ends(path, EXCEL, false)),
+    PARQUET,
+    ARROW,
+    EXCEL,
     &JsonLines,
     &Safetensors,
     &Idx,
+    HDF5,
+    ZARR,
+    &Mat,
+    &Nifti,
+    &Bids,
+    &Volumes,
     &Images,
 ];
 
-/// How files of formats behind a feature end.
-pub(super) const PARQUET: &[&str] = &["parquet", "pq"];
-pub(super) const ARROW: &[&str] = &["arrow", "feather", "ipc", "arrows"];
-pub(super) const EXCEL: &[&str] = &["xlsx", "xlsm", "xlsb", "xls", "ods"];
+#[cfg(feature = "hdf5")]
+const HDF5: &dyn Format = &tree::hdf5::Hdf5;
+#[cfg(not(feature = "hdf5"))]
+const HDF5: &dyn Format =
+    &Absent { name: tree::HDF5, called: tree::HDF5_FILES, feature: "hdf5", is: tree::is_hdf5 };
+
+#[cfg(feature = "zarr")]
+const ZARR: &dyn Format = &tree::zarr::Zarr;
+#[cfg(not(feature = "zarr"))]
+const ZARR: &dyn Format =
+    &Absent { name: tree::ZARR, called: tree::ZARR_FILES, feature: "zarr", is: tree::is_zarr };
+
+#[cfg(feature = "arrow")]
+const PARQUET: &dyn Format = &Parquet;
+#[cfg(not(feature = "arrow"))]
+const PARQUET: &dyn Format =
+    &Absent { name: "Parquet", called: "`.parquet`", feature: "arrow", is: is_parquet };
+
+#[cfg(feature = "arrow")]
+const ARROW: &dyn Format = &Feather;
+#[cfg(not(feature = "arrow"))]
+const ARROW: &dyn Format =
+    &Absent { name: "Arrow", called: "`.arrow`, `.feather`", feature: "arrow", is: is_arrow };
+
+#[cfg(feature = "excel")]
+const EXCEL: &dyn Format = &Excel;
+#[cfg(not(feature = "excel"))]
+const EXCEL: &dyn Format =
+    &Absent { name: "Excel", called: "`.xlsx`, `.ods`", feature: "excel", is: is_workbook };
+
+/// Whether a file is called as Parquet files are.
+pub(super) fn is_parquet(path: &Path) -> bool {
+    ends(path, &["parquet", "pq"], false)
+}
+
+/// Whether a file is called as those of Arrow are.
+pub(super) fn is_arrow(path: &Path) -> bool {
+    ends(path, &["arrow", "feather", "ipc", "arrows"], false)
+}
+
+/// Whether a file is called as workbooks are.
+pub(super) fn is_workbook(path: &Path) -> bool {
+    ends(path, &["xlsx", "xlsm", "xlsb", "xls", "ods"], false)
+}
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +105,27 @@ pub(crate) enum Content {
     Array,
     /// Several arrays by name, of which a manifest can name one by `array`.
     Arrays,
+    /// Several arrays by name, beside a table of what is known of the rows.
+    Annotated,
     /// Images, one for each row.
     Images,
+    /// Volumes, one for each row.
+    Volumes,
     /// What this build cannot read.
+    #[allow(dead_code, reason = "a build with every feature has none")]
     Absent,
+}
+
+impl Content {
+    /// Whether a file holds arrays of which one can be named. What cannot be read could.
+    pub(crate) fn has_arrays(self) -> bool {
+        matches!(self, Self::Arrays | Self::Annotated | Self::Absent)
+    }
+
+    /// Whether a file holds columns of which one can be named. What cannot be read could.
+    pub(crate) fn has_columns(self) -> bool {
+        matches!(self, Self::Table | Self::Annotated | Self::Absent)
+    }
 }
 
 /// Files of one format.
@@ -92,7 +151,12 @@ pub(crate) trait Format: Sync {
 
     /// Whether a file can hold several arrays or tables, of which a manifest names one.
     fn has_parts(&self) -> bool {
-        self.content() == Content::Arrays
+        self.content().has_arrays()
+    }
+
+    /// Whether its modalities are volumes, of which slices can be taken.
+    fn is_volumes(&self) -> bool {
+        self.content() == Content::Volumes
     }
 
     /// All arrays of a file.
@@ -139,17 +203,8 @@ pub(crate) struct Absent {
     pub(crate) is: fn(&Path) -> bool,
 }
 
+#[allow(dead_code, reason = "a build with every feature has none")]
 impl Absent {
-    #[allow(dead_code, reason = "a build with every feature has none")]
-    pub(crate) const fn new(
-        name: &'static str,
-        called: &'static str,
-        feature: &'static str,
-        is: fn(&Path) -> bool,
-    ) -> Self {
-        Self { name, called, feature, is }
-    }
-
     fn error<T>(&self, path: &Path) -> Result<T> {
         let Self { name, feature, .. } = *self;
         Err(DataError::Feature { path: path.into(), format: name, feature })
@@ -188,20 +243,24 @@ impl Format for Absent {
 
 /// The format of a file or folder.
 pub(crate) fn of(path: &Path) -> Result<&'static dyn Format> {
-    FORMATS.iter().copied().find(|format| format.is(path)).ok_or_else(|| {
-        static CALLED: LazyLock<String> = LazyLock::new(|| {
-            let called: Vec<_> = FORMATS.iter().map(|format| format.called()).collect();
-            let (last, others) = called.split_last().expect("there are formats");
-            format!("{} or {last}", others.join(", "))
-        });
-        DataError::UnsupportedFile { path: path.into(), expected: &CALLED }
-    })
+    let found = FORMATS.iter().copied().find(|format| format.is(path));
+    found.ok_or_else(|| DataError::UnsupportedFile { path: path.into(), expected: called() })
+}
+
+/// How the files of all formats are called.
+pub(crate) fn called() -> &'static str {
+    static CALLED: LazyLock<String> = LazyLock::new(|| {
+        let called: Vec<_> = FORMATS.iter().map(|format| format.called()).collect();
+        let (last, others) = called.split_last().expect("there are formats");
+        format!("{} or {last}", others.join(", "))
+    });
+    &CALLED
 }
 
 /// Refuses what is no data set of several modalities.
 pub(crate) fn not_a_source(path: &Path) -> DataError {
     static SOURCES: LazyLock<String> = LazyLock::new(|| {
-        let several = FORMATS.iter().filter(|format| format.content() == Content::Arrays);
+        let several = FORMATS.iter().filter(|format| format.content().has_arrays());
         let called: Vec<_> = several.map(|format| format.called()).collect();
         format!("a folder, a manifest `.toml`, or a file of several arrays: {}", called.join(", "))
     });

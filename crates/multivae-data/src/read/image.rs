@@ -2,25 +2,27 @@
 
 use std::{
     collections::HashMap,
+    fs,
+    io::Cursor,
     path::{Path, PathBuf},
 };
 
 use image::{
-    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageReader, RgbImage,
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, RgbImage,
     imageops::FilterType, metadata::Orientation,
 };
 use multivae_core::schema::{Background, Channels, Dtype, ValueScale};
 use rayon::prelude::*;
 
 use super::{
-    Ids, LabelFile, ModalityTable, ReadOptions, TextTable, entries,
+    Array, Ids, LabelFile, ModalityTable, Numbers, ReadOptions, TextTable, entries,
     format::{Content, Format},
-    image_scale, name, stem,
+    image_scale, name, palette, stem, tiff,
 };
 use crate::{
     error::{DataError, Place, Result},
-    memory::Storage,
     report::Warning,
+    storage::Storage,
 };
 
 /// The name of the column of classes that folders stand for.
@@ -35,7 +37,7 @@ impl Format for Images {
     }
 
     fn called(&self) -> &'static str {
-        "a folder of `.png` or `.jpg` images"
+        "a folder of `.png`, `.jpg` or `.tif` images"
     }
 
     fn content(&self) -> Content {
@@ -61,11 +63,12 @@ impl Format for Images {
     }
 }
 
-/// The PNG and JPEG images of a folder, by name: `[channels, height, width]` in `[0, 1]`.
+/// The PNG, JPEG and TIFF images of a folder, by name: `[channels, height, width]` in `[0, 1]`.
 ///
 /// Grey images have one channel and others three; what is transparent is laid on black. Images of
 /// 16 bits are scaled by as many bits as their values take, see [`image_scale`]. Photographs are
-/// turned as their EXIF orientation says. The identifier of an image is its file's name without the
+/// turned as their EXIF orientation says. Floats and signed integers of TIFF stay as they are, and so
+/// do classes of pixels, which in images with a palette are its indices. The identifier of an image is its file's name without the
 /// extension. Channels, size and background are others if that is said.
 ///
 /// If the folder holds folders, each is a class, and holds the images of it.
@@ -97,15 +100,23 @@ fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
             notes.push(Warning::note(name(folder), found));
         }
     }
+    notes.extend(about_pixels(folder, &paths, &images, said));
     let rows = images.len();
-    let (values, dtype, scale) = join(images);
+    let ids = Some(Ids { column: None, reason: "names of the files".into(), ids });
+    if images.iter().any(|image| matches!(image.pixels, Pixels::Numbers(..))) {
+        let mut block = numbers(folder, &paths, images)?.block(folder)?;
+        (block.ids, block.notes) = (ids, notes);
+        return Ok(block);
+    }
+    let is_classes = said.images.label_map == Some(true);
+    let (values, dtype, scale) = if is_classes { classes_of(images) } else { join(images)? };
     if scale.factor != 255.0 && scale.factor != 65535.0 && !scale.is_identity() {
         let found = format!("values of 16-bit images go up to {} only", scale.factor);
         notes.push(Warning::note(name(folder), found));
     }
     Ok(ModalityTable {
         path: folder.into(),
-        ids: Some(Ids { column: None, reason: "names of the files".into(), ids }),
+        ids,
         candidates: Vec::new(),
         shape: shape.to_vec(),
         columns: None,
@@ -117,6 +128,7 @@ fn block(folder: &Path, said: ReadOptions) -> Result<ModalityTable> {
         dtype,
         scale,
         notes,
+        matrix: false,
         layout: None,
     })
 }
@@ -159,7 +171,7 @@ impl Listed {
         if let Some(path) = paths.iter().find(|path| !is_image(path)) {
             return Err(DataError::UnsupportedFile {
                 path: path.clone(),
-                expected: "a `.png`, `.jpg` or `.jpeg` image",
+                expected: "a `.png`, `.jpg`, `.jpeg`, `.tif` or `.tiff` image",
             });
         }
         let classes = (!classes.is_empty()).then_some(classes);
@@ -240,7 +252,7 @@ pub(crate) fn labels_of(
 
 fn is_image(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    !path.is_dir() && ["png", "jpg", "jpeg"].iter().any(|known| extension == *known)
+    !path.is_dir() && ["png", "jpg", "jpeg", "tif", "tiff"].iter().any(|known| extension == *known)
 }
 
 /// Refuses images of several sizes; says how many are like the first that differs.
@@ -295,28 +307,86 @@ struct Decoded {
     turned: bool,
     /// Whether it has other channels or another size than in its file.
     changed: bool,
+    /// Whether its file says 0 is white.
+    white_is_zero: bool,
+    /// Whether its colours are of a palette.
+    palette: bool,
 }
 
 /// Channel by channel.
 enum Pixels {
     Bytes(Vec<u8>),
     Words(Vec<u16>),
+    /// Others than unsigned integers, of one channel.
+    Numbers(Vec<f64>, Dtype),
+}
+
+impl Pixels {
+    /// Whether all are alike.
+    fn is_constant(&self) -> bool {
+        fn alike<T: PartialEq>(values: &[T]) -> bool {
+            values.windows(2).all(|pair| pair[0] == pair[1])
+        }
+        match self {
+            Self::Bytes(pixels) => alike(pixels),
+            Self::Words(pixels) => alike(pixels),
+            Self::Numbers(pixels, _) => alike(pixels),
+        }
+    }
+
+    fn dtype(&self) -> Dtype {
+        match self {
+            Self::Bytes(_) => Dtype::U8,
+            Self::Words(_) => Dtype::U16,
+            Self::Numbers(_, dtype) => *dtype,
+        }
+    }
 }
 
 fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let read = |cause| DataError::Read { path: path.clone(), cause };
     let malformed = |error: image::ImageError| DataError::Malformed {
         path: path.clone(),
-        format: "PNG or JPEG",
+        format: "PNG, JPEG or TIFF",
         reason: error.to_string(),
     };
+    let bytes = fs::read(path).map_err(read)?;
+    let page = if tiff::is(&bytes) { Some(tiff::page(path, &bytes)?) } else { None };
+    let white_is_zero = page.is_some_and(|page| page.white_is_zero);
+    if page.is_some_and(tiff::Page::is_of_numbers) {
+        let ([height, width], values, dtype) = tiff::numbers(path, &bytes)?;
+        let shape = [1, height, width];
+        check_numbers(path, shape, dtype, said)?;
+        let pixels = Pixels::Numbers(values, dtype);
+        let (transparent, turned, changed, palette) = (false, false, false, false);
+        return Ok(Decoded { shape, pixels, transparent, turned, changed, white_is_zero, palette });
+    }
+    let is_classes = said.images.label_map == Some(true);
+    let palette = palette::is(&bytes);
     // By its contents: a JPEG that is called `.png` is common.
-    let reader =
-        ImageReader::open(path).and_then(ImageReader::with_guessed_format).map_err(read)?;
+    let reader = match page {
+        // Of BigTIFF the format is not guessed.
+        Some(_) => ImageReader::with_format(Cursor::new(&bytes), ImageFormat::Tiff),
+        None => ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?,
+    };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(malformed)?;
+    let mut image = match palette && is_classes {
+        true => DynamicImage::ImageLuma8(palette::indices(path, &bytes)?),
+        false => DynamicImage::from_decoder(decoder).map_err(malformed)?,
+    };
+    if white_is_zero {
+        // As they are stored: a decoder shows them as they look.
+        image.invert();
+    }
+    if is_classes && (image.color().has_color() || image.color().has_alpha()) {
+        return Err(DataError::Type {
+            path: path.display().to_string(),
+            expected: "one class for each pixel, as grey or by a palette",
+            found: "colours".into(),
+        });
+    }
     image.apply_orientation(orientation);
     let own = if image.color().has_color() { 3 } else { 1 };
     let transparent = image.color().has_alpha()
@@ -327,7 +397,9 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let size = (image.height(), image.width());
     let image = match said.images.resize {
         Some([height, width]) if (height, width) != size => {
-            image.resize_exact(width, height, FilterType::Triangle)
+            // Between two classes there is none.
+            let filter = if is_classes { FilterType::Nearest } else { FilterType::Triangle };
+            image.resize_exact(width, height, filter)
         }
         _ => image,
     };
@@ -343,7 +415,98 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
         (true, _) => Pixels::Words(planes(&image.into_rgba16().into_raw(), 4)),
     };
     let turned = orientation != Orientation::NoTransforms;
-    Ok(Decoded { shape: [channels, height, width], pixels, transparent, turned, changed })
+    let shape = [channels, height, width];
+    Ok(Decoded { shape, pixels, transparent, turned, changed, white_is_zero, palette })
+}
+
+/// Refuses to change values that are no shares of white.
+fn check_numbers(path: &Path, shape: [usize; 3], dtype: Dtype, said: ReadOptions) -> Result<()> {
+    let [_, height, width] = shape;
+    let channels = said.images.channels.is_some_and(|channels| channels != Channels::Grey);
+    let size = said.images.resize.is_some_and(|[h, w]| [h as usize, w as usize] != [height, width]);
+    if !channels && !size {
+        return Ok(());
+    }
+    Err(DataError::Type {
+        path: path.display().to_string(),
+        expected: "unsigned integers of 8 or 16 bits where channels or size are changed",
+        found: dtype.to_string(),
+    })
+}
+
+/// What looks wrong about the pixels of images.
+fn about_pixels(
+    folder: &Path,
+    paths: &[PathBuf],
+    images: &[Decoded],
+    said: ReadOptions,
+) -> Vec<Warning> {
+    let count = |is: &dyn Fn(&Decoded) -> bool| {
+        let first = images.iter().position(is)?;
+        let count = images.iter().filter(|image| is(image)).count();
+        Some(format!("{count} of {} images, as in `{}`", images.len(), name(&paths[first])))
+    };
+    let mut notes = Vec::new();
+    // If all are, the modality is warned of.
+    let constant = |image: &Decoded| image.pixels.is_constant();
+    if images.len() > 1
+        && images[0].shape[1..] != [1, 1]
+        && let Some(which) = count(&constant)
+    {
+        notes.push(Warning::new(
+            name(folder),
+            format!("all pixels are alike in {which}"),
+            "check how the images were saved: 16 bits that were cut to 8 look white",
+        ));
+    }
+    if let Some(which) = count(&|image| image.white_is_zero) {
+        let found = format!("0 is white by the file in {which}: values are as they are stored");
+        notes.push(Warning::note(name(folder), found));
+    }
+    if said.images.label_map != Some(true)
+        && let Some(which) = count(&|image| image.palette)
+    {
+        notes.push(Warning::new(
+            name(folder),
+            format!("the colours of palettes are read in {which}"),
+            "if they are classes say `--label-map`, or `label_map = true` in a manifest",
+        ));
+    }
+    notes
+}
+
+/// Images of which some are no unsigned integers, as an array.
+fn numbers(folder: &Path, paths: &[PathBuf], images: Vec<Decoded>) -> Result<Array> {
+    let dtype = images[0].pixels.dtype();
+    if let Some(other) = images.iter().position(|image| image.pixels.dtype() != dtype) {
+        return Err(DataError::Type {
+            path: paths[other].display().to_string(),
+            expected: "values of one type in all images",
+            found: format!("{}` beside `{dtype}", images[other].pixels.dtype()),
+        });
+    }
+    let mut shape = vec![images.len()];
+    shape.extend(images[0].shape);
+    let values = images.into_iter().flat_map(|image| match image.pixels {
+        Pixels::Numbers(values, _) => values,
+        Pixels::Bytes(_) | Pixels::Words(_) => Vec::new(),
+    });
+    let numbers = Numbers::Doubles(values.collect());
+    Ok(Array { name: name(folder), shape, dtype, numbers })
+}
+
+/// Classes of pixels as they are stored.
+fn classes_of(images: Vec<Decoded>) -> (Storage, Dtype, ValueScale) {
+    let deep = images.iter().any(|image| matches!(image.pixels, Pixels::Words(_)));
+    let values = images.into_iter().flat_map(|image| -> Vec<f32> {
+        match image.pixels {
+            Pixels::Bytes(pixels) => pixels.into_iter().map(f32::from).collect(),
+            Pixels::Words(pixels) => pixels.into_iter().map(f32::from).collect(),
+            Pixels::Numbers(..) => Vec::new(),
+        }
+    });
+    let dtype = if deep { Dtype::U16 } else { Dtype::U8 };
+    (Storage::Floats(values.collect()), dtype, ValueScale::IDENTITY)
 }
 
 fn is_deep(image: &DynamicImage) -> bool {
@@ -412,13 +575,13 @@ fn planes<T: Copy>(pixels: &[T], channels: usize) -> Vec<T> {
 }
 
 /// One after the other, as bytes if all are; with their type and scale.
-fn join(images: Vec<Decoded>) -> (Storage, Dtype, ValueScale) {
+fn join(images: Vec<Decoded>) -> Result<(Storage, Dtype, ValueScale)> {
     if images.iter().all(|image| matches!(image.pixels, Pixels::Bytes(_))) {
         let bytes = images.into_iter().flat_map(|image| match image.pixels {
             Pixels::Bytes(pixels) => pixels,
-            Pixels::Words(_) => Vec::new(),
+            Pixels::Words(_) | Pixels::Numbers(..) => Vec::new(),
         });
-        return (Storage::Bytes(bytes.collect()), Dtype::U8, ValueScale::up_to(255.0));
+        return Ok((Storage::Bytes(bytes.collect()), Dtype::U8, ValueScale::up_to(255.0)));
     }
     let mut values = Vec::new();
     for image in images {
@@ -426,12 +589,13 @@ fn join(images: Vec<Decoded>) -> (Storage, Dtype, ValueScale) {
             // White is white in both.
             Pixels::Bytes(pixels) => values.extend(pixels.iter().map(|&b| f32::from(b) * 257.0)),
             Pixels::Words(pixels) => values.extend(pixels.iter().map(|&word| f32::from(word))),
+            Pixels::Numbers(..) => {}
         }
     }
     let values = Storage::Floats(values);
-    let (low, high, _) = values.extent();
+    let (low, high, _) = values.extent()?;
     let scale = image_scale(3, true, low, high);
-    (values.rescaled(ValueScale::IDENTITY, scale), Dtype::U16, scale)
+    Ok((values.rescaled(ValueScale::IDENTITY, scale)?, Dtype::U16, scale))
 }
 
 #[cfg(test)]
@@ -489,6 +653,23 @@ mod tests {
     }
 
     #[test]
+    fn images_that_look_cut_are_warned_of_and_16_bits_with_transparency_are_read() {
+        let folder = folder();
+        let deep = ImageBuffer::<image::LumaA<u16>, _>::from_fn(2, 1, |x, _| {
+            image::LumaA([40_000 + x as u16, if x == 0 { u16::MAX } else { 32_768 }])
+        });
+        deep.save(folder.path().join("a.png")).expect("writable");
+        GrayImage::from_pixel(2, 1, Luma([255])).save(folder.path().join("b.png")).expect("saved");
+        let block = block(folder.path(), ReadOptions::default()).expect("two images");
+        let Storage::Floats(values) = &block.values else { panic!("16 bits do not fit bytes") };
+        // The second pixel is half transparent, on black.
+        let expected = [40_000.0, 20_000.0, 65_535.0, 65_535.0].map(|value: f32| value / 65_535.0);
+        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 2e-5), "{values:?}");
+        let said = block.notes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+        assert!(said.contains("all pixels are alike in 1 of 2 images, as in `b.png`"), "{said}");
+    }
+
+    #[test]
     fn channels_and_size_are_changed_on_request() {
         let folder = folder();
         GrayImage::from_pixel(2, 2, Luma([9])).save(folder.path().join("a.png")).expect("writable");
@@ -498,7 +679,7 @@ mod tests {
             images: ImageConversion {
                 channels: Some(channels),
                 resize: Some([3, 2]),
-                background: None,
+                ..ImageConversion::default()
             },
             ..ReadOptions::default()
         };
@@ -535,7 +716,7 @@ mod tests {
             fs::write(&path, bytes).expect("writable");
             let error =
                 block(folder.path(), ReadOptions::default()).expect_err("not whole").to_string();
-            assert!(error.contains("a.png` is not a valid PNG or JPEG file"), "{error}");
+            assert!(error.contains("a.png` is not a valid PNG, JPEG or TIFF file"), "{error}");
         }
         fs::write(folder.path().join("a.gif"), b"GIF89a").expect("writable");
         let error =

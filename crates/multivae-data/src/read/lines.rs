@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use crate::{
         fixture::{Folder, example, text},
-        memory::Storage,
+        storage::Storage,
     };
 
     fn block(content: &str) -> Result<ModalityTable, String> {

@@ -13,15 +13,16 @@ use multivae_core::schema::{Dtype, ImageConversion, TableColumn, ValueScale};
 use crate::{
     cells::MissingCells,
     error::{DataError, Place, Result, list},
-    memory::Storage,
     reading::MissingCodes,
     report::Warning,
+    storage::Storage,
 };
 
 #[cfg(feature = "arrow")]
 mod arrow;
 pub(crate) mod csv;
 mod dialect;
+pub(crate) mod element;
 #[cfg(feature = "excel")]
 mod excel;
 #[cfg(feature = "arrow")]
@@ -32,17 +33,24 @@ mod guard;
 mod idx;
 pub(crate) mod image;
 mod lines;
+mod mat;
 mod npy;
 pub(crate) mod number;
+mod palette;
 #[cfg(feature = "arrow")]
 mod parquet;
+mod room;
 mod safetensors;
+mod scipy;
 mod signature;
 #[cfg_attr(
     not(all(feature = "arrow", feature = "excel")),
     allow(dead_code, reason = "some ways to read a table are those of one format")
 )]
 mod table;
+mod tiff;
+pub(crate) mod tree;
+pub(crate) mod volume;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
@@ -133,8 +141,48 @@ pub(crate) struct ModalityTable {
     pub(crate) scale: ValueScale,
     /// What is unusual about the file.
     pub(crate) notes: Vec<Warning>,
+    /// Whether its columns are the features of one assay, which have one likelihood, and not columns
+    /// of which each is of a kind of its own.
+    pub(crate) matrix: bool,
     /// Where the values stand in a table; `None` for other files.
     pub(crate) layout: Option<Layout>,
+}
+
+impl ModalityTable {
+    /// Values without names: those of images are put on their scale, see [`image_scale`].
+    pub(crate) fn of_values(
+        path: &Path,
+        shape: Vec<usize>,
+        values: Storage,
+        missing: Option<MissingCells>,
+        dtype: Dtype,
+    ) -> Result<Self> {
+        let rows = values.len() / shape.iter().product::<usize>();
+        let (scale, values) = if matches!(values, Storage::Bytes(_)) {
+            (ValueScale::up_to(255.0), values)
+        } else {
+            let (low, high, whole) = values.extent()?;
+            let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
+            (scale, values.rescaled(ValueScale::IDENTITY, scale)?)
+        };
+        Ok(Self {
+            path: path.into(),
+            ids: None,
+            candidates: Vec::new(),
+            shape,
+            columns: None,
+            words: Vec::new(),
+            table: None,
+            rows,
+            values,
+            missing,
+            dtype,
+            scale,
+            notes: Vec::new(),
+            matrix: false,
+            layout: None,
+        })
+    }
 }
 
 /// A column of a table whose cells are not all numbers.
@@ -309,23 +357,30 @@ pub(crate) fn stem(path: &Path) -> String {
     dot.map_or(plain, |(stem, _)| stem).into()
 }
 
+/// The place of the only array of a file, or of the named one.
+fn only_name<S: AsRef<str>>(
+    path: &Path,
+    names: impl Iterator<Item = S> + Clone,
+    wanted: Option<&str>,
+) -> Result<usize> {
+    let place = match wanted {
+        Some(wanted) => names.clone().position(|name| name.as_ref() == wanted),
+        None => (names.clone().count() == 1).then_some(0),
+    };
+    place.ok_or_else(|| DataError::Array {
+        path: path.into(),
+        expected: match wanted {
+            Some(name) => format!("an array `{name}`"),
+            None => "one array, or the name of one in a manifest".into(),
+        },
+        found: list(names),
+    })
+}
+
 /// The only array of a file, or the named one.
 fn only(path: &Path, mut arrays: Vec<Array>, name: Option<&str>) -> Result<Array> {
-    let place = match name {
-        Some(name) => arrays.iter().position(|array| array.name == name),
-        None => (arrays.len() == 1).then_some(0),
-    };
-    match place {
-        Some(place) => Ok(arrays.swap_remove(place)),
-        None => Err(DataError::Array {
-            path: path.into(),
-            expected: match name {
-                Some(name) => format!("an array `{name}`"),
-                None => "one array, or the name of one in a manifest".into(),
-            },
-            found: list(arrays.iter().map(|array| &array.name)),
-        }),
-    }
+    let place = only_name(path, arrays.iter().map(|array| &array.name), name)?;
+    Ok(arrays.swap_remove(place))
 }
 
 /// The contents of a file, unpacked if they are packed, whatever the file is called; and what is
@@ -401,20 +456,13 @@ pub(crate) fn name(path: &Path) -> String {
 }
 
 /// A half-precision number from its bits.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (bits >> 10 & 0x1f, f32::from(bits & 0x3ff));
-    let value = match exponent {
-        0 => fraction * 2f32.powi(-24),
-        0x1f if fraction == 0.0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
-    };
-    if bits >> 15 == 1 { -value } else { value }
+pub(crate) fn half(bits: u16) -> f32 {
+    half::f16::from_bits(bits).to_f32()
 }
 
 /// A number of which the upper half of single precision is given.
-fn brain(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
+pub(crate) fn brain(bits: u16) -> f32 {
+    half::bf16::from_bits(bits).to_f32()
 }
 
 /// Unsigned integers: as integers if all fit.
@@ -530,29 +578,7 @@ impl Array {
                 });
             }
         };
-        let (scale, values) = if matches!(values, Storage::Bytes(_)) {
-            (ValueScale::up_to(255.0), values)
-        } else {
-            let (low, high, whole) = values.extent();
-            let scale = image_scale(shape.len(), whole && dtype != Dtype::Bool, low, high);
-            (scale, values.rescaled(ValueScale::IDENTITY, scale))
-        };
-        Ok(ModalityTable {
-            path: path.into(),
-            ids: None,
-            candidates: Vec::new(),
-            shape,
-            columns: None,
-            words: Vec::new(),
-            table: None,
-            rows,
-            values,
-            missing,
-            dtype,
-            scale,
-            notes: Vec::new(),
-            layout: None,
-        })
+        ModalityTable::of_values(path, shape, values, missing, dtype)
     }
 
     /// As class labels.

@@ -1,20 +1,25 @@
 //! NPY and NPZ, the formats of NumPy.
 
 use std::{
-    io::{Cursor, Read},
+    fs::File,
+    io::{Cursor, Read, Seek},
     path::Path,
 };
 
 use multivae_core::schema::Dtype;
-use ndarray_npy::npy::header::{Header, Layout};
+use ndarray_npy::npy::{self, header::Layout};
 use zip::ZipArchive;
 
 use super::{
-    Array, Numbers, bytes,
+    Array, ModalityTable, Numbers, ReadOptions, bytes,
+    element::Element,
     format::{self, Content, Format},
-    stem,
+    only, stem,
 };
-use crate::error::{DataError, Result};
+use crate::{
+    error::{DataError, Result},
+    storage::{DiskArray, IN_MEMORY, Storage},
+};
 
 const TYPES: &str = "f16, bf16, f32, f64, bool, text, or integers of 8 to 64 bits";
 const PICKLED: &str = "numbers or text; these are pickled Python objects: save them with \
@@ -42,6 +47,56 @@ impl Format for Npy {
 
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
         Ok(vec![npy(path, &stem(path), &bytes(path)?.0)?])
+    }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        match on_disk(path, IN_MEMORY)? {
+            Some(table) => Ok(table),
+            None => only(path, self.arrays(path)?, said.array)?.block(path),
+        }
+    }
+}
+
+/// The values of a file of more than `limit` bytes, which stay in it; `None` of a smaller one, and of
+/// one whose values are not numbers row by row.
+fn on_disk(path: &Path, limit: u64) -> Result<Option<ModalityTable>> {
+    let read = |cause| DataError::Read { path: path.into(), cause };
+    let mut file = File::open(path).map_err(read)?;
+    if file.metadata().map_err(read)?.len() <= limit {
+        return Ok(None);
+    }
+    // What is wrong about a header is said when the file is read whole.
+    let Some(Header { shape, dtype, big_endian }) = Header::read(&mut file) else {
+        return Ok(None);
+    };
+    let Some((rows, shape)) = shape.split_first() else { return Ok(None) };
+    let shape = if shape.is_empty() { vec![1] } else { shape.to_vec() };
+    let features: usize = shape.iter().product();
+    let values = rows.checked_mul(features).filter(|&values| values > 0);
+    let Some(values) = values else { return Ok(None) };
+    let start = file.stream_position().map_err(read)?;
+    let array = DiskArray::open(path, start, values, dtype, big_endian)?;
+    let missing = array.missing(features)?;
+    Ok(Some(ModalityTable::of_values(path, shape, Storage::Disk(array), missing, dtype)?))
+}
+
+/// What numbers row by row are.
+pub(super) struct Header {
+    pub(super) shape: Vec<usize>,
+    pub(super) dtype: Dtype,
+    pub(super) big_endian: bool,
+}
+
+impl Header {
+    /// The header of an NPY file, read to its end; `None` if what follows is not numbers row by row.
+    pub(super) fn read(file: &mut File) -> Option<Self> {
+        let header = npy::header::Header::from_reader(file).ok()?;
+        let descriptor = header.type_descriptor.to_string();
+        let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
+        let (dtype, _) = numbers(kind, &[], false)?;
+        let by_rows = matches!(header.layout, Layout::Standard) || header.shape.len() < 2;
+        let big_endian = descriptor.contains('>');
+        (by_rows && dtype != Dtype::Text).then_some(Self { shape: header.shape, dtype, big_endian })
     }
 }
 
@@ -71,10 +126,11 @@ impl Format for Npz {
 }
 
 /// The array of an NPY file.
-fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
+pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPY", reason };
     let mut rest = bytes;
-    let header = Header::from_reader(&mut rest).map_err(|error| malformed(error.to_string()))?;
+    let header = npy::header::Header::from_reader(&mut rest)
+        .map_err(|error| malformed(error.to_string()))?;
     let descriptor = header.type_descriptor.to_string();
     let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
     let size = kind.get(1..).and_then(|size| size.parse::<usize>().ok());
@@ -102,97 +158,56 @@ fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     };
     let numbers = match header.layout {
         Layout::Standard => numbers,
-        Layout::Fortran => match numbers {
-            Numbers::Floats(values) => Numbers::Floats(by_rows(values, &header.shape)),
-            Numbers::Doubles(values) => Numbers::Doubles(by_rows(values, &header.shape)),
-            Numbers::Bytes(values) => Numbers::Bytes(by_rows(values, &header.shape)),
-            Numbers::Integers(values) => Numbers::Integers(by_rows(values, &header.shape)),
-            Numbers::Text(values) => Numbers::Text(by_rows(values, &header.shape)),
-        },
+        Layout::Fortran => numbers.by_rows(&header.shape),
     };
     Ok(Array { name: name.into(), shape: header.shape, dtype, numbers })
 }
 
 /// The values of a type, in the order in which they are stored.
 fn numbers(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
-    macro_rules! each {
-        ($type:ty, $value:expr) => {
-            values(data, |bytes| {
-                let value =
-                    if big { <$type>::from_be_bytes(bytes) } else { <$type>::from_le_bytes(bytes) };
-                $value(value)
-            })
-        };
-    }
-    Some(match kind {
-        "f2" => (Dtype::F16, Numbers::Floats(each!(u16, super::half))),
+    let dtype = match kind {
+        "f2" => Dtype::F16,
         // As the package `ml_dtypes` stores it.
-        "V2" => (Dtype::Bf16, Numbers::Floats(each!(u16, super::brain))),
-        "f4" => (Dtype::F32, Numbers::Floats(each!(f32, |value| value))),
-        "f8" => (Dtype::F64, Numbers::Doubles(each!(f64, |value| value))),
-        "u1" => (Dtype::U8, Numbers::Bytes(data.to_vec())),
-        "b1" => (Dtype::Bool, Numbers::Bytes(data.iter().map(|&b| u8::from(b != 0)).collect())),
-        "i1" => (Dtype::I8, Numbers::Integers(each!(i8, i64::from))),
-        "i2" => (Dtype::I16, Numbers::Integers(each!(i16, i64::from))),
-        "i4" => (Dtype::I32, Numbers::Integers(each!(i32, i64::from))),
-        "i8" => (Dtype::I64, Numbers::Integers(each!(i64, |value| value))),
-        "u2" => (Dtype::U16, Numbers::Integers(each!(u16, i64::from))),
-        "u4" => (Dtype::U32, Numbers::Integers(each!(u32, i64::from))),
-        "u8" => (Dtype::U64, super::unsigned(each!(u64, |value| value))),
-        _ => {
-            let width: usize = kind.get(1..)?.parse().ok().filter(|width| *width > 0)?;
-            let text = match kind.get(..1)? {
-                "U" => data
-                    .chunks_exact(4 * width)
-                    .map(|cell| {
-                        let points = values(cell, |bytes| {
-                            if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
-                        });
-                        let known = points.into_iter().filter(|&point| point != 0);
-                        known
-                            .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
-                            .collect()
-                    })
-                    .collect(),
-                "S" => data
-                    .chunks_exact(width)
-                    .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
-                    .collect(),
-                _ => return None,
-            };
-            (Dtype::Text, Numbers::Text(text))
-        }
-    })
+        "V2" => Dtype::Bf16,
+        "f4" => Dtype::F32,
+        "f8" => Dtype::F64,
+        "u1" => Dtype::U8,
+        "b1" => Dtype::Bool,
+        "i1" => Dtype::I8,
+        "i2" => Dtype::I16,
+        "i4" => Dtype::I32,
+        "i8" => Dtype::I64,
+        "u2" => Dtype::U16,
+        "u4" => Dtype::U32,
+        "u8" => Dtype::U64,
+        _ => return text(kind, data, big),
+    };
+    Some((dtype, Element { dtype, big }.numbers(data)))
 }
 
-fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
-}
-
-/// The values row by row, of an array that is stored column by column.
-fn by_rows<T: Clone>(values: Vec<T>, shape: &[usize]) -> Vec<T> {
-    let mut strides = Vec::with_capacity(shape.len());
-    let mut stride = 1;
-    for &axis in shape {
-        strides.push(stride);
-        stride *= axis;
-    }
-    let mut index = vec![0; shape.len()];
-    let mut place = 0;
-    let mut out = Vec::with_capacity(values.len());
-    for _ in 0..values.len() {
-        out.push(values[place].clone());
-        for axis in (0..shape.len()).rev() {
-            index[axis] += 1;
-            place += strides[axis];
-            if index[axis] < shape[axis] {
-                break;
-            }
-            place -= strides[axis] * shape[axis];
-            index[axis] = 0;
-        }
-    }
-    out
+/// Text of fixed length, in points of Unicode or bytes.
+fn text(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
+    let width: usize = kind.get(1..)?.parse().ok().filter(|width| *width > 0)?;
+    let text = match kind.get(..1)? {
+        "U" => data
+            .chunks_exact(4 * width)
+            .map(|cell| {
+                let points = cell.as_chunks::<4>().0.iter().map(|&bytes| {
+                    if big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+                });
+                points
+                    .filter(|&point| point != 0)
+                    .map(|c| char::from_u32(c).unwrap_or(char::REPLACEMENT_CHARACTER))
+                    .collect()
+            })
+            .collect(),
+        "S" => data
+            .chunks_exact(width)
+            .map(|cell| String::from_utf8_lossy(cell).trim_end_matches('\0').to_owned())
+            .collect(),
+        _ => return None,
+    };
+    Some((Dtype::Text, Numbers::Text(text)))
 }
 
 /// The arrays of an NPZ file, in its order.
@@ -244,6 +259,38 @@ mod tests {
             let Numbers::Floats(found) = found.numbers else { panic!("floats") };
             prop_assert_eq!(found, values);
         }
+    }
+
+    #[test]
+    fn a_large_file_stays_on_disk_and_says_the_same() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.npy");
+        let limited = |bytes: &[u8], limit| {
+            std::fs::write(&path, bytes).expect("writable");
+            on_disk(&path, limit).expect("valid")
+        };
+        let rows = ArrayD::from_shape_fn(vec![7, 2], |at| (at[0] * 2 + at[1]) as f64 + 0.125);
+        let images = ArrayD::from_shape_fn(vec![3, 1, 2, 2], |at| (at[0] * 80 + at[3]) as u8);
+        let gaps = ArrayD::from_shape_fn(vec![4, 2], |at| [f32::NAN, 2.0][(at[0] + at[1]) % 2]);
+        for bytes in [file(&rows), file(&images), file(&gaps)] {
+            let table = limited(&bytes, 100).expect("larger");
+            let whole = open(&bytes).expect("valid").block(&path).expect("valid");
+            assert!(matches!(table.values, Storage::Disk(_)));
+            assert_eq!((&table.shape, table.rows), (&whole.shape, whole.rows));
+            assert_eq!((table.scale, table.dtype), (whole.scale, whole.dtype));
+            assert_eq!(table.missing, whole.missing);
+            let read = |storage: &Storage| {
+                let mut values = vec![9.0; storage.len()];
+                storage.read(0, &mut values).expect("there");
+                values
+            };
+            assert_eq!(read(&table.values), read(&whole.values));
+        }
+        assert!(limited(&file(&rows), 1 << 20).is_none(), "small files are read whole");
+        let turned = rows.t().as_standard_layout().into_owned();
+        let fortran = file(&turned.reversed_axes().into_dyn());
+        assert!(limited(&fortran, 100).is_none(), "columns one after the other");
+        assert!(limited(b"no array", 1).is_none(), "what is wrong is said elsewhere");
     }
 
     #[test]

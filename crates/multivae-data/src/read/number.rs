@@ -166,9 +166,26 @@ pub(crate) const SENTINELS: [f64; 25] = [
     9.969_21e36,
 ];
 
+/// Which of these a number is.
+pub(crate) fn sentinel(value: f64) -> Option<usize> {
+    // Most numbers are not looked up.
+    if value > -97.0 && value < 98.0 {
+        return None;
+    }
+    SENTINELS.iter().position(|&code| code == value)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_number_that_means_missing_is_found() {
+        for (place, code) in SENTINELS.into_iter().enumerate() {
+            assert_eq!(sentinel(code), Some(place));
+        }
+        assert_eq!([0.0, 5.5, -96.0, 100.0].map(sentinel), [None; 4]);
+    }
 
     #[test]
     fn codes_for_missing_are_known_in_any_case() {

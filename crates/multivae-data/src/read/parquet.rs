@@ -44,7 +44,7 @@ impl Format for Parquet {
     }
 
     fn is(&self, path: &Path) -> bool {
-        format::ends(path, format::PARQUET, false)
+        format::is_parquet(path)
     }
 
     fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {

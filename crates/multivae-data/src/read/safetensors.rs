@@ -7,6 +7,7 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::{
     Array, Numbers, bytes,
+    element::Element,
     format::{self, Content, Format},
 };
 use crate::error::{DataError, Result};
@@ -66,31 +67,23 @@ fn arrays(path: &Path, bytes: &[u8]) -> Result<Vec<Array>> {
 
 fn numbers(kind: Dtype, data: &[u8]) -> Option<(schema::Dtype, Numbers)> {
     use schema::Dtype as To;
-    macro_rules! each {
-        ($type:ty, $value:expr) => {
-            values(data, |bytes| $value(<$type>::from_le_bytes(bytes)))
-        };
-    }
-    Some(match kind {
-        Dtype::F16 => (To::F16, Numbers::Floats(each!(u16, super::half))),
-        Dtype::BF16 => (To::Bf16, Numbers::Floats(each!(u16, super::brain))),
-        Dtype::F32 => (To::F32, Numbers::Floats(each!(f32, |value| value))),
-        Dtype::F64 => (To::F64, Numbers::Doubles(each!(f64, |value| value))),
-        Dtype::U8 => (To::U8, Numbers::Bytes(data.to_vec())),
-        Dtype::BOOL => (To::Bool, Numbers::Bytes(data.to_vec())),
-        Dtype::I8 => (To::I8, Numbers::Integers(each!(i8, i64::from))),
-        Dtype::I16 => (To::I16, Numbers::Integers(each!(i16, i64::from))),
-        Dtype::I32 => (To::I32, Numbers::Integers(each!(i32, i64::from))),
-        Dtype::I64 => (To::I64, Numbers::Integers(each!(i64, |value| value))),
-        Dtype::U16 => (To::U16, Numbers::Integers(each!(u16, i64::from))),
-        Dtype::U32 => (To::U32, Numbers::Integers(each!(u32, i64::from))),
-        Dtype::U64 => (To::U64, super::unsigned(each!(u64, |value| value))),
+    let dtype = match kind {
+        Dtype::F16 => To::F16,
+        Dtype::BF16 => To::Bf16,
+        Dtype::F32 => To::F32,
+        Dtype::F64 => To::F64,
+        Dtype::U8 => To::U8,
+        Dtype::BOOL => To::Bool,
+        Dtype::I8 => To::I8,
+        Dtype::I16 => To::I16,
+        Dtype::I32 => To::I32,
+        Dtype::I64 => To::I64,
+        Dtype::U16 => To::U16,
+        Dtype::U32 => To::U32,
+        Dtype::U64 => To::U64,
         _ => return None,
-    })
-}
-
-fn values<const N: usize, T>(data: &[u8], value: impl Fn([u8; N]) -> T) -> Vec<T> {
-    data.as_chunks::<N>().0.iter().map(|bytes| value(*bytes)).collect()
+    };
+    Some((dtype, Element { dtype, big: false }.numbers(data)))
 }
 
 #[cfg(test)]

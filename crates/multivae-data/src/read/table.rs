@@ -21,8 +21,8 @@ use super::{
 use crate::{
     cells::MissingCells,
     error::{DataError, Result, list},
-    memory::Storage,
     report::Warning,
+    storage::Storage,
 };
 
 /// The column that holds identifiers if nothing else is said; or else a first column without a
@@ -650,6 +650,7 @@ fn finish(mut head: Head, columns: Vec<Column>, said: ReadOptions) -> Result<Mod
         dtype: head.dtype,
         scale: ValueScale::IDENTITY,
         notes: head.notes,
+        matrix: false,
         layout: Some(layout),
     })
 }

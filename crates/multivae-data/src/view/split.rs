@@ -32,7 +32,7 @@ impl DatasetSplits {
     ///
     /// # Errors
     ///
-    /// [`DataError::NoRows`] if nothing is left to train; as [`SplitConfig::parts`],
+    /// [`DataError::NoRows`] if nothing is left to train; as [`SplitConfig::parts_of`],
     /// [`MissingConfig::view`] and [`Standardisation::fit`].
     pub fn new(
         data: &Arc<dyn Dataset>,
@@ -40,7 +40,7 @@ impl DatasetSplits {
         missing: &MissingConfig,
         standardise: Standardise,
     ) -> Result<Self> {
-        let parts = split.parts(data.len())?;
+        let parts = split.parts_of(&**data)?;
         let masked = missing.mask_view(data.clone())?;
         let part = |rows: &[usize]| -> Result<Arc<dyn Dataset>> {
             missing.drop_view(Arc::new(Select::new(masked.clone(), rows.to_vec())?))

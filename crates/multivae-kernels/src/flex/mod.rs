@@ -7,6 +7,7 @@
 pub(crate) mod activation;
 pub(crate) mod adam;
 pub(crate) mod conv;
+pub(crate) mod count;
 pub(crate) mod density;
 mod direct;
 pub(crate) mod flow;

@@ -1,0 +1,41 @@
+//! Data as biologists keep it, from training to results in a copy of their file.
+
+use std::fs;
+
+use crate::place::Place;
+
+/// A file that a library of the field has written.
+fn written(name: &str) -> Vec<u8> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../multivae-data/tests/data/formats");
+    fs::read(format!("{folder}/{name}")).expect("committed with the tests")
+}
+
+const TRAIN: &str = "--model mopoe --epochs 1 --set latent=2";
+
+#[test]
+fn results_go_into_a_copy_of_the_users_file() {
+    let place = Place::new();
+    place.file("cells.h5mu", written("several.h5mu"));
+    place.file("dense.h5ad", written("dense.h5ad"));
+    let text = place.succeeds("data cells.h5mu");
+    assert!(text.contains("protein") && text.contains("rna"), "{text}");
+    place.succeeds(&format!("train --data cells.h5mu {TRAIN} --out run"));
+    place.succeeds("encode run --out encoded.h5mu");
+    // The latent values are data again, beside what the file had.
+    let manifest = "[[modality]]\nname = 'z'\nfile = 'encoded.h5mu'\narray = 'obsm/X_multivae'\n\
+                    [[modality]]\nname = 'rna'\nfile = 'encoded.h5mu'\narray = 'rna'\n";
+    place.file("again.toml", manifest);
+    let text = place.succeeds("data again.toml");
+    assert!(text.contains("8 rows"), "{text}");
+    let generated =
+        "generate run --data cells.h5mu --given protein --target rna -n 8 --out made.h5mu";
+    place.succeeds(generated);
+    let layer = "[[modality]]\nname = 'rna'\nfile = 'made.h5mu'\narray = \
+                 'mod/rna/layers/multivae_generate'\n";
+    place.file("layer.toml", layer);
+    place.succeeds("data layer.toml");
+    // A copy is of the file that the rows came from, and of no other.
+    place.fails("encode run --out z.h5ad", 2, &["`z.h5ad`", "cells.h5mu", "ends otherwise"]);
+    place.fails("encode run --data dense.h5ad --out z.h5ad", 2, &["dense"]);
+    assert!(!place.path("z.h5ad").exists());
+}
