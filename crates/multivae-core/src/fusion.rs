@@ -5,7 +5,7 @@
 //! | [`Product`] | product of its observed experts, with or without the prior | MVAE, MoPoE, MVTCAE, CRMVAE, DMVAE |
 //! | [`product_with`] | product of its observed experts and a prior that differs by subset and row | MHVAE |
 //! | [`mixture_weights`] | weights of a mixture over subsets | MMVAE, MoPoE |
-//! | [`mean`] | mean of the parameters of its observed experts | |
+//! | [`mean`] | mean of the parameters of its observed experts, with or without the prior | MVAE on request |
 //! | [`geometric_mean`] | normalised geometric mean with the prior | mmJSD |
 //!
 //! ```
@@ -246,21 +246,22 @@ pub fn select_rows(stack: &Tensor<3>, component: &[usize], samples: usize) -> Te
     stack.clone().reshape([n * batch, latent]).select(0, rows).reshape([samples, batch, latent])
 }
 
-/// The mean of the observed experts of each subset, in mean and in variance:
-/// `[subset, batch, latent]`; the standard normal where a row observes none.
-pub fn mean(experts: &Experts, subsets: &Subsets) -> Normal<3> {
+/// The mean of the observed experts of each subset, in mean and in log-variance,
+/// `[subset, batch, latent]`; the standard normal where a row observes none. With `prior` the standard
+/// normal is one more expert.
+///
+/// Source: the joining rule `Mean` of multi-view-AE (Lawry Aguila et al. 2023).
+pub fn mean(experts: &Experts, subsets: &Subsets, prior: bool) -> Normal<3> {
     let [modalities, batch, latent] = experts.mean.dims();
     let membership = subsets.membership(&experts.mean.device());
     let presence = experts.presence.clone();
-    let count = membership.clone().matmul(presence.clone());
-    let none = count.clone().equal_scalar(0.0).float().unsqueeze_dim::<3>(2);
+    let count = membership.clone().matmul(presence.clone()) + f64::from(u8::from(prior));
     let average = |x: Tensor<3>| {
         let x = (x * presence.clone().unsqueeze_dim(2)).reshape([modalities, batch * latent]);
         let sum = membership.clone().matmul(x).reshape([subsets.len(), batch, latent]);
         sum / count.clone().clamp_min(1.0).unsqueeze_dim(2)
     };
-    let variance = average(experts.log_var.clone().exp()) + none;
-    Normal::new(average(experts.mean.clone()), (variance + TINY).log())
+    Normal::new(average(experts.mean.clone()), average(experts.log_var.clone()))
 }
 
 /// The normalised geometric mean of the observed experts and the prior: the dynamic prior of the
@@ -363,7 +364,8 @@ mod tests {
             Product::with_prior().of(&none, &subsets),
             Product::without_prior().of(&none, &subsets),
             Product::prior_on_full_set().of(&none, &subsets),
-            mean(&none, &subsets),
+            mean(&none, &subsets, true),
+            mean(&none, &subsets, false),
             geometric_mean(&none, &subsets, 0.3),
         ];
         for q in rules {
@@ -390,6 +392,18 @@ mod tests {
         check(values(of(&[0.0, 1.0]).mean), &MEAN[1], 1e-6);
         check(values(of(&[0.0, 1.0]).log_var), &LOG_VAR[1], 1e-6);
         check(values(of(&[0.0, 0.0]).mean), &[0.0, 0.0], 1e-6);
+    }
+
+    #[test]
+    fn the_mean_of_parameters_counts_what_is_observed_and_the_prior_if_asked() {
+        let of =
+            |presence: &[f32], prior| mean(&experts(&MEAN, &LOG_VAR, presence), &full(2), prior);
+        check(values(of(&[1.0, 1.0], false).mean), &[0.75, 0.5], 1e-6);
+        check(values(of(&[1.0, 1.0], false).log_var), &[-0.5, 0.75], 1e-6);
+        check(values(of(&[1.0, 1.0], true).mean), &[0.5, 1.0 / 3.0], 1e-6);
+        check(values(of(&[1.0, 1.0], true).log_var), &[-1.0 / 3.0, 0.5], 1e-6);
+        check(values(of(&[0.0, 1.0], false).mean), &MEAN[1], 1e-6);
+        check(values(of(&[0.0, 1.0], true).mean), &[0.25, 1.5], 1e-6);
     }
 
     #[test]

@@ -20,7 +20,7 @@
 //!
 //! **What differs from the authors' code.** The posterior is the same. Its variance is the mean of squared
 //! distances, not a difference of moments, so that none is lost in single precision and no smallest
-//! variance is needed. Their mixture over subsets is not here.
+//! variance is needed. Their mixture over subsets is `mohelvae`.
 //!
 //! **Incomplete data.** Yes.
 //!
@@ -28,34 +28,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
-use multivae_core::{
-    Result,
-    batch::{Batch, Progress},
-    distribution::Normal,
-    modality::{ModalityName, ModalitySpec},
-    model::{Learn, Loss, Multimodal},
-    module::Named,
-    nn::{Decoder, EncoderNet, Networks},
-    noise::Noise,
-    objective::Rescale,
-    options,
-    subset::Subset,
-};
-use serde_json::{Value, json};
+use multivae_core::{modality::ModalityName, objective::Rescale, options};
 
-use crate::{
-    blocks::{
-        self, ModalityConfig, PrivateSpace,
-        objective::{PrivateBound, Weights},
-        pooling::hellinger,
-        posterior::normal_posterior,
-    },
-    registry::Listed,
-};
+use crate::blocks::{ModalityConfig, pooled::pooled_vae, pooling::hellinger};
 
 options! {
     /// Configuration of [`Helvae`].
@@ -74,93 +49,7 @@ options! {
     }
 }
 
-/// A VAE with Hellinger pooling of experts; see the [module](self).
-#[derive(Module, Debug)]
-pub struct Helvae {
-    encoders: Named<EncoderNet>,
-    decoders: Named<Decoder>,
-    #[module(skip)]
-    modalities: Vec<ModalitySpec>,
-    #[module(skip)]
-    config: HelvaeConfig,
-    #[module(skip)]
-    rescale: Vec<f64>,
-    #[module(skip)]
-    private: Vec<usize>,
+pooled_vae! {
+    /// A VAE with Hellinger pooling of experts; see the [module](self).
+    pub struct Helvae, HelvaeConfig, hellinger;
 }
-
-impl Listed for HelvaeConfig {
-    fn exercise(specs: &[ModalitySpec]) -> Value {
-        json!({ "private": { specs[0].name.as_str(): 2 } })
-    }
-}
-
-impl HelvaeConfig {
-    /// Fills in what the data says.
-    ///
-    /// # Errors
-    ///
-    /// When configuration and data contradict each other.
-    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = blocks::complete(&self.modalities, specs)?;
-        self.check()?;
-        blocks::private_sizes(&self.private, specs)?;
-        Ok(self)
-    }
-
-    fn check(&self) -> Result<()> {
-        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        blocks::check_weight("model.beta", self.beta)?;
-        self.rescale.check(self.modalities.len())
-    }
-
-    /// Builds the model; `networks` holds those that the configuration calls custom.
-    ///
-    /// # Errors
-    ///
-    /// When a value is out of its range or a network cannot be built.
-    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Helvae> {
-        let modalities = blocks::resolved(&self.modalities, networks)?;
-        self.check()?;
-        let private = blocks::private_sizes(&self.private, &modalities)?;
-        let (encoders, decoders) =
-            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
-        let rescale = self.rescale.factors(&modalities);
-        Ok(Helvae { encoders, decoders, modalities, config: self.clone(), rescale, private })
-    }
-}
-
-impl Helvae {
-    /// The posterior of the shared space and the sources of the private codes, given a subset.
-    fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, given);
-        let shared = hellinger(&unimodal.experts);
-        (shared, PrivateSpace::of(&unimodal, batch, &self.private))
-    }
-}
-
-impl Multimodal for Helvae {
-    fn modalities(&self) -> &[ModalitySpec] {
-        &self.modalities
-    }
-}
-
-impl Learn for Helvae {
-    fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = blocks::reconstruction_terms(&self.modalities);
-        names.push("kl".into());
-        names.extend(blocks::private_terms(&self.modalities, &self.private));
-        names
-    }
-
-    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-        let (shared, spaces) = self.posterior(batch, Subset::full(self.modalities.len()));
-        let beta = self.config.beta;
-        let weights = Weights { shared: beta, private: beta, rescale: &self.rescale };
-        let bound =
-            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
-        bound.of_posterior(self.terms(batch.progress), batch, &shared, &spaces, noise)
-    }
-}
-
-normal_posterior!(Helvae);

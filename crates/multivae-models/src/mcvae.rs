@@ -34,8 +34,8 @@
 //! **Cost of a step.** `M` encoder calls of `B` rows, `M` decoder calls of `M B` rows.
 
 use burn::{
-    module::{Initializer, Module, Param},
-    tensor::{Device, Tensor, activation},
+    module::{Module, Param},
+    tensor::{Device, Tensor},
 };
 use multivae_core::{
     Result,
@@ -61,6 +61,7 @@ use crate::{
     blocks::{
         self, ModalityConfig,
         codes::{self, CodeNet, Codes, cross_reconstructions, shares},
+        sparse,
     },
     registry::Listed,
 };
@@ -159,11 +160,10 @@ impl McvaeConfig {
                 blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
             (encoders, no_means.into_iter().collect(), decoders)
         };
-        let start = Initializer::Normal { mean: 0.0, std: 0.01 };
         let channels = Channels {
             encoders,
             mean_encoders,
-            log_alpha: self.sparse.then(|| start.init([1, self.latent], device)),
+            log_alpha: self.sparse.then(|| sparse::log_alpha(self.latent, device)),
             decoders,
             rescale: self.rescale.factors(&modalities),
             modalities,
@@ -188,15 +188,11 @@ impl Mcvae {
 
 impl Channels {
     fn dropout_rates(&self) -> Option<Tensor<1>> {
-        self.log_alpha.as_ref().map(|log_alpha| activation::sigmoid(log_alpha.val().squeeze_dim(0)))
+        self.log_alpha.as_ref().map(sparse::dropout_rates)
     }
 
     fn kept(&self) -> Option<Tensor<1>> {
-        let kept = |rates: Tensor<1>| match self.config.threshold {
-            1.0 => rates.ones_like(),
-            threshold => rates.lower_scalar(threshold).float(),
-        };
-        self.dropout_rates().map(kept)
+        self.dropout_rates().map(|rates| sparse::kept(rates, self.config.threshold))
     }
 
     /// The posteriors of the modalities in `which`.
@@ -204,18 +200,17 @@ impl Channels {
         let Some(log_alpha) = &self.log_alpha else {
             return blocks::encode(&self.encoders, &self.modalities, batch, which).experts;
         };
-        let codes = Codes::encode(&self.mean_encoders, &self.modalities, batch, which);
-        let log_alpha = log_alpha.val().unsqueeze_dim::<3>(0);
-        let log_var = log_alpha + (codes.values.clone().abs() + LEAST_MEAN).log() * 2.0;
-        let experts = Normal::new(codes.values, log_var).bounded();
-        Experts::new(experts.mean, experts.log_var, codes.presence)
+        sparse::experts(
+            &Codes::encode(&self.mean_encoders, &self.modalities, batch, which),
+            log_alpha,
+        )
     }
 
     /// The divergence of each expert from the prior, `[modality, batch]`.
     fn divergences(&self, experts: &Experts) -> Tensor<2> {
         let posterior = Normal::new(experts.mean.clone(), experts.log_var.clone());
         match self.config.sparse {
-            true => sparse_divergence(&posterior),
+            true => sparse::divergence(&posterior),
             false => posterior.kl_standard(),
         }
     }
@@ -227,20 +222,6 @@ impl Channels {
         let components = Normal::new(experts.mean, experts.log_var).into();
         Mixture::of_experts(components, batch.presence().rows(), given, &prior.into())
     }
-}
-
-/// What keeps the logarithm of a mean finite.
-const LEAST_MEAN: f64 = 1e-8;
-
-/// The divergence from the log-uniform prior, summed over the last axis, nats, up to a constant: 0
-/// for a rate of 1. Source: Molchanov et al. 2017, equation 14.
-fn sparse_divergence(posterior: &Normal<3>) -> Tensor<2> {
-    const K: [f64; 3] = [0.63576, 1.8732, 1.48695];
-    let mean = (posterior.mean.clone().abs() + LEAST_MEAN).log();
-    let log_alpha = (posterior.log_var.clone() - mean * 2.0).clamp(-8.0, 8.0);
-    let gain = activation::sigmoid(log_alpha.clone() * K[2] + K[1]) * K[0];
-    let noise = activation::softplus(log_alpha.neg(), 1.0) * 0.5;
-    (noise - gain + K[0]).sum_dim(2).squeeze_dim(2)
 }
 
 impl Multimodal for Channels {
@@ -340,14 +321,9 @@ impl Density for Channels {
 
     /// One sample a given modality.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
-        let samples = given.len();
-        let (z, log_q) = self.mixture(batch, given).stratified(0..samples, samples, noise);
-        let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
-        let likelihoods = (0..self.modalities.len())
-            .map(|m| blocks::log_likelihood(&self.decoders, batch, m, z.clone()).mean_dim(0))
-            .collect();
-        let kl = (log_q - log_p).mean_dim(0).squeeze_dim(0);
-        blocks::bound(likelihoods, vec![("kl".into(), kl)])
+        let (mixture, samples) = (self.mixture(batch, given), given.len());
+        let (decoders, modalities) = (&self.decoders, &self.modalities);
+        blocks::mixture_bound(decoders, modalities, batch, samples, &mixture, &[], noise)
     }
 
     fn joint_likelihood(

@@ -1,7 +1,9 @@
 //! MHVAE: a hierarchy of latent levels with one product of experts per level.
 //!
 //! **Paper.** Dorent et al., "Unified Brain MR-Ultrasound Synthesis using Multi-Modal
-//! Hierarchical Representations", MICCAI 2023, arXiv 2309.08747; without its adversarial term.
+//! Hierarchical Representations", MICCAI 2023, arXiv 2309.08747; Mao et al., "Least Squares Generative
+//! Adversarial Networks", ICCV 2017, for its adversarial term; Kingma et al., "Improved Variational
+//! Inference with Inverse Autoregressive Flow", NeurIPS 2016, for free bits.
 //!
 //! **Generative process.** `z_L ~ N(0, I)`, `z_i ~ p(z_i | z_{i+1})` normal for `i = L-1 .. 1`,
 //! `x_m ~ p(x_m | z_1)`.
@@ -22,26 +24,52 @@
 //! ```
 //!
 //! All observed modalities are reconstructed, also those that are not in `S`. A set of which a row
-//! observes nothing contributes its reconstruction from the prior.
+//! observes nothing contributes its reconstruction from the prior. `β` grows from 0 over the first
+//! `warmup` epochs, so that levels are in use before they are held to their priors; with `free_bits`
+//! the divergence of a level counts as at least so many nats in each row and set, so that nothing is
+//! gained by leaving the level at its prior.
+//!
+//! **Adversarial term.** With `adversarial` above 0, each modality has a critic `D_m`, which judges an
+//! image by its patches. After `adversarial_after` epochs a batch has two phases: the hierarchy learns
+//! from the loss above and, with `x̂_m` the mean of `p(x_m | z_1)`, `d_m` the number of features, and
+//! means over patches, from
+//!
+//! ```text
+//! γ 1/(2^M - 1) mean_b Σ_{S = {k}, k observed} Σ_m d_m/M (D_m(x̂_m) - 1)²
+//! ```
+//!
+//! of all modalities given single ones, also of those that the row lacks; then the critics from
+//!
+//! ```text
+//! Σ_m [ mean_b (D_m(x_m) - 1)² + mean_b mean_S D_m(x̂_m)² ]
+//! ```
+//!
+//! at `critic_rate` times the learning rate. Cells that were not observed are 0 in both.
 //!
 //! **What differs from MultiVae.** The loss is the mean over rows, not the sum. Samples of the
 //! prior go through all levels; the reference returns values of the top level, which its decoders
 //! cannot read. Divergences are reported as averages over all sets, not those of the last one.
 //! The set axis is folded into the batch, so that each network runs once a step. Likelihoods are
-//! estimated, with the hierarchical posterior as the proposal.
+//! estimated, with the hierarchical posterior as the proposal. It has no adversarial term.
+//!
+//! **What differs from the authors' code.** It sums over three sets of two modalities; here and in
+//! MultiVae the objective is a mean over all sets, and the adversarial term is scaled with it. Its images
+//! have the smooth L1 distance in place of a likelihood. Its divergences grow over all epochs; here over
+//! `warmup`. Its critics see what was decoded from the second modality alone; here from each single one.
 //!
 //! **Incomplete data.** Yes.
 //!
 //! **Cost of a step.** `M` encoder calls and `M (L - 1)` bottom-up calls of `B` rows; with
 //! `T = 2^M - 1`, `L - 1` top-down and `L - 1` prior calls of `T B` rows, `(L - 1) M` posterior
 //! calls of `2^(M-1) B` rows (`L - 1` calls of all of them if blocks are shared), `M` decoder calls
-//! of `T B` rows.
+//! of `T B` rows. The adversarial term adds a critic call of `M B` rows a modality; the phase of the
+//! critics takes the calls of a step for single modalities, and two critic calls of `M B` and `B` rows.
 //!
 //! **Memory.** A step keeps what all layers put out for `T` sets, gigabytes for five modalities of
 //! images. With `memory_mb` the sets are walked in parts, as many at once as the budget allows;
 //! encoders and bottom-up blocks still run once, and loss and gradients are the same.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use burn::{
     module::Module,
@@ -53,20 +81,31 @@ use multivae_core::{
     batch::{Batch, Progress, Values},
     distribution::Normal,
     fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
-    modality::ModalitySpec,
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Step},
+    modality::{ModalityName, ModalitySpec},
+    model::{
+        Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Phase, Stage,
+        Step,
+    },
+    module::Named,
     nn::{
-        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, Networks, ObservedRows,
-        PosteriorConfig,
+        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, NetworkConfig,
+        NetworkNet, Networks, ObservedRows, PosteriorConfig,
     },
     noise::Noise,
-    objective::{Budget, Estimate, Rescale, importance_estimate},
+    objective::{Budget, Estimate, Rescale, Warmup, importance_estimate},
     options,
     subset::{Subset, Subsets},
 };
 
+use serde_json::{Value, json};
+
 use crate::{
-    blocks::{self, ModalityConfig},
+    blocks::{
+        self, ModalityConfig,
+        adversary::Critic,
+        codes::shares,
+        critics::{self, Critics},
+    },
     exchange::models::{self as classes, Class},
     registry::Listed,
 };
@@ -80,6 +119,19 @@ options! {
         pub levels: usize = 3,
         /// Weight of all divergences, at least 0.
         pub beta: f64 = 1.0,
+        /// Epochs over which the weight of the divergences grows from 0 to `beta`; 0 for none.
+        pub warmup: Warmup = Warmup { epochs: 0 },
+        /// Nats that the divergence of a level counts as at least, in each row and set; 0 for none.
+        pub free_bits: f64 = 0.0,
+        /// Weight of the adversarial term, at least 0; 0 for none, and no critics.
+        pub adversarial: f64 = 0.0,
+        /// Epochs before the adversarial term, in which critics do not learn either.
+        pub adversarial_after: usize = 100,
+        /// What the learning rate of critics is multiplied by, above 0.
+        pub critic_rate: f64 = 0.1,
+        /// Critics by modality, from its values to one value, or to one a patch; what is not given suits
+        /// the shape.
+        pub critics: BTreeMap<ModalityName, NetworkConfig> = BTreeMap::new(),
         /// Whether the default networks have one posterior block a level for all modalities, or one
         /// for each.
         pub shared_posterior: bool = true,
@@ -102,6 +154,8 @@ options! {
 #[derive(Module, Debug)]
 pub struct Mhvae {
     hierarchy: Hierarchy,
+    /// None without an adversarial term.
+    critics: Named<NetworkNet>,
     #[module(skip)]
     modalities: Vec<ModalitySpec>,
     #[module(skip)]
@@ -112,6 +166,14 @@ pub struct Mhvae {
 
 impl Listed for MhvaeConfig {
     const CLASS: Option<Class> = Some(classes::MHVAE);
+
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        // With critics for some data, without them for other.
+        match specs.len() {
+            2 => json!({ "adversarial": 0.5, "adversarial_after": 1, "free_bits": 0.01 }),
+            _ => json!({}),
+        }
+    }
 }
 
 impl MhvaeConfig {
@@ -136,6 +198,9 @@ impl MhvaeConfig {
         let blocks = self.blocks.take().unwrap_or_else(|| self.default_blocks(&specs));
         blocks.check(&specs)?;
         self.blocks = Some(blocks);
+        if self.adversarial > 0.0 {
+            critics::complete(&mut self.critics, &specs)?;
+        }
         Ok(self)
     }
 
@@ -155,6 +220,13 @@ impl MhvaeConfig {
         let found = self.blocks.as_ref().map_or(self.levels, HierarchyConfig::levels);
         blocks::check(found == self.levels, "model.levels", "as many as `blocks` has", found)?;
         blocks::check_weight("model.beta", self.beta)?;
+        blocks::check_weight("model.free_bits", self.free_bits)?;
+        blocks::check_weight("model.adversarial", self.adversarial)?;
+        let rate = self.critic_rate > 0.0 && self.critic_rate.is_finite();
+        blocks::check(rate, "model.critic_rate", "a finite number above 0", self.critic_rate)?;
+        let used = self.adversarial > 0.0 || self.critics.is_empty();
+        let expected = "none, since `model.adversarial` is 0";
+        blocks::check(used, "model.critics", expected, self.critics.len())?;
         let memory = self.memory_mb.unwrap_or(1.0);
         blocks::check(memory > 0.0, "model.memory_mb", "above 0, or none", memory)?;
         let most = MOST_MODALITIES;
@@ -179,13 +251,20 @@ impl MhvaeConfig {
         let default = || self.default_blocks(&modalities);
         let blocks = self.blocks.clone().unwrap_or_else(default);
         let hierarchy = blocks.init(&modalities, self.latent, networks, device)?;
+        let critics = match self.adversarial > 0.0 {
+            true => critics::init(&self.critics, &modalities, networks, device)?,
+            false => Vec::<(String, NetworkNet)>::new().into_iter().collect(),
+        };
         let rescale = self.rescale.factors(&modalities);
-        Ok(Mhvae { hierarchy, modalities, config: self.clone(), rescale })
+        Ok(Mhvae { hierarchy, critics, modalities, config: self.clone(), rescale })
     }
 }
 
 /// All sets of more modalities than this are more than a thousand.
 const MOST_MODALITIES: usize = 10;
+
+/// The phase in which critics learn.
+const CRITICS: usize = 1;
 
 /// One level of a top-down pass.
 struct Level {
@@ -414,40 +493,113 @@ impl Mhvae {
     /// The bounds of all subsets, in one pass; subsets as [`Subsets::all`].
     pub fn subset_bounds(&self, batch: &Batch, noise: &mut Noise) -> SubsetBounds {
         let n = self.modalities.len();
-        self.bounds(batch, &self.bottom_up(batch, Subset::full(n)), &self.subsets(), noise)
+        self.bounds(batch, &self.bottom_up(batch, Subset::full(n)), &self.subsets(), noise).0
     }
 
-    /// The bounds of some subsets, given the bottom-up pass of all modalities.
+    /// All levels of a stack of subsets, given the bottom-up pass of all modalities.
+    fn levels(&self, pass: &BottomUp, subsets: &Subsets, noise: &mut impl Standard) -> Vec<Level> {
+        let holding: Vec<_> = (0..self.modalities.len()).map(|m| subsets.holding(m)).collect();
+        self.top_down(self.top(pass, subsets), Some((pass, &holding)), noise)
+    }
+
+    /// The bounds of some subsets, and what decoders yield for them, `[subset, batch, outputs]` a
+    /// modality.
     fn bounds(
         &self,
         batch: &Batch,
         pass: &BottomUp,
         subsets: &Subsets,
         noise: &mut impl Standard,
-    ) -> SubsetBounds {
-        let n = self.modalities.len();
-        let holding: Vec<_> = (0..n).map(|m| subsets.holding(m)).collect();
-        let levels = self.top_down(self.top(pass, subsets), Some((pass, &holding)), noise);
-        let log_likelihood = (0..n)
-            .map(|m| {
-                let z = levels[0].z.clone();
-                blocks::log_likelihood(&self.hierarchy.decoders, batch, m, z) * self.rescale[m]
-            })
-            .collect();
-        SubsetBounds { log_likelihood, kl: levels.iter().map(Level::kl).collect() }
+    ) -> (SubsetBounds, Vec<Tensor<3>>) {
+        let levels = self.levels(pass, subsets, noise);
+        let decoders = &self.hierarchy.decoders;
+        let outputs: Vec<Tensor<3>> =
+            decoders.values().map(|decoder| decoder.decode(levels[0].z.clone())).collect();
+        let log_likelihood = |(m, output): (usize, &Tensor<3>)| {
+            let log_prob = decoders.at(m).log_prob(output.clone(), &batch.target(m));
+            log_prob * batch.presence().of(m).unsqueeze_dim(0) * self.rescale[m]
+        };
+        let log_likelihood = outputs.iter().enumerate().map(log_likelihood).collect();
+        let kl = levels.iter().map(Level::kl).collect();
+        (SubsetBounds { log_likelihood, kl }, outputs)
     }
 
     /// The part of the objective that some subsets add: `share` of their mean.
-    fn objective(&self, bounds: SubsetBounds, share: f64, progress: Progress) -> Loss {
+    fn objective(
+        &self,
+        batch: &Batch,
+        subsets: &Subsets,
+        (bounds, outputs): (SubsetBounds, Vec<Tensor<3>>),
+        share: f64,
+    ) -> Loss {
+        let beta = self.config.beta * self.config.warmup.weight(batch.progress);
         // Means over subsets and rows at once.
         let likelihoods: Vec<Tensor<1>> =
             bounds.log_likelihood.into_iter().map(|l| l.mean() * -share).collect();
-        let divergences: Vec<Tensor<1>> =
-            bounds.kl.into_iter().map(|kl| kl.mean() * share).collect();
-        let total = Tensor::cat(likelihoods.clone(), 0).sum()
-            + Tensor::cat(divergences.clone(), 0).sum() * self.config.beta;
-        let terms = likelihoods.into_iter().chain(divergences).collect();
-        blocks::loss(total, self.terms(progress), terms)
+        let mean = |kl: &Tensor<2>| kl.clone().mean() * share;
+        let divergences: Vec<Tensor<1>> = bounds.kl.iter().map(mean).collect();
+        let free = self.config.free_bits;
+        let held = match free > 0.0 {
+            true => bounds.kl.iter().map(|kl| mean(&kl.clone().clamp_min(free))).collect(),
+            false => divergences.clone(),
+        };
+        let mut total =
+            Tensor::cat(likelihoods.clone(), 0).sum() + Tensor::cat(held, 0).sum() * beta;
+        let mut terms: Vec<_> = likelihoods.into_iter().chain(divergences).collect();
+        if self.is_judged(batch.progress) {
+            let adversarial = self.adversarial(batch, subsets, &outputs);
+            total = total + adversarial.clone() * self.config.adversarial;
+            terms.push(adversarial);
+        }
+        blocks::loss(total, self.terms(batch.progress), terms)
+    }
+
+    /// Whether critics judge what is decoded where the run stands so.
+    fn is_judged(&self, progress: Progress) -> bool {
+        !self.critics.is_empty() && progress.epoch > self.config.adversarial_after
+    }
+
+    fn critics(&self) -> Critics<'_> {
+        let (networks, modalities) = (&self.critics, &self.modalities);
+        Critics { networks, modalities, kind: Critic::LeastSquares }
+    }
+
+    /// What decoders show of a stack of outputs of a modality, `[stack, batch, features]`.
+    fn shown(&self, batch: &Batch, m: usize, outputs: Tensor<3>) -> Tensor<3> {
+        self.hierarchy.decoders.at(m).mean(outputs, batch.offset_or(m, 0.0).as_ref())
+    }
+
+    /// The part of the adversarial term that those of the subsets add which are single modalities, from
+    /// what decoders yield for all of them.
+    fn adversarial(&self, batch: &Batch, subsets: &Subsets, outputs: &[Tensor<3>]) -> Tensor<1> {
+        let single = |(place, set): (usize, Subset)| Some((place, only_member(set)?));
+        let (places, members): (Vec<usize>, Vec<usize>) =
+            subsets.iter().enumerate().filter_map(single).unzip();
+        if places.is_empty() {
+            return Tensor::zeros([1], &batch.device());
+        }
+        let shown = |(m, outputs): (usize, &Tensor<3>)| {
+            self.shown(batch, m, blocks::pick(outputs, &places))
+        };
+        let shown: Vec<Tensor<3>> = outputs.iter().enumerate().map(shown).collect();
+        let cost = self.critics().generator(batch, &shown) * presence(batch, &members);
+        cost.sum() / (batch.rows() * self.subsets().len()) as f64
+    }
+
+    /// The objective of the critics: what is observed, and what is decoded from single modalities.
+    fn loss_of_critics(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let n = self.modalities.len();
+        let pass = self.bottom_up(batch, Subset::full(n));
+        let singles = Subsets::new(n, (0..n).map(Subset::single).collect());
+        let levels = self.levels(&pass, &singles.expect("different modalities"), noise);
+        let shown = |(m, decoder): (usize, &Decoder)| {
+            self.shown(batch, m, decoder.decode(levels[0].z.clone()).detach())
+        };
+        let shown: Vec<_> = self.hierarchy.decoders.values().enumerate().map(shown).collect();
+        let weights = shares(&presence(batch, &(0..n).collect::<Vec<_>>()));
+        let (observed, decoded) = self.critics().losses(batch, &shown, &weights);
+        let total = observed.clone() + decoded.clone();
+        blocks::loss(total, self.terms(batch.progress), vec![observed, decoded])
     }
 
     /// The objective, as the sum of the parts that the memory budget allows; `each` is called with
@@ -462,7 +614,7 @@ impl Mhvae {
         let (subsets, at_once) = (self.subsets(), self.at_once(batch.rows()));
         if at_once == subsets.len() {
             let bounds = self.bounds(batch, pass, &subsets, noise);
-            return each(self.objective(bounds, 1.0, batch.progress));
+            return each(self.objective(batch, &subsets, bounds, 1.0));
         }
         // The noise that all subsets at once would see, the top level first.
         let features = self.hierarchy.shapes().iter().rev().map(|s| s.iter().product::<usize>());
@@ -474,8 +626,9 @@ impl Mhvae {
             let range = first..subsets.len().min(first + at_once);
             let share = range.len() as f64 / subsets.len() as f64;
             let mut noise = Share(noise.iter(), range.clone());
-            let bounds = self.bounds(batch, pass, &subsets.part(range), &mut noise);
-            each(self.objective(bounds, share, batch.progress))
+            let part = subsets.part(range);
+            let bounds = self.bounds(batch, pass, &part, &mut noise);
+            each(self.objective(batch, &part, bounds, share))
         });
         parts.reduce(Loss::plus).expect("there is a subset")
     }
@@ -575,6 +728,16 @@ impl Pullback {
     }
 }
 
+/// The modality of a set of one.
+fn only_member(set: Subset) -> Option<usize> {
+    (set.len() == 1).then(|| set.iter().next())?
+}
+
+/// 1 where a row observes a modality, `[member, batch]`.
+fn presence(batch: &Batch, members: &[usize]) -> Tensor<2> {
+    Tensor::stack(members.iter().map(|&m| batch.presence().of(m)).collect(), 0)
+}
+
 /// From `[stack * rows, features]` to `[stack, rows, features]`.
 fn stacked(x: Tensor<2>, stack: usize, rows: usize) -> Tensor<3> {
     let [_, features] = x.dims();
@@ -588,18 +751,29 @@ impl Multimodal for Mhvae {
 }
 
 impl Learn for Mhvae {
-    fn terms(&self, _: Progress) -> Vec<String> {
+    /// `adversarial` is what critics cost the hierarchy, not weighted. The phase of the critics has
+    /// terms of its own: what observed and decoded values cost them.
+    fn terms(&self, progress: Progress) -> Vec<String> {
+        if progress.phase == CRITICS {
+            return vec!["critic_observed".into(), "critic_decoded".into()];
+        }
         let levels = (1..=self.config.levels).map(|i| format!("kl_{i}"));
-        blocks::reconstruction_terms(&self.modalities).into_iter().chain(levels).collect()
+        let judged = self.is_judged(progress).then(|| "adversarial".to_owned());
+        let names = blocks::reconstruction_terms(&self.modalities).into_iter();
+        names.chain(levels).chain(judged).collect()
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        if batch.progress.phase == CRITICS {
+            return self.loss_of_critics(batch, noise);
+        }
         let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));
         self.walk(batch, &pass, noise, |part| part)
     }
 
     fn step(&self, batch: &Batch, noise: &mut Noise) -> Step {
-        if self.at_once(batch.rows()) == self.subsets().len() {
+        let at_once = self.at_once(batch.rows()) == self.subsets().len();
+        if at_once || batch.progress.phase == CRITICS {
             return self.loss(batch, noise).into();
         }
         let pass = self.bottom_up(batch, Subset::full(self.modalities.len()));
@@ -615,6 +789,20 @@ impl Learn for Mhvae {
         let found = pullback.product(&pass).backward();
         gradients.accumulate(self, GradientsParams::from_grads(found, self));
         Step { loss, gradients: Some(gradients.grads()) }
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        if self.critics.is_empty() {
+            return vec![Stage::whole()];
+        }
+        let MhvaeConfig { adversarial_after: after, critic_rate, .. } = self.config;
+        let before = Stage::new("hierarchy").epochs(after).frozen(&["critics"]);
+        let judged = Stage::new("adversarial").phases(vec![
+            Phase::new("hierarchy", &["hierarchy"]),
+            Phase::new("critics", &["critics"]).rate(critic_rate),
+        ]);
+        let before = (after > 0).then_some(before);
+        before.into_iter().chain([judged]).collect()
     }
 }
 
@@ -691,5 +879,114 @@ impl Density for Mhvae {
                 weights + blocks::log_likelihood(decoders, batch, m, levels[0].z.clone())
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::{batch::Presence, module::init_parameters};
+
+    use super::*;
+
+    fn model(config: MhvaeConfig) -> Mhvae {
+        let specs = ["a", "b"].map(|name| ModalitySpec::new(name, &[3]).expect("valid"));
+        let config = MhvaeConfig { latent: 2, levels: 2, ..config };
+        let config = config.with_modalities(&specs).expect("the data suits");
+        init_parameters(config.init(&Networks::default(), &Device::flex()).expect("a model"))
+    }
+
+    fn batch(epoch: usize) -> Batch {
+        let device = Device::flex();
+        let rows = vec![Subset::full(2), Subset::single(1)];
+        let values = |x: f32| Values::Dense(Tensor::full([2, 3], x, &device));
+        let presence = Presence::new(rows, 2, &device);
+        let batch = Batch::new(vec![values(0.5), values(-1.0)], presence).expect("one size");
+        batch.at(Progress::new(epoch, 0.0))
+    }
+
+    fn total(loss: &Loss) -> f32 {
+        loss.total.clone().into_scalar()
+    }
+
+    #[test]
+    fn critics_judge_after_their_epochs_and_leave_what_is_before_as_it_is() {
+        let judged = MhvaeConfig { adversarial: 2.0, adversarial_after: 3, ..Default::default() };
+        let judged = model(judged);
+        let plain = Mhvae {
+            critics: Vec::<(String, NetworkNet)>::new().into_iter().collect(),
+            ..judged.clone()
+        };
+        let of = |model: &Mhvae, epoch| model.loss(&batch(epoch), &mut Noise::seeded(1));
+        assert_eq!(total(&of(&judged, 3)), total(&of(&plain, 3)));
+        assert_eq!(of(&judged, 3).terms.len(), of(&plain, 9).terms.len());
+        let (with, without) = (of(&judged, 4), of(&plain, 4));
+        let (name, term) = with.terms.last().expect("there are terms");
+        assert_eq!(name, "adversarial");
+        let term: f32 = term.clone().into_scalar();
+        assert!(term > 0.0 && (total(&with) - total(&without) - 2.0 * term).abs() < 1e-4);
+        assert_eq!(plain.stages(), [Stage::whole()]);
+        let stages = judged.stages();
+        assert_eq!((stages[0].epochs, stages[0].frozen[0].as_str()), (Some(3), "critics"));
+        assert_eq!(stages[1].phases[1].rate, 0.1);
+    }
+
+    #[test]
+    fn the_adversarial_term_is_that_of_values_decoded_from_single_modalities() {
+        let judged = model(MhvaeConfig { adversarial: 1.0, ..Default::default() });
+        let batch = batch(usize::MAX);
+        let noise = || Noise::seeded(5);
+        let all = Subset::full(2);
+        let pass = judged.bottom_up(&batch, all);
+        let (subsets, noise) = (judged.subsets(), &mut noise());
+        let (_, outputs) = judged.bounds(&batch, &pass, &subsets, noise);
+        let found: f32 = judged.adversarial(&batch, &subsets, &outputs).into_scalar();
+        // By hand: sets {a}, {b} and both; the second row lacks `a`.
+        let mut expected = 0.0;
+        for (set, row) in [(0, 0), (1, 0), (1, 1)] {
+            for (m, output) in outputs.iter().enumerate() {
+                let shown = judged.shown(&batch, m, output.clone());
+                let shown = shown.slice([set..set + 1, row..row + 1]).reshape([1, 3]);
+                let value: f32 = judged.critics.at(m).forward(shown).into_scalar();
+                expected += 3.0 / 2.0 * (value - 1.0).powi(2);
+            }
+        }
+        expected /= 2.0 * 3.0;
+        assert!((found - expected).abs() < 1e-4 * expected, "{found}, expected {expected}");
+    }
+
+    #[test]
+    fn a_level_below_its_free_bits_costs_as_much_as_one_at_them() {
+        let of = |free_bits: f64, warmup: usize| {
+            let warmup = Warmup { epochs: warmup };
+            model(MhvaeConfig { free_bits, warmup, ..Default::default() })
+        };
+        let (plain, mut free) = (of(0.0, 0), of(0.0, 0));
+        free.hierarchy = plain.hierarchy.clone();
+        free.config.free_bits = 1e4;
+        let loss = |model: &Mhvae, epoch| model.loss(&batch(epoch), &mut Noise::seeded(1));
+        let term = |loss: &Loss, part: &str| -> f32 {
+            let of = loss.terms.iter().filter(|(name, _)| name.starts_with(part));
+            of.map(|(_, x)| x.clone().into_scalar::<f32>()).sum()
+        };
+        let found = loss(&free, 1);
+        let expected = term(&found, "reconstruction") + 2e4;
+        assert!((total(&found) - expected).abs() < 0.1, "{} {expected}", total(&found));
+        // What is reported is the divergence itself.
+        assert_eq!(term(&found, "kl_"), term(&loss(&plain, 1), "kl_"));
+        let mut growing = plain.clone();
+        growing.config.warmup = Warmup { epochs: 4 };
+        let found = loss(&growing, 1);
+        assert!((total(&found) - term(&found, "reconstruction")).abs() < 1e-4);
+        assert_eq!(total(&loss(&growing, 4)), total(&loss(&plain, 4)));
+    }
+
+    #[test]
+    fn critics_without_an_adversarial_term_are_refused() {
+        let name = ModalityName::new("a").expect("valid");
+        let critics = [(name, NetworkConfig::mlp())].into();
+        let specs = [ModalitySpec::new("a", &[3]).expect("valid")];
+        let config = MhvaeConfig { critics, ..MhvaeConfig::default() };
+        let error = config.with_modalities(&specs).expect_err("nothing is judged").to_string();
+        assert!(error.contains("model.critics") && error.contains("adversarial"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //! **Paper.** Palumbo, Daunhawer and Vogt, "MMVAE+: Enhancing the Generative Quality of Multimodal
 //! VAEs without Compromises", ICLR 2023, OpenReview sdQGxouELX.
 //!
-//! **Generative process.** `(u, w) ~ p`, Laplace or normal of location 0, `u` shared and a `w_m`
+//! **Generative process.** `(u, w) ~ p`, Laplace or normal of location 0 or of a learned one, `u` shared and a `w_m`
 //! for each modality, `x_m ~ p(x_m | u, w_m)`.
 //!
 //! **Inference.** `q(u | X) = 1/n Σ_m q(u | x_m)` over the `n` modalities that a row observes,
@@ -30,14 +30,19 @@
 //! ones when it learns; here always together. Its encoder draws one expert for the whole batch;
 //! here each row and sample draws its own. A modality may be called `shared`. The value it reports
 //! with `dreg` is not the bound; here it is. Only the scales of priors are learned, and are so
-//! called.
+//! called; the location too only on request.
+//!
+//! **What differs from multi-view-AE.** It draws the samples that are weighed anew after those that are
+//! decoded, adds up rows, and divides by `M` once more. Its auxiliary priors are no parameters and never
+//! learn, and one draw of theirs serves all rows. Its prior of shared and private codes has a location;
+//! here with `learned_location`.
 //!
 //! **Incomplete data.** Yes.
 //!
 //! **Cost of a step.** `M` encoder calls of `B` rows, `M` decoder calls of `M K B` rows.
 
 use burn::{
-    module::Module,
+    module::{Initializer, Module, Param},
     tensor::{Device, Tensor},
 };
 use multivae_core::{
@@ -80,6 +85,8 @@ options! {
         pub family: Family = Family::LaplaceSoftmax,
         /// Whether the scale of the prior of shared and private codes is learned.
         pub learned_prior: bool = false,
+        /// Whether its location is learned.
+        pub learned_location: bool = false,
         /// Whether the scales of the auxiliary priors are learned.
         pub learned_modality_priors: bool = true,
         /// Where private codes of modalities that are not given come from: "shared" for the prior,
@@ -102,6 +109,8 @@ pub struct MmvaePlus {
     decoders: Named<Decoder>,
     /// Of shared and private codes together.
     prior: ZeroMeanPrior,
+    /// Location of that prior, `[1, features]`, where it is learned; it starts at 0.
+    location: Option<Param<Tensor<2>>>,
     modality_priors: Named<ZeroMeanPrior>,
     #[module(skip)]
     modalities: Vec<ModalitySpec>,
@@ -114,8 +123,11 @@ pub struct MmvaePlus {
 impl Listed for MmvaePlusConfig {
     const CLASS: Option<Class> = Some(classes::MMVAE_PLUS);
 
-    fn exercise(_specs: &[ModalitySpec]) -> Value {
-        json!({ "samples": 4, "private": 2, "learned_prior": true })
+    fn exercise(specs: &[ModalitySpec]) -> Value {
+        let learned_location = specs.len() > 2;
+        json!({
+            "samples": 4, "private": 2, "learned_prior": true, "learned_location": learned_location,
+        })
     }
 }
 
@@ -152,6 +164,8 @@ impl MmvaePlusConfig {
         let (encoders, decoders) =
             blocks::networks(&self.modalities, latent, &sizes, networks, device)?;
         let prior = ZeroMeanPrior::init(family, latent + private, self.learned_prior, device);
+        let location =
+            (self.learned_location).then(|| Initializer::Zeros.init([1, latent + private], device));
         let modality_priors = experts::modality_priors(
             &modalities,
             family,
@@ -161,7 +175,16 @@ impl MmvaePlusConfig {
         );
         let rescale = self.rescale.factors(&modalities);
         let config = self.clone();
-        Ok(MmvaePlus { encoders, decoders, prior, modality_priors, modalities, config, rescale })
+        Ok(MmvaePlus {
+            encoders,
+            decoders,
+            prior,
+            location,
+            modality_priors,
+            modalities,
+            config,
+            rescale,
+        })
     }
 }
 
@@ -196,7 +219,11 @@ impl MmvaePlus {
 
     /// A share of the prior's features, `[1, 1, features]`.
     fn prior_of(&self, start: usize, features: usize, device: &Device) -> LocationScale<3> {
-        self.prior.distribution(device).map(|x| x.narrow(2, start, features))
+        let mut prior = self.prior.distribution(device);
+        if let Some(location) = &self.location {
+            prior.location = location.val().unsqueeze_dim(0);
+        }
+        prior.map(|x| x.narrow(2, start, features))
     }
 }
 

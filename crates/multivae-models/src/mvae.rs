@@ -6,7 +6,8 @@
 //! **Generative process.** `z ~ N(0, I)`, `x_m ~ p(x_m | z)` for every modality.
 //!
 //! **Inference.** `q(z | x_S) ∝ p(z) Π_{m in S} q(z | x_m)`, a product of normal experts and the
-//! prior; a missing modality is left out of the product.
+//! prior; a missing modality is left out of the product. With `rule = "mean"` means and log-variances of
+//! the same experts are averaged instead.
 //!
 //! **Objective.** With `T` the set of all modalities, each single one, and `random_subsets`
 //! subsets of sizes 2 to `M - 1` drawn anew for each training batch,
@@ -21,7 +22,8 @@
 //! **What differs from MultiVae.** The value is the same. All subsets are evaluated in one pass,
 //! each modality being encoded once and decoded once. Validation uses the full `β` and no random
 //! subsets, so that epochs can be compared. More random subsets than there are is an error with
-//! its reason, not a crash.
+//! its reason, not a crash. The rule `mean` is multi-view-AE's `join_type = "Mean"`; the part of its
+//! objective that this one has without sub-sampling.
 //!
 //! **Incomplete data.** Yes.
 //!
@@ -36,7 +38,7 @@ use multivae_core::{
     Result,
     batch::{Batch, Progress, Purpose},
     distribution::Normal,
-    fusion::Product,
+    fusion::{self, Experts, Product},
     modality::ModalitySpec,
     model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
     module::Named,
@@ -46,6 +48,7 @@ use multivae_core::{
     options,
     subset::{Subset, Subsets},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -68,11 +71,35 @@ options! {
         pub subsampling: bool = true,
         /// Random subsets of 2 to `M - 1` modalities a training batch, at most `2^M - M - 2`.
         pub random_subsets: usize = 0,
+        /// How experts are joined: "product", or "mean" of their means and log-variances; the prior is
+        /// one of them either way.
+        pub rule: Rule = Rule::Product,
         /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
         pub rescale: Rescale = Rescale::None,
         /// Networks and likelihoods by modality; what is not given comes from the data.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         pub modalities: Vec<ModalityConfig> = Vec::new(),
+    }
+}
+
+/// How posteriors of single modalities and the prior are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// By their product.
+    #[default]
+    Product,
+    /// By the mean of their means and of their log-variances.
+    Mean,
+}
+
+impl Rule {
+    /// The posteriors of all subsets, `[subset, batch, latent]`.
+    fn join(self, experts: &Experts, subsets: &Subsets) -> Normal<3> {
+        match self {
+            Self::Product => Product::with_prior().of(experts, subsets),
+            Self::Mean => fusion::mean(experts, subsets, true),
+        }
     }
 }
 
@@ -123,7 +150,10 @@ impl Listed for MvaeConfig {
     const CLASS: Option<Class> = Some(classes::MVAE);
 
     fn exercise(specs: &[ModalitySpec]) -> Value {
-        if specs.len() > 2 { json!({ "random_subsets": 2 }) } else { json!({}) }
+        match specs.len() {
+            2 => json!({ "rule": "mean" }),
+            _ => json!({ "random_subsets": 2 }),
+        }
     }
 }
 
@@ -193,7 +223,7 @@ impl Mvae {
         let experts =
             blocks::encode(&self.encoders, &self.modalities, batch, Subset::full(m)).experts;
         let kept = subsets.membership(&batch.device()).matmul(experts.presence.clone());
-        let posteriors = Product::with_prior().of(&experts, &subsets);
+        let posteriors = self.config.rule.join(&experts, &subsets);
         let [_, rows, latent] = posteriors.mean.dims();
         let z = posteriors.rsample(noise.normal([t, rows, latent], 1, &batch.device()));
         let log_likelihood = (0..m)
@@ -216,7 +246,8 @@ impl Mvae {
 
     /// The posterior of the modalities in `given`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
-        blocks::posterior(&self.encoders, &self.modalities, batch, given, Product::with_prior())
+        let experts = blocks::encode(&self.encoders, &self.modalities, batch, given).experts;
+        blocks::only(self.config.rule.join(&experts, &blocks::all_of(given.len())))
     }
 }
 

@@ -327,4 +327,14 @@ models! {
         crate::helvae::HelvaeConfig => crate::helvae::Helvae;
     CodeVae, "code_vae", "Experts whose errors are correlated, over all subsets (Mancisidor et al. 2025)":
         crate::code_vae::CodeVaeConfig => crate::code_vae::CodeVae;
+    MwbVae, "mwb_vae", "Mixture of Wasserstein barycentres over subsets (Qiu et al. 2025)":
+        crate::mwb_vae::MwbVaeConfig => crate::mwb_vae::MwbVae;
+    Mohelvae, "mohelvae", "Mixture of Hellinger pools over subsets (Vo and Valera 2026)":
+        crate::mohelvae::MohelvaeConfig => crate::mohelvae::Mohelvae;
+    SparseMvae, "sparse_mvae", "Product of experts with sparse latents (Wu and Goodman 2018, Molchanov et al. 2017)":
+        crate::sparse_mvae::SparseMvaeConfig => crate::sparse_mvae::SparseMvae;
+    MmvaePlusPlus, "mmvae_plus_plus", "Mixture of experts that learn what they share from each other (Märtens and Yau 2023)":
+        crate::mmvae_plus_plus::MmvaePlusPlusConfig => crate::mmvae_plus_plus::MmvaePlusPlus;
+    MaskedVae, "masked_vae", "Summed features, a bound over what is given and what is not (Hirt et al. 2024)":
+        crate::masked_vae::MaskedVaeConfig => crate::masked_vae::MaskedVae;
 }

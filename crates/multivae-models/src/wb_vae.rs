@@ -19,7 +19,7 @@
 //! with sums over observed modalities.
 //!
 //! **What differs from the authors' work.** No code of theirs was found: the barycentre is the known one
-//! of diagonal normal distributions. Their mixture of barycentres of subsets is not here.
+//! of diagonal normal distributions. Their mixture of barycentres of subsets is `mwb_vae`.
 //!
 //! **Incomplete data.** Yes.
 //!
@@ -27,34 +27,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
-use multivae_core::{
-    Result,
-    batch::{Batch, Progress},
-    distribution::Normal,
-    modality::{ModalityName, ModalitySpec},
-    model::{Learn, Loss, Multimodal},
-    module::Named,
-    nn::{Decoder, EncoderNet, Networks},
-    noise::Noise,
-    objective::Rescale,
-    options,
-    subset::Subset,
-};
-use serde_json::{Value, json};
+use multivae_core::{modality::ModalityName, objective::Rescale, options};
 
-use crate::{
-    blocks::{
-        self, ModalityConfig, PrivateSpace,
-        objective::{PrivateBound, Weights},
-        pooling::barycentre,
-        posterior::normal_posterior,
-    },
-    registry::Listed,
-};
+use crate::blocks::{ModalityConfig, pooled::pooled_vae, pooling::barycentre};
 
 options! {
     /// Configuration of [`WbVae`].
@@ -73,93 +48,7 @@ options! {
     }
 }
 
-/// A VAE with a barycentre of experts; see the [module](self).
-#[derive(Module, Debug)]
-pub struct WbVae {
-    encoders: Named<EncoderNet>,
-    decoders: Named<Decoder>,
-    #[module(skip)]
-    modalities: Vec<ModalitySpec>,
-    #[module(skip)]
-    config: WbVaeConfig,
-    #[module(skip)]
-    rescale: Vec<f64>,
-    #[module(skip)]
-    private: Vec<usize>,
+pooled_vae! {
+    /// A VAE with a barycentre of experts; see the [module](self).
+    pub struct WbVae, WbVaeConfig, barycentre;
 }
-
-impl Listed for WbVaeConfig {
-    fn exercise(specs: &[ModalitySpec]) -> Value {
-        json!({ "private": { specs[0].name.as_str(): 2 } })
-    }
-}
-
-impl WbVaeConfig {
-    /// Fills in what the data says.
-    ///
-    /// # Errors
-    ///
-    /// When configuration and data contradict each other.
-    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = blocks::complete(&self.modalities, specs)?;
-        self.check()?;
-        blocks::private_sizes(&self.private, specs)?;
-        Ok(self)
-    }
-
-    fn check(&self) -> Result<()> {
-        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        blocks::check_weight("model.beta", self.beta)?;
-        self.rescale.check(self.modalities.len())
-    }
-
-    /// Builds the model; `networks` holds those that the configuration calls custom.
-    ///
-    /// # Errors
-    ///
-    /// When a value is out of its range or a network cannot be built.
-    pub fn init(&self, networks: &Networks, device: &Device) -> Result<WbVae> {
-        let modalities = blocks::resolved(&self.modalities, networks)?;
-        self.check()?;
-        let private = blocks::private_sizes(&self.private, &modalities)?;
-        let (encoders, decoders) =
-            blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
-        let rescale = self.rescale.factors(&modalities);
-        Ok(WbVae { encoders, decoders, modalities, config: self.clone(), rescale, private })
-    }
-}
-
-impl WbVae {
-    /// The posterior of the shared space and the sources of the private codes, given a subset.
-    fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
-        let unimodal = blocks::encode(&self.encoders, &self.modalities, batch, given);
-        let shared = barycentre(&unimodal.experts);
-        (shared, PrivateSpace::of(&unimodal, batch, &self.private))
-    }
-}
-
-impl Multimodal for WbVae {
-    fn modalities(&self) -> &[ModalitySpec] {
-        &self.modalities
-    }
-}
-
-impl Learn for WbVae {
-    fn terms(&self, _: Progress) -> Vec<String> {
-        let mut names = blocks::reconstruction_terms(&self.modalities);
-        names.push("kl".into());
-        names.extend(blocks::private_terms(&self.modalities, &self.private));
-        names
-    }
-
-    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-        let (shared, spaces) = self.posterior(batch, Subset::full(self.modalities.len()));
-        let beta = self.config.beta;
-        let weights = Weights { shared: beta, private: beta, rescale: &self.rescale };
-        let bound =
-            PrivateBound { decoders: &self.decoders, modalities: &self.modalities, weights };
-        bound.of_posterior(self.terms(batch.progress), batch, &shared, &spaces, noise)
-    }
-}
-
-normal_posterior!(WbVae);

@@ -22,15 +22,18 @@ pub enum Critic {
     Classifier,
     /// A function whose means are compared: Arjovsky et al. 2017.
     Wasserstein,
+    /// 1 for what it takes for real and 0 for what it does not: Mao et al. 2017.
+    LeastSquares,
 }
 
 impl Critic {
     /// What a value is worth, less being better, where `real` is what it should be taken for.
-    fn cost<const D: usize>(self, value: Tensor<D>, real: bool) -> Tensor<D> {
-        let value = if real { value.neg() } else { value };
+    pub fn cost<const D: usize>(self, value: Tensor<D>, real: bool) -> Tensor<D> {
+        let signed = |value: Tensor<D>| if real { value.neg() } else { value };
         match self {
-            Self::Classifier => activation::softplus(value, 1.0),
-            Self::Wasserstein => value,
+            Self::Classifier => activation::softplus(signed(value), 1.0),
+            Self::Wasserstein => signed(value),
+            Self::LeastSquares => (value - f64::from(u8::from(real))).square(),
         }
     }
 }
@@ -137,6 +140,8 @@ mod tests {
         assert!((0.0..1e-6).contains(&sure(Critic::Classifier)));
         // Only bounds of its weights hold a Wasserstein critic.
         assert_eq!(sure(Critic::Wasserstein), -60.0);
+        // Least squares hold it to 0 and 1.
+        assert_eq!(sure(Critic::LeastSquares), 3600.0);
     }
 
     #[test]

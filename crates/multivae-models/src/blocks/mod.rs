@@ -12,9 +12,12 @@
 //! | [`experts`] | mixtures of experts with importance-weighted objectives |
 //! | [`objective`] | objectives with private spaces, bounds of single posteriors |
 //! | [`powers`] | products of experts with learned powers |
+//! | [`subset_mixture`] | mixtures over sets of modalities |
+//! | [`sparse`] | latent values with learned dropout rates |
 //! | [`pooling`] | barycentres, Hellinger pools and dependent experts |
 //! | [`codes`](mod@codes) | deterministic encoders, and reconstructions from the codes of all modalities |
 //! | [`adversary`] | codes that a critic tells from samples of the prior |
+//! | [`critics`] | decoded values that critics tell from observed ones |
 //! | [`correlation`] | canonical correlations of codes |
 //!
 //! All log-densities and divergences are in nats, summed over features; what is missing is 0.
@@ -22,12 +25,16 @@
 pub mod adversary;
 pub mod codes;
 pub mod correlation;
+pub mod critics;
 pub mod experts;
 pub mod joint;
 pub mod objective;
+pub(crate) mod pooled;
 pub mod pooling;
 pub(crate) mod posterior;
 pub mod powers;
+pub mod sparse;
+pub mod subset_mixture;
 
 use std::collections::BTreeMap;
 
@@ -656,6 +663,28 @@ pub fn private_bound(
     let mut divergences = vec![("kl".to_owned(), shared.kl_standard())];
     divergences.extend(private_divergences(modalities, spaces));
     bound(log_likelihoods(decoders, modalities, batch, &latent), divergences)
+}
+
+/// The bound of a model whose posterior of the shared space is a mixture, for samples that are dealt to
+/// its components in turn.
+pub fn mixture_bound(
+    decoders: &Named<Decoder>,
+    modalities: &[ModalitySpec],
+    batch: &Batch,
+    samples: usize,
+    shared: &Mixture,
+    spaces: &[PrivateSpace],
+    noise: &mut Noise,
+) -> Bound {
+    let (z, log_q) = shared.stratified(0..samples, samples, noise);
+    let log_p: Tensor<2> = Normal::standard_like(&z).log_prob(z.clone());
+    let private = codes(modalities, spaces, batch, Draws::Samples(samples), noise);
+    let latent = Latent::shared(z).with_private(private);
+    let likelihoods = log_likelihoods(decoders, modalities, batch, &latent);
+    let means = likelihoods.into_iter().map(|l| l.mean_dim(0)).collect();
+    let mut divergences = vec![("kl".to_owned(), (log_q - log_p).mean_dim(0).squeeze_dim(0))];
+    divergences.extend(private_divergences(modalities, spaces));
+    bound(means, divergences)
 }
 
 /// The bound of one sample a row, from its likelihoods `[1, batch]` a modality.

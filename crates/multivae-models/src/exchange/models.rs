@@ -226,6 +226,7 @@ fn mvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         random_subsets: if base.modalities.len() > 2 { random } else { 0 },
         rescale: base.rescale.clone(),
         modalities: base.with_networks(2),
+        ..MvaeConfig::default()
     }
     .into())
 }
@@ -439,6 +440,7 @@ fn mmvae_plus(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         estimator: fields.word("loss", ESTIMATORS)?.unwrap_or_default(),
         rescale: base.rescale.clone(),
         modalities: base.with_networks(1),
+        ..MmvaePlusConfig::default()
     }
     .into())
 }

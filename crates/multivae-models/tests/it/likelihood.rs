@@ -24,12 +24,34 @@ use multivae_core::{
     subset::Subset,
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig, blocks::powers::Powers, cmvae::CmvaeConfig,
-    code_vae::CodeVaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig, dmvae::DmvaeConfig,
-    dvcca::DvccaConfig, gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
-    mcvae::McvaeConfig, me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig,
-    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
+    ModalityConfig, Model, ModelConfig,
+    blocks::powers::Powers,
+    cmvae::CmvaeConfig,
+    code_vae::CodeVaeConfig,
+    crmvae::CrmvaeConfig,
+    cvae::CvaeConfig,
+    dmvae::DmvaeConfig,
+    dvcca::DvccaConfig,
+    gpoe::GpoeConfig,
+    helvae::HelvaeConfig,
+    jmvae::JmvaeConfig,
+    jnf::JnfConfig,
+    masked_vae::MaskedVaeConfig,
+    mcvae::McvaeConfig,
+    me_mvae::MeMvaeConfig,
+    mhvae::MhvaeConfig,
+    mmjsd::MmjsdConfig,
+    mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig,
+    mmvae_plus_plus::MmvaePlusPlusConfig,
+    mohelvae::MohelvaeConfig,
+    mopoe::MopoeConfig,
+    mvae::{MvaeConfig, Rule},
+    mvtcae::MvtcaeConfig,
+    mwb_vae::MwbVaeConfig,
+    nexus::NexusConfig,
+    telbo::TelboConfig,
+    wb_vae::WbVaeConfig,
     weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
@@ -165,6 +187,7 @@ fn networks() -> Networks {
             private: request.private,
         })
         .with_encoder("step", |_| Step { slope: SLOPE, variance: STEP })
+        .with_encoder("pool", |_| Step { slope: 0.45, variance: STEP })
         .with_network("loading", move |request| Loading { weights: modality(request.settings) })
         .with_network("same", |_| Same { nothing: () })
         .with_network("first", |_| First { nothing: () })
@@ -185,6 +208,11 @@ fn same() -> NetworkConfig {
 
 fn step() -> EncoderConfig {
     EncoderConfig::Custom { name: "step".into(), settings: json!(null) }
+}
+
+/// From the sum of the means of single experts to a proposal for all of them.
+fn pool() -> EncoderConfig {
+    EncoderConfig::Custom { name: "pool".into(), settings: json!(null) }
 }
 
 fn name(modality: usize) -> ModalityName {
@@ -297,6 +325,16 @@ fn joined(
             HelvaeConfig { latent, private: codes, modalities: networks, ..Default::default() }
                 .into(),
         );
+        let (codes, networks) = (private.clone(), modalities.clone());
+        models.push(
+            MwbVaeConfig { latent, private: codes, modalities: networks, ..Default::default() }
+                .into(),
+        );
+        let (codes, networks) = (private.clone(), modalities.clone());
+        models.push(
+            MohelvaeConfig { latent, private: codes, modalities: networks, ..Default::default() }
+                .into(),
+        );
         for prior_expert in [true, false] {
             let (private, modalities) = (private.clone(), modalities.clone());
             let mmjsd =
@@ -304,6 +342,20 @@ fn joined(
             models.push(mmjsd.into());
         }
     }
+    let plus =
+        MmvaePlusPlusConfig { latent, private: 2, modalities: own.to_vec(), ..Default::default() };
+    models.push(plus.into());
+    let masked = MaskedVaeConfig {
+        latent,
+        features: 1,
+        pool: Some(pool()),
+        modalities: modalities.to_vec(),
+        ..Default::default()
+    };
+    models.push(masked.into());
+    let rule = Rule::Mean;
+    let mean = MvaeConfig { latent, rule, modalities: modalities.to_vec(), ..Default::default() };
+    models.push(mean.into());
     let (private, own) = (private.clone(), own.to_vec());
     let dmvae = WeightedDmvaeConfig { latent, private, modalities: own, ..Default::default() };
     models.push(dmvae.into());

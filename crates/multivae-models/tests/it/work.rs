@@ -28,11 +28,12 @@ use multivae_models::{
     cmvae::CmvaeConfig, code_vae::CodeVaeConfig, crmvae::CrmvaeConfig, cvae::CvaeConfig,
     dcca_ey::DccaEyConfig, dccae::DccaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
     gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
-    joint_aae::JointAaeConfig, maae::MaaeConfig, mcvae::McvaeConfig, me_mvae::MeMvaeConfig,
-    mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig,
-    mmvm::MmvmConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig, mwae::MwaeConfig,
-    nexus::NexusConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
-    weighted_dmvae::WeightedDmvaeConfig,
+    joint_aae::JointAaeConfig, maae::MaaeConfig, masked_vae::MaskedVaeConfig, mcvae::McvaeConfig,
+    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig, mmvae_plus_plus::MmvaePlusPlusConfig, mmvm::MmvmConfig,
+    mohelvae::MohelvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
+    mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig, sparse_mvae::SparseMvaeConfig,
+    telbo::TelboConfig, wb_vae::WbVaeConfig, weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
 
@@ -350,6 +351,9 @@ fn posteriors_that_are_joined_by_other_rules_are_decoded_once() {
         ];
         configs.push(WbVaeConfig { latent, modalities: of(), ..Default::default() }.into());
         configs.push(HelvaeConfig { latent, modalities: of(), ..Default::default() }.into());
+        configs.push(MwbVaeConfig { latent, modalities: of(), ..Default::default() }.into());
+        configs.push(MohelvaeConfig { latent, modalities: of(), ..Default::default() }.into());
+        configs.push(SparseMvaeConfig { latent, modalities: of(), ..Default::default() }.into());
         for config in configs {
             check(config, m, &[("encoder", m, m), ("decoder", m, m)]);
         }
@@ -362,6 +366,18 @@ fn posteriors_that_are_joined_by_other_rules_are_decoded_once() {
         check(dvcca.into(), m, &[("encoder", 1, 1), ("decoder", m, m)]);
         let mcvae = McvaeConfig { latent, modalities: of(), ..Default::default() };
         check(mcvae.into(), m, &[("encoder", m, m), ("decoder", m, m * m)]);
+        let private = WIDTH;
+        let plus = MmvaePlusPlusConfig { latent, private, modalities: of(), ..Default::default() };
+        check(plus.into(), m, &[("encoder", m, m), ("decoder", m, m * m)]);
+        let pool = Some(encoder("pool"));
+        let masked = MaskedVaeConfig {
+            latent,
+            features: WIDTH,
+            pool,
+            modalities: of(),
+            ..Default::default()
+        };
+        check(masked.into(), m, &[("encoder", m, m), ("pool", 1, 2), ("decoder", m, 2 * m)]);
         let code = CodeVaeConfig { latent, modalities: of(), ..Default::default() };
         check(code.into(), m, &[("encoder", m, m), ("decoder", m, ((1 << m) - 1) * m)]);
     }
@@ -436,6 +452,38 @@ fn cvae_runs_each_network_once() {
             };
             check(config.into(), m, &expected);
         }
+    }
+}
+
+#[test]
+fn critics_of_decoded_values_run_once_a_phase_and_set() {
+    for m in [2, 3] {
+        let (all, config) = (
+            (1 << m) - 1,
+            MhvaeConfig {
+                latent: WIDTH,
+                levels: 1,
+                adversarial: 1.0,
+                critics: each(m, &network("critic")),
+                blocks: Some(HierarchyConfig {
+                    encoders: each(m, &network("encoder")),
+                    bottom_up: each(m, &vec![]),
+                    top: each(m, &encoder("top")),
+                    top_down: vec![],
+                    prior: vec![],
+                    posterior: PosteriorConfig::Shared(vec![]),
+                    decoders: each(m, &network("decoder")),
+                }),
+                ..MhvaeConfig::default()
+            },
+        );
+        let up = [("encoder", m, m), ("top", m, m)];
+        let hierarchy = [up[0], up[1], ("decoder", m, m * all), ("critic", m, m * m)];
+        check(config.clone().into(), m, &hierarchy);
+        let critics = [up[0], up[1], ("decoder", m, m * m), ("critic", 2 * m, m * (m + 1))];
+        check_in(Progress::DONE.in_phase(1), config.clone().into(), m, &critics);
+        // Before critics judge, none runs.
+        check_in(FIRST, config.into(), m, &[up[0], up[1], ("decoder", m, m * all)]);
     }
 }
 

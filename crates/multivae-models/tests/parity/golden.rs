@@ -15,7 +15,7 @@ use burn::{
 use multivae_core::{
     batch::{Batch, Progress},
     distribution::{Family, Likelihood, Normal, Scale},
-    fusion::{Experts, Product, geometric_mean},
+    fusion::{Experts, Product, geometric_mean, mean as mean_rule},
     modality::{ModalityName, ModalitySpec},
     model::{Draws, Loss, MultimodalModel},
     module::init_parameters,
@@ -40,10 +40,12 @@ use multivae_models::{
     me_mvae::MeMvaeConfig,
     mmjsd::MmjsdConfig,
     mmvae::MmvaeConfig,
+    mmvae_plus::MmvaePlusConfig,
     mopoe::MopoeConfig,
-    mvae::MvaeConfig,
+    mvae::{MvaeConfig, Rule},
     mvtcae::MvtcaeConfig,
     mwae::MwaeConfig,
+    sparse_mvae::SparseMvaeConfig,
     weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde::Deserialize;
@@ -256,15 +258,26 @@ impl Golden {
                 let config = GpoeConfig { latent, powers, modalities, ..Default::default() };
                 Plan { powers: ones(), ..Plan::new(config) }
             }
-            "mVAE" if case.overrides["model"].is_null() => {
+            "mVAE" if case.overrides["model"]["sparse"] == true => {
+                Plan::new(SparseMvaeConfig { latent, modalities, ..Default::default() })
+            }
+            "mVAE" => {
+                let rule = match case.overrides["model"]["join_type"].as_str() {
+                    None => Rule::Product,
+                    Some("Mean") => Rule::Mean,
+                    Some(other) => return Err(Problem::Todo(format!("join_type {other}"))),
+                };
                 // Nothing is left of the divergence at the first epoch of the warm-up.
                 let beta = if name.ends_with("epoch0") { 0.0 } else { 1.0 };
-                let subsampling = false;
-                let config =
-                    MvaeConfig { latent, beta, subsampling, modalities, ..Default::default() };
-                Plan::new(config)
+                Plan::new(MvaeConfig {
+                    latent,
+                    beta,
+                    rule,
+                    subsampling: false,
+                    modalities,
+                    ..Default::default()
+                })
             }
-            "mVAE" => return Err(Problem::Todo(format!("options {}", case.overrides["model"]))),
             "weighted_mVAE" => {
                 let (beta, powers) = (m, Powers::Free);
                 let config = GpoeConfig { latent, beta, powers, modalities, ..Default::default() };
@@ -321,6 +334,21 @@ impl Golden {
                 modalities,
                 ..Default::default()
             }),
+            "mmVAEPlus" => {
+                let size = |key: &str| case.overrides["model"][key].as_u64().unwrap_or(0) as usize;
+                Plan::new(MmvaePlusConfig {
+                    latent: size("u_dim"),
+                    private: size("w_dim"),
+                    samples: 1,
+                    family: Family::Normal,
+                    learned_prior: true,
+                    learned_location: true,
+                    learned_modality_priors: false,
+                    estimator: Estimator::Iwae,
+                    modalities,
+                    ..Default::default()
+                })
+            }
             "JMVAE" => {
                 let same = NetworkConfig::layers(Vec::new());
                 let inputs = (0..views).map(|m| (view(m), same.clone())).collect();
@@ -422,7 +450,7 @@ impl Golden {
                 let kls = of.term("kl") + of.sum("kl_unimodal/");
                 vec![("loss", total), ("kls", kls), ("ll", ll)]
             }
-            "mmVAE" => vec![("loss", total * self.x[0].len() as f64 / m)],
+            "mmVAE" | "mmVAEPlus" => vec![("loss", total * self.x[0].len() as f64 / m)],
             "mvtCAE" => vec![("loss", total), ("kl_grp", of.term("kl"))],
             "mVAE" | "MoPoEVAE" => vec![("loss", total), ("kl", of.term("kl")), ("ll", ll)],
             _ => vec![("loss", total)],
@@ -449,7 +477,7 @@ impl Golden {
             let own = latent.of(&view(m)).cloned();
             // Private codes stand first, but for one model.
             let parts = match case.model.as_str() {
-                "DVCCA" => [shared, own],
+                "DVCCA" | "mmVAEPlus" => [shared, own],
                 _ => [own, shared],
             };
             let parts: Vec<Tensor<3>> = parts.into_iter().flatten().collect();
@@ -482,6 +510,7 @@ impl Golden {
         let found = match rule {
             "poe" => Product::without_prior().of(&experts, &all),
             "alpha_poe_uniform" => geometric_mean(&experts, &all, 0.0),
+            "mean" => mean_rule(&experts, &all, false),
             "normal_kl_0_1" => {
                 let expert = |i| {
                     let pick = |x: &Tensor<3>| x.clone().narrow(0, i, 1).reshape([2, 1]);
@@ -491,7 +520,7 @@ impl Golden {
                 return Ok(zipped("kl", kl, &numbers(&p[rule]).concat()));
             }
             "helvae" => {
-                let (found, expected) = (hellinger(&experts), &self.new_methods[rule]);
+                let (found, expected) = (hellinger(&experts, &all), &self.new_methods[rule]);
                 let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
                 let variance = found.log_var.exp();
                 pairs.extend(zipped("var", variance, &numbers(&expected["var"]).concat()));
@@ -505,7 +534,7 @@ impl Golden {
                 return Ok(pairs);
             }
             "w2_barycenter" => {
-                let (found, expected) = (barycentre(&experts), &self.new_methods[rule]);
+                let (found, expected) = (barycentre(&experts, &all), &self.new_methods[rule]);
                 let mut pairs = zipped("mu", found.mean, &numbers(&expected["mu"]).concat());
                 let deviation = (found.log_var * 0.5).exp();
                 pairs.extend(zipped("std", deviation, &numbers(&expected["std"]).concat()));
@@ -570,6 +599,8 @@ impl GoldenCase {
         let split = self.split();
         match segments[0] {
             "log_alpha" => get("log_alpha".into()),
+            "prior" => get("logvar_priors_shared".into()),
+            "location" => get("mean_priors_shared".into()),
             "critic" => get(format!("discriminator.linear_layers.0.{field}")),
             "joint_encoder" => {
                 let head = if path.contains("log_var") { "logvar" } else { "mean" };
@@ -599,6 +630,9 @@ impl GoldenCase {
                 let network = if own { "private_encoders" } else { "encoders" };
                 let layer = match linear {
                     true => "encoder_layers.0".to_owned(),
+                    false if private && self.model == "mmVAEPlus" => {
+                        format!("enc_{head}_layer_private")
+                    }
                     false => format!("enc_{head}_layer"),
                 };
                 let mut found = get(format!("{network}.{number}.{layer}.{field}"))?;

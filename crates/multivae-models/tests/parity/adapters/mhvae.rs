@@ -44,6 +44,7 @@ impl super::Adapter for Adapter {
             memory_mb: None,
             blocks: Some(blocks),
             modalities: specs.iter().map(modality).collect(),
+            ..MhvaeConfig::default()
         };
         Ok((config.into(), layout))
     }

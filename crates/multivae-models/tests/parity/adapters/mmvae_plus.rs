@@ -63,6 +63,7 @@ impl super::Adapter for Adapter {
             estimator: estimator(given)?,
             rescale: rescale(given, specs)?,
             modalities: autoencoders(case, specs, &mut layout)?,
+            ..MmvaePlusConfig::default()
         };
         Ok((config.into(), layout))
     }

@@ -42,6 +42,7 @@ impl super::Adapter for Adapter {
             random_subsets: if specs.len() > 2 { number(given, "k", 0.0) as usize } else { 0 },
             rescale: rescale(given, specs)?,
             modalities: autoencoders(case, specs, &mut layout)?,
+            ..MvaeConfig::default()
         };
         Ok((config.into(), layout))
     }

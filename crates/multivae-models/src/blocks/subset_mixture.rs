@@ -1,0 +1,371 @@
+//! Mixtures over sets of modalities, each of which joins its experts by a rule.
+
+use burn::tensor::{Tensor, TensorData};
+use multivae_core::{
+    Error, Result,
+    batch::Batch,
+    distribution::Normal,
+    fusion::{Experts, mixture_weights, select_rows},
+    mixture::Mixture,
+    modality::{ModalityName, ModalitySpec},
+    model::{Draws, Latent, Loss},
+    module::Named,
+    nn::{Decoder, EncoderNet},
+    noise::Noise,
+    objective::{Budget, Estimate},
+    subset::{Subset, Subsets},
+};
+
+use crate::blocks::{
+    self, PrivateSpace,
+    objective::{PrivateBound, Weights},
+};
+
+/// All subsets of more modalities than this are more than a thousand components.
+const MOST_MODALITIES: usize = 10;
+
+/// The components of a mixture: the given lists of names, or all subsets if there is none.
+///
+/// # Errors
+///
+/// [`Error::Config`] for all subsets of too many modalities, or as [`Subsets::new`].
+pub fn components(given: &[Vec<ModalityName>], specs: &[ModalitySpec]) -> Result<Subsets> {
+    if !given.is_empty() {
+        let named = |names: &Vec<ModalityName>| {
+            Subset::named(specs, names.iter().map(ModalityName::as_str))
+        };
+        let list = given.iter().map(named).collect::<Result<Vec<_>>>()?;
+        return Subsets::new(specs.len(), list);
+    }
+    if specs.len() > MOST_MODALITIES {
+        return Err(Error::Config {
+            field: "model.subsets".into(),
+            expected: format!("a list of subsets, for more than {MOST_MODALITIES} modalities"),
+            found: format!("all subsets of {}", specs.len()),
+        });
+    }
+    Ok(Subsets::all(specs.len()))
+}
+
+/// The posteriors of the shared space of all subsets of experts, `[subset, batch, latent]`; whether
+/// the experts are those of all modalities of the model.
+pub type SubsetRule = fn(&Experts, &Subsets, bool) -> Normal<3>;
+
+/// `q(z | X) = Σ_S π_S q_S(z)` with equal weights over the components that a row observes completely,
+/// beside private spaces.
+pub struct SubsetMixture<'a> {
+    /// One encoder per modality.
+    pub encoders: &'a Named<EncoderNet>,
+    /// One decoder per modality, of shared and private codes side by side.
+    pub decoders: &'a Named<Decoder>,
+    /// The modalities, in the model's order.
+    pub modalities: &'a [ModalitySpec],
+    /// Features of private spaces.
+    pub private: &'a [usize],
+    /// The components.
+    pub subsets: &'a Subsets,
+    /// How the experts of a component are joined.
+    pub rule: SubsetRule,
+    /// Weights of the objective.
+    pub weights: Weights<'a>,
+}
+
+impl SubsetMixture<'_> {
+    fn all(&self) -> Subset {
+        Subset::full(self.modalities.len())
+    }
+
+    /// The posterior of a subset and the sources of the private codes.
+    pub fn posterior(&self, batch: &Batch, given: Subset) -> (Normal<2>, Vec<PrivateSpace>) {
+        let unimodal = blocks::encode(self.encoders, self.modalities, batch, given);
+        let all = blocks::all_of(given.len());
+        let shared = (self.rule)(&unimodal.experts, &all, given == self.all());
+        (blocks::only(shared), PrivateSpace::of(&unimodal, batch, self.private))
+    }
+
+    /// Weights of the components, `[batch][subset]` and as `[subset, batch]`.
+    fn component_weights(&self, batch: &Batch) -> (Vec<Vec<f64>>, Tensor<2>) {
+        let weights = mixture_weights(batch.presence().rows(), self.subsets);
+        let flat: Vec<f32> = weights.iter().flatten().map(|&w| w as f32).collect();
+        let data = TensorData::new(flat, [weights.len(), self.subsets.len()]);
+        (weights, Tensor::from_data(data, &batch.device()).transpose())
+    }
+
+    /// The mean of the mixture over the subsets that each row can use, `[batch, latent]`.
+    fn mean(&self, batch: &Batch) -> (Tensor<2>, Vec<PrivateSpace>) {
+        let unimodal = blocks::encode(self.encoders, self.modalities, batch, self.all());
+        let components = (self.rule)(&unimodal.experts, self.subsets, true);
+        let weights = self.component_weights(batch).1.unsqueeze_dim(2);
+        let mean = (components.mean * weights).sum_dim(0).squeeze_dim(0);
+        (mean, PrivateSpace::of(&unimodal, batch, self.private))
+    }
+
+    /// The mixture of the components within `targets`, and of `targets` itself, over those that a row
+    /// observes.
+    fn proposal(&self, batch: &Batch, targets: Subset) -> (Mixture, Vec<PrivateSpace>) {
+        let unimodal = blocks::encode(self.encoders, self.modalities, batch, targets);
+        let within = |s: &Subset| s.intersection(targets) == Some(*s) && *s != targets;
+        let list: Vec<Subset> = self.subsets.iter().filter(within).chain([targets]).collect();
+        // The experts are those of the targets, in order.
+        let place = |m: usize| targets.iter().position(|t| t == m).expect("within the targets");
+        let moved = list.iter().map(|s| Subset::new(s.iter().map(place)).expect("not empty"));
+        let subsets = Subsets::new(targets.len(), moved.collect()).expect("different sets");
+        let joined = (self.rule)(&unimodal.experts, &subsets, targets == self.all());
+        let usable = |row: &Subset| {
+            let of = |s: &Subset| s.iter().all(|m| row.contains(m));
+            let found: Vec<usize> = (0..list.len()).filter(|&i| of(&list[i])).collect();
+            // What joins the targets leaves out what the row lacks.
+            if found.is_empty() { vec![list.len() - 1] } else { found }
+        };
+        let usable = batch.presence().rows().iter().map(usable).collect();
+        let standard = Normal::standard_like(&joined.mean.clone().narrow(0, 0, 1));
+        let mixture = Mixture::new(joined.into(), usable, &standard.into());
+        (mixture, PrivateSpace::of(&unimodal, batch, self.private))
+    }
+
+    /// Names of the terms of the objective.
+    pub fn terms(&self) -> Vec<String> {
+        let mut names = blocks::reconstruction_terms(self.modalities);
+        names.push("kl".into());
+        names.extend(blocks::private_terms(self.modalities, self.private));
+        names
+    }
+
+    /// The objective: a component is drawn for each row, and values from it; the divergence is the
+    /// mean of those of all components.
+    pub fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+        let unimodal = blocks::encode(self.encoders, self.modalities, batch, self.all());
+        let components = (self.rule)(&unimodal.experts, self.subsets, true);
+        let (host_weights, weights) = self.component_weights(batch);
+        let chosen = noise.categorical(&host_weights, 1);
+        let chosen = components.clone().map(|stack| select_rows(&stack, &chosen, 1));
+        let z = chosen.rsample(noise.normal(chosen.mean.dims(), 1, &batch.device()));
+        let spaces = PrivateSpace::of(&unimodal, batch, self.private);
+        let kl = (components.kl_standard::<2>() * weights).sum() / batch.rows() as f64;
+        let (decoders, modalities, weights) = (self.decoders, self.modalities, self.weights);
+        let bound = PrivateBound { decoders, modalities, weights };
+        bound.loss(self.terms(), batch, z, kl, &spaces, noise)
+    }
+
+    /// Samples of the posterior of the given modalities; the mean of all is that of the mixture.
+    pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
+        let (z, spaces) = if given == self.all() && draws == Draws::Mean {
+            let (mean, spaces) = self.mean(batch);
+            (mean.unsqueeze_dim(0), spaces)
+        } else {
+            let (shared, spaces) = self.posterior(batch, given);
+            (blocks::draw(&shared, draws, noise), spaces)
+        };
+        let private = blocks::codes(self.modalities, &spaces, batch, draws, noise);
+        Latent::shared(z).with_private(private)
+    }
+
+    /// An estimate of `log p(x_T)` with samples stratified over the components within the targets.
+    pub fn joint_likelihood(
+        &self,
+        batch: &Batch,
+        targets: Subset,
+        budget: Budget,
+        noise: &mut Noise,
+    ) -> Estimate {
+        let (mixture, spaces) = self.proposal(batch, targets);
+        let decoders = self.decoders;
+        blocks::estimate_by_mixture(decoders, batch, targets, budget, &mixture, &spaces, noise)
+    }
+}
+
+/// All capabilities of a model with the fields `decoders`, `modalities`, `private` and `config.latent`,
+/// from its method `mixture`, which gives its [`SubsetMixture`].
+macro_rules! subset_mixture {
+    ($model:ty) => {
+        const _: () = {
+            use multivae_core::{
+                batch::Progress,
+                model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
+                objective::{Budget, Estimate},
+            };
+
+            impl Multimodal for $model {
+                fn modalities(&self) -> &[ModalitySpec] {
+                    &self.modalities
+                }
+            }
+
+            impl Learn for $model {
+                fn terms(&self, _: Progress) -> Vec<String> {
+                    self.mixture().terms()
+                }
+
+                fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+                    self.mixture().loss(batch, noise)
+                }
+            }
+
+            impl Encode for $model {
+                /// Samples of the posterior of the given modalities; the mean of all is that of the
+                /// mixture.
+                fn encode(
+                    &self,
+                    batch: &Batch,
+                    given: Subset,
+                    draws: Draws,
+                    noise: &mut Noise,
+                ) -> Latent {
+                    self.mixture().encode(batch, given, draws, noise)
+                }
+            }
+
+            impl Generate for $model {
+                fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+                    let latent = self.config.latent;
+                    blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
+                }
+
+                fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+                    blocks::decode(&self.decoders, &self.modalities, latent, targets)
+                }
+
+                fn decoder(&self, modality: usize) -> Option<&Decoder> {
+                    Some(self.decoders.at(modality))
+                }
+            }
+
+            impl Density for $model {
+                fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+                    let input = blocks::input(latent, &self.modalities[modality]);
+                    blocks::log_likelihood(&self.decoders, batch, modality, input)
+                }
+
+                fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
+                    let (shared, spaces) = self.mixture().posterior(batch, given);
+                    let (decoders, modalities) = (&self.decoders, &self.modalities);
+                    blocks::private_bound(decoders, modalities, batch, &shared, &spaces, noise)
+                }
+
+                fn joint_likelihood(
+                    &self,
+                    batch: &Batch,
+                    targets: Subset,
+                    budget: Budget,
+                    noise: &mut Noise,
+                ) -> Estimate {
+                    self.mixture().joint_likelihood(batch, targets, budget, noise)
+                }
+            }
+        };
+    };
+}
+
+pub(crate) use subset_mixture;
+
+/// A model that is a [`SubsetMixture`] and nothing else, by a rule `fn(&Experts, &Subsets) ->
+/// Normal<3>`: its struct, from a configuration with the fields `latent`, `beta`, `subsets`, `private`,
+/// `rescale` and `modalities`, and all capabilities.
+macro_rules! subset_mixture_vae {
+    ($(#[doc = $doc:literal])+ pub struct $model:ident, $config:ident, $rule:path;) => {
+        use burn::{module::Module, tensor::{Device, Tensor}};
+        use multivae_core::{
+            Result,
+            batch::Batch,
+            modality::ModalitySpec,
+            module::Named,
+            nn::{Decoder, EncoderNet, Networks},
+            noise::Noise,
+            subset::{Subset, Subsets},
+        };
+
+        use $crate::{
+            blocks::{
+                self,
+                objective::Weights,
+                subset_mixture::{SubsetMixture, components, subset_mixture},
+            },
+            registry::Listed,
+        };
+
+        $(#[doc = $doc])+
+        #[derive(Module, Debug)]
+        pub struct $model {
+            encoders: Named<EncoderNet>,
+            decoders: Named<Decoder>,
+            #[module(skip)]
+            modalities: Vec<ModalitySpec>,
+            #[module(skip)]
+            config: $config,
+            #[module(skip)]
+            rescale: Vec<f64>,
+            #[module(skip)]
+            subsets: Subsets,
+            #[module(skip)]
+            private: Vec<usize>,
+        }
+
+        impl Listed for $config {
+            fn exercise(specs: &[ModalitySpec]) -> serde_json::Value {
+                serde_json::json!({ "private": { specs[0].name.as_str(): 2 } })
+            }
+        }
+
+        impl $config {
+            /// Fills in what the data says.
+            ///
+            /// # Errors
+            ///
+            /// When configuration and data contradict each other.
+            pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+                self.modalities = blocks::complete(&self.modalities, specs)?;
+                self.check()?;
+                components(&self.subsets, specs)?;
+                blocks::private_sizes(&self.private, specs)?;
+                Ok(self)
+            }
+
+            fn check(&self) -> Result<()> {
+                blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+                blocks::check_weight("model.beta", self.beta)?;
+                self.rescale.check(self.modalities.len())
+            }
+
+            /// Builds the model; `networks` holds those that the configuration calls custom.
+            ///
+            /// # Errors
+            ///
+            /// When a value is out of its range or a network cannot be built.
+            pub fn init(&self, networks: &Networks, device: &Device) -> Result<$model> {
+                let modalities = blocks::resolved(&self.modalities, networks)?;
+                self.check()?;
+                let subsets = components(&self.subsets, &modalities)?;
+                let private = blocks::private_sizes(&self.private, &modalities)?;
+                let (encoders, decoders) =
+                    blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
+                let rescale = self.rescale.factors(&modalities);
+                let config = self.clone();
+                Ok($model { encoders, decoders, modalities, config, rescale, subsets, private })
+            }
+        }
+
+        impl $model {
+            /// The components of the mixture, in order.
+            pub fn components(&self) -> &Subsets {
+                &self.subsets
+            }
+
+            fn mixture(&self) -> SubsetMixture<'_> {
+                let beta = self.config.beta;
+                SubsetMixture {
+                    encoders: &self.encoders,
+                    decoders: &self.decoders,
+                    modalities: &self.modalities,
+                    private: &self.private,
+                    subsets: &self.subsets,
+                    rule: |experts, subsets, _| $rule(experts, subsets),
+                    weights: Weights { shared: beta, private: beta, rescale: &self.rescale },
+                }
+            }
+        }
+
+        subset_mixture!($model);
+    };
+}
+
+pub(crate) use subset_mixture_vae;
