@@ -7,7 +7,7 @@ use multivae_core::schema::{Dtype, ValueScale};
 use super::{Kind, Leaf, Node, Tree, join};
 use crate::{
     cells::MissingCells,
-    error::{DataError, Result, list},
+    error::{DataError, Place, Result, list},
     read::{ModalityTable, Numbers, ReadOptions, TextTable, Words, number},
     storage::Storage,
 };
@@ -238,7 +238,7 @@ pub(super) fn finish(
     };
     Ok(TextTable {
         path: tree.path().into(),
-        lines: (0..columns[0].1.len() as u64).collect(),
+        places: (0..columns[0].1.len() as u64).map(Place::Row).collect(),
         wanted: said.column.map(|_| 1),
         columns,
         named: true,
@@ -305,8 +305,10 @@ pub(super) fn mixed(
         let cells: Vec<String> =
             cells.into_iter().map(|cell| known(cell).unwrap_or_default()).collect();
         let row = cells.iter().position(|cell| !cell.is_empty()).unwrap_or_default();
-        let bad = (row as u64, cells.get(row).cloned().unwrap_or_default(), number::NUMBER);
-        Words { column: features.len() + place, name, cells, bad }
+        let bad =
+            (Place::Row(row as u64), cells.get(row).cloned().unwrap_or_default(), number::NUMBER);
+        let column = features.len() + place;
+        Words { column, name, cells, bad, classes: false, levels: None }
     };
     let words = worded.into_iter().enumerate().map(word).collect();
     let flat = || (0..rows).flat_map(|row| features.iter().map(move |(_, values)| values[row]));
