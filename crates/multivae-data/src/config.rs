@@ -319,7 +319,7 @@ impl DataConfig {
             Some(modalities) => modalities
                 .filter(|known| known.library_size)
                 .map(|known| known.spec.name.to_string())
-                .filter(|name| read.data.modalities().iter().any(|spec| spec.name == **name))
+                .filter(|name| read.data.modalities().iter().any(|spec| spec.name.as_str() == name))
                 .collect(),
             None => self.library_size.clone(),
         };

@@ -203,7 +203,7 @@ impl MemoryDataset {
             expected,
             found,
         };
-        let Some(m) = self.specs.iter().position(|spec| spec.name == *modality) else {
+        let Some(m) = self.specs.iter().position(|spec| spec.name.as_str() == modality) else {
             let names = list(self.specs.iter().map(|spec| spec.name.as_str()));
             return Err(bad(format!("modalities, of {names}"), modality.into()));
         };
