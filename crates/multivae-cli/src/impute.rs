@@ -11,7 +11,7 @@ use multivae::{
         model::MultimodalModel,
         schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn},
     },
-    data::{EmptyRows, Lacking, Origin, TableText, cell_text},
+    data::{EmptyRows, Lacking, Origin, TableText, annotate::is_annotated, cell_text},
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
 
@@ -21,7 +21,7 @@ use crate::{
     given,
     npz::{self, Array},
     terminal::{print_out, table},
-    written::quoted,
+    written::{Form, Part, Role, Written, quoted},
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -36,6 +36,12 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
             out.display()
         )));
     }
+    if is_annotated(out) && arguments.samples.is_some() {
+        return Err(bad_input(format!(
+            "`--out {}`: samples are files of their own: expected the name of a new folder",
+            out.display()
+        )));
+    }
     let run = given::run(&arguments.run)?;
     let lacking = Lacking { empty_rows: EmptyRows::LeaveOut, ..arguments.missing_columns.into() };
     let rows = run.open_rows(arguments.data.as_deref(), lacking)?;
@@ -45,21 +51,30 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         samples: arguments.samples,
     };
     let imputed = run.impute(&rows, &how)?;
-    let folder = NewFolder::new(out)?;
     let known = run.folder.schema()?;
-    let id = known.as_ref().and_then(|schema| schema.id.clone());
     let mut notes = Vec::new();
-    let mut arrays = false;
-    for (spec, imputed) in run.trained.modalities().iter().zip(&imputed) {
-        let output = Output::new(&run, &rows, known.as_ref(), spec, imputed);
-        let written = output.write(folder.path(), arguments.samples.is_some(), &mut notes);
-        arrays |= written.with_context(|| format!("modality `{}`", spec.name))?;
+    let outputs = || {
+        let each = run.trained.modalities().iter().zip(&imputed);
+        each.map(|(spec, imputed)| Output::new(&run, &rows, known.as_ref(), spec, imputed))
+    };
+    if is_annotated(out) {
+        let parts = outputs().map(|output| output.layer(&mut notes)).collect();
+        let written = Written::of("impute", &rows.data, rows.files.data.schema());
+        written.with_files(&rows.files).with_parts(parts).write(out, Form::Annotated)?;
+    } else {
+        let folder = NewFolder::new(out)?;
+        let mut arrays = false;
+        for output in outputs() {
+            let written = output.write(folder.path(), arguments.samples.is_some(), &mut notes);
+            arrays |= written.with_context(|| format!("modality `{}`", output.spec.name))?;
+        }
+        if arrays && rows.files.data.has_ids() {
+            let id = known.as_ref().and_then(|schema| schema.id.clone());
+            let found = rows.files.data.schema().and_then(|schema| schema.id.clone());
+            ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
+        }
+        folder.finish()?;
     }
-    if arrays && rows.files.data.has_ids() {
-        let found = rows.files.data.schema().and_then(|schema| schema.id.clone());
-        ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
-    }
-    folder.finish()?;
     print_out(summary(&rows, run.trained.modalities(), &imputed))?;
     if let Some(needed) = run.trained.model.encoder()?.conditions() {
         let names = needed.label(run.trained.modalities());
@@ -403,7 +418,30 @@ impl<'a> Output<'a> {
         }
         let mut shape = vec![total];
         shape.extend(&self.spec.shape);
-        let mut values = vec![f64::NAN; total * features];
+        let values = self.filled(&rows, notes);
+        let array = self.typed(shape.clone(), values);
+        files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+        if samples {
+            let each = || rows.iter().flat_map(|row| (0..features).map(|f| (*row, f)));
+            for (kind, of) in MEASURES {
+                let value = |(row, f)| self.interval(row, f, of).unwrap_or(f64::NAN);
+                let array = self.floats(shape.clone(), each().map(value).collect());
+                let to = folder.join(format!("{name}{kind}.npy"));
+                files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+            }
+            let flags = each().map(|(row, f)| self.imputed.value(row?, f)).map(|v| v.is_some());
+            let array = Array::Flags(shape, flags.collect());
+            let to = folder.join(format!("{name}{IMPUTED}.npy"));
+            files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+        }
+        Ok(())
+    }
+
+    /// The values of rows of the data with what is imputed of them, in the units of the file; NaN
+    /// where neither is.
+    fn filled(&self, rows: &[Option<usize>], notes: &mut Vec<String>) -> Vec<f64> {
+        let (name, features) = (&self.spec.name, self.spec.features());
+        let mut values = vec![f64::NAN; rows.len() * features];
         let limits = self.limits();
         let mut beyond = 0;
         for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
@@ -426,22 +464,20 @@ impl<'a> Output<'a> {
                  are drawn in: {beyond}"
             ));
         }
-        let array = self.typed(shape.clone(), values);
-        files::write_whole(&to, |file| npz::write_npy(file, &array))?;
-        if samples {
-            let each = || rows.iter().flat_map(|row| (0..features).map(|f| (*row, f)));
-            for (kind, of) in MEASURES {
-                let value = |(row, f)| self.interval(row, f, of).unwrap_or(f64::NAN);
-                let array = self.floats(shape.clone(), each().map(value).collect());
-                let to = folder.join(format!("{name}{kind}.npy"));
-                files::write_whole(&to, |file| npz::write_npy(file, &array))?;
-            }
-            let flags = each().map(|(row, f)| self.imputed.value(row?, f)).map(|v| v.is_some());
-            let array = Array::Flags(shape, flags.collect());
-            let to = folder.join(format!("{name}{IMPUTED}.npy"));
-            files::write_whole(&to, |file| npz::write_npy(file, &array))?;
+        values
+    }
+
+    /// All rows as a layer of the file that they came from.
+    fn layer(&self, notes: &mut Vec<String>) -> Part {
+        let rows: Vec<_> = (0..self.rows.data.len()).map(Some).collect();
+        let values = self.filled(&rows, notes).into_iter().map(|value| value as f32).collect();
+        Part {
+            name: self.spec.name.to_string(),
+            role: Role::Modality,
+            columns: self.known.columns.clone(),
+            table: self.known.table.clone(),
+            values: Array::Floats(vec![rows.len(), self.spec.features()], values),
         }
-        Ok(())
     }
 
     /// Least and greatest value of an array as its file has it: those of its scale, or its type.
