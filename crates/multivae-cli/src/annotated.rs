@@ -1,6 +1,9 @@
 //! Results in a copy of the `.h5ad` or `.h5mu` that the rows came from.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::HashSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use multivae::data::{
@@ -47,7 +50,8 @@ impl Source {
         source
     }
 
-    /// Writes a copy with latent values in `obsm`, and those of modalities in `layers`.
+    /// Writes a copy with latent values in `obsm`, and those of modalities in `layers`, or in `obsm`
+    /// if the file does not have their variables.
     pub(crate) fn write(
         &self,
         out: &Path,
@@ -69,7 +73,26 @@ impl Source {
         let latents = parts.iter().filter(|part| part.role == Role::Latent).count();
         let mut annotations = Vec::new();
         for part in parts.iter().filter(|part| part.role != Role::Original) {
-            annotations.push(self.annotation(part, task, latents).map_err(|reason| bad(&reason))?);
+            let of = self.annotation(part, task, latents).map_err(|reason| bad(&reason))?;
+            if let (Some(modality), Values::Matrix { columns: Some(_), width, values }) =
+                (&of.modality, &of.values)
+            {
+                let known: HashSet<String> =
+                    annotate::rows(file, Some(modality))?.into_iter().collect();
+                let others = ids.iter().filter(|id| !known.contains(*id)).count();
+                if others > 0 {
+                    // Its layers have its own rows only.
+                    let name = format!("X_{NAME}_{task}_{}", part.name);
+                    print_err(&format!(
+                        "{others} rows that `{modality}` does not have are in `obsm[\"{name}\"]`, with \
+                         all others"
+                    ));
+                    let (width, values) = (*width, values.clone());
+                    let values = Values::Matrix { width, values, columns: None };
+                    annotations.push(Annotation { modality: None, name, values });
+                }
+            }
+            annotations.push(of);
         }
         let without = annotate::annotate(file, out, ids, &annotations)?;
         if without > 0 {
@@ -107,8 +130,9 @@ impl Source {
             return Ok(embedding(None, name));
         }
         let inside = self.modalities.iter().find(|(modality, _)| modality == name);
+        // What the file has none of has no variables there.
         let Some((_, inside)) = inside else {
-            return Err(format!("modality `{name}` is not from the file"));
+            return Ok(embedding(None, format!("X_{NAME}_{task}_{name}")));
         };
         let several = self.file.as_ref().is_some_and(|file| {
             file.extension().is_some_and(|end| end.eq_ignore_ascii_case("h5mu"))

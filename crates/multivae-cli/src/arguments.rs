@@ -331,7 +331,7 @@ pub(crate) struct ImputeArguments {
     /// intervals and of what was imputed
     #[arg(long, value_name = "N", value_parser = several)]
     pub(crate) samples: Option<usize>,
-    /// Folder to write, which must not exist
+    /// Folder to write, which must not exist; .h5ad or .h5mu is a copy of the data's
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
 }

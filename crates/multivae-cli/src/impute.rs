@@ -11,7 +11,9 @@ use multivae::{
         model::MultimodalModel,
         schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn},
     },
-    data::{EmptyRows, Lacking, Origin, TableText, cell_text, write_parquet},
+    data::{
+        EmptyRows, Lacking, Origin, TableText, annotate::is_annotated, cell_text, write_parquet,
+    },
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
 
@@ -22,7 +24,7 @@ use crate::{
     given,
     npz::{self, Array},
     terminal::{print_out, table},
-    written::{Part, Role, quoted},
+    written::{Form, Part, Role, Written, quoted},
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -37,6 +39,12 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
             out.display()
         )));
     }
+    if is_annotated(out) && arguments.samples.is_some() {
+        return Err(bad_input(format!(
+            "`--out {}`: samples are files of their own: expected the name of a new folder",
+            out.display()
+        )));
+    }
     let run = given::run(&arguments.run)?;
     let lacking = Lacking { empty_rows: EmptyRows::LeaveOut, ..arguments.missing_columns.into() };
     let rows = run.open_rows(arguments.data.as_deref(), lacking)?;
@@ -46,21 +54,30 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
         samples: arguments.samples,
     };
     let imputed = run.impute(&rows, &how)?;
-    let folder = NewFolder::new(out)?;
     let known = run.folder.schema()?;
-    let id = known.as_ref().and_then(|schema| schema.id.clone());
     let mut notes = Vec::new();
-    let mut arrays = false;
-    for (spec, imputed) in run.trained.modalities().iter().zip(&imputed) {
-        let output = Output::new(&run, &rows, known.as_ref(), spec, imputed);
-        let written = output.write(folder.path(), arguments.samples.is_some(), &mut notes);
-        arrays |= written.with_context(|| format!("modality `{}`", spec.name))?;
+    let outputs = || {
+        let each = run.trained.modalities().iter().zip(&imputed);
+        each.map(|(spec, imputed)| Output::new(&run, &rows, known.as_ref(), spec, imputed))
+    };
+    if is_annotated(out) {
+        let parts = outputs().map(|output| output.layer(&mut notes)).collect();
+        let written = Written::of("impute", &rows.data, rows.files.data.schema());
+        written.with_files(&rows.files).with_parts(parts).write(out, Form::Annotated)?;
+    } else {
+        let folder = NewFolder::new(out)?;
+        let mut arrays = false;
+        for output in outputs() {
+            let written = output.write(folder.path(), arguments.samples.is_some(), &mut notes);
+            arrays |= written.with_context(|| format!("modality `{}`", output.spec.name))?;
+        }
+        if arrays && rows.files.data.has_ids() {
+            let id = known.as_ref().and_then(|schema| schema.id.clone());
+            let found = rows.files.data.schema().and_then(|schema| schema.id.clone());
+            ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
+        }
+        folder.finish()?;
     }
-    if arrays && rows.files.data.has_ids() {
-        let found = rows.files.data.schema().and_then(|schema| schema.id.clone());
-        ids(folder.path(), &rows, found.or(id).as_deref().unwrap_or("id"))?;
-    }
-    folder.finish()?;
     print_out(summary(&rows, run.trained.modalities(), &imputed))?;
     if let Some(needed) = run.trained.model.encoder()?.conditions() {
         let names = needed.label(run.trained.modalities());
@@ -296,7 +313,7 @@ impl<'a> Output<'a> {
         let mut values = vec![f64::NAN; n * features];
         let mut beyond = 0;
         for (row, out) in values.chunks_exact_mut(features).enumerate() {
-            beyond += self.filled(row, out);
+            beyond += self.fill_row(row, out);
         }
         self.note_beyond(beyond, notes);
         let shape = vec![n, features];
@@ -329,7 +346,7 @@ impl<'a> Output<'a> {
 
     /// The values of a row in the units of the file, with those that are imputed; gives how many of
     /// these are drawn into what the file can hold.
-    fn filled(&self, row: usize, out: &mut [f64]) -> usize {
+    fn fill_row(&self, row: usize, out: &mut [f64]) -> usize {
         if let Some(place) = self.place {
             self.rows.files.file_units(row, place, out);
         }
@@ -485,13 +502,7 @@ impl<'a> Output<'a> {
         }
         let mut shape = vec![total];
         shape.extend(&self.spec.shape);
-        let mut values = vec![f64::NAN; total * features];
-        let mut beyond = 0;
-        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
-            let Some(row) = *row else { continue };
-            beyond += self.filled(row, out);
-        }
-        self.note_beyond(beyond, notes);
+        let values = self.filled(&rows, notes);
         let array = self.typed(shape.clone(), values);
         files::write_whole(&to, |file| npz::write_npy(file, &array))?;
         if samples {
@@ -508,6 +519,33 @@ impl<'a> Output<'a> {
             files::write_whole(&to, |file| npz::write_npy(file, &array))?;
         }
         Ok(())
+    }
+
+    /// The values of rows of the data with what is imputed of them, in the units of the file; NaN
+    /// where neither is.
+    fn filled(&self, rows: &[Option<usize>], notes: &mut Vec<String>) -> Vec<f64> {
+        let features = self.spec.features();
+        let mut values = vec![f64::NAN; rows.len() * features];
+        let mut beyond = 0;
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
+            let Some(row) = *row else { continue };
+            beyond += self.fill_row(row, out);
+        }
+        self.note_beyond(beyond, notes);
+        values
+    }
+
+    /// All rows as a layer of the file that they came from.
+    fn layer(&self, notes: &mut Vec<String>) -> Part {
+        let rows: Vec<_> = (0..self.rows.data.len()).map(Some).collect();
+        let values = self.filled(&rows, notes).into_iter().map(|value| value as f32).collect();
+        Part {
+            name: self.spec.name.to_string(),
+            role: Role::Modality,
+            columns: self.known.columns.clone(),
+            table: self.known.table.clone(),
+            values: Array::Floats(vec![rows.len(), self.spec.features()], values),
+        }
     }
 
     /// Least and greatest value of an array as its file has it: those of its scale, or its type.

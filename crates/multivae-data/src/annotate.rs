@@ -80,8 +80,24 @@ pub fn is_annotated(path: &Path) -> bool {
     end.is_some_and(|end| end == "h5ad" || end == "h5mu")
 }
 
+/// The names of the rows of a file, or of a modality of an `.h5mu`, in their order.
+///
+/// # Errors
+///
+/// [`DataError::Inside`] if there is no such modality, or names are missing or given twice;
+/// [`DataError::Read`], [`DataError::Malformed`].
+pub fn rows(source: &Path, modality: Option<&str>) -> Result<Vec<String>> {
+    hdf5::names(source, &tree::join(&own(modality), "obs"))
+}
+
+/// The group of a modality, or that of the whole file.
+fn own(modality: Option<&str>) -> String {
+    modality.map_or_else(String::new, |modality| format!("mod/{modality}"))
+}
+
 /// Copies `source` to `out` with values for the rows called `ids`; gives how many rows of the file
-/// have no value, which stand as NaN or without a class. After an error there is nothing new.
+/// have no value, which stand as NaN or without a class. Values of a modality are for those of the
+/// rows that it has. After an error there is nothing new.
 ///
 /// # Errors
 ///
@@ -148,7 +164,7 @@ struct Placed<'a> {
 impl<'a> Placed<'a> {
     fn new(source: &Path, ids: &[String], annotation: &'a Annotation) -> Result<Self> {
         let Annotation { modality, name, values } = annotation;
-        let own = modality.as_ref().map_or_else(String::new, |modality| format!("mod/{modality}"));
+        let own = own(modality.as_deref());
         let bad = |inside: String, expected: String, found: String| DataError::Inside {
             path: source.into(),
             inside,

@@ -34,6 +34,18 @@ fn results_go_into_a_copy_of_the_users_file() {
                  'mod/rna/layers/multivae_generate'\n";
     place.file("layer.toml", layer);
     place.succeeds("data layer.toml");
+    place.succeeds("impute run --out whole.h5mu");
+    let both = "[[modality]]\nname = 'rna'\nfile = 'whole.h5mu'\narray = 'rna/layers/multivae_impute'\n\
+                [[modality]]\nname = 'protein'\nfile = 'whole.h5mu'\narray = \
+                'protein/layers/multivae_impute'\n";
+    place.file("whole.toml", both);
+    place.succeeds("data whole.toml");
+    // Cells of which the genes were not measured have theirs beside those of all cells.
+    let all = "[[modality]]\nname = 'rna'\nfile = 'whole.h5mu'\narray = \
+               'obsm/X_multivae_impute_rna'\n";
+    place.file("all.toml", all);
+    let text = place.succeeds("data all.toml");
+    assert!(text.contains("8 rows"), "{text}");
     // A copy is of the file that the rows came from, and of no other.
     place.fails("encode run --out z.h5ad", 2, &["`z.h5ad`", "cells.h5mu", "ends otherwise"]);
     place.fails("encode run --data dense.h5ad --out z.h5ad", 2, &["dense"]);
