@@ -284,7 +284,7 @@ pub(crate) struct EncodeArguments {
     /// Samples a row; without it the posterior's mean
     #[arg(short, value_name = "N", value_parser = positive)]
     pub(crate) n: Option<usize>,
-    /// File to write, .npz or .csv, or folder of CSV; .h5ad or .h5mu is a copy of the data's
+    /// File to write, .npz, .csv or .parquet, or folder of CSV; .h5ad or .h5mu is a copy of the data's
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -312,7 +312,7 @@ pub(crate) struct GenerateArguments {
     /// Rows
     #[arg(short, value_name = "N", default_value_t = 10, value_parser = positive)]
     pub(crate) n: usize,
-    /// File to write, .png, .npz or .csv, or folder of CSV and NPY
+    /// File to write, .png, .npz, .csv or .parquet, or folder of CSV and NPY
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }
@@ -510,7 +510,7 @@ pub(crate) struct SamplerSampleArguments {
     /// Modalities to generate, separated by commas [default: for a PNG all images]
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) target: Option<Vec<String>>,
-    /// File to write, .png, .npz or .csv, or folder of CSV and NPY
+    /// File to write, .png, .npz, .csv or .parquet, or folder of CSV and NPY
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
 }

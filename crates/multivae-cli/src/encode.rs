@@ -79,8 +79,8 @@ fn form(out: &Path, samples: Option<usize>) -> Result<Form> {
     let shown = out.display();
     let form = Form::of(out).ok_or_else(|| {
         bad_input(format!(
-            "`--out {shown}`: expected a file name that ends with `.npz`, `.csv`, `.h5ad` or `.h5mu`, or \
-             the name of a folder"
+            "`--out {shown}`: expected a file name that ends with `.npz`, `.csv`, `.parquet`, `.h5ad` or \
+             `.h5mu`, or the name of a folder"
         ))
     })?;
     if samples.is_some() && form != Form::Npz {

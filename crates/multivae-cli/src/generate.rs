@@ -45,8 +45,8 @@ impl Kind {
             _ => match Form::of(out) {
                 Some(form) => form.check_free(out).map(|()| Self::Rows(form)),
                 None => Err(bad_input(format!(
-                    "`--out {}`: expected a file name that ends with `.png`, `.npz`, `.csv`, `.h5ad` or \
-                     `.h5mu`, or the name of a folder",
+                    "`--out {}`: expected a file name that ends with `.png`, `.npz`, `.csv`, `.parquet`, \
+                     `.h5ad` or `.h5mu`, or the name of a folder",
                     out.display()
                 ))),
             },

@@ -11,12 +11,15 @@ use multivae::{
         model::MultimodalModel,
         schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn},
     },
-    data::{EmptyRows, Lacking, Origin, TableText, annotate::is_annotated, cell_text},
+    data::{
+        EmptyRows, Lacking, Origin, TableText, annotate::is_annotated, cell_text, write_parquet,
+    },
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
 
 use crate::{
     arguments::ImputeArguments,
+    columns,
     failure::{Outcome, bad_input},
     given,
     npz::{self, Array},
@@ -194,6 +197,9 @@ impl<'a> Output<'a> {
         let text = self.origin.map(TableText::open).transpose()?.flatten();
         match text {
             Some(text) => self.table(folder, &text, samples, notes).map(|()| false),
+            None if self.origin.is_some_and(Origin::is_typed) => {
+                self.typed_table(folder, samples, notes).map(|()| false)
+            }
             None if self.place.is_none() && self.known.columns.is_some() => {
                 notes.push(format!(
                     "{}: the data has no file of it, all is imputed",
@@ -262,30 +268,108 @@ impl<'a> Output<'a> {
 
     /// A table of a modality that the data has no file of.
     fn new_table(&self, folder: &Path, samples: bool) -> Result<()> {
-        let name = &self.spec.name;
-        let write = |kind: &str, cell: &dyn Fn(usize, usize) -> String| {
-            let ids = self.rows.files.data.has_ids();
-            let mut head: Vec<_> = ids.then(|| quoted(&self.id)).into_iter().collect();
-            let columns = self.columns();
-            head.extend((0..columns).map(|column| quoted(&self.title(column))));
-            let mut text = head.join(",") + "\n";
-            for row in 0..self.rows.data.len() {
-                let id = ids.then(|| quoted(&self.rows.data.id(row)));
-                let cells = id.into_iter().chain((0..columns).map(|column| cell(row, column)));
-                text += &(cells.collect::<Vec<_>>().join(",") + "\n");
-            }
-            whole(&folder.join(format!("{name}{kind}.csv")), text.as_bytes())
-        };
         let plain = |text: String| text;
-        write("", &|row, column| quoted(&self.cell(row, column, &plain).unwrap_or_default()))?;
-        if samples {
-            for (kind, of) in MEASURES {
-                write(kind, &|row, column| self.measured(Some(row), column, of, &plain))?;
-            }
-            write(IMPUTED, &|row, column| self.flag(Some(row), self.first(column)).to_owned())?;
-            self.probabilities(folder)?;
+        let cell = |row, column| quoted(&self.cell(row, column, &plain).unwrap_or_default());
+        self.new_file(folder, "", &cell)?;
+        if samples { self.new_measures(folder) } else { Ok(()) }
+    }
+
+    /// A table of text with a row for each of the data.
+    fn new_file(
+        &self,
+        folder: &Path,
+        kind: &str,
+        cell: &dyn Fn(usize, usize) -> String,
+    ) -> Result<()> {
+        let ids = self.rows.files.data.has_ids();
+        let mut head: Vec<_> = ids.then(|| quoted(&self.id)).into_iter().collect();
+        let columns = self.columns();
+        head.extend((0..columns).map(|column| quoted(&self.title(column))));
+        let mut text = head.join(",") + "\n";
+        for row in 0..self.rows.data.len() {
+            let id = ids.then(|| quoted(&self.rows.data.id(row)));
+            let cells = id.into_iter().chain((0..columns).map(|column| cell(row, column)));
+            text += &(cells.collect::<Vec<_>>().join(",") + "\n");
         }
-        Ok(())
+        whole(&folder.join(format!("{}{kind}.csv", self.spec.name)), text.as_bytes())
+    }
+
+    /// Tables about the draws of each cell.
+    fn new_measures(&self, folder: &Path) -> Result<()> {
+        let plain = |text: String| text;
+        for (kind, of) in MEASURES {
+            let cell = |row, column| self.measured(Some(row), column, of, &plain);
+            self.new_file(folder, kind, &cell)?;
+        }
+        let flag = |row, column| self.flag(Some(row), self.first(column)).to_owned();
+        self.new_file(folder, IMPUTED, &flag)?;
+        self.probabilities(folder)
+    }
+
+    /// A Parquet file of all columns that are modelled, of a table whose columns have types.
+    fn typed_table(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<()> {
+        let (features, n, data) =
+            (self.spec.features(), self.rows.data.len(), &self.rows.files.data);
+        let mut values = vec![f64::NAN; n * features];
+        let mut beyond = 0;
+        for (row, out) in values.chunks_exact_mut(features).enumerate() {
+            beyond += self.filled(row, out);
+        }
+        self.note_beyond(beyond, notes);
+        let shape = vec![n, features];
+        let part = Part {
+            name: self.spec.name.to_string(),
+            role: Role::Modality,
+            columns: self.known.columns.clone(),
+            table: self.known.table.clone(),
+            values: match self.mixed() {
+                Some(_) => self.floats(shape, values),
+                None => self.typed(shape, values),
+            },
+        };
+        let left: Vec<_> = (self.mixed().into_iter().flatten())
+            .filter(|column| column.kind.features() == 0)
+            .map(|column| format!("`{}`", column.name))
+            .collect();
+        if !left.is_empty() {
+            let (name, left) = (&self.spec.name, left.join(", "));
+            notes.push(format!("{name}: columns of text that are not in its file: {left}"));
+        }
+        let ids: Option<Vec<String>> =
+            data.has_ids().then(|| (0..n).map(|row| self.rows.data.id(row)).collect());
+        let id = if self.id.is_empty() { "id" } else { &self.id };
+        let columns = columns::of(id, ids.as_deref(), &[&part]);
+        let to = folder.join(format!("{}.parquet", self.spec.name));
+        files::write_whole(&to, |file| write_parquet(&to, file, &columns))?;
+        if samples { self.new_measures(folder) } else { Ok(()) }
+    }
+
+    /// The values of a row in the units of the file, with those that are imputed; gives how many of
+    /// these are drawn into what the file can hold.
+    fn filled(&self, row: usize, out: &mut [f64]) -> usize {
+        if let Some(place) = self.place {
+            self.rows.files.file_units(row, place, out);
+        }
+        let limits = self.limits();
+        let mut beyond = 0;
+        for (feature, out) in out.iter_mut().enumerate() {
+            if let Some(value) = self.imputed.value(row, feature) {
+                let value = if self.whole[feature] { value.round() } else { value };
+                *out = value.clamp(limits[0], limits[1]);
+                beyond += usize::from(*out != value);
+            }
+        }
+        beyond
+    }
+
+    fn note_beyond(&self, beyond: usize, notes: &mut Vec<String>) {
+        if beyond > 0 {
+            let (name, [low, high]) = (&self.spec.name, self.limits());
+            notes.push(format!(
+                "{name}: imputed values outside of {low} to {high}, which its file can hold, that \
+                 are drawn in: {beyond}"
+            ));
+        }
     }
 
     /// The columns of a mixed table; `None` where each feature is a column.
@@ -418,7 +502,13 @@ impl<'a> Output<'a> {
         }
         let mut shape = vec![total];
         shape.extend(&self.spec.shape);
-        let values = self.filled(&rows, notes);
+        let mut values = vec![f64::NAN; total * features];
+        let mut beyond = 0;
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
+            let Some(row) = *row else { continue };
+            beyond += self.filled(row, out);
+        }
+        self.note_beyond(beyond, notes);
         let array = self.typed(shape.clone(), values);
         files::write_whole(&to, |file| npz::write_npy(file, &array))?;
         if samples {
@@ -437,46 +527,20 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// The values of rows of the data with what is imputed of them, in the units of the file; NaN
-    /// where neither is.
-    fn filled(&self, rows: &[Option<usize>], notes: &mut Vec<String>) -> Vec<f64> {
-        let (name, features) = (&self.spec.name, self.spec.features());
-        let mut values = vec![f64::NAN; rows.len() * features];
-        let limits = self.limits();
-        let mut beyond = 0;
-        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
-            let Some(row) = *row else { continue };
-            if let Some(place) = self.place {
-                self.rows.files.file_units(row, place, out);
-            }
-            for (feature, out) in out.iter_mut().enumerate() {
-                if let Some(value) = self.imputed.value(row, feature) {
-                    let value = if self.whole[feature] { value.round() } else { value };
-                    *out = value.clamp(limits[0], limits[1]);
-                    beyond += usize::from(*out != value);
-                }
-            }
-        }
-        if beyond > 0 {
-            let [low, high] = limits;
-            notes.push(format!(
-                "{name}: imputed values outside of {low} to {high}, which its file can hold, that \
-                 are drawn in: {beyond}"
-            ));
-        }
-        values
-    }
-
     /// All rows as a layer of the file that they came from.
     fn layer(&self, notes: &mut Vec<String>) -> Part {
-        let rows: Vec<_> = (0..self.rows.data.len()).map(Some).collect();
-        let values = self.filled(&rows, notes).into_iter().map(|value| value as f32).collect();
+        let (rows, features) = (self.rows.data.len(), self.spec.features());
+        let mut values = vec![f64::NAN; rows * features];
+        let each = values.chunks_exact_mut(features).enumerate();
+        let beyond = each.map(|(row, out)| self.filled(row, out)).sum();
+        self.note_beyond(beyond, notes);
+        let values = values.into_iter().map(|value| value as f32).collect();
         Part {
             name: self.spec.name.to_string(),
             role: Role::Modality,
             columns: self.known.columns.clone(),
             table: self.known.table.clone(),
-            values: Array::Floats(vec![rows.len(), self.spec.features()], values),
+            values: Array::Floats(vec![rows, features], values),
         }
     }
 

@@ -17,6 +17,7 @@ mod arguments;
 mod check;
 mod classifier;
 mod closing;
+mod columns;
 mod comments;
 mod compare;
 mod config;

@@ -9,12 +9,13 @@ use multivae::{
         dataset::Dataset,
         schema::{Schema, TableColumn},
     },
-    data::{Opened, annotate::is_annotated, cell_text},
+    data::{Opened, annotate::is_annotated, cell_text, write_parquet},
     run::files::{self, NewFolder},
 };
 
 use crate::{
     annotated::Source,
+    columns,
     failure::bad_input,
     npz::{self, Array},
 };
@@ -31,6 +32,8 @@ pub(crate) enum Form {
     Npz,
     /// One table.
     Csv,
+    /// One table of columns with types.
+    Parquet,
     /// A copy of the file that the rows came from.
     Annotated,
     /// A folder with a file for each modality, as data is read.
@@ -43,6 +46,7 @@ impl Form {
         match out.extension().map(|extension| extension.to_str()) {
             Some(Some("npz")) => Some(Self::Npz),
             Some(Some("csv")) => Some(Self::Csv),
+            Some(Some("parquet")) => Some(Self::Parquet),
             _ if is_annotated(out) => Some(Self::Annotated),
             None => Some(Self::Folder),
             _ => None,
@@ -91,7 +95,7 @@ impl Part {
         Self { columns: Some(columns), table: None, name, role: Role::Latent, values }
     }
 
-    fn shape(&self) -> Vec<usize> {
+    pub(crate) fn shape(&self) -> Vec<usize> {
         self.values.shape()
     }
 
@@ -104,7 +108,7 @@ impl Part {
     }
 
     /// The columns of a mixed table that are modelled.
-    fn modelled(&self) -> Option<impl Iterator<Item = &TableColumn>> {
+    pub(crate) fn modelled(&self) -> Option<impl Iterator<Item = &TableColumn>> {
         let table = self.table.as_ref()?;
         Some(table.iter().filter(|column| column.kind.features() > 0))
     }
@@ -124,7 +128,7 @@ impl Part {
         table.map(cell).collect()
     }
 
-    fn head(&self) -> Vec<String> {
+    pub(crate) fn head(&self) -> Vec<String> {
         if let Some(table) = self.modelled() {
             return table.map(|column| column.name.clone()).collect();
         }
@@ -209,8 +213,12 @@ impl Written {
         match form {
             Form::Npz => npz::write(out, &self.arrays()),
             Form::Csv => {
-                let text = self.table(out)?;
+                let text = text(self.ids.as_deref(), &self.table(out)?);
                 Ok(files::write_whole(out, |file| file.write_all(text.as_bytes()))?)
+            }
+            Form::Parquet => {
+                let columns = columns::of(ID, self.ids.as_deref(), &self.table(out)?);
+                Ok(files::write_whole(out, |file| write_parquet(out, file, &columns))?)
             }
             Form::Annotated => self.source.write(out, self.task, self.ids.as_deref(), &self.parts),
             Form::Folder => self.folder(out),
@@ -255,8 +263,8 @@ impl Written {
         arrays
     }
 
-    /// All values side by side.
-    fn table(&self, out: &Path) -> Result<String> {
+    /// The parts whose values stand side by side in a table.
+    fn table(&self, out: &Path) -> Result<Vec<&Part>> {
         let parts: Vec<&Part> =
             self.parts.iter().filter(|part| part.role != Role::Original).collect();
         let several = parts.iter().map(|part| &part.name).collect::<Vec<_>>();
@@ -277,7 +285,7 @@ impl Written {
             let names: Vec<_> = several.iter().map(|name| format!("`{name}`")).collect();
             return Err(bad(format!("{} are several tables", names.join(", "))));
         }
-        Ok(text(self.ids.as_deref(), &parts))
+        Ok(parts)
     }
 
     fn folder(self, out: &Path) -> Result<()> {
@@ -364,6 +372,7 @@ mod tests {
         let of = |name: &str| Form::of(Path::new(name));
         assert_eq!(of("z.npz"), Some(Form::Npz));
         assert_eq!(of("z.csv"), Some(Form::Csv));
+        assert_eq!(of("z.parquet"), Some(Form::Parquet));
         assert_eq!((of("z.h5ad"), of("z.h5mu")), (Some(Form::Annotated), Some(Form::Annotated)));
         assert_eq!(of("some/z"), Some(Form::Folder));
         assert_eq!(of("z.txt"), None);
@@ -381,11 +390,14 @@ mod tests {
     #[test]
     fn one_table_holds_one_modality_or_all_latent_spaces() {
         let out = Path::new("x.csv");
-        let of = |parts: Vec<Part>| Written { parts, ..Written::new("generate") }.table(out);
+        let of = |parts: Vec<Part>| {
+            Written { parts, ..Written::new("generate") }.table(out).map(|parts| parts.len())
+        };
         let error = of(vec![part("a", Some(&["u", "v"])), part("b", None)]).expect_err("two");
         assert!(error.to_string().contains("`a`, `b` are several tables: expected a file name"));
         let latent = |name: &str| Part::latent(name.into(), part(name, None).values);
-        let both = of(vec![latent("z"), latent("z_a")]).expect("side by side");
+        let both = Written { parts: vec![latent("z"), latent("z_a")], ..Written::new("encode") };
+        let both = text(None, &both.table(out).expect("side by side"));
         assert!(both.starts_with("z_0,z_1,z_a_0,z_a_1\n"), "{both}");
         let image = Part { values: Array::Floats(vec![1, 1, 1, 1], vec![0.0]), ..part("a", None) };
         assert!(of(vec![image]).is_err());

@@ -19,7 +19,7 @@ use crate::{
     axes,
     cells::MissingCells,
     conform::{EmptyRows, Known},
-    error::{DataError, Result, list},
+    error::{DataError, Place, Result, list},
     fingerprint,
     join::{self, Named, Unmatched},
     memory::MemoryDataset,
@@ -497,7 +497,7 @@ impl TextTable {
                 usual: read::usual_id(column),
                 certain,
                 feature: None,
-                bad: words.map(|row| (self.lines[row], cells[row].clone(), "a number")),
+                bad: words.map(|row| (self.places[row], cells[row].clone(), "a number")),
                 ids: cells.clone(),
             });
         }
@@ -535,19 +535,19 @@ impl TextTable {
     /// A column of splits.
     fn parts(&self, column: usize) -> Result<Vec<Part>> {
         let (title, cells) = &self.columns[column];
-        let part = |(cell, &line): (&String, &u64)| match cell.as_str() {
+        let part = |(cell, &place): (&String, &Place)| match cell.as_str() {
             "train" => Ok(Part::Train),
             "valid" => Ok(Part::Valid),
             "test" => Ok(Part::Test),
             _ => Err(DataError::Cell {
                 path: self.path.clone(),
-                line,
+                place,
                 column: title.clone(),
                 expected: "`train`, `valid` or `test`",
                 found: cell.clone(),
             }),
         };
-        cells.iter().zip(&self.lines).map(part).collect()
+        cells.iter().zip(&self.places).map(part).collect()
     }
 }
 
@@ -1195,7 +1195,7 @@ mod tests {
         LabelFile::Table(TextTable {
             path: "labels".into(),
             id: ids.map(|_| 1),
-            lines: (2..).take(values.len()).collect(),
+            places: (2..).take(values.len()).map(Place::Line).collect(),
             columns,
             named: true,
             wanted: None,

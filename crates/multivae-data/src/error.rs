@@ -1,9 +1,38 @@
 //! What can go wrong with data.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, path::PathBuf};
 
 /// A result whose error is [`DataError`].
 pub type Result<T, E = DataError> = std::result::Result<T, E>;
+
+/// Where a row stands in its file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// In a text or a sheet: the line, from 1, the header included.
+    Line(u64),
+    /// In any other file: the row, from 0.
+    Row(u64),
+}
+
+impl Place {
+    /// Where the row `row`, from 0, stands in the same file, if nothing lies between.
+    pub(crate) fn of_row(self, row: usize) -> Self {
+        match self {
+            Self::Line(_) => Self::Line(row as u64 + 2),
+            Self::Row(_) => Self::Row(row as u64),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
 
 /// Why data could not be read, split or prepared.
 #[derive(Debug, thiserror::Error)]
@@ -89,12 +118,12 @@ pub enum DataError {
         found: String,
     },
     /// A cell of a table that does not hold what it should.
-    #[error("`{path}`, line {line}, column `{column}`: expected {expected}, found `{found}`")]
+    #[error("`{path}`, {place}, column `{column}`: expected {expected}, found `{found}`")]
     Cell {
         /// The file.
         path: PathBuf,
-        /// The line, from 1, the header included.
-        line: u64,
+        /// Where in it.
+        place: Place,
         /// The column's name.
         column: String,
         /// What it should hold.

@@ -90,6 +90,12 @@ pub(crate) fn text(text: &str) -> Vec<u8> {
     text.into()
 }
 
+/// A file that another library has written; see `tests/data/formats`.
+pub(crate) fn example(name: &str) -> Vec<u8> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats");
+    fs::read(folder.join(name)).expect("it is in the repository")
+}
+
 /// An NPY file of `rows` rows of `features` values, 0.5 above the numbers from 0.
 pub(crate) fn npy(rows: usize, features: usize) -> Vec<u8> {
     let mut bytes = Vec::new();

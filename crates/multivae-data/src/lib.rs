@@ -48,6 +48,9 @@
 //! | `.npy`, `.npz` | `f16`, `bf16`, `f32`, `f64`, `bool`, integers; the first axis is the rows; text as `labels` and `ids` |
 //! | `.safetensors` | `F16`, `BF16`, `F32`, `F64`, `BOOL`, integers; the first axis is the rows; tensors by name |
 //! | `.csv`, `.tsv`, `.txt`, any with `.gz` | numbers, below a header line or without one, separated by commas, semicolons, tabs, bars or spaces |
+//! | `.parquet`, `.arrow`, `.feather` | columns of numbers, text, dates, truth values, categories with their order; lists of numbers as vectors; the index of pandas as identifiers |
+//! | `.xlsx`, `.ods` | a sheet of a workbook, below lines of titles; the first that holds something, or `sheet` in a manifest |
+//! | `.jsonl`, `.ndjson`, either with `.gz` | an object of numbers, text and truth values a line |
 //! | `.idx`, `-ubyte`, either with `.gz` | IDX, the format of MNIST |
 //! | folder of `.png`, `.jpg`, `.tif` | images of one size, `[channels, height, width]` in `[0, 1]` with all of 8 or 16 bits; the stem is the identifier; if it holds a folder for each class, these are the labels |
 //! | folder of `.nii`, `.nii.gz`, `.hdr` with `.img` | NIfTI-1 and NIfTI-2, `[channels, depth, height, width]`; the stem is the identifier |
@@ -76,6 +79,12 @@
 //! exports are missing cells; a row that observes one cell of a modality observes it. Numbers that
 //! mean missing, such as -999, are warned of, and named in [`DataConfig::missing_codes`] or a
 //! manifest.
+//!
+//! *Tables with types.* Text that reads as a number is one in every format, and keeps its digits as
+//! an identifier (`001`); days and times become dates; what is null is missing, whatever stands under
+//! it; categories are taken by their text. What cannot be read, such as records within records, is
+//! left out with a warning. A file never takes more than 1024 times its size, and 64 MiB, of memory,
+//! whatever its header says: what claims more is refused.
 //!
 //! *Values.* Whole numbers of images `[channels, height, width]` are scaled to `[0, 1]` by the least
 //! of 8, 10, 12, 14 and 16 bits that holds those of the training split, unless all are 0 or 1.
@@ -126,6 +135,7 @@
 //! | [`view`] | rows, masks, standardisation and alignment over any data set |
 //! | [`cells`] | which single values are missing |
 //! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
+//! | [`ColumnCells`], [`write_parquet()`] | tables of columns with types, as they are written |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
 //! | [`report`] | what was found when data was read, with warnings and remedies |
 //! | [`data_code`] | a short code of data and rows |
@@ -142,6 +152,7 @@ mod axes;
 #[cfg(test)]
 mod cases;
 pub mod cells;
+mod columns;
 pub mod config;
 mod conform;
 pub mod embedded;
@@ -169,10 +180,11 @@ pub mod storage;
 pub mod view;
 
 pub use cells::MissingCells;
+pub use columns::{ColumnCells, write_parquet};
 pub use config::{DataConfig, Opened, Splits};
 pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
-pub use error::DataError;
+pub use error::{DataError, Place};
 pub use fingerprint::data_code;
 pub use inspect::{Inspection, inspect};
 pub use memory::MemoryDataset;

@@ -29,7 +29,7 @@
 //! [[modality]]
 //! name = "proteins"
 //! file = "arrays.npz"
-//! array = "proteins"                       # of a file with several
+//! array = "proteins"                       # of a file with several; of a workbook `sheet = ".."`
 //!
 //! [[modality]]
 //! name = "counts"
@@ -87,6 +87,7 @@ struct Manifest {
 struct ModalityEntry {
     name: String,
     file: PathBuf,
+    #[serde(alias = "sheet")]
     array: Option<String>,
     id: Option<String>,
     ids: Option<PathBuf>,
@@ -109,6 +110,7 @@ struct ModalityEntry {
 #[serde(deny_unknown_fields)]
 struct LabelsEntry {
     file: PathBuf,
+    #[serde(alias = "sheet")]
     array: Option<String>,
     column: Option<String>,
     id: Option<String>,
@@ -118,6 +120,8 @@ struct LabelsEntry {
 #[serde(deny_unknown_fields)]
 struct SplitsEntry {
     file: Option<PathBuf>,
+    #[serde(alias = "sheet")]
+    array: Option<String>,
     column: Option<String>,
     id: Option<String>,
     train: Option<Vec<RowName>>,
@@ -173,6 +177,13 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                 let field = format!("modality `{name}`");
                 let file = existing(beside, file)?;
                 check_said(&file, &field, array, id, &None, &bad)?;
+                if header.is_some() && !format::of(&file)?.has_header() {
+                    let reason = format!(
+                        "{field}: `header` is given, and the columns of `{}` have names or none",
+                        file.display()
+                    );
+                    return Err(bad(None, reason));
+                }
                 let images = ImageConversion {
                     channels: *channels,
                     resize: *resize,
@@ -269,10 +280,9 @@ fn check_said(
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<()> {
     let format = format::of(file)?;
-    let content = format.content();
-    let (table, arrays) = (content.has_columns(), content.has_arrays());
+    let table = format.content().has_columns();
     for (field, given, has) in [
-        ("array", array.is_some(), arrays),
+        ("array", array.is_some(), format.has_parts()),
         ("id", id.is_some(), table),
         ("column", column.is_some(), table),
     ] {
@@ -323,20 +333,35 @@ fn fixed(
     bad: &impl Fn(Option<usize>, String) -> DataError,
 ) -> Result<Fixed> {
     match entry {
-        SplitsEntry { file: Some(file), column, id, train: None, valid: None, test: None } => {
+        SplitsEntry {
+            file: Some(file),
+            array,
+            column,
+            id,
+            train: None,
+            valid: None,
+            test: None,
+        } => {
             let file = existing(folder, &file)?;
-            let (column, id) = (column.as_deref(), id.as_deref());
-            let said = ReadOptions { column, id, ..ReadOptions::default() };
+            check_said(&file, "`splits`", &array, &id, &column, bad)?;
+            let (array, column, id) = (array.as_deref(), column.as_deref(), id.as_deref());
+            let said = ReadOptions { array, column, id, ..ReadOptions::default() };
             Ok(Fixed::Table(format::of(&file)?.text(&file, said)?))
         }
-        SplitsEntry { file: None, column: None, id: None, train: Some(train), valid, test } => {
-            Ok(Fixed::Lists {
-                path: path.into(),
-                train,
-                valid: valid.unwrap_or_default(),
-                test: test.unwrap_or_default(),
-            })
-        }
+        SplitsEntry {
+            file: None,
+            array: None,
+            column: None,
+            id: None,
+            train: Some(train),
+            valid,
+            test,
+        } => Ok(Fixed::Lists {
+            path: path.into(),
+            train,
+            valid: valid.unwrap_or_default(),
+            test: test.unwrap_or_default(),
+        }),
         _ => Err(bad(
             None,
             "`splits`: expected either `file` or the lists `train`, `valid`, `test`".into(),
@@ -459,7 +484,7 @@ mod tests {
             (
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
-                 `name`, `file`, `array`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
+                 `name`, `file`, `array`, `sheet`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
                  `likelihood`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),

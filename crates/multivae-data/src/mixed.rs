@@ -5,6 +5,7 @@
 //! | cells | kind |
 //! |---|---|
 //! | numbers, each with the same unit behind it | real |
+//! | classes that the file itself says, in an order of three or more | ordinal |
 //! | days or times, all written alike | date |
 //! | two words, or 0 and 1 | binary |
 //! | words of which each stands in two rows or more on average | categorical |
@@ -35,7 +36,7 @@ use serde::Deserialize;
 use crate::{
     assemble::Source,
     cells::MissingCells,
-    error::{DataError, Result, list},
+    error::{DataError, Place, Result, list},
     read::{
         ModalityTable, Words, name,
         number::{self, Number},
@@ -229,9 +230,9 @@ pub(crate) fn infer(source: &mut Source) -> Result<Vec<Warning>> {
         return Ok(warnings);
     }
     if let Some(words) = block.words.first().filter(|_| !open) {
-        let (line, found, expected) = words.bad.clone();
+        let (place, found, expected) = words.bad.clone();
         let (path, column) = (block.path.clone(), words.name.clone());
-        return Err(DataError::Cell { path, line, column, expected, found });
+        return Err(DataError::Cell { path, place, column, expected, found });
     }
     if block.matrix && source.said.is_empty() {
         source.likelihood = matrix(block)?;
@@ -362,6 +363,11 @@ impl<'a> Columns<'a> {
             .collect();
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         observed.iter().for_each(|word| *counts.entry(word).or_insert(0) += 1);
+        if words.classes {
+            let kind = of_classes(words.levels.as_deref(), &counts, observed.len());
+            warnings.extend(left_out(&kind, subject, &counts, observed.len()));
+            return Ok(kind);
+        }
         let with_units: Option<Vec<_>> =
             observed.iter().map(|word| with_unit(word, self.comma)).collect();
         if let Some(units) = with_units
@@ -388,28 +394,13 @@ impl<'a> Columns<'a> {
         let repeated = 2 * counts.len() <= observed.len();
         let few = repeated && counts.len() <= LEVELS.max(observed.len() / 10);
         if 2 * numbers > observed.len() && !few {
-            let (line, found, expected) = words.bad.clone();
+            let (place, found, expected) = words.bad.clone();
             let (path, column) = (self.block.path.clone(), words.name.clone());
-            return Err(DataError::Cell { path, line, column, expected, found });
+            return Err(DataError::Cell { path, place, column, expected, found });
         }
-        if counts.len() > CLASSES || (counts.len() > 2 && !repeated) {
-            warnings.push(Warning::new(
-                subject,
-                format!(
-                    "{} different texts in {} rows: it is left out",
-                    counts.len(),
-                    observed.len()
-                ),
-                "say its kind in a manifest if it is to be modelled",
-            ));
-            return Ok(ColumnKind::Text);
-        }
-        let classes: Vec<String> = counts.into_keys().map(str::to_owned).collect();
-        Ok(match classes.len() {
-            0 => ColumnKind::Text,
-            2 => ColumnKind::Binary { classes },
-            _ => ColumnKind::Categorical { classes },
-        })
+        let kind = of_classes(None, &counts, observed.len());
+        warnings.extend(left_out(&kind, subject, &counts, observed.len()));
+        Ok(kind)
     }
 
     fn numbers(&self, cells: &Cells<'a>) -> Vec<f64> {
@@ -478,6 +469,51 @@ impl<'a> Columns<'a> {
             kind => Ok(kind),
         }
     }
+}
+
+/// The kind of a column of words by how often each stands in it; `levels` are the classes in their
+/// order, if the file says one.
+fn of_classes(
+    levels: Option<&[String]>,
+    counts: &BTreeMap<&str, usize>,
+    observed: usize,
+) -> ColumnKind {
+    match levels {
+        Some([first, second]) => {
+            return ColumnKind::Binary { classes: vec![first.clone(), second.clone()] };
+        }
+        Some(levels) if (3..=CLASSES).contains(&levels.len()) => {
+            return ColumnKind::Ordinal { levels: levels.to_vec() };
+        }
+        _ => {}
+    }
+    let repeated = 2 * counts.len() <= observed;
+    if counts.len() > CLASSES || (counts.len() > 2 && !repeated) {
+        return ColumnKind::Text;
+    }
+    let classes: Vec<String> = counts.keys().map(|&word| word.to_owned()).collect();
+    match classes.len() {
+        0 => ColumnKind::Text,
+        2 => ColumnKind::Binary { classes },
+        _ => ColumnKind::Categorical { classes },
+    }
+}
+
+/// Says that a column of words is left out, if it is.
+fn left_out(
+    kind: &ColumnKind,
+    subject: &str,
+    counts: &BTreeMap<&str, usize>,
+    observed: usize,
+) -> Option<Warning> {
+    let left = matches!(kind, ColumnKind::Text) && !counts.is_empty();
+    left.then(|| {
+        Warning::new(
+            subject,
+            format!("{} different texts in {observed} rows: it is left out", counts.len()),
+            "say its kind in a manifest if it is to be modelled",
+        )
+    })
 }
 
 /// Whether whole numbers between these can be levels: few, and not far from 0 as years are.
@@ -682,7 +718,7 @@ fn wrong_cell(
 ) -> DataError {
     let (column, first) = match cells {
         Cells::Words(words) => (words.name.clone(), words.bad.0),
-        Cells::Numbers(feature) => (feature.to_string(), 0),
+        Cells::Numbers(feature) => (feature.to_string(), Place::Line(0)),
     };
     let expected = match kind {
         ColumnKind::Date { .. } => "a date as in the other rows",
@@ -690,15 +726,15 @@ fn wrong_cell(
         _ => number::NUMBER,
     };
     // The line of the first word is known; of a later one the row is.
-    let line = match cells {
+    let place = match cells {
         Cells::Words(words)
             if words.cells.iter().position(|cell| cell == &words.bad.1) == Some(row) =>
         {
             first
         }
-        _ => row as u64 + 2,
+        _ => first.of_row(row),
     };
-    DataError::Cell { path: block.path.clone(), line, column, expected, found: found.into() }
+    DataError::Cell { path: block.path.clone(), place, column, expected, found: found.into() }
 }
 
 /// Classes by the ways they can be written.
@@ -763,9 +799,9 @@ pub(crate) fn conform(
     let Some(table) = &known.table else {
         return match source.block.words.first() {
             Some(words) => {
-                let (line, found, expected) = words.bad.clone();
+                let (place, found, expected) = words.bad.clone();
                 let (path, column) = (source.block.path.clone(), words.name.clone());
-                Err(DataError::Cell { path, line, column, expected, found })
+                Err(DataError::Cell { path, place, column, expected, found })
             }
             None => Ok(Vec::new()),
         };

@@ -37,7 +37,12 @@ impl Origin {
 
     /// Whether the file is a table of text; see [`TableText`](crate::TableText).
     pub fn is_table(&self) -> bool {
-        self.layout.is_some()
+        self.layout.as_ref().is_some_and(|layout| layout.text)
+    }
+
+    /// Whether the file is a table of columns with types, such as a sheet of a workbook.
+    pub fn is_typed(&self) -> bool {
+        self.layout.as_ref().is_some_and(|layout| !layout.text)
     }
 
     /// Of some of the rows.

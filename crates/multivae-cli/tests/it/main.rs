@@ -13,4 +13,5 @@ mod place;
 mod report;
 mod sampler;
 mod shares;
+mod tables;
 mod tasks;

@@ -66,7 +66,7 @@ fn what_cannot_be_fitted_or_found_is_said() {
     place.fails(
         "sampler sample elsewhere --run run --out z.txt",
         2,
-        &["`.png`, `.npz`, `.csv`, `.h5ad` or `.h5mu`"],
+        &["`.png`, `.npz`, `.csv`, `.parquet`, `.h5ad` or `.h5mu`"],
     );
     place.fails("sampler sample elsewhere --run run --out z.png", 2, &["no images"]);
     place.fails("sampler fit run --kind aggregate --out elsewhere", 2, &["not empty"]);

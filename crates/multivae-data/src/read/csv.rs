@@ -1,35 +1,24 @@
 //! Tables of text: CSV and its kin.
 
-use std::{
-    collections::HashSet,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
-use multivae_core::schema::{Dtype, ValueScale};
 
 use super::{
-    Candidate, Layout, ModalityTable, ReadOptions, TextTable, Words, bytes,
+    ModalityTable, Place, ReadOptions, TextTable, bytes,
     dialect::Dialect,
     format::{self, Content, Format},
     name,
-    number::{self, Number, is_missing, number},
-    usual_id,
+    table::{self, Cell, Head, Rows, is_row},
 };
 use crate::{
-    cells::MissingCells,
-    error::{DataError, Result, list},
+    error::{DataError, Result},
     report::Warning,
-    storage::Storage,
 };
 
 mod rewrite;
 
 pub use rewrite::TableText;
-
-/// The column that holds identifiers if nothing else is said; or else a first column without a
-/// name, as which data frames write their index.
-const ID: &str = "id";
 
 /// Tables of text, separated by commas, semicolons, tabs, bars or spaces.
 pub(crate) struct Csv;
@@ -47,17 +36,21 @@ impl Format for Csv {
         Content::Table
     }
 
+    fn has_header(&self) -> bool {
+        true
+    }
+
     fn is(&self, path: &Path) -> bool {
         format::ends(path, &["csv", "tsv", "tab"], true)
             || format::ends(path, &["txt"], true) && !starts_like_prose(path)
     }
 
     fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
-        text(path, said)
+        table::text(Table::open(path, said)?, said)
     }
 
     fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-        block(path, said)
+        table::block(Table::open(path, said)?, said)
     }
 }
 
@@ -77,227 +70,51 @@ fn starts_like_prose(path: &Path) -> bool {
 
 /// A table as it is in the file.
 struct Table {
-    path: PathBuf,
+    head: Head,
     dialect: Dialect,
-    header: Vec<String>,
-    /// Whether the file names its columns.
-    named: bool,
-    /// The column of identifiers, where it is certain.
-    id: Option<usize>,
     /// Whether each row ends in a separator with nothing behind it.
     trailing: bool,
 }
 
-/// Every column but the identifiers as a feature; single cells can be missing.
-///
-/// Columns that could hold identifiers are given as candidates beside the values.
-fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-    let mut table = Table::open(path, said)?;
-    let width = table.header.len();
-    let comma = table.dialect.comma;
-    let mut tracks: Vec<_> = (0..width).map(|column| Track::new(&table, column)).collect();
-    let mut values: Vec<f64> = Vec::new();
-    let blanks = table.each(|table, byte, cells| {
-        for ((column, cell), track) in cells.iter().enumerate().zip(&mut tracks) {
-            let value = if table.id == Some(column) {
-                track.keep(cell);
-                f64::NAN
-            } else {
-                match number(cell, comma) {
-                    _ if said.is_code(cell) => {
-                        track.end();
-                        f64::NAN
-                    }
-                    Number::Value(value) => {
-                        track.number(cell, value);
-                        value
-                    }
-                    Number::Missing => {
-                        track.end();
-                        f64::NAN
-                    }
-                    Number::Bad(expected) if expected == number::NUMBER => {
-                        track.text(cell, byte, expected);
-                        f64::NAN
-                    }
-                    Number::Bad(expected) => {
-                        return Err(table.cell(byte, column, expected, cell));
-                    }
+impl Rows for Table {
+    fn head(&self) -> &Head {
+        &self.head
+    }
+
+    fn into_head(self) -> Head {
+        self.head
+    }
+
+    fn visit(&self, row: &mut dyn FnMut(u64, &[Cell<'_>]) -> Result<()>) -> Result<()> {
+        let mut reader = self.reader(self.dialect.start);
+        let mut record = StringRecord::new();
+        let width = self.head.names.len();
+        let mut skip = self.head.named;
+        while reader.read_record(&mut record).map_err(|error| self.malformed(&error))? {
+            let byte = record.position().map_or(0, csv::Position::byte);
+            let mut cells: Vec<Cell> = record.iter().map(|cell| Cell::Text(cell.trim())).collect();
+            if skip {
+                if cells.len() > 1 || cells.iter().any(|cell| *cell != Cell::Text("")) {
+                    skip = false;
                 }
-            };
-            values.push(value);
+                continue;
+            }
+            if cells.len() == width + 1 && self.trailing && cells[width] == Cell::Text("") {
+                cells.pop();
+            }
+            if cells.len() != width {
+                let found = cells.len();
+                let reason =
+                    format!("line {}: expected {width} cells, found {found}", self.line(byte));
+                return Err(self.invalid(reason));
+            }
+            row(byte, &cells)?;
         }
         Ok(())
-    })?;
-    table.note_blanks(blanks);
-    let rows = values.len() / width;
-    let mut candidates = Vec::new();
-    let mut features: Vec<usize> = Vec::new();
-    let mut words = Vec::new();
-    for (column, track) in tracks.into_iter().enumerate() {
-        let name = table.header[column].clone();
-        let certain = table.id == Some(column);
-        let bad = track.bad.map(|(byte, cell, expected)| (table.line(byte), cell, expected));
-        if let Some(bad) = bad.clone().filter(|_| !certain) {
-            if track.twice.is_some() && table.id.is_none() {
-                return Err(table.twice(track.twice));
-            }
-            words.push(Words { column, name: name.clone(), cells: Vec::new(), bad });
-        }
-        let of_words = bad.is_some();
-        if certain || (track.alive && track.kept.len() == rows) {
-            candidates.push(Candidate {
-                usual: usual_id(&name),
-                column: name,
-                named: table.named,
-                certain,
-                feature: (!of_words && !certain).then_some(features.len()),
-                bad,
-                ids: track.kept,
-            });
-        }
-        if !certain && !of_words {
-            features.push(column);
-        }
-    }
-    if !words.is_empty() {
-        table.each(|_, _, cells| {
-            for words in &mut words {
-                let cell = cells[words.column];
-                words.cells.push(if said.is_code(cell) { String::new() } else { cell.to_owned() });
-            }
-            Ok(())
-        })?;
-    }
-    if features.is_empty() && words.len() <= usize::from(table.id.is_none()) {
-        let reason = "it has no columns besides the identifiers";
-        return Err(DataError::EmptyFile { path: path.into(), reason });
-    }
-    if features.len() < width {
-        let kept = values.chunks_exact(width).flat_map(|row| features.iter().map(|&c| row[c]));
-        values = kept.collect();
-    }
-    let missing = match features.len() {
-        0 => None,
-        n => MissingCells::from_flags(n, values.iter().map(|value| value.is_nan())),
-    };
-    for value in values.iter_mut().filter(|value| value.is_nan()) {
-        *value = 0.0;
-    }
-    let columns = features.iter().map(|&column| table.header[column].clone()).collect();
-    let layout = Layout {
-        header: said.header,
-        said_id: said.id.map(str::to_owned),
-        names: table.header,
-        columns: features.iter().copied().map(Some).collect(),
-        id: table.id,
-        comma: table.dialect.comma,
-    };
-    Ok(ModalityTable {
-        path: path.to_path_buf(),
-        ids: None,
-        candidates,
-        shape: vec![features.len()],
-        columns: table.named.then_some(columns),
-        words,
-        table: None,
-        rows,
-        values: Storage::precise(values),
-        missing,
-        dtype: Dtype::Text,
-        scale: ValueScale::IDENTITY,
-        notes: table.dialect.notes,
-        matrix: false,
-        layout: Some(layout),
-    })
-}
-
-/// All cells of a table as text.
-fn text(path: &Path, said: ReadOptions) -> Result<TextTable> {
-    let mut table = Table::open(path, said)?;
-    let wanted = said.column.map(|column| table.find(column)).transpose()?;
-    let mut columns: Vec<Vec<String>> = vec![Vec::new(); table.header.len()];
-    let mut bytes = Vec::new();
-    let blanks = table.each(|_, byte, cells| {
-        bytes.push(byte);
-        for (column, cell) in columns.iter_mut().zip(cells) {
-            column.push((*cell).to_owned());
-        }
-        Ok(())
-    })?;
-    table.note_blanks(blanks);
-    let lines = bytes.into_iter().map(|byte| table.line(byte)).collect();
-    Ok(TextTable {
-        path: path.into(),
-        columns: table.header.into_iter().zip(columns).collect(),
-        named: table.named,
-        lines,
-        id: table.id,
-        wanted,
-        notes: table.dialect.notes,
-    })
-}
-
-/// What is known of a column while its rows are read.
-struct Track {
-    /// Whether the column can still hold identifiers: no cell is missing, none is a fraction, and
-    /// all differ.
-    alive: bool,
-    usual: bool,
-    kept: Vec<String>,
-    seen: HashSet<String>,
-    /// The first cell that is no number: where, what it holds, and what was expected.
-    bad: Option<(u64, String, &'static str)>,
-    /// The first cell that is given twice below a usual name.
-    twice: Option<String>,
-    rows: usize,
-}
-
-impl Track {
-    fn new(table: &Table, column: usize) -> Self {
-        let usual = usual_id(&table.header[column]).is_some();
-        let (kept, seen) = (Vec::new(), HashSet::new());
-        Self { alive: true, usual, kept, seen, bad: None, twice: None, rows: 0 }
     }
 
-    /// A cell of a column of identifiers.
-    fn keep(&mut self, cell: &str) {
-        self.kept.push(cell.to_owned());
-    }
-
-    fn number(&mut self, cell: &str, value: f64) {
-        self.rows += 1;
-        if self.alive && (value.fract() != 0.0 || cell.contains(['e', 'E', ','])) {
-            self.end();
-        }
-        self.candidate(cell);
-    }
-
-    /// A cell of text, which can be an identifier from the first row on, or below a usual name.
-    fn text(&mut self, cell: &str, byte: u64, expected: &'static str) {
-        self.rows += 1;
-        if self.rows > 1 && self.bad.is_none() && !self.usual {
-            self.end();
-        }
-        self.bad.get_or_insert_with(|| (byte, cell.to_owned(), expected));
-        self.candidate(cell);
-    }
-
-    fn candidate(&mut self, cell: &str) {
-        if self.alive {
-            if self.seen.insert(cell.to_owned()) {
-                self.kept.push(cell.to_owned());
-            } else {
-                self.twice = self.usual.then(|| cell.to_owned());
-                self.end();
-            }
-        }
-    }
-
-    fn end(&mut self) {
-        self.alive = false;
-        self.kept = Vec::new();
-        self.seen = HashSet::new();
+    fn place(&self, mark: u64) -> Place {
+        Place::Line(self.line(mark))
     }
 }
 
@@ -306,14 +123,8 @@ impl Table {
         let (bytes, mut packing) = bytes(path)?;
         let mut dialect = Dialect::of(&name(path), bytes);
         dialect.notes.append(&mut packing);
-        let mut table = Self {
-            path: path.into(),
-            dialect,
-            header: Vec::new(),
-            named: true,
-            id: None,
-            trailing: false,
-        };
+        let head = Head { text: true, comma: dialect.comma, ..Head::new(path, Vec::new())? };
+        let mut table = Self { head, dialect, trailing: false };
         let mut first = Vec::new();
         let mut reader = table.reader(table.dialect.start);
         let mut record = StringRecord::new();
@@ -333,26 +144,22 @@ impl Table {
         };
         let row = first.next();
         let file = name(path);
+        let mut notes = std::mem::take(&mut table.dialect.notes);
         let headless = match said.header {
             Some(header) => !header,
             None => is_row(&header, row.as_deref(), table.dialect.comma),
         };
         if headless {
-            table.named = false;
             if said.header.is_none() {
-                table.dialect.notes.push(Warning::new(
-                    &file,
-                    "its first line is taken for a row, since it holds numbers like those below",
-                    "if it names the columns, say `header = true` in a manifest",
-                ));
+                notes.push(table::headless(&file));
             }
-            header = (0..header.len()).map(|column| column.to_string()).collect();
+            header = table::numbered(header.len());
         }
         if let Some(row) = row {
             let empty = |cell: Option<&String>| cell.is_some_and(String::is_empty);
             if row.len() == header.len() + 1 && !headless && !empty(row.last()) {
                 header.insert(0, String::new());
-                table.dialect.notes.push(Warning::note(
+                notes.push(Warning::note(
                     &file,
                     "its header has one cell less than its rows: the first cells are names of rows",
                 ));
@@ -364,22 +171,16 @@ impl Table {
             }
             if table.trailing {
                 let found = "its lines end in a separator with nothing behind it";
-                table.dialect.notes.push(Warning::note(&file, found));
+                notes.push(Warning::note(&file, found));
             }
         }
-        let mut seen = HashSet::new();
-        if let Some(column) = header.iter().find(|column| !seen.insert(*column)) {
-            return Err(DataError::DuplicateColumn { path: path.into(), column: column.clone() });
-        }
-        table.header = header;
-        if table.header.len() == 1 {
+        let comma = table.dialect.comma;
+        let head = Head::new(path, header)?;
+        table.head = Head { named: !headless, text: true, comma, notes, ..head };
+        if table.head.names.len() == 1 {
             table.check_empty_lines()?;
         }
-        table.id = match said.id {
-            Some(id) => Some(table.find(id)?),
-            None => (table.header.iter().position(|column| column == ID))
-                .or_else(|| table.header.first().filter(|column| column.is_empty()).map(|_| 0)),
-        };
+        table.head = table.head.with_id(said, None)?;
         Ok(table)
     }
 
@@ -389,81 +190,6 @@ impl Table {
             .flexible(true)
             .delimiter(self.dialect.separator)
             .from_reader(&self.dialect.bytes[from..])
-    }
-
-    fn find(&self, column: &str) -> Result<usize> {
-        self.header.iter().position(|name| name == column).ok_or_else(|| DataError::MissingColumn {
-            path: self.path.clone(),
-            column: column.into(),
-            known: list(&self.header),
-        })
-    }
-
-    /// Calls `row` with the place and the trimmed cells of each row; gives how many rows without
-    /// any value were passed over.
-    fn each(&self, mut row: impl FnMut(&Self, u64, &[&str]) -> Result<()>) -> Result<usize> {
-        let mut reader = self.reader(self.dialect.start);
-        let mut record = StringRecord::new();
-        let width = self.header.len();
-        let mut seen = HashSet::new();
-        let (mut rows, mut skip, mut blanks, mut waiting) = (0, self.named, 0, Vec::new());
-        while reader.read_record(&mut record).map_err(|error| self.malformed(&error))? {
-            let byte = record.position().map_or(0, csv::Position::byte);
-            let mut cells: Vec<&str> = record.iter().map(str::trim).collect();
-            if skip {
-                if cells.len() > 1 || cells.iter().any(|cell| !cell.is_empty()) {
-                    skip = false;
-                }
-                continue;
-            }
-            if cells.len() == width + 1 && self.trailing && cells[width].is_empty() {
-                cells.pop();
-            }
-            if cells.len() != width {
-                let found = cells.len();
-                let reason =
-                    format!("line {}: expected {width} cells, found {found}", self.line(byte));
-                return Err(self.invalid(reason));
-            }
-            // Rows without anything at the end are left over by spreadsheets; between others they
-            // hold a place.
-            if width > 1 && cells.iter().all(|cell| cell.is_empty()) {
-                blanks += 1;
-                waiting.push(byte);
-                continue;
-            }
-            if self.id.is_none() {
-                for byte in waiting.drain(..) {
-                    blanks -= 1;
-                    rows += 1;
-                    row(self, byte, &vec![""; width])?;
-                }
-            }
-            rows += 1;
-            if let Some(id) = self.id {
-                if cells[id].is_empty() {
-                    return Err(self.cell(byte, id, "an identifier", ""));
-                }
-                if !seen.insert(cells[id].to_owned()) {
-                    let (path, id) = (self.path.clone(), cells[id].to_owned());
-                    return Err(DataError::DuplicateId { path, id });
-                }
-            }
-            row(self, byte, &cells)?;
-        }
-        if rows == 0 {
-            let reason = "it has no rows below its header";
-            return Err(DataError::EmptyFile { path: self.path.clone(), reason });
-        }
-        Ok(blanks)
-    }
-
-    fn note_blanks(&mut self, blanks: usize) {
-        if blanks > 0 {
-            let found = format!("{blanks} rows without any value are passed over");
-            let subject = name(&self.path);
-            self.dialect.notes.push(Warning::new(subject, found, "delete them in the file"));
-        }
     }
 
     /// The number of the line, from 1, of the row read at a place.
@@ -477,23 +203,8 @@ impl Table {
         lines(&bytes[..end.min(bytes.len())]) + 1
     }
 
-    fn cell(&self, byte: u64, column: usize, expected: &'static str, found: &str) -> DataError {
-        DataError::Cell {
-            path: self.path.clone(),
-            line: self.line(byte),
-            column: self.header[column].clone(),
-            expected,
-            found: found.into(),
-        }
-    }
-
-    /// The error about an identifier that is given twice.
-    fn twice(&self, id: Option<String>) -> DataError {
-        DataError::DuplicateId { path: self.path.clone(), id: id.unwrap_or_default() }
-    }
-
     fn invalid(&self, reason: String) -> DataError {
-        DataError::Malformed { path: self.path.clone(), format: "CSV", reason }
+        DataError::Malformed { path: self.head.path.clone(), format: "CSV", reason }
     }
 
     fn malformed(&self, error: &csv::Error) -> DataError {
@@ -533,43 +244,6 @@ fn lines(text: &[u8]) -> u64 {
     text.iter().enumerate().filter(|&line| ends(line)).count() as u64
 }
 
-/// Whether the first line of a table is a row like those below: all its cells are numbers, or all
-/// but the first, which is text as in the next row. Numbers in sequence are names of columns, as
-/// data frames write them, and so are years, and five or more numbers that rise.
-fn is_row(first: &[String], second: Option<&[String]>, comma: bool) -> bool {
-    let value = |cell: &String| match number(cell, comma) {
-        Number::Value(value) => Some(value),
-        Number::Missing | Number::Bad(_) => None,
-    };
-    let numbers = |cells: &[String]| -> Option<Vec<f64>> {
-        let known = cells.iter().filter(|cell| !is_missing(cell));
-        known.map(value).collect::<Option<Vec<_>>>().filter(|values| !values.is_empty())
-    };
-    let names = |values: &[f64]| {
-        let steps = values.windows(2).all(|pair| pair[1] - pair[0] == 1.0);
-        let years = values.iter().all(|v| v.fract() == 0.0 && (1800.0..2200.0).contains(v));
-        // Such as masses or wavelengths.
-        let rising = values.len() > 4 && values.windows(2).all(|pair| pair[1] > pair[0]);
-        let counted = steps && (values[0] == 0.0 || values[0] == 1.0);
-        values.len() > 1 && (years || counted || rising)
-    };
-    let text = |cell: Option<&String>| {
-        cell.is_some_and(|cell| !cell.is_empty() && matches!(number(cell, comma), Number::Bad(_)))
-    };
-    if let Some(values) = numbers(first) {
-        let index = first[0].is_empty();
-        return !index && !names(&values);
-    }
-    let Some(second) = second else { return false };
-    first.len() == second.len()
-        && first.len() > 1
-        && text(first.first())
-        && usual_id(&first[0]).is_none()
-        && text(second.first())
-        && numbers(&second[1..]).is_some()
-        && numbers(&first[1..]).is_some_and(|values| !names(&values))
-}
-
 #[cfg(test)]
 mod tests {
     use std::{fs, io::Write};
@@ -577,7 +251,14 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use proptest::prelude::*;
 
+    use multivae_core::schema::Dtype;
+
     use super::*;
+    use crate::{read::number, storage::Storage};
+
+    fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        Csv.block(path, said)
+    }
 
     fn open<T>(text: &[u8], read: impl Fn(&Path) -> Result<T>) -> Result<T, String> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -706,7 +387,7 @@ mod tests {
         ] {
             let words = table(text).expect("kinds are settled later").words;
             assert_eq!(words[0].name, "y");
-            assert_eq!(words[0].bad, (3, "red".into(), number::NUMBER), "{text:?}");
+            assert_eq!(words[0].bad, (Place::Line(3), "red".into(), number::NUMBER), "{text:?}");
         }
     }
 
@@ -778,9 +459,13 @@ mod tests {
 
     #[test]
     fn all_cells_are_given_as_text_with_their_lines() {
-        let found = open(b"id,kind\r\n1,b\r\n2,\r\n", |path| text(path, ReadOptions::default()));
+        let found =
+            open(b"id,kind\r\n1,b\r\n2,\r\n", |path| Csv.text(path, ReadOptions::default()));
         let found = found.expect("valid");
         assert_eq!(found.columns[1], ("kind".into(), vec!["b".into(), String::new()]));
-        assert_eq!((found.lines, found.id, found.wanted), (vec![2, 3], Some(0), None));
+        assert_eq!(
+            (found.places, found.id, found.wanted),
+            ([2, 3].map(Place::Line).to_vec(), Some(0), None)
+        );
     }
 }

@@ -4,11 +4,14 @@
 
 use std::{path::Path, sync::LazyLock};
 
+#[cfg(feature = "excel")]
+use super::excel::Excel;
 use super::{
     Array, LabelFile, ModalityTable, ReadOptions, TextTable,
     csv::Csv,
     idx::Idx,
     image::Images,
+    lines::JsonLines,
     mat::Mat,
     name,
     npy::{Npy, Npz},
@@ -18,6 +21,8 @@ use super::{
     tree,
     volume::{Bids, Nifti, Volumes},
 };
+#[cfg(feature = "arrow")]
+use super::{feather::Feather, parquet::Parquet};
 use crate::{
     assemble::Files,
     error::{DataError, Result},
@@ -31,6 +36,10 @@ static FORMATS: &[&dyn Format] = &[
     &Scipy,
     &Npz,
     &Csv,
+    PARQUET,
+    ARROW,
+    EXCEL,
+    &JsonLines,
     &Safetensors,
     &Idx,
     HDF5,
@@ -53,6 +62,39 @@ const ZARR: &dyn Format = &tree::zarr::Zarr;
 #[cfg(not(feature = "zarr"))]
 const ZARR: &dyn Format =
     &Absent { name: tree::ZARR, called: tree::ZARR_FILES, feature: "zarr", is: tree::is_zarr };
+
+#[cfg(feature = "arrow")]
+const PARQUET: &dyn Format = &Parquet;
+#[cfg(not(feature = "arrow"))]
+const PARQUET: &dyn Format =
+    &Absent { name: "Parquet", called: "`.parquet`", feature: "arrow", is: is_parquet };
+
+#[cfg(feature = "arrow")]
+const ARROW: &dyn Format = &Feather;
+#[cfg(not(feature = "arrow"))]
+const ARROW: &dyn Format =
+    &Absent { name: "Arrow", called: "`.arrow`, `.feather`", feature: "arrow", is: is_arrow };
+
+#[cfg(feature = "excel")]
+const EXCEL: &dyn Format = &Excel;
+#[cfg(not(feature = "excel"))]
+const EXCEL: &dyn Format =
+    &Absent { name: "Excel", called: "`.xlsx`, `.ods`", feature: "excel", is: is_workbook };
+
+/// Whether a file is called as Parquet files are.
+pub(super) fn is_parquet(path: &Path) -> bool {
+    ends(path, &["parquet", "pq"], false)
+}
+
+/// Whether a file is called as those of Arrow are.
+pub(super) fn is_arrow(path: &Path) -> bool {
+    ends(path, &["arrow", "feather", "ipc", "arrows"], false)
+}
+
+/// Whether a file is called as workbooks are.
+pub(super) fn is_workbook(path: &Path) -> bool {
+    ends(path, &["xlsx", "xlsm", "xlsb", "xls", "ods"], false)
+}
 
 /// What a file holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +143,16 @@ pub(crate) trait Format: Sync {
 
     /// Whether a file or folder is of this format.
     fn is(&self, path: &Path) -> bool;
+
+    /// Whether a first line of its files can name the columns, or be a row.
+    fn has_header(&self) -> bool {
+        false
+    }
+
+    /// Whether a file can hold several arrays or tables, of which a manifest names one.
+    fn has_parts(&self) -> bool {
+        self.content().has_arrays()
+    }
 
     /// Whether its modalities are volumes, of which slices can be taken.
     fn is_volumes(&self) -> bool {
@@ -268,6 +320,11 @@ mod tests {
             ("a.TSV", "CSV"),
             ("a.safetensors", "safetensors"),
             ("train-images-idx3-ubyte.gz", "IDX"),
+            ("a.jsonl.gz", "JSON lines"),
+            ("a.Parquet", "Parquet"),
+            ("a.feather", "Arrow"),
+            ("a.xlsx", "Excel"),
+            ("a.ods", "Excel"),
         ] {
             assert_eq!(of(Path::new(path)).expect("known").name(), expected);
         }

@@ -20,7 +20,7 @@ use super::{
     image_scale, name, palette, stem, tiff,
 };
 use crate::{
-    error::{DataError, Result},
+    error::{DataError, Place, Result},
     report::Warning,
     storage::Storage,
 };
@@ -190,12 +190,12 @@ impl Listed {
 /// The class of each image, if the folder has a folder for each class.
 fn classes(folder: &Path) -> Result<Option<TextTable>> {
     let Listed { ids, classes, .. } = Listed::of(folder)?;
-    let lines = (1..=ids.len() as u64).collect();
+    let places = (0..ids.len() as u64).map(Place::Row).collect();
     Ok(classes.map(|classes| TextTable {
         path: folder.into(),
         columns: vec![("id".into(), ids), (CLASS.into(), classes)],
         named: true,
-        lines,
+        places,
         id: Some(0),
         wanted: Some(1),
         notes: Vec::new(),
@@ -242,7 +242,7 @@ pub(crate) fn labels_of(
                 None => {
                     all.columns[0].1.push(id.clone());
                     all.columns[1].1.push(class.clone());
-                    all.lines.push(all.lines.len() as u64 + 1);
+                    all.places.push(Place::Row(all.places.len() as u64));
                 }
             }
         }

@@ -12,25 +12,42 @@ use multivae_core::schema::{Dtype, ImageConversion, TableColumn, ValueScale};
 
 use crate::{
     cells::MissingCells,
-    error::{DataError, Result, list},
+    error::{DataError, Place, Result, list},
     reading::MissingCodes,
     report::Warning,
     storage::Storage,
 };
 
+#[cfg(feature = "arrow")]
+mod arrow;
 pub(crate) mod csv;
 mod dialect;
 pub(crate) mod element;
+#[cfg(feature = "excel")]
+mod excel;
+#[cfg(feature = "arrow")]
+mod feather;
 pub(crate) mod format;
+#[cfg(any(feature = "arrow", feature = "excel"))]
+mod guard;
 mod idx;
 pub(crate) mod image;
+mod lines;
 mod mat;
 mod npy;
 pub(crate) mod number;
 mod palette;
+#[cfg(feature = "arrow")]
+mod parquet;
 mod room;
 mod safetensors;
 mod scipy;
+mod signature;
+#[cfg_attr(
+    not(all(feature = "arrow", feature = "excel")),
+    allow(dead_code, reason = "some ways to read a table are those of one format")
+)]
+mod table;
 mod tiff;
 pub(crate) mod tree;
 pub(crate) mod volume;
@@ -127,7 +144,7 @@ pub(crate) struct ModalityTable {
     /// Whether its columns are the features of one assay, which have one likelihood, and not columns
     /// of which each is of a kind of its own.
     pub(crate) matrix: bool,
-    /// Where the values stand in a table of text; `None` for other files.
+    /// Where the values stand in a table; `None` for other files.
     pub(crate) layout: Option<Layout>,
 }
 
@@ -175,11 +192,15 @@ pub(crate) struct Words {
     pub(crate) column: usize,
     pub(crate) name: String,
     pub(crate) cells: Vec<String>,
-    /// Line, contents and expectation of the first cell that is no number.
-    pub(crate) bad: (u64, String, &'static str),
+    /// Place, contents and expectation of the first cell that is no number.
+    pub(crate) bad: (Place, String, &'static str),
+    /// Whether the file says that they are of few classes.
+    pub(crate) classes: bool,
+    /// The classes in their order, if the file says one.
+    pub(crate) levels: Option<Vec<String>>,
 }
 
-/// Where the values of a modality stand in a table of text.
+/// Where the values of a modality stand in a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Layout {
     /// Whether it was said that the first line names the columns.
@@ -195,6 +216,8 @@ pub(crate) struct Layout {
     pub(crate) id: Option<usize>,
     /// Whether a comma is the decimal mark.
     pub(crate) comma: bool,
+    /// Whether the file is text, of which single cells can be written anew.
+    pub(crate) text: bool,
 }
 
 /// Identifiers of the rows of a file.
@@ -219,8 +242,8 @@ pub(crate) struct Candidate {
     pub(crate) certain: bool,
     /// Its place among the features, if its values are numbers.
     pub(crate) feature: Option<usize>,
-    /// Line, contents and expectation of the first cell that is no number.
-    pub(crate) bad: Option<(u64, String, &'static str)>,
+    /// Place, contents and expectation of the first cell that is no number.
+    pub(crate) bad: Option<(Place, String, &'static str)>,
     pub(crate) ids: Vec<String>,
 }
 
@@ -232,8 +255,8 @@ pub(crate) struct TextTable {
     pub(crate) columns: Vec<(String, Vec<String>)>,
     /// Whether the file names its columns.
     pub(crate) named: bool,
-    /// The line of each row.
-    pub(crate) lines: Vec<u64>,
+    /// Where each row stands.
+    pub(crate) places: Vec<Place>,
     /// The column of identifiers, where it is certain.
     pub(crate) id: Option<usize>,
     /// The column that was asked for.
@@ -294,6 +317,11 @@ impl ReadOptions<'_> {
     /// Whether a cell holds one of the codes.
     fn is_code(&self, cell: &str) -> bool {
         self.codes.is_some_and(|codes| codes.holds(cell))
+    }
+
+    /// Whether a number is one of the codes.
+    fn is_number_code(&self, value: f64) -> bool {
+        self.codes.is_some_and(|codes| codes.numbers().contains(&value))
     }
 }
 
@@ -366,12 +394,9 @@ pub(crate) fn bytes(path: &Path) -> Result<(Vec<u8>, Vec<Warning>)> {
     let name = name(path).to_ascii_lowercase();
     let (called, packed) = (name.ends_with(".gz"), bytes.starts_with(&[0x1f, 0x8b]));
     let table = [".csv", ".tsv", ".tab", ".txt"].iter().any(|end| name.contains(end));
-    if table && (bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"\xd0\xcf\x11\xe0")) {
-        return Err(DataError::Malformed {
-            path: path.into(),
-            format: "CSV",
-            reason: "it is an archive or a workbook of a spreadsheet; save the sheet as CSV".into(),
-        });
+    let foreign = |bytes: &[u8]| signature::foreign(path, "CSV", &bytes[..bytes.len().min(64)]);
+    if table && !packed && signature::of(&bytes).is_some() {
+        return Err(foreign(&bytes));
     }
     let mut notes = Vec::new();
     if packed != called {
@@ -391,6 +416,9 @@ pub(crate) fn bytes(path: &Path) -> Result<(Vec<u8>, Vec<Warning>)> {
     })?;
     if out.is_empty() {
         return Err(DataError::EmptyFile { path: path.into(), reason: "it unpacks to no bytes" });
+    }
+    if table && signature::of(&out).is_some() {
+        return Err(foreign(&out));
     }
     Ok((out, notes))
 }
@@ -651,7 +679,7 @@ mod tests {
         assert_eq!((&plain[..], notes.len()), (&b"id,x\n"[..], 1));
         fs::write(&path, b"PK\x03\x04").expect("writable");
         let error = bytes(&path).expect_err("a workbook").to_string();
-        assert!(error.ends_with("save the sheet as CSV"), "{error}");
+        assert!(error.ends_with("a workbook of a spreadsheet; call it `.xlsx`"), "{error}");
         let error = bytes(&folder.path().join("b.csv")).expect_err("absent");
         assert!(error.to_string().contains("b.csv` cannot be read"), "{error}");
     }

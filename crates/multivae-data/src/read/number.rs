@@ -109,7 +109,8 @@ pub(crate) fn number(cell: &str, comma: bool) -> Number {
     }
 }
 
-fn checked(value: f64) -> Number {
+/// A number as what it is in single precision.
+pub(super) fn checked(value: f64) -> Number {
     // Values are handed to models in single precision.
     if value.is_nan() {
         Number::Missing

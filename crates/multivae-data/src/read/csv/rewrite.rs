@@ -6,7 +6,7 @@ use super::Table;
 use crate::{
     error::{DataError, Result},
     origin::Origin,
-    read::{Layout, ReadOptions},
+    read::{Layout, ReadOptions, table::Rows},
 };
 
 /// The text of a table as it is in its file, to be written again with other contents in some cells:
@@ -45,19 +45,21 @@ impl TableText {
     ///
     /// [`DataError::Changed`] if it has other rows by now; any other [`DataError`].
     pub fn open(origin: &Origin) -> Result<Option<Self>> {
-        let Some(layout) = &origin.layout else { return Ok(None) };
+        let Some(layout) = origin.layout.as_ref().filter(|layout| layout.text) else {
+            return Ok(None);
+        };
         let id = layout.said_id.as_deref();
         let said = ReadOptions { id, header: layout.header, ..ReadOptions::default() };
         let table = Table::open(&origin.path, said)?;
         let mut starts = Vec::new();
-        table.each(|_, byte, _| {
+        table.each(&mut |byte, _| {
             starts.push(byte as usize);
             Ok(())
         })?;
-        let Table { dialect, trailing, named, .. } = table;
+        let Table { head, dialect, trailing } = table;
         let (bytes, separator) = (dialect.bytes, dialect.separator);
         let line = |from: usize| Line::at(&bytes, dialect.start + from, separator);
-        let header = named.then(|| line(0));
+        let header = head.named.then(|| line(0));
         let lines: Vec<_> = starts.into_iter().map(line).collect();
         if lines.len() != origin.file_rows {
             return Err(DataError::Changed {
