@@ -53,6 +53,11 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ),
     (
         "data.standardise",
+        "modalities of counts whose means are relative to the size of a row, its library size",
+        "library_size = [\"rna\"]",
+    ),
+    (
+        "data.standardise",
         "channels (\"grey\", \"colour\", \"alpha\"), height and width, and background (\"black\", \
          \"white\", \"ignore\") that images are made to have, slices (\"axial\", \"coronal\", \
          \"sagittal\") of volumes, and whether values are classes (label_map)",

@@ -400,6 +400,10 @@ pub struct ModalitySchema {
     /// What its images were made to be.
     #[serde(default, skip_serializing_if = "ImageConversion::is_identity")]
     pub images: ImageConversion,
+    /// Whether means of its counts are relative to the size of a row: the logarithm of the mean
+    /// observed count of the row is the offset of a batch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub library_size: bool,
 }
 
 impl ModalitySchema {
@@ -414,6 +418,7 @@ impl ModalitySchema {
             range: None,
             missing_codes: Vec::new(),
             images: ImageConversion::default(),
+            library_size: false,
         }
     }
 

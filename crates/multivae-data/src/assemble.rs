@@ -217,6 +217,7 @@ impl Files {
                 table: block.table.clone(),
                 missing_codes: codes.codes().to_vec(),
                 images,
+                library_size: false,
             };
             let mut found = ModalityReport { modality: name, ..Default::default() };
             let width = block.width();

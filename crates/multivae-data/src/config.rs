@@ -36,6 +36,7 @@ use crate::{
 /// | `missing` | none | modalities that are taken from training and validation rows, see [`MissingConfig`] |
 /// | `standardise` | `"auto"` | see [`Standardise`] |
 /// | `missing_codes` | none | codes in files that mean that nothing was measured, beside the usual ones, as `[-999, "LOD"]` |
+/// | `library_size` | none | modalities of counts whose means are relative to the size of a row, as `["rna"]`: the offset of a row is the logarithm of its mean observed count |
 /// | `images` | as they are | channels, size and background of all images, slices of all volumes, and whether values are classes, see [`ImageConversion`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -57,6 +58,9 @@ pub struct DataConfig {
     /// Codes in files that mean that nothing was measured, beside the usual ones.
     #[serde(skip_serializing_if = "Vec::is_empty", deserialize_with = "reading::codes")]
     pub missing_codes: Vec<String>,
+    /// Modalities of counts whose means are relative to the size of a row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub library_size: Vec<String>,
     /// What images are made to be, where a manifest does not say it.
     #[serde(skip_serializing_if = "ImageConversion::is_identity")]
     pub images: ImageConversion,
@@ -141,6 +145,7 @@ impl DataConfig {
             missing: MissingConfig::default(),
             standardise: Standardise::default(),
             missing_codes: Vec::new(),
+            library_size: Vec::new(),
             images: ImageConversion::default(),
         }
     }
@@ -308,6 +313,23 @@ impl DataConfig {
 
     /// All rows; their splits where the data says them.
     fn load(&self, known: Option<&Known>) -> Result<Read> {
+        let mut read = self.load_files(known)?;
+        let of_known = known.map(|known| known.schema.modalities.iter());
+        let names: Vec<String> = match of_known {
+            Some(modalities) => modalities
+                .filter(|known| known.library_size)
+                .map(|known| known.spec.name.to_string())
+                .filter(|name| read.data.modalities().iter().any(|spec| spec.name.as_str() == name))
+                .collect(),
+            None => self.library_size.clone(),
+        };
+        for name in names {
+            read.data = read.data.with_library_size(&name)?;
+        }
+        Ok(read)
+    }
+
+    fn load_files(&self, known: Option<&Known>) -> Result<Read> {
         let embedded = embedded::load(&self.source, self.modalities, self.rows, &self.split);
         if let Some(loaded) = embedded {
             self.check_unread()?;

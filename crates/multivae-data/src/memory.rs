@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::{Dataset, DatasetError},
+    distribution::Support,
     modality::{self, ModalitySpec},
     schema::{Fingerprint, ModalitySchema, Schema},
     subset::Subset,
@@ -14,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::{
     cells::MissingCells,
-    error::{DataError, Result},
+    error::{DataError, Result, list},
     fingerprint,
     storage::Storage,
 };
@@ -34,6 +35,8 @@ pub struct MemoryDataset {
     label_names: Option<Arc<[String]>>,
     ids: Option<Arc<[String]>>,
     schema: Option<Arc<Schema>>,
+    /// Offsets of each modality, by stored row; 0 where it is not observed.
+    offsets: Vec<Option<Arc<[f32]>>>,
     /// The stored row of each row.
     rows: Arc<[usize]>,
     /// The observed modalities of each row.
@@ -64,6 +67,7 @@ impl MemoryDataset {
         Ok(Self {
             presence: vec![Subset::full(specs.len()); rows].into(),
             missing: vec![None; specs.len()],
+            offsets: vec![None; specs.len()],
             specs: specs.into(),
             values: values.into_iter().map(Arc::new).collect(),
             labels: None,
@@ -183,6 +187,58 @@ impl MemoryDataset {
             return Err(DataError::EmptyRows { first: self.id(first), count: lost.len() });
         }
         self.presence = presence.into();
+        Ok(self)
+    }
+
+    /// The same with the size of each row as the offset of a modality of counts: the logarithm of the
+    /// mean of the counts that are observed; of a row without counts that of one count.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Config`] if there is no such modality, or if it is not one of counts;
+    /// [`DataError::Read`].
+    pub fn with_library_size(mut self, modality: &str) -> Result<Self> {
+        let bad = |expected: String, found: String| DataError::Config {
+            field: "library_size".into(),
+            expected,
+            found,
+        };
+        let Some(m) = self.specs.iter().position(|spec| spec.name.as_str() == modality) else {
+            let names = list(self.specs.iter().map(|spec| spec.name.as_str()));
+            return Err(bad(format!("modalities, of {names}"), modality.into()));
+        };
+        let family = self.specs[m].likelihood.family();
+        if !matches!(family.support(), Support::Counts) {
+            let found = format!("`{modality}` with a {} likelihood", family.name());
+            return Err(bad("modalities with a likelihood of counts".into(), found));
+        }
+        let features = self.specs[m].features();
+        let mut offsets = vec![0.0; self.stored()];
+        let of_row = |row: usize| {
+            let mut values = vec![0.0; features];
+            self.values[m].read(self.rows[row] * features, &mut values)?;
+            let cells = self.cells(row, m);
+            let observed = |feature: usize| cells.as_ref().is_none_or(|cells| cells[feature]);
+            let (mut total, mut count) = (0.0, 0);
+            for (_, value) in values.iter().enumerate().filter(|(feature, _)| observed(*feature)) {
+                total += f64::from(*value);
+                count += 1;
+            }
+            Ok::<_, DataError>((self.rows[row], (total.max(1.0) / f64::from(count)).ln() as f32))
+        };
+        let observing =
+            (0..self.len()).into_par_iter().filter(|&row| self.presence[row].contains(m));
+        for (place, offset) in observing.map(of_row).collect::<Result<Vec<_>>>()? {
+            offsets[place] = offset;
+        }
+        self.offsets[m] = Some(offsets.into());
+        if let Some(schema) = &self.schema {
+            let mut schema = Schema::clone(schema);
+            if let Some(known) = schema.modalities.get_mut(m) {
+                known.library_size = true;
+            }
+            self.schema = Some(Arc::new(schema));
+        }
         Ok(self)
     }
 
@@ -381,7 +437,15 @@ impl Dataset for MemoryDataset {
         let labels = self.labels.as_deref().and_then(|labels| {
             rows.iter().map(|&row| labels[self.rows[row]]).collect::<Option<Vec<i64>>>()
         });
-        let batch = Batch::new(values, presence)?.with_labels(labels)?;
+        let mut batch = Batch::new(values, presence)?.with_labels(labels)?;
+        if self.offsets.iter().any(Option::is_some) {
+            let of = |offsets: &Option<Arc<[f32]>>| {
+                let offsets = offsets.as_ref()?;
+                let of_rows: Vec<f32> = rows.iter().map(|&row| offsets[self.rows[row]]).collect();
+                Some(Tensor::from_floats(of_rows.as_slice(), device))
+            };
+            batch = batch.with_offsets(self.offsets.iter().map(of).collect())?;
+        }
         let cells: Vec<_> =
             (0..self.specs.len()).map(|m| self.cell_tensor(m, rows, device)).collect();
         if cells.iter().all(Option::is_none) { Ok(batch) } else { Ok(batch.with_cells(cells)?) }
@@ -435,6 +499,8 @@ impl Dataset for MemoryDataset {
 
 #[cfg(test)]
 mod tests {
+    use multivae_core::distribution::likelihood::NegativeBinomial;
+
     use super::*;
 
     fn data() -> MemoryDataset {
@@ -574,6 +640,32 @@ mod tests {
         let ids = ["x", "y", "x"].map(String::from).to_vec();
         let error = data().with_ids(ids).expect_err("twice");
         assert!(matches!(error, DataError::DuplicateId { ref id, .. } if id == "x"), "{error}");
+    }
+
+    #[test]
+    fn sizes_of_rows_are_offsets_of_counts() {
+        let spec = |name: &str| ModalitySpec::new(name, &[2]).expect("valid");
+        let counts = spec("rna").with_likelihood(NegativeBinomial::default().into());
+        let data = MemoryDataset::new(vec![
+            (counts, vec![3.0f32, 5.0, 0.0, 0.0, 0.0, 8.0].into()),
+            (spec("b"), vec![0.5f32; 6].into()),
+        ])
+        .expect("three rows");
+        let hidden = MissingCells::from_flags(2, [false, false, false, false, true, false]);
+        let data = data.with_missing_cells(vec![hidden, None]).expect("observed elsewhere");
+        let data = data.with_library_size("rna").expect("counts").select(&[2, 0, 1]);
+        let batch = data.batch(&[0, 1, 2], &Device::flex()).expect("rows exist");
+        assert!(batch.offset(1).is_none());
+        let offset = batch.offset(0).expect("sizes").clone().into_data();
+        let expected = [8.0f32.ln(), 4.0f32.ln(), 0.5f32.ln()];
+        assert_eq!(offset.try_into_vec::<f32>().expect("floats"), expected);
+        let refused = |name| data.clone().with_library_size(name).expect_err("refused").to_string();
+        assert!(
+            refused("b").contains("likelihood of counts, found `b` with a normal"),
+            "{}",
+            refused("b")
+        );
+        assert!(refused("c").contains("found `c`"), "{}", refused("c"));
     }
 
     #[test]
