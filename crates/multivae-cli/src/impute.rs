@@ -313,7 +313,7 @@ impl<'a> Output<'a> {
         let mut values = vec![f64::NAN; n * features];
         let mut beyond = 0;
         for (row, out) in values.chunks_exact_mut(features).enumerate() {
-            beyond += self.fill_row(row, out);
+            beyond += self.filled(row, out);
         }
         self.note_beyond(beyond, notes);
         let shape = vec![n, features];
@@ -346,7 +346,7 @@ impl<'a> Output<'a> {
 
     /// The values of a row in the units of the file, with those that are imputed; gives how many of
     /// these are drawn into what the file can hold.
-    fn fill_row(&self, row: usize, out: &mut [f64]) -> usize {
+    fn filled(&self, row: usize, out: &mut [f64]) -> usize {
         if let Some(place) = self.place {
             self.rows.files.file_units(row, place, out);
         }
@@ -502,7 +502,13 @@ impl<'a> Output<'a> {
         }
         let mut shape = vec![total];
         shape.extend(&self.spec.shape);
-        let values = self.filled(&rows, notes);
+        let mut values = vec![f64::NAN; total * features];
+        let mut beyond = 0;
+        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
+            let Some(row) = *row else { continue };
+            beyond += self.filled(row, out);
+        }
+        self.note_beyond(beyond, notes);
         let array = self.typed(shape.clone(), values);
         files::write_whole(&to, |file| npz::write_npy(file, &array))?;
         if samples {
@@ -521,30 +527,20 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// The values of rows of the data with what is imputed of them, in the units of the file; NaN
-    /// where neither is.
-    fn filled(&self, rows: &[Option<usize>], notes: &mut Vec<String>) -> Vec<f64> {
-        let features = self.spec.features();
-        let mut values = vec![f64::NAN; rows.len() * features];
-        let mut beyond = 0;
-        for (row, out) in rows.iter().zip(values.chunks_exact_mut(features)) {
-            let Some(row) = *row else { continue };
-            beyond += self.fill_row(row, out);
-        }
-        self.note_beyond(beyond, notes);
-        values
-    }
-
     /// All rows as a layer of the file that they came from.
     fn layer(&self, notes: &mut Vec<String>) -> Part {
-        let rows: Vec<_> = (0..self.rows.data.len()).map(Some).collect();
-        let values = self.filled(&rows, notes).into_iter().map(|value| value as f32).collect();
+        let (rows, features) = (self.rows.data.len(), self.spec.features());
+        let mut values = vec![f64::NAN; rows * features];
+        let each = values.chunks_exact_mut(features).enumerate();
+        let beyond = each.map(|(row, out)| self.filled(row, out)).sum();
+        self.note_beyond(beyond, notes);
+        let values = values.into_iter().map(|value| value as f32).collect();
         Part {
             name: self.spec.name.to_string(),
             role: Role::Modality,
             columns: self.known.columns.clone(),
             table: self.known.table.clone(),
-            values: Array::Floats(vec![rows.len(), self.spec.features()], values),
+            values: Array::Floats(vec![rows, features], values),
         }
     }
 

@@ -209,7 +209,7 @@ impl MemoryDataset {
         };
         let family = self.specs[m].likelihood.family();
         if !matches!(family.support(), Support::Counts) {
-            let found = format!("`{modality}` with a {} likelihood", family.name());
+            let found = format!("{modality}, {}", family.name());
             return Err(bad("modalities with a likelihood of counts".into(), found));
         }
         let features = self.specs[m].features();
@@ -660,12 +660,10 @@ mod tests {
         let expected = [8.0f32.ln(), 4.0f32.ln(), 0.5f32.ln()];
         assert_eq!(offset.try_into_vec::<f32>().expect("floats"), expected);
         let refused = |name| data.clone().with_library_size(name).expect_err("refused").to_string();
-        assert!(
-            refused("b").contains("likelihood of counts, found `b` with a normal"),
-            "{}",
-            refused("b")
-        );
-        assert!(refused("c").contains("found `c`"), "{}", refused("c"));
+        let found = refused("b");
+        assert!(found.ends_with("a likelihood of counts, found `b, normal`"), "{found}");
+        let found = refused("c");
+        assert!(found.ends_with("expected modalities, of `rna`, `b`, found `c`"), "{found}");
     }
 
     #[test]

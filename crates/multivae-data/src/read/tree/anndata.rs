@@ -40,7 +40,7 @@ pub(super) fn part(
         None if array == X => variables(tree, &at, &join(own, "var"), names.len())?,
         Some(("layers", _)) => variables(tree, &at, &join(own, "var"), names.len())?,
         Some(("raw", X)) => variables(tree, &at, &join(own, "raw/var"), names.len())?,
-        Some(("obsm", _)) => (embedding(tree, &at, names.len(), said)?, None),
+        Some(("obsm", _)) => (embedding(tree, &at, &names, said)?, None),
         _ => return Err(absent()),
     };
     // A table of numbers has names and kinds of its own.
@@ -65,13 +65,18 @@ fn variables(
 }
 
 /// Values of each row that are no variables: an array, a sparse matrix or a table of numbers.
-fn embedding(tree: &dyn Tree, at: &str, rows: usize, said: ReadOptions) -> Result<ModalityTable> {
+fn embedding(
+    tree: &dyn Tree,
+    at: &str,
+    names: &[String],
+    said: ReadOptions,
+) -> Result<ModalityTable> {
     let table =
         tree.is_group(at)? && tree.text(at, "encoding-type")?.as_deref() == Some("dataframe");
     if !table {
-        return matrix::block(tree, at, rows, None);
+        return matrix::block(tree, at, names.len(), None);
     }
-    frame::mixed(tree, at, rows, said)
+    frame::mixed(tree, at, names, said)
 }
 
 /// The table of what is known of the rows, as a modality of columns of several kinds.
@@ -82,7 +87,7 @@ fn table(
     said: ReadOptions,
 ) -> Result<ModalityTable> {
     let obs = join(own, "obs");
-    let mut block = frame::mixed(tree, &obs, names.len(), said)?;
+    let mut block = frame::mixed(tree, &obs, &names, said)?;
     block.ids = Some(ids(tree, &obs, names, said)?);
     Ok(block)
 }
@@ -343,12 +348,13 @@ mod tests {
             table.iter().map(|column| format!("{} {}", column.name, column.kind.name())).collect();
         assert_eq!(
             kinds.join(", "),
-            "age real, score real, weight real, cell_type categorical, batch binary, treated \
-             binary, donor categorical, passed binary, smokes binary, note text"
+            "cell_type categorical, batch binary, treated binary, donor categorical, age real, score \
+             real, passed binary, weight real, smokes binary, note text"
         );
         let cells = |row: usize| data.cells(row, 0).unwrap_or_default();
         // The score of the second cell, and the weight of the first, under its mask.
-        assert!(!cells(1)[1] && cells(1)[0] && !cells(0)[2]);
+        let first = |name: &str| table.iter().find(|c| c.name == name).expect("a column").first;
+        assert!(!cells(1)[first("score")] && cells(1)[first("age")] && !cells(0)[first("weight")]);
         assert_eq!(data.id(5), "cell5");
         let data = array("dense.h5ad", "obsm/adt").expect("valid").data;
         let columns = data.schema().expect("read").modalities[0].columns.clone();

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use multivae_core::schema::{Dtype, ValueScale};
+use multivae_core::schema::Dtype;
 
-use super::{Kind, Leaf, Node, Tree, join};
+use super::{Attribute, Kind, Leaf, Node, Tree, join};
 use crate::{
-    cells::MissingCells,
     error::{DataError, Place, Result, list},
-    read::{ModalityTable, Numbers, ReadOptions, TextTable, Words, number},
-    storage::Storage,
+    read::{
+        ModalityTable, Numbers, ReadOptions, TextTable,
+        table::{self, Cell, Column, Head},
+    },
 };
 
 /// What is done about tables as anndata wrote them before 0.7.
@@ -269,69 +270,77 @@ pub(super) fn find(tree: &dyn Tree, table: &str, known: &[String], name: &str) -
     }
 }
 
+/// The classes of a column that holds categories, in their order if it has one; `None` of another
+/// column.
+fn classes(tree: &dyn Tree, table: &str, name: &str) -> Result<Option<Option<Vec<String>>>> {
+    let at = join(table, name);
+    let older = tree.node(&join(&join(table, "__categories"), name))?.is_some();
+    if !older && tree.text(&at, "encoding-type")?.as_deref() != Some("categorical") {
+        return Ok(None);
+    }
+    let ordered = tree.attribute(&at, "ordered")?;
+    if older || !matches!(ordered, Some(Attribute::Numbers(flag)) if flag == [1.0]) {
+        return Ok(Some(None));
+    }
+    let names = cells(tree, &join(&at, "categories"))?.words();
+    Ok(Some(names.into_iter().collect()))
+}
+
 /// A table as a modality: columns of numbers are features, those of words get a kind as in any
 /// table. The column of identifiers that is said is none.
 pub(super) fn mixed(
     tree: &dyn Tree,
     table: &str,
-    rows: usize,
+    names: &[String],
     said: ReadOptions,
 ) -> Result<ModalityTable> {
-    let path = tree.path().join(table);
-    let mut features: Vec<(String, Vec<f64>)> = Vec::new();
-    let mut worded = Vec::new();
-    for name in columns(tree, table)?.into_iter().filter(|name| said.id != Some(name)) {
-        match checked(tree, table, &name, rows)? {
-            Cells::Numbers { numbers, mask } => {
-                let mut values = Vec::with_capacity(rows);
-                numbers.each(|value| values.push(value));
-                if let Some(row) = values.iter().position(|value| value.is_infinite()) {
-                    let (at, found) = (join(table, &name), format!("`{}`", values[row]));
-                    return Err(tree.bad_row(&at, row, "a finite number or NaN", found));
-                }
-                let masked = mask.into_iter().flatten().zip(&mut values);
-                masked.filter(|(masked, _)| *masked).for_each(|(_, value)| *value = f64::NAN);
-                features.push((name, values));
+    let known = columns(tree, table)?.into_iter().filter(|name| said.id != Some(name));
+    let titles = std::iter::once(OBS_NAMES.to_owned()).chain(known).collect();
+    let mut head = Head::new(&tree.path().join(table), titles)?;
+    (head.id, head.dtype) = (Some(0), Dtype::F64);
+    let mut filled = Vec::with_capacity(head.names.len());
+    for (place, title) in head.names.iter().enumerate() {
+        let at = join(table, title);
+        let mut column = Column::new(&head, place, true);
+        let push = |column: &mut Column, row: usize, cell: Cell| {
+            let wrong = |expected| tree.bad_row(&at, row, expected, format!("`{}`", cell.text()));
+            column.push(cell, row as u64, said).map_err(wrong)
+        };
+        if place == 0 {
+            for (row, name) in names.iter().enumerate() {
+                push(&mut column, row, Cell::Word(name))?;
             }
-            Cells::Words(cells) => worded.push((name, cells)),
+            filled.push(column);
+            continue;
         }
+        match checked(tree, table, title, names.len())? {
+            Cells::Numbers { numbers, mask } => {
+                let masked = |row: usize| mask.as_ref().is_some_and(|mask| mask[row]);
+                let mut all = Vec::with_capacity(names.len());
+                numbers.each(|value| all.push(value));
+                for (row, value) in all.into_iter().enumerate() {
+                    let known = !masked(row) && !value.is_nan();
+                    push(
+                        &mut column,
+                        row,
+                        if known { Cell::Number(value) } else { Cell::Missing },
+                    )?;
+                }
+            }
+            Cells::Words(words) => {
+                if let Some(levels) = classes(tree, table, title)? {
+                    column = column.of_classes(levels);
+                }
+                for (row, word) in words.iter().enumerate() {
+                    let cell = word.as_deref().map_or(Cell::Missing, Cell::Word);
+                    push(&mut column, row, cell)?;
+                }
+            }
+        }
+        filled.push(column);
     }
-    if features.is_empty() && worded.is_empty() {
-        let reason = "it has no columns besides the names of its rows";
-        return Err(DataError::EmptyFile { path, reason });
-    }
-    let word = |(place, (name, cells)): (usize, (String, Vec<Option<String>>))| {
-        let known = |cell: Option<String>| cell.filter(|cell| !said.is_code(cell));
-        let cells: Vec<String> =
-            cells.into_iter().map(|cell| known(cell).unwrap_or_default()).collect();
-        let row = cells.iter().position(|cell| !cell.is_empty()).unwrap_or_default();
-        let bad =
-            (Place::Row(row as u64), cells.get(row).cloned().unwrap_or_default(), number::NUMBER);
-        let column = features.len() + place;
-        Words { column, name, cells, bad, classes: false, levels: None }
-    };
-    let words = worded.into_iter().enumerate().map(word).collect();
-    let flat = || (0..rows).flat_map(|row| features.iter().map(move |(_, values)| values[row]));
-    let missing = match features.len() {
-        0 => None,
-        width => MissingCells::from_flags(width, flat().map(f64::is_nan)),
-    };
-    let values = flat().map(|value| if value.is_nan() { 0.0 } else { value }).collect();
-    Ok(ModalityTable {
-        path,
-        ids: None,
-        candidates: Vec::new(),
-        shape: vec![features.len()],
-        values: Storage::precise(values),
-        columns: Some(features.into_iter().map(|(name, _)| name).collect()),
-        words,
-        table: None,
-        rows,
-        missing,
-        dtype: Dtype::F64,
-        scale: ValueScale::IDENTITY,
-        notes: Vec::new(),
-        matrix: false,
-        layout: None,
-    })
+    filled.iter_mut().for_each(|column| column.settle(&Place::Row));
+    let block = table::of_columns(head, filled, said, &Place::Row)?;
+    // Who the rows are is known.
+    Ok(ModalityTable { candidates: Vec::new(), ..block })
 }
