@@ -364,7 +364,8 @@ impl<'a> Columns<'a> {
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
         observed.iter().for_each(|word| *counts.entry(word).or_insert(0) += 1);
         if words.classes {
-            let kind = of_classes(words.levels.as_deref(), &counts, observed.len());
+            // A file that says so need not repeat each.
+            let kind = of_classes(words.levels.as_deref(), &counts, true);
             warnings.extend(left_out(&kind, subject, &counts, observed.len()));
             return Ok(kind);
         }
@@ -398,7 +399,7 @@ impl<'a> Columns<'a> {
             let (path, column) = (self.block.path.clone(), words.name.clone());
             return Err(DataError::Cell { path, place, column, expected, found });
         }
-        let kind = of_classes(None, &counts, observed.len());
+        let kind = of_classes(None, &counts, repeated);
         warnings.extend(left_out(&kind, subject, &counts, observed.len()));
         Ok(kind)
     }
@@ -471,12 +472,12 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The kind of a column of words by how often each stands in it; `levels` are the classes in their
-/// order, if the file says one.
+/// The kind of a column of words by how often each stands in it, and whether they are repeated as
+/// classes are; `levels` are the classes in their order, if the file says one.
 fn of_classes(
     levels: Option<&[String]>,
     counts: &BTreeMap<&str, usize>,
-    observed: usize,
+    repeated: bool,
 ) -> ColumnKind {
     match levels {
         Some([first, second]) => {
@@ -487,7 +488,6 @@ fn of_classes(
         }
         _ => {}
     }
-    let repeated = 2 * counts.len() <= observed;
     if counts.len() > CLASSES || (counts.len() > 2 && !repeated) {
         return ColumnKind::Text;
     }
