@@ -55,6 +55,7 @@
 //! | folder of `.png`, `.jpg`, `.tif` | images of one size, `[channels, height, width]` in `[0, 1]` with all of 8 or 16 bits; the stem is the identifier; if it holds a folder for each class, these are the labels |
 //! | folder of `.nii`, `.nii.gz`, `.hdr` with `.img` | NIfTI-1 and NIfTI-2, `[channels, depth, height, width]`; the stem is the identifier |
 //! | folder of `sub-01_T1w.nii.gz`, or of `sub-01/..` | BIDS: the suffix is the modality, subject and session the identifier |
+//! | folder of `case-7/case-7_flair.nii.gz` | the rest of the name is the modality, the folder the identifier |
 //! | `.nii`, `.nii.gz` | volumes on the fourth axis, one for each row |
 //! | `.mat` | MATLAB 5: numbers, logical, sparse and text as `labels` and `ids`; the first axis is the rows; 7.3 as HDF5; 4 is known and refused |
 //! | `.h5ad` | AnnData: `X`, and in a manifest by `array` also `raw/X`, `layers/NAME`, `obsm/NAME`; dense, CSR or CSC; columns of `obs` as labels, splits or identifiers |

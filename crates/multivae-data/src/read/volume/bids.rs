@@ -1,14 +1,14 @@
-//! Names of scans after BIDS, the Brain Imaging Data Structure.
+//! Names of scans after BIDS, the Brain Imaging Data Structure, and after folders of subjects.
 
 use std::{
     collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use super::{modality::Scan, nifti, scans_of};
+use super::{BESIDE, modality::Scan, nifti, scans_of};
 use crate::{
     error::{DataError, Result},
-    read::{entries, name},
+    read::{entries, format, name},
 };
 
 /// Folders of subjects, of sessions, and of kinds of scans.
@@ -54,6 +54,39 @@ impl Name {
 pub(super) fn is(folder: &Path) -> bool {
     let found = if folder.is_dir() { entries(folder).unwrap_or_default() } else { Vec::new() };
     found.iter().any(|path| named(path).is_some() || (is_subject(path) && holds(path, DEPTH)))
+        || of_subjects(&found).is_some()
+}
+
+/// The scans of folders of subjects, each called after its folder, as `case-7/case-7_flair.nii.gz`.
+///
+/// Folders of modalities, as `flair/flair_7.nii.gz`, look alike; of subjects there are more than
+/// endings of names.
+fn of_subjects(found: &[PathBuf]) -> Option<Vec<(Name, PathBuf)>> {
+    let folders: Vec<&PathBuf> = found.iter().filter(|path| path.is_dir()).collect();
+    // A look at one file of each tells large folders of images apart.
+    let is_scan = |folder: &&PathBuf| {
+        let shown = |path: &PathBuf| !name(path).starts_with('.');
+        let paths = std::fs::read_dir(folder).ok().into_iter().flatten().flatten();
+        let first = paths.map(|entry| entry.path()).find(shown);
+        first.is_some_and(|path| nifti::is_called(&path) || format::ends(&path, &BESIDE, false))
+    };
+    if folders.is_empty() || !folders.iter().all(is_scan) {
+        return None;
+    }
+    let mut scans = Vec::new();
+    for folder in &folders {
+        let id = name(folder);
+        for Scan { id: stem, path } in scans_of(entries(folder).ok()?) {
+            let suffix = stem.strip_prefix(&id)?.strip_prefix(['_', '-'])?;
+            if suffix.is_empty() || Name::of(&stem).is_some() {
+                return None;
+            }
+            let (id, suffix) = (id.clone(), suffix.to_owned());
+            scans.push((Name { id, entities: String::new(), suffix }, path));
+        }
+    }
+    let suffixes: HashSet<&str> = scans.iter().map(|(name, _)| name.suffix.as_str()).collect();
+    (!suffixes.is_empty() && folders.len() > suffixes.len()).then_some(scans)
 }
 
 /// The name of a scan, if it is one of BIDS.
@@ -81,18 +114,10 @@ pub(super) fn beside(folder: &Path) -> Result<Vec<PathBuf>> {
 /// The scans by modality: by their suffix, and where a subject has several of one suffix by what
 /// else their names say.
 pub(super) fn groups(folder: &Path) -> Result<Vec<Group>> {
-    let mut scans = Vec::new();
-    collect(folder, 0, &mut scans)?;
-    let mut named = Vec::new();
-    for Scan { id, path } in scans {
-        let Some(name) = Name::of(&id) else {
-            return Err(DataError::UnsupportedFile {
-                path,
-                expected: "a name of BIDS as others in the folder have, `sub-01_T1w.nii.gz`",
-            });
-        };
-        named.push((name, path));
-    }
+    let named = match of_subjects(&entries(folder)?) {
+        Some(named) => named,
+        None => of_bids(folder)?,
+    };
     let mut seen = HashSet::new();
     let several: HashSet<String> = named
         .iter()
@@ -108,6 +133,23 @@ pub(super) fn groups(folder: &Path) -> Result<Vec<Group>> {
         groups.entry(name).or_default().push(Scan { id, path });
     }
     Ok(groups.into_iter().map(|(name, scans)| Group { name, scans }).collect())
+}
+
+/// The scans by the names of BIDS.
+fn of_bids(folder: &Path) -> Result<Vec<(Name, PathBuf)>> {
+    let mut scans = Vec::new();
+    collect(folder, 0, &mut scans)?;
+    let mut named = Vec::new();
+    for Scan { id, path } in scans {
+        let Some(name) = Name::of(&id) else {
+            return Err(DataError::UnsupportedFile {
+                path,
+                expected: "a name of BIDS as others in the folder have, `sub-01_T1w.nii.gz`",
+            });
+        };
+        named.push((name, path));
+    }
+    Ok(named)
 }
 
 /// The scans of a folder and of those in it, which at the top are subjects.

@@ -452,6 +452,37 @@ fn several_scans_of_one_suffix_are_told_apart_by_what_else_their_names_say() {
 }
 
 #[test]
+fn scans_called_after_folders_of_subjects_are_modalities_by_the_rest_of_their_names() {
+    let scan = || plain([2, 2, 2], [1.0; 3]);
+    let mut files = Vec::new();
+    for case in 0..4 {
+        for (end, ending) in ["_flair", "-t1c"].into_iter().enumerate() {
+            if (case, end) != (2, 1) {
+                files.push((format!("case-{case}/case-{case}{ending}.nii"), scan()));
+            }
+        }
+    }
+    let named = |files: &[(String, Vec<u8>)]| {
+        let folder = Folder::new(files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())));
+        let opened = config(&folder, None).read();
+        opened.map_err(|error| folder.message(error)).map(|opened| {
+            let data = opened.raw;
+            let names = data.modalities().iter().map(|spec| spec.name.to_string());
+            (names.collect::<Vec<_>>(), (0..data.len()).map(|row| data.id(row)).collect::<Vec<_>>())
+        })
+    };
+    let (modalities, rows) = named(&files).expect("whole");
+    assert_eq!(modalities, ["flair", "t1c"]);
+    assert_eq!(rows, ["case-0", "case-1", "case-2", "case-3"]);
+    // Folders of modalities, whose files begin alike.
+    let files: Vec<(String, Vec<u8>)> = ["t1", "t2"]
+        .into_iter()
+        .flat_map(|m| (0..3).map(move |row| (format!("{m}/{row}.nii"), scan())))
+        .collect();
+    assert_eq!(named(&files).expect("whole").0, ["t1", "t2"]);
+}
+
+#[test]
 fn volumes_on_the_fourth_axis_of_a_file_are_rows() {
     let file = fs::read(written("nifti/channels.nii.gz")).expect("there");
     let folder = Folder::new([("fa.nii.gz", file)]);
