@@ -49,6 +49,11 @@ pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
         print_out(format!("{:<13} {} rows; {}", "", info.rows, info.modalities.join(", ")))?;
         print_out(format!("{:<13} {}", "", info.licence))?;
     }
+    for set in data::research() {
+        let name = format!("{}:PATH", set.name);
+        print_out(format!("{name} {}", set.about))?;
+        print_out(format!("{:<13} {}", "", set.layout))?;
+    }
     Ok(Outcome::Done)
 }
 

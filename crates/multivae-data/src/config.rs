@@ -21,6 +21,7 @@ use crate::{
     reading::{self, Reading},
     record::{DataRecord, REMEDY, SplitAssignment},
     report::LoadReport,
+    research,
     split::{SplitConfig, SplitIndices},
     standardise::{Standardisation, Standardise},
 };
@@ -29,7 +30,7 @@ use crate::{
 ///
 /// | name | default | meaning |
 /// |---|---|---|
-/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), or the path of a folder, an NPZ, safetensors or MATLAB file, or a manifest `.toml` |
+/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), a published one as `NAME:PATH` ([`crate::research()`]), or the path of a folder, an NPZ, safetensors or MATLAB file, or a manifest `.toml` |
 /// | `modalities` | 3 for `polydigits` | how many modalities of `polydigits`, 2 to 5 |
 /// | `rows` | all | how many rows are used, drawn by the split's seed |
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
@@ -342,8 +343,9 @@ impl DataConfig {
             let (origins, empty_rows) = (Vec::new(), Vec::new());
             return Ok(Read { report, data, parts: Some(parts), origins, empty_rows });
         }
+        let set = research::of(&self.source);
         let path = Path::new(&self.source);
-        if !path.exists() {
+        if set.is_none() && !path.exists() {
             return Err(DataError::UnknownSource {
                 name: self.source.clone(),
                 known: embedded::names(),
@@ -356,7 +358,9 @@ impl DataConfig {
             images: self.images,
             known: known.map(|known| known.schema),
         };
-        let files = if path.is_dir() && inside.exists() {
+        let files = if let Some((set, path)) = set {
+            set.open(path, reading)?
+        } else if path.is_dir() && inside.exists() {
             manifest::open(&inside, reading)?
         } else if path.extension().is_some_and(|extension| extension == "toml") {
             manifest::open(path, reading)?

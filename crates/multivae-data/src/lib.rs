@@ -128,6 +128,7 @@
 //! |---|---|
 //! | [`DataConfig`], [`Splits`] | the description of data in a run, and what becomes of it |
 //! | [`inspect()`] | what a source holds, before anything is trained on it |
+//! | [`research()`] | published data sets, as they are distributed |
 //! | [`embedded()`] | the embedded data sets, their origin and licences |
 //! | [`MemoryDataset`] | rows in memory, selected without copies, gathered a batch at a time |
 //! | [`split`] | training, validation and test rows by a seed |
@@ -175,6 +176,7 @@ mod read;
 mod reading;
 pub mod record;
 pub mod report;
+pub mod research;
 pub mod split;
 pub mod standardise;
 pub mod storage;
@@ -195,6 +197,7 @@ pub use origin::Origin;
 pub use read::csv::TableText;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
+pub use research::{ResearchSet, research};
 pub use split::{SplitConfig, SplitIndices};
 pub use standardise::{Standardisation, Standardise};
 pub use storage::Storage;
