@@ -423,7 +423,8 @@ mod tests {
     fn what_stays_in_its_file_says_the_same() {
         let path = written("several.h5mu");
         let file = Opened::open(&path).expect("valid");
-        let leaf = file.leaf("mod/protein/X").expect("there");
+        let tree: &dyn Tree = &file;
+        let leaf = tree.leaf("mod/protein/X").expect("there");
         let read = |limit| dense(&file, "mod/protein/X", leaf.clone(), 6, Some(3), limit);
         let (disk, memory) = (read(0).expect("valid"), read(1 << 20).expect("valid"));
         assert!(
