@@ -29,31 +29,11 @@
 //! **Cost of a step.** `M` encoder calls of `B` rows three times, `M` decoder calls of `M B` rows, and
 //! the critic on `(2 M + 1) B` codes.
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
-use multivae_core::{
-    Result,
-    batch::{Batch, Progress},
-    modality::ModalitySpec,
-    model::{Learn, Loss, Multimodal, Stage},
-    module::Named,
-    nn::{Decoder, NetworkConfig, NetworkNet, Networks},
-    noise::Noise,
-    objective::Rescale,
-    options,
-    subset::Subset,
-};
+use multivae_core::{nn::NetworkConfig, objective::Rescale, options};
 
 use crate::{
     ae::pairs,
-    blocks::{
-        self, ModalityConfig,
-        adversary::{self, Adversary, Critic},
-        codes::{self, CodeNet, Codes, deterministic_codes},
-    },
-    registry::Listed,
+    blocks::{ModalityConfig, adversary::adversarial_codes},
 };
 
 options! {
@@ -72,94 +52,12 @@ options! {
     }
 }
 
-/// Adversarial autoencoders; see the [module](self).
-#[derive(Module, Debug)]
-pub struct Maae {
-    encoders: Named<CodeNet>,
-    decoders: Named<Decoder>,
-    critic: NetworkNet,
-    #[module(skip)]
-    modalities: Vec<ModalitySpec>,
-    #[module(skip)]
-    config: MaaeConfig,
-    #[module(skip)]
-    rescale: Vec<f64>,
+adversarial_codes! {
+    /// Adversarial autoencoders; see the [module](self).
+    pub struct Maae, MaaeConfig;
+    critic: Critic::Classifier,
+    codes: |codes| codes,
+    weights: |_, codes| pairs(codes),
+    check: |_| Ok(()),
+    stages: |_| adversary::stages(1, None),
 }
-
-impl Listed for MaaeConfig {}
-
-impl MaaeConfig {
-    /// Fills in what the data says.
-    ///
-    /// # Errors
-    ///
-    /// When configuration and data contradict each other.
-    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = blocks::complete(&self.modalities, specs)?;
-        self.critic.get_or_insert_with(NetworkConfig::mlp);
-        self.check()?;
-        Ok(self)
-    }
-
-    fn check(&self) -> Result<()> {
-        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        self.rescale.check(self.modalities.len())
-    }
-
-    /// Builds the model; `networks` holds those that the configuration calls custom.
-    ///
-    /// # Errors
-    ///
-    /// When a value is out of its range or a network cannot be built.
-    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Maae> {
-        let modalities = blocks::resolved(&self.modalities, networks)?;
-        self.check()?;
-        let (encoders, decoders) =
-            codes::networks(&self.modalities, self.latent, networks, device)?;
-        let critic = self.critic.clone().unwrap_or_else(NetworkConfig::mlp);
-        let critic = critic.init("critic", &[self.latent], Some(&[1]), networks, device)?;
-        let rescale = self.rescale.factors(&modalities);
-        Ok(Maae { encoders, decoders, critic, modalities, config: self.clone(), rescale })
-    }
-}
-
-impl Maae {
-    /// The codes of the modalities in `given`.
-    pub fn codes(&self, batch: &Batch, given: Subset) -> Codes {
-        Codes::encode(&self.encoders, &self.modalities, batch, given)
-    }
-}
-
-impl Multimodal for Maae {
-    fn modalities(&self) -> &[ModalitySpec] {
-        &self.modalities
-    }
-}
-
-impl Learn for Maae {
-    /// The phases have terms of their own: reconstructions of the first; what samples of the prior
-    /// and codes cost the critic in the second, `critic_prior` and `critic_codes`; what the critic
-    /// costs the encoders in the third, `generator`.
-    fn terms(&self, progress: Progress) -> Vec<String> {
-        adversary::terms(&self.modalities, progress.phase)
-    }
-
-    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-        let codes = self.codes(batch, Subset::full(self.modalities.len()));
-        let adversary = Adversary {
-            network: &self.critic,
-            critic: Critic::Classifier,
-            decoders: &self.decoders,
-            modalities: &self.modalities,
-            rescale: &self.rescale,
-        };
-        let weights = pairs(&codes);
-        adversary.loss(batch, &codes, &weights, noise)
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        adversary::stages(1, None)
-    }
-}
-
-deterministic_codes!(Maae);

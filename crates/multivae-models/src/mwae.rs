@@ -32,31 +32,11 @@
 //! **Cost of a step.** `M` encoder calls of `B` rows in each phase, `M` decoder calls of `M B` rows, and
 //! the critic on `(2 M + 1) B` codes.
 
-use burn::{
-    module::Module,
-    tensor::{Device, Tensor},
-};
-use multivae_core::{
-    Result,
-    batch::{Batch, Progress},
-    modality::ModalitySpec,
-    model::{Learn, Loss, Multimodal, Stage},
-    module::Named,
-    nn::{Decoder, NetworkConfig, NetworkNet, Networks},
-    noise::Noise,
-    objective::Rescale,
-    options,
-    subset::Subset,
-};
+use multivae_core::{nn::NetworkConfig, objective::Rescale, options};
 
 use crate::{
     ae::pairs,
-    blocks::{
-        self, ModalityConfig,
-        adversary::{self, Adversary, Critic},
-        codes::{self, CodeNet, Codes, deterministic_codes},
-    },
-    registry::Listed,
+    blocks::{ModalityConfig, adversary::adversarial_codes},
 };
 
 options! {
@@ -79,98 +59,17 @@ options! {
     }
 }
 
-/// Wasserstein autoencoders; see the [module](self).
-#[derive(Module, Debug)]
-pub struct Mwae {
-    encoders: Named<CodeNet>,
-    decoders: Named<Decoder>,
-    critic: NetworkNet,
-    #[module(skip)]
-    modalities: Vec<ModalitySpec>,
-    #[module(skip)]
-    config: MwaeConfig,
-    #[module(skip)]
-    rescale: Vec<f64>,
-}
-
-impl Listed for MwaeConfig {}
-
-impl MwaeConfig {
-    /// Fills in what the data says.
-    ///
-    /// # Errors
-    ///
-    /// When configuration and data contradict each other.
-    pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.modalities = blocks::complete(&self.modalities, specs)?;
-        self.critic.get_or_insert_with(NetworkConfig::mlp);
-        self.check()?;
-        Ok(self)
-    }
-
-    fn check(&self) -> Result<()> {
-        blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
-        let (steps, clip) = (self.critic_steps, self.clip);
+adversarial_codes! {
+    /// Wasserstein autoencoders; see the [module](self).
+    pub struct Mwae, MwaeConfig;
+    critic: Critic::Wasserstein,
+    codes: |codes| codes,
+    weights: |_, codes| pairs(codes),
+    check: |config| {
+        let (steps, clip) = (config.critic_steps, config.clip);
         blocks::check(steps > 0, "model.critic_steps", "at least 1", steps)?;
         let bound = clip > 0.0 && clip.is_finite();
-        blocks::check(bound, "model.clip", "a finite number above 0", clip)?;
-        self.rescale.check(self.modalities.len())
-    }
-
-    /// Builds the model; `networks` holds those that the configuration calls custom.
-    ///
-    /// # Errors
-    ///
-    /// When a value is out of its range or a network cannot be built.
-    pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mwae> {
-        let modalities = blocks::resolved(&self.modalities, networks)?;
-        self.check()?;
-        let (encoders, decoders) =
-            codes::networks(&self.modalities, self.latent, networks, device)?;
-        let critic = self.critic.clone().unwrap_or_else(NetworkConfig::mlp);
-        let critic = critic.init("critic", &[self.latent], Some(&[1]), networks, device)?;
-        let rescale = self.rescale.factors(&modalities);
-        Ok(Mwae { encoders, decoders, critic, modalities, config: self.clone(), rescale })
-    }
+        blocks::check(bound, "model.clip", "a finite number above 0", clip)
+    },
+    stages: |config| adversary::stages(config.critic_steps, Some(config.clip)),
 }
-
-impl Mwae {
-    /// The codes of the modalities in `given`.
-    pub fn codes(&self, batch: &Batch, given: Subset) -> Codes {
-        Codes::encode(&self.encoders, &self.modalities, batch, given)
-    }
-}
-
-impl Multimodal for Mwae {
-    fn modalities(&self) -> &[ModalitySpec] {
-        &self.modalities
-    }
-}
-
-impl Learn for Mwae {
-    /// The phases have terms of their own: reconstructions of the first; what samples of the prior
-    /// and codes cost the critic in the second, `critic_prior` and `critic_codes`; what the critic
-    /// costs the encoders in the third, `generator`.
-    fn terms(&self, progress: Progress) -> Vec<String> {
-        adversary::terms(&self.modalities, progress.phase)
-    }
-
-    fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
-        let codes = self.codes(batch, Subset::full(self.modalities.len()));
-        let adversary = Adversary {
-            network: &self.critic,
-            critic: Critic::Wasserstein,
-            decoders: &self.decoders,
-            modalities: &self.modalities,
-            rescale: &self.rescale,
-        };
-        let weights = pairs(&codes);
-        adversary.loss(batch, &codes, &weights, noise)
-    }
-
-    fn stages(&self) -> Vec<Stage> {
-        adversary::stages(self.config.critic_steps, Some(self.config.clip))
-    }
-}
-
-deterministic_codes!(Mwae);

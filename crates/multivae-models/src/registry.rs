@@ -337,4 +337,6 @@ models! {
         crate::mmvae_plus_plus::MmvaePlusPlusConfig => crate::mmvae_plus_plus::MmvaePlusPlus;
     MaskedVae, "masked_vae", "Summed features, a bound over what is given and what is not (Hirt et al. 2024)":
         crate::masked_vae::MaskedVaeConfig => crate::masked_vae::MaskedVae;
+    Mmhvae, "mmhvae", "Hierarchical, from a reference modality and sets of the others (Dorent et al. 2025)":
+        crate::mmhvae::MmhvaeConfig => crate::mmhvae::Mmhvae;
 }

@@ -125,6 +125,146 @@ impl Adversary<'_> {
     }
 }
 
+/// A model of deterministic codes that a critic holds to the prior: its struct, from a configuration with
+/// the fields `latent`, `critic`, `rescale` and `modalities`, and all capabilities. Models differ in
+///
+/// - `critic`: what a value of the critic means,
+/// - `codes`: `fn(Codes) -> Codes`, the codes that are judged and decoded, from those of modalities,
+/// - `weights`: `fn(&Batch, &Codes) -> Tensor<2>`, those of reconstructions from each code,
+/// - `check`: `fn(&Config) -> Result<()>`, of the fields that others lack,
+/// - `stages`: `fn(&Config) -> Vec<Stage>`.
+macro_rules! adversarial_codes {
+    (
+        $(#[doc = $doc:literal])+ pub struct $model:ident, $config:ident;
+        critic: $critic:expr,
+        codes: $codes:expr,
+        weights: $weights:expr,
+        check: $check:expr,
+        stages: $stages:expr,
+    ) => {
+        use burn::{module::Module, tensor::{Device, Tensor}};
+        use multivae_core::{
+            Result,
+            batch::{Batch, Progress},
+            modality::ModalitySpec,
+            model::{Learn, Loss, Multimodal, Stage},
+            module::Named,
+            nn::{Decoder, NetworkNet, Networks},
+            noise::Noise,
+            subset::Subset,
+        };
+
+        use $crate::{
+            blocks::{
+                self,
+                adversary::{self, Adversary, Critic},
+                codes::{CodeNet, Codes},
+            },
+            registry::Listed,
+        };
+
+        $(#[doc = $doc])+
+        #[derive(Module, Debug)]
+        pub struct $model {
+            encoders: Named<CodeNet>,
+            decoders: Named<Decoder>,
+            critic: NetworkNet,
+            #[module(skip)]
+            modalities: Vec<ModalitySpec>,
+            #[module(skip)]
+            config: $config,
+            #[module(skip)]
+            rescale: Vec<f64>,
+        }
+
+        impl Listed for $config {}
+
+        impl $config {
+            /// Fills in what the data says.
+            ///
+            /// # Errors
+            ///
+            /// When configuration and data contradict each other.
+            pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
+                self.modalities = blocks::complete(&self.modalities, specs)?;
+                self.critic.get_or_insert_with(NetworkConfig::mlp);
+                self.check()?;
+                Ok(self)
+            }
+
+            fn check(&self) -> Result<()> {
+                blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
+                let own: fn(&Self) -> Result<()> = $check;
+                own(self)?;
+                self.rescale.check(self.modalities.len())
+            }
+
+            /// Builds the model; `networks` holds those that the configuration calls custom.
+            ///
+            /// # Errors
+            ///
+            /// When a value is out of its range or a network cannot be built.
+            pub fn init(&self, networks: &Networks, device: &Device) -> Result<$model> {
+                let modalities = blocks::resolved(&self.modalities, networks)?;
+                self.check()?;
+                let latent = [self.latent];
+                let (encoders, decoders) =
+                    blocks::codes::networks(&self.modalities, self.latent, networks, device)?;
+                let critic = self.critic.clone().unwrap_or_else(NetworkConfig::mlp);
+                let critic = critic.init("critic", &latent, Some(&[1]), networks, device)?;
+                let rescale = self.rescale.factors(&modalities);
+                let config = self.clone();
+                Ok($model { encoders, decoders, critic, modalities, config, rescale })
+            }
+        }
+
+        impl $model {
+            /// The codes that are judged and decoded, of the modalities in `given`.
+            pub fn codes(&self, batch: &Batch, given: Subset) -> Codes {
+                let joined: fn(Codes) -> Codes = $codes;
+                joined(Codes::encode(&self.encoders, &self.modalities, batch, given))
+            }
+        }
+
+        impl Multimodal for $model {
+            fn modalities(&self) -> &[ModalitySpec] {
+                &self.modalities
+            }
+        }
+
+        impl Learn for $model {
+            /// The phases have terms of their own: reconstructions of the first; what samples of the
+            /// prior and codes cost the critic in the second, `critic_prior` and `critic_codes`; what
+            /// the critic costs the encoders in the third, `generator`.
+            fn terms(&self, progress: Progress) -> Vec<String> {
+                adversary::terms(&self.modalities, progress.phase)
+            }
+
+            fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {
+                let codes = self.codes(batch, Subset::full(self.modalities.len()));
+                let adversary = Adversary {
+                    network: &self.critic,
+                    critic: $critic,
+                    decoders: &self.decoders,
+                    modalities: &self.modalities,
+                    rescale: &self.rescale,
+                };
+                let weights: fn(&Batch, &Codes) -> Tensor<2> = $weights;
+                adversary.loss(batch, &codes, &weights(batch, &codes), noise)
+            }
+
+            fn stages(&self) -> Vec<Stage> {
+                let stages: fn(&$config) -> Vec<Stage> = $stages;
+                stages(&self.config)
+            }
+        }
+
+        $crate::blocks::codes::deterministic_codes!($model);
+    };
+}
+
+pub(crate) use adversarial_codes;
+
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;

@@ -40,6 +40,7 @@ use multivae_models::{
     mcvae::McvaeConfig,
     me_mvae::MeMvaeConfig,
     mhvae::MhvaeConfig,
+    mmhvae::MmhvaeConfig,
     mmjsd::MmjsdConfig,
     mmvae::MmvaeConfig,
     mmvae_plus::MmvaePlusConfig,
@@ -296,7 +297,16 @@ fn models(widen: f64, shift: f64) -> Vec<(ModelConfig, f64)> {
         .push(TelboConfig { latent, modalities: m, joint_encoder: j, ..Default::default() }.into());
     models.push(JnfConfig { latent, modalities, joint_encoder, ..Default::default() }.into());
     let mut models: Vec<_> = models.into_iter().map(|config| (config, 1.0)).collect();
-    models.push(hierarchy(widen, shift));
+    let (mhvae, variance) = hierarchy(widen, shift);
+    let mmhvae = MmhvaeConfig {
+        latent: mhvae.latent,
+        levels: mhvae.levels,
+        blocks: mhvae.blocks.clone(),
+        shared_posterior: false,
+        adversarial: 0.0,
+        ..MmhvaeConfig::default()
+    };
+    models.extend([(mhvae.into(), variance), (mmhvae.into(), variance)]);
     models
 }
 
@@ -378,7 +388,7 @@ fn joint(widen: f64, shift: f64) -> JointEncoderConfig {
 }
 
 /// A hierarchy of two levels, `z_2 ~ N(0, 1)`, `z_1 ~ N(SLOPE z_2, STEP)`.
-fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
+fn hierarchy(widen: f64, shift: f64) -> (MhvaeConfig, f64) {
     fn each<T>(config: impl Fn(usize) -> T) -> BTreeMap<ModalityName, T> {
         (0..2).map(|m| (name(m), config(m))).collect()
     }
@@ -398,7 +408,7 @@ fn hierarchy(widen: f64, shift: f64) -> (ModelConfig, f64) {
         shared_posterior: false,
         ..MhvaeConfig::default()
     };
-    (config.into(), SLOPE * SLOPE + STEP)
+    (config, SLOPE * SLOPE + STEP)
 }
 
 /// `ln p(x_S)` of a row, the shared value of variance `t` having equal chances to be around each

@@ -29,11 +29,12 @@ use multivae_models::{
     dcca_ey::DccaEyConfig, dccae::DccaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
     gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
     joint_aae::JointAaeConfig, maae::MaaeConfig, masked_vae::MaskedVaeConfig, mcvae::McvaeConfig,
-    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmjsd::MmjsdConfig, mmvae::MmvaeConfig,
-    mmvae_plus::MmvaePlusConfig, mmvae_plus_plus::MmvaePlusPlusConfig, mmvm::MmvmConfig,
-    mohelvae::MohelvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig, mvtcae::MvtcaeConfig,
-    mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig, sparse_mvae::SparseMvaeConfig,
-    telbo::TelboConfig, wb_vae::WbVaeConfig, weighted_dmvae::WeightedDmvaeConfig,
+    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmhvae::MmhvaeConfig, mmjsd::MmjsdConfig,
+    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mmvae_plus_plus::MmvaePlusPlusConfig,
+    mmvm::MmvmConfig, mohelvae::MohelvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
+    mvtcae::MvtcaeConfig, mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig,
+    sparse_mvae::SparseMvaeConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
+    weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
 
@@ -485,6 +486,27 @@ fn critics_of_decoded_values_run_once_a_phase_and_set() {
         // Before critics judge, none runs.
         check_in(FIRST, config.into(), m, &[up[0], up[1], ("decoder", m, m * all)]);
     }
+}
+
+#[test]
+fn mmhvae_walks_three_sets() {
+    let m = 5;
+    let config = MmhvaeConfig {
+        latent: WIDTH,
+        levels: 1,
+        adversarial: 0.0,
+        blocks: Some(HierarchyConfig {
+            encoders: each(m, &network("encoder")),
+            bottom_up: each(m, &vec![]),
+            top: each(m, &encoder("top")),
+            top_down: vec![],
+            prior: vec![],
+            posterior: PosteriorConfig::Shared(vec![]),
+            decoders: each(m, &network("decoder")),
+        }),
+        ..MmhvaeConfig::default()
+    };
+    check(config.into(), m, &[("encoder", m, m), ("top", m, m), ("decoder", m, 3 * m)]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use multivae_core::{
     modality::ModalitySpec,
     model::Loss,
     noise::{Draw, Noise},
+    objective::Warmup,
     subset::Subsets,
 };
 use multivae_models::{ModalityConfig, Model, ModelConfig, mhvae::MhvaeConfig};
@@ -40,6 +41,7 @@ impl super::Adapter for Adapter {
             levels: number(given, "n_latent", 3.0) as usize,
             beta: number(given, "beta", 1.0),
             shared_posterior: arch.get("posterior_blocks").is_some_and(Value::is_array),
+            warmup: Warmup { epochs: 0 },
             rescale: rescale(given, specs)?,
             memory_mb: None,
             blocks: Some(blocks),
