@@ -10,7 +10,7 @@ fn written(name: &str) -> Vec<u8> {
     fs::read(format!("{folder}/{name}")).expect("committed with the tests")
 }
 
-const TRAIN: &str = "--model mopoe --epochs 1 --set latent=2";
+const TRAIN: &str = "--model mopoe --epochs 1 --set model.latent=2";
 
 #[test]
 fn results_go_into_a_copy_of_the_users_file() {

@@ -111,7 +111,8 @@ const JOINT: &[&str] = &["jmvae", "telbo", "jnf", "cvae", "dccae", "dcca_ey"];
 const WHOLE: &[&str] = &["dccae", "dcca_ey"];
 
 /// Models without a bound of a likelihood.
-const DENSITYLESS: &[&str] = &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey", "mmvm"];
+const DENSITYLESS: &[&str] =
+    &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey", "mmvm", "sparse_mvae"];
 
 #[test]
 fn an_encoding_has_means_identifiers_and_presence() {
