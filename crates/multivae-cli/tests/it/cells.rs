@@ -30,7 +30,9 @@ fn results_go_into_a_copy_of_the_users_file() {
     let generated =
         "generate run --data cells.h5mu --given protein --target rna -n 8 --out made.h5mu";
     place.succeeds(generated);
-    let layer = "[[modality]]\nname = 'rna'\nfile = 'made.h5mu'\narray = \
+    // Rows without the modality that was given have no generated values.
+    let layer = "[[modality]]\nname = 'rna'\nfile = 'made.h5mu'\narray = 'rna'\n\
+                 [[modality]]\nname = 'made'\nfile = 'made.h5mu'\narray = \
                  'mod/rna/layers/multivae_generate'\n";
     place.file("layer.toml", layer);
     place.succeeds("data layer.toml");
@@ -47,7 +49,7 @@ fn results_go_into_a_copy_of_the_users_file() {
     let text = place.succeeds("data all.toml");
     assert!(text.contains("8 rows"), "{text}");
     // A copy is of the file that the rows came from, and of no other.
-    place.fails("encode run --out z.h5ad", 2, &["`z.h5ad`", "cells.h5mu", "ends otherwise"]);
+    place.fails("encode run --out z.h5ad", 2, &["`--out z.h5ad`", "cells.h5mu", "ends otherwise"]);
     place.fails("encode run --data dense.h5ad --out z.h5ad", 2, &["dense"]);
     assert!(!place.path("z.h5ad").exists());
 }
