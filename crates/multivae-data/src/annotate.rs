@@ -508,7 +508,9 @@ mod tests {
             several.display()
         );
         let Some(said) = python(&script) else {
-            eprintln!("NOT CHECKED: anndata and mudata are not installed for `python3`");
+            let note = "NOT CHECKED: anndata and mudata are not installed for `python3`\n";
+            // Not in what a test captures.
+            std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes()).expect("stderr");
             return;
         };
         let expected = "[[1.0, 2.0], [3.0, 4.0]] 0.5\nb 5 5.3\n\

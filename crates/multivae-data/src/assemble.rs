@@ -1140,21 +1140,33 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
         if matches!(family.support(), Support::Real) && !mixed {
             continue;
         }
-        let mut buffer = vec![0.0; spec.features()];
-        for row in (0..data.len()).filter(|&row| data.presence(row).contains(m)) {
-            data.storage(m).read(data.stored_rows()[row] * spec.features(), &mut buffer)?;
+        let outside = |buffer: &mut Vec<f32>, row: usize| -> Result<()> {
+            if !data.presence(row).contains(m) {
+                return Ok(());
+            }
+            data.storage(m).read(data.stored_rows()[row] * spec.features(), buffer)?;
             let cells = data.cells(row, m);
             let observed = |column: usize| cells.as_ref().is_none_or(|cells| cells[column]);
-            if let Some((column, support)) = family.first_outside(&buffer, &spec.shape, &observed) {
-                let (modality, row) = (spec.name.to_string(), data.id(row));
-                let expected = format!("{support} for a {} likelihood", family.name());
-                let known = data.schema().and_then(|schema| schema.modality(&modality));
-                let found = match known.and_then(|known| known.columns.as_ref()) {
-                    Some(names) => format!("{}` in column `{}", buffer[column], names[column]),
-                    None => buffer[column].to_string(),
-                };
-                return Err(DataError::Value { modality, row, expected, found });
-            }
+            let Some((column, support)) = family.first_outside(buffer, &spec.shape, &observed)
+            else {
+                return Ok(());
+            };
+            let (modality, row) = (spec.name.to_string(), data.id(row));
+            let expected = format!("{support} for a {} likelihood", family.name());
+            let known = data.schema().and_then(|schema| schema.modality(&modality));
+            let found = match known.and_then(|known| known.columns.as_ref()) {
+                Some(names) => format!("{}` in column `{}", buffer[column], names[column]),
+                None => buffer[column].to_string(),
+            };
+            Err(DataError::Value { modality, row, expected, found })
+        };
+        let first = (0..data.len())
+            .into_par_iter()
+            .with_min_len(64)
+            .map_init(|| vec![0.0; spec.features()], outside)
+            .find_first(Result::is_err);
+        if let Some(error) = first {
+            return error;
         }
     }
     Ok(())
