@@ -346,7 +346,10 @@ fn categories(root: &Group, at: &str, words: &[Option<String>]) -> std::result::
 
 #[cfg(test)]
 mod tests {
-    use std::process::Command;
+    use std::{
+        io::{self, Write},
+        process::Command,
+    };
 
     use multivae_core::dataset::Dataset;
 
@@ -404,11 +407,10 @@ mod tests {
                     array.len()
                 )
             };
-            let manifest =
-                format!("{}{}{}labels = {{ file = '{file}', column = 'm_class' }}\n", "", "", "")
-                    + &of("obsm/m_latent")
-                    + &of("layers/m")
-                    + &of("X");
+            let manifest = format!("labels = {{ file = '{file}', column = 'm_class' }}\n")
+                + &of("obsm/m_latent")
+                + &of("layers/m")
+                + &of("X");
             let data = read(&folder, &manifest).data;
             assert_eq!(data.len(), 6, "rows without values have others");
             let row = |id: &str| (0..6).find(|&row| data.id(row) == id).expect("a row");
@@ -508,9 +510,9 @@ mod tests {
             several.display()
         );
         let Some(said) = python(&script) else {
-            let note = "NOT CHECKED: anndata and mudata are not installed for `python3`\n";
-            // Not in what a test captures.
-            std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes()).expect("stderr");
+            // Not captured as the output of tests is.
+            let said = "NOT CHECKED: `python3` has no anndata and mudata to read the copies\n";
+            io::stderr().write_all(said.as_bytes()).expect("it is open");
             return;
         };
         let expected = "[[1.0, 2.0], [3.0, 4.0]] 0.5\nb 5 5.3\n\
