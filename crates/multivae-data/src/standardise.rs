@@ -67,7 +67,7 @@ mod alike {
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
     /// Up to so many values are a list.
-    const FEW: usize = 1 << 12;
+    const FEW: usize = 1 << 6;
     /// The most features of a modality.
     const MOST: usize = 1 << 30;
 
