@@ -145,6 +145,9 @@ fn labels(data: &MemoryDataset, folder: &Path) -> Result<Option<Table>> {
     Ok(Some(Table { file: name, column: "label", id: "id" }))
 }
 
+/// What is done with the values of a row, and which of them are observed.
+type SeeRow<'a> = dyn FnMut(&[f32], Option<Vec<bool>>) -> io::Result<()> + 'a;
+
 /// A modality with the rows that observe it.
 struct Modality<'a> {
     opened: &'a Opened,
@@ -273,7 +276,7 @@ impl Modality<'_> {
         let data = &self.opened.raw;
         let storage = data.storage(self.m);
         let features = self.spec.features();
-        let each = |see: &mut dyn FnMut(&[f32], Option<Vec<bool>>) -> io::Result<()>| {
+        let each = |see: &mut SeeRow| {
             let mut values = vec![0.0; features];
             for &row in self.rows {
                 storage
