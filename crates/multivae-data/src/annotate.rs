@@ -167,8 +167,8 @@ impl<'a> Placed<'a> {
         let own = own(modality.as_deref());
         let bad = |inside: String, expected: String, found: String| DataError::Inside {
             path: source.into(),
-            inside,
-            place: String::new(),
+            inside: inside.into(),
+            place: "".into(),
             expected,
             found,
         };

@@ -109,9 +109,9 @@ pub enum DataError {
         /// The file.
         path: PathBuf,
         /// The path of the group or array in it.
-        inside: String,
+        inside: Box<str>,
         /// `, row N` where it is known, from 0.
-        place: String,
+        place: Box<str>,
         /// What should be there.
         expected: String,
         /// What is there.

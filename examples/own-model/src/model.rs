@@ -79,7 +79,7 @@ impl Average {
     /// `q(z | x_S)`, `[batch, latent]`.
     fn posterior(&self, batch: &Batch, given: Subset) -> Normal<2> {
         let experts = blocks::encode(&self.encoders, &self.modalities, batch, given).experts;
-        blocks::only(fusion::mean(&experts, &blocks::all_of(given.len())))
+        blocks::only(fusion::mean(&experts, &blocks::all_of(given.len()), false))
     }
 }
 

@@ -166,9 +166,9 @@ impl dyn Tree + '_ {
         expected: impl Into<String>,
         found: impl Into<String>,
     ) -> DataError {
-        let (inside, place) = (at.into(), String::new());
+        let (inside, place) = (at.into(), "");
         let (expected, found) = (expected.into(), found.into());
-        DataError::Inside { path: self.path().into(), inside, place, expected, found }
+        DataError::Inside { path: self.path().into(), inside, place: place.into(), expected, found }
     }
 
     /// The error about a row of an array in the file.
@@ -181,7 +181,7 @@ impl dyn Tree + '_ {
     ) -> DataError {
         let (inside, place) = (at.into(), format!(", row {row}"));
         let (expected, found) = (expected.into(), found.into());
-        DataError::Inside { path: self.path().into(), inside, place, expected, found }
+        DataError::Inside { path: self.path().into(), inside, place: place.into(), expected, found }
     }
 
     /// Refuses to ask for the memory of so many values, of `size` bytes each, where a file of this
