@@ -241,7 +241,9 @@ impl RunConfig {
     ///
     /// [`RunError::Config`].
     pub fn load(path: &Path) -> Result<Self> {
-        Self::parse(table::read(path)?, &origin(path))
+        let mut table = table::read(path)?;
+        as_earlier(&mut table);
+        Self::parse(table, &origin(path))
     }
 
     /// Writes it as TOML, whole or not at all.
@@ -282,6 +284,18 @@ impl RunConfig {
 
     fn parse(table: Table, origin: &str) -> Result<Self> {
         Self::deserialize(Value::Table(table)).map_err(|error| RunError::config(origin, error))
+    }
+}
+
+/// Keys that earlier programs did not have, and what they did: a run's own file says all keys of the
+/// program that has written it, so that what it does not say is not the default of today.
+const EARLIER: &[(&str, &str, i64)] = &[("mhvae", "warmup", 0)];
+
+fn as_earlier(table: &mut Table) {
+    let name = name_of(table).map(str::to_owned);
+    let Some(Value::Table(model)) = table.get_mut("model") else { return };
+    for (_, key, value) in EARLIER.iter().filter(|(of, ..)| name.as_deref() == Some(*of)) {
+        model.entry(*key).or_insert(Value::Integer(*value));
     }
 }
 
@@ -373,6 +387,20 @@ mod tests {
 
     fn message(file: Option<&Path>, settings: &[&str]) -> String {
         assembled(file, settings).expect_err("bad input").to_string()
+    }
+
+    #[test]
+    fn a_file_of_an_earlier_program_means_what_it_did() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config.toml");
+        let config = RunConfig::named("mhvae").expect("listed");
+        let text = config.text().expect("own text");
+        assert!(text.contains("warmup = 10"), "{text}");
+        std::fs::write(&path, text.replace("warmup = 10\n", "")).expect("writable");
+        let earlier = RunConfig::load(&path).expect("own text").text().expect("own text");
+        assert!(earlier.contains("warmup = 0"), "{earlier}");
+        config.save(&path).expect("writable");
+        assert_eq!(RunConfig::load(&path).expect("own text"), config);
     }
 
     #[test]
