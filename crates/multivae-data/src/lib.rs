@@ -180,6 +180,7 @@ pub mod research;
 pub mod split;
 pub mod standardise;
 pub mod storage;
+mod suspicious;
 pub mod view;
 
 pub use cells::MissingCells;

@@ -15,7 +15,7 @@ use std::{
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    schema::{ColumnKind, ModalitySchema, Plane},
+    schema::{ModalitySchema, Plane},
 };
 use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
@@ -176,12 +176,7 @@ impl Modality<'_> {
                     if values.iter().any(|value| value.is_nan()) {
                         return String::new();
                     }
-                    // Days have no fraction unless they are times.
-                    let number = |value: f64| value.to_string();
-                    match &column.kind {
-                        ColumnKind::Count => values[0].to_string(),
-                        kind => cell_text(kind, values, number),
-                    }
+                    cell_text(&column.kind, values, |value| value.to_string())
                 });
                 Ok(std::iter::once(self.opened.raw.id(row)).chain(cells).collect())
             });

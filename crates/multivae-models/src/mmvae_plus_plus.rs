@@ -206,20 +206,7 @@ impl Encode for MmvaePlusPlus {
     }
 }
 
-impl Generate for MmvaePlusPlus {
-    fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-        let latent = self.config.latent;
-        blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
-    }
-
-    fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-        blocks::decode(&self.decoders, &self.modalities, latent, targets)
-    }
-
-    fn decoder(&self, modality: usize) -> Option<&Decoder> {
-        Some(self.decoders.at(modality))
-    }
-}
+blocks::posterior::decoded_spaces!(MmvaePlusPlus);
 
 impl Density for MmvaePlusPlus {
     fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {

@@ -3,14 +3,16 @@
 use std::{
     error::Error,
     fs,
-    io::{self, BufWriter, Read, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
 
-use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
-use crate::error::{Result, RunError};
+use crate::{
+    bundle::{SUMS, sums},
+    error::{Result, RunError},
+};
 
 /// How the names of unfinished files and folders begin.
 const UNFINISHED: &str = ".multivae-";
@@ -155,20 +157,10 @@ pub fn write_sums(folder: &Path) -> Result<()> {
     paths.sort();
     let mut list = String::new();
     for path in paths.iter().filter(|path| path.is_file()) {
-        let mut sum = Sha256::new();
-        let mut file = fs::File::open(path).map_err(read(path))?;
-        let mut block = vec![0; 1 << 16];
-        loop {
-            match file.read(&mut block).map_err(read(path))? {
-                0 => break,
-                count => sum.update(&block[..count]),
-            }
-        }
-        let sum: String = sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        list.push_str(&format!("{sum}  {name}\n"));
+        let sum = sums::of_file(path).map_err(read(path))?;
+        list += &sums::line(&sum, &path.file_name().unwrap_or_default().to_string_lossy());
     }
-    write_whole(&folder.join("SHA256SUMS"), |file| file.write_all(list.as_bytes()))
+    write_whole(&folder.join(SUMS), |file| file.write_all(list.as_bytes()))
 }
 
 /// The folder of a path.

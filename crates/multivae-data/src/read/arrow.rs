@@ -18,7 +18,10 @@ use rayon::prelude::*;
 use serde_json::Value;
 
 use super::{
-    ModalityTable, Place, ReadOptions, TextTable, name,
+    ModalityTable, Place, ReadOptions, TextTable,
+    format::{Content, Format},
+    guard::guarded,
+    name,
     table::{self, Cell, Column, Head},
 };
 use crate::{
@@ -42,6 +45,40 @@ pub(super) struct Frame {
     columns: Vec<Vec<ArrayRef>>,
     /// Whether categories are whole and in their order; else they are those that occur.
     whole: bool,
+}
+
+/// A format of such tables: what it does follows from how a file is read.
+pub(super) struct FrameFormat {
+    pub(super) name: &'static str,
+    pub(super) called: &'static str,
+    pub(super) is: fn(&Path) -> bool,
+    pub(super) frame: fn(&Path) -> Result<Frame>,
+}
+
+impl Format for FrameFormat {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn called(&self) -> &'static str {
+        self.called
+    }
+
+    fn content(&self) -> Content {
+        Content::Table
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        (self.is)(path)
+    }
+
+    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
+        guarded(path, self.name, || (self.frame)(path)?.text(said))
+    }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        guarded(path, self.name, || (self.frame)(path)?.block(said))
+    }
 }
 
 impl Frame {

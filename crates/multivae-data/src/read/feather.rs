@@ -12,11 +12,8 @@ use arrow_ipc::{
 use arrow_schema::Schema;
 
 use super::{
-    ModalityTable, ReadOptions, TextTable,
-    arrow::Frame,
-    format::{self, Content, Format},
-    guard::guarded,
-    signature,
+    arrow::{Frame, FrameFormat},
+    format, signature,
     table::check_claim,
 };
 use crate::error::{DataError, Result};
@@ -28,36 +25,13 @@ const MESSAGE: [u8; 4] = [0xff; 4];
 const TRAILER: usize = 10;
 
 /// Tables of columns with types as Arrow holds them in memory.
-pub(crate) struct Feather;
+pub(super) const FORMAT: FrameFormat =
+    FrameFormat { name: NAME, called: "`.arrow`, `.feather`", is: format::is_arrow, frame };
 
-impl Format for Feather {
-    fn name(&self) -> &'static str {
-        "Arrow"
-    }
-
-    fn called(&self) -> &'static str {
-        "`.arrow`, `.feather`"
-    }
-
-    fn content(&self) -> Content {
-        Content::Table
-    }
-
-    fn is(&self, path: &Path) -> bool {
-        format::is_arrow(path)
-    }
-
-    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
-        guarded(path, self.name(), || frame(path)?.text(said))
-    }
-
-    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-        guarded(path, self.name(), || frame(path)?.block(said))
-    }
-}
+const NAME: &str = "Arrow";
 
 fn malformed(path: &Path, reason: impl ToString) -> DataError {
-    DataError::Malformed { path: path.into(), format: Feather.name(), reason: reason.to_string() }
+    DataError::Malformed { path: path.into(), format: NAME, reason: reason.to_string() }
 }
 
 fn frame(path: &Path) -> Result<Frame> {
@@ -67,9 +41,9 @@ fn frame(path: &Path) -> Result<Frame> {
     } else if bytes.starts_with(&MESSAGE) {
         stream(path, bytes)?
     } else {
-        return Err(signature::foreign(path, "Arrow", &bytes[..bytes.len().min(64)]));
+        return Err(signature::foreign(path, NAME, &bytes[..bytes.len().min(64)]));
     };
-    Ok(Frame::new(path, "Arrow", schema, batches, true))
+    Ok(Frame::new(path, NAME, schema, batches, true))
 }
 
 type Batches = (Arc<Schema>, Vec<RecordBatch>);
@@ -186,6 +160,6 @@ impl Claim<'_> {
                 self.bytes = self.bytes.saturating_add(length);
             }
         }
-        check_claim(self.path, "Arrow", self.size as u64, self.bytes)
+        check_claim(self.path, NAME, self.size as u64, self.bytes)
     }
 }

@@ -22,7 +22,7 @@ use super::{
     volume::{Bids, Nifti, Volumes},
 };
 #[cfg(feature = "arrow")]
-use super::{feather::Feather, parquet::Parquet};
+use super::{feather, parquet};
 use crate::{
     assemble::Files,
     error::{DataError, Result},
@@ -52,25 +52,25 @@ static FORMATS: &[&dyn Format] = &[
 ];
 
 #[cfg(feature = "hdf5")]
-const HDF5: &dyn Format = &tree::hdf5::Hdf5;
+const HDF5: &dyn Format = &tree::hdf5::FORMAT;
 #[cfg(not(feature = "hdf5"))]
 const HDF5: &dyn Format =
     &Absent { name: tree::HDF5, called: tree::HDF5_FILES, feature: "hdf5", is: tree::is_hdf5 };
 
 #[cfg(feature = "zarr")]
-const ZARR: &dyn Format = &tree::zarr::Zarr;
+const ZARR: &dyn Format = &tree::zarr::FORMAT;
 #[cfg(not(feature = "zarr"))]
 const ZARR: &dyn Format =
     &Absent { name: tree::ZARR, called: tree::ZARR_FILES, feature: "zarr", is: tree::is_zarr };
 
 #[cfg(feature = "arrow")]
-const PARQUET: &dyn Format = &Parquet;
+const PARQUET: &dyn Format = &parquet::FORMAT;
 #[cfg(not(feature = "arrow"))]
 const PARQUET: &dyn Format =
     &Absent { name: "Parquet", called: "`.parquet`", feature: "arrow", is: is_parquet };
 
 #[cfg(feature = "arrow")]
-const ARROW: &dyn Format = &Feather;
+const ARROW: &dyn Format = &feather::FORMAT;
 #[cfg(not(feature = "arrow"))]
 const ARROW: &dyn Format =
     &Absent { name: "Arrow", called: "`.arrow`, `.feather`", feature: "arrow", is: is_arrow };

@@ -15,11 +15,8 @@ use parquet::{
 };
 
 use super::{
-    ModalityTable, ReadOptions, TextTable,
-    arrow::Frame,
-    format::{self, Content, Format},
-    guard::guarded,
-    signature,
+    arrow::{Frame, FrameFormat},
+    format, signature,
     table::check_claim,
 };
 use crate::error::{DataError, Result};
@@ -28,36 +25,13 @@ use crate::error::{DataError, Result};
 const MAGIC: &[u8; 4] = b"PAR1";
 
 /// Tables of columns with types, packed column by column.
-pub(crate) struct Parquet;
+pub(super) const FORMAT: FrameFormat =
+    FrameFormat { name: NAME, called: "`.parquet`", is: format::is_parquet, frame };
 
-impl Format for Parquet {
-    fn name(&self) -> &'static str {
-        "Parquet"
-    }
-
-    fn called(&self) -> &'static str {
-        "`.parquet`"
-    }
-
-    fn content(&self) -> Content {
-        Content::Table
-    }
-
-    fn is(&self, path: &Path) -> bool {
-        format::is_parquet(path)
-    }
-
-    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
-        guarded(path, self.name(), || frame(path)?.text(said))
-    }
-
-    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-        guarded(path, self.name(), || frame(path)?.block(said))
-    }
-}
+const NAME: &str = "Parquet";
 
 fn malformed(path: &Path, reason: impl ToString) -> DataError {
-    DataError::Malformed { path: path.into(), format: Parquet.name(), reason: reason.to_string() }
+    DataError::Malformed { path: path.into(), format: NAME, reason: reason.to_string() }
 }
 
 fn frame(path: &Path) -> Result<Frame> {
@@ -67,7 +41,7 @@ fn frame(path: &Path) -> Result<Frame> {
     let mut first = Vec::new();
     file.by_ref().take(64).read_to_end(&mut first).map_err(read)?;
     if !first.starts_with(MAGIC) {
-        return Err(signature::foreign(path, "Parquet", &first));
+        return Err(signature::foreign(path, NAME, &first));
     }
     let mut last = [0; 4];
     file.seek(SeekFrom::Start(size.max(4) - 4)).map_err(read)?;
@@ -96,7 +70,7 @@ fn frame(path: &Path) -> Result<Frame> {
         return Err(malformed(path, format!("expected {expected} rows, found {rows}")));
     }
     let whole = keeps_order(about.metadata());
-    Ok(Frame::new(path, "Parquet", about.schema().clone(), batches, whole))
+    Ok(Frame::new(path, NAME, about.schema().clone(), batches, whole))
 }
 
 /// Whether the program that wrote the file keeps categories whole and in their order: others write
@@ -124,7 +98,7 @@ fn check(path: &Path, size: u64, about: &ParquetMetaData) -> Result<()> {
             claim = claim.saturating_add(values);
         }
     }
-    check_claim(path, "Parquet", size, claim)
+    check_claim(path, NAME, size, claim)
 }
 
 fn positive(path: &Path, claim: i64) -> Result<u64> {

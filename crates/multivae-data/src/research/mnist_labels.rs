@@ -7,7 +7,7 @@ use multivae_core::{
     schema::{Dtype, ImageConversion},
 };
 
-use super::{joined, labelled, research};
+use super::{files, joined, research};
 use crate::{
     assemble::{Files, Source},
     error::Result,
@@ -82,17 +82,7 @@ pub(super) fn open(path: &Path, reading: Reading) -> Result<Files> {
         source("label", label, Likelihood::Categorical {}),
     ];
     let labels = labels.iter().map(i64::to_string).collect();
-    let (labels, splits) = labelled(path, ids.clone(), labels, training);
-    let label_codes = reading.codes_of_labels();
-    let notes = Vec::new();
-    Ok(Files {
-        sources,
-        labels: Some(labels),
-        label_codes,
-        splits: Some(splits),
-        notes,
-        rows: None,
-    })
+    Ok(files(path, sources, ids.clone(), labels, training, reading))
 }
 
 #[cfg(test)]

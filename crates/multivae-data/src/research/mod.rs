@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use crate::{
-    assemble::{Files, Fixed, RowName},
-    error::{DataError, Result},
+    assemble::{Files, Fixed, RowName, Source},
+    error::{DataError, Place, Result},
     read::{LabelFile, ModalityTable, TextTable},
     reading::Reading,
     storage::Storage,
@@ -100,13 +100,16 @@ fn joined(first: ModalityTable, second: ModalityTable) -> Result<ModalityTable> 
     Ok(ModalityTable { rows, values, ids: None, notes, ..first })
 }
 
-/// The classes of rows, whose identifiers are given, and which rows are for what.
-fn labelled(
+/// A set of modalities with the identifiers and classes of their rows, of which the first `training`
+/// are for training.
+fn files(
     path: &Path,
+    sources: Vec<Source>,
     ids: Vec<String>,
-    labels: Vec<String>,
+    classes: Vec<String>,
     training: usize,
-) -> (LabelFile, Fixed) {
+    reading: Reading,
+) -> Files {
     let of = |rows: &mut dyn Iterator<Item = usize>| {
         rows.map(|row| RowName::Id(ids[row].clone())).collect::<Vec<_>>()
     };
@@ -116,15 +119,21 @@ fn labelled(
         valid: of(&mut (0..training).filter(|row| row % 10 == 9)),
         test: of(&mut (training..ids.len())),
     };
-    let places = (0..ids.len()).map(|row| crate::error::Place::Row(row as u64)).collect();
-    let table = TextTable {
+    let labels = TextTable {
         path: path.into(),
-        columns: vec![("id".into(), ids), ("class".into(), labels)],
+        places: (0..ids.len()).map(|row| Place::Row(row as u64)).collect(),
+        columns: vec![("id".into(), ids), ("class".into(), classes)],
         named: true,
-        places,
         id: Some(0),
         wanted: Some(1),
         notes: Vec::new(),
     };
-    (LabelFile::Table(table), splits)
+    Files {
+        sources,
+        labels: Some(LabelFile::Table(labels)),
+        label_codes: reading.codes_of_labels(),
+        splits: Some(splits),
+        notes: Vec::new(),
+        rows: None,
+    }
 }

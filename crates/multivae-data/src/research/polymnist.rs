@@ -5,7 +5,7 @@ use std::path::Path;
 use multivae_core::schema::ImageConversion;
 use rayon::prelude::*;
 
-use super::{joined, labelled, research};
+use super::{files, joined, research};
 use crate::{
     assemble::{Files, Source},
     error::{DataError, Result},
@@ -83,17 +83,7 @@ pub(super) fn open(path: &Path, reading: Reading) -> Result<Files> {
         }),
     };
     let labels = ids.iter().map(digit).collect::<Result<Vec<_>>>()?;
-    let (labels, splits) = labelled(path, ids, labels, training);
-    let label_codes = reading.codes_of_labels();
-    let notes = Vec::new();
-    Ok(Files {
-        sources,
-        labels: Some(labels),
-        label_codes,
-        splits: Some(splits),
-        notes,
-        rows: None,
-    })
+    Ok(files(path, sources, ids, labels, training, reading))
 }
 
 #[cfg(test)]

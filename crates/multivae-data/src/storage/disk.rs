@@ -12,6 +12,7 @@ use multivae_core::schema::{Dtype, ValueScale};
 use crate::{
     cells::MissingCells,
     error::{DataError, Result},
+    read::element::Element,
 };
 
 /// Numbers of one type that lie one after the other in a file, read when they are asked for: the
@@ -23,8 +24,7 @@ pub struct DiskArray {
     path: PathBuf,
     place: Place,
     len: usize,
-    dtype: Dtype,
-    big_endian: bool,
+    element: Element,
     scale: ValueScale,
 }
 
@@ -67,21 +67,10 @@ impl Place {
 
 impl PartialEq for DiskArray {
     fn eq(&self, other: &Self) -> bool {
-        let parts = |array: &Self| (array.len, array.dtype, array.big_endian, array.scale);
+        let parts = |array: &Self| (array.len, array.element, array.scale);
         let places = self.path == other.path && self.place == other.place;
         places && parts(self) == parts(other)
     }
-}
-
-/// Bytes of a number; `None` of text.
-fn size(dtype: Dtype) -> Option<usize> {
-    Some(match dtype {
-        Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
-        Dtype::U16 | Dtype::I16 | Dtype::F16 | Dtype::Bf16 => 2,
-        Dtype::U32 | Dtype::I32 | Dtype::F32 => 4,
-        Dtype::U64 | Dtype::I64 | Dtype::F64 => 8,
-        _ => return None,
-    })
 }
 
 impl DiskArray {
@@ -98,7 +87,7 @@ impl DiskArray {
         dtype: Dtype,
         big_endian: bool,
     ) -> Result<Self> {
-        Self::placed(path, Place::From(offset), len, dtype, big_endian)
+        Self::placed(path, Place::From(offset), len, Element { dtype, big: big_endian })
     }
 
     /// `len` numbers at their places in a file.
@@ -106,21 +95,16 @@ impl DiskArray {
     /// # Errors
     ///
     /// As [`DiskArray::open`].
-    pub(crate) fn placed(
-        path: &Path,
-        place: Place,
-        len: usize,
-        dtype: Dtype,
-        big_endian: bool,
-    ) -> Result<Self> {
+    pub(crate) fn placed(path: &Path, place: Place, len: usize, element: Element) -> Result<Self> {
         let read = |cause| DataError::Read { path: path.into(), cause };
-        let Some(size) = size(dtype) else {
+        let (dtype, size) = (element.dtype, element.size());
+        if size == 0 {
             return Err(DataError::Type {
                 path: path.display().to_string(),
                 expected: "numbers",
                 found: dtype.to_string(),
             });
-        };
+        }
         let file = File::open(path).map_err(read)?;
         let there = file.metadata().map_err(read)?.len();
         if place.end(len, size).is_none_or(|end| end > there) {
@@ -135,12 +119,12 @@ impl DiskArray {
             });
         }
         let scale = ValueScale::IDENTITY;
-        Ok(Self { file: Arc::new(file), path: path.into(), place, len, dtype, big_endian, scale })
+        Ok(Self { file: Arc::new(file), path: path.into(), place, len, element, scale })
     }
 
     /// Their type in the file.
     pub fn dtype(&self) -> Dtype {
-        self.dtype
+        self.element.dtype
     }
 
     /// How many numbers there are.
@@ -159,7 +143,7 @@ impl DiskArray {
     ///
     /// [`DataError::Infinite`] with the first infinite value; [`DataError::Read`].
     pub(crate) fn missing(&self, features: usize) -> Result<Option<MissingCells>> {
-        if !matches!(self.dtype, Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64) {
+        if !matches!(self.dtype(), Dtype::F16 | Dtype::Bf16 | Dtype::F32 | Dtype::F64) {
             return Ok(None);
         }
         let mut missing: Option<MissingCells> = None;
@@ -213,7 +197,7 @@ impl DiskArray {
 
     /// The numbers as they are in the file.
     pub(super) fn raw(&self, from: usize, out: &mut [f64]) -> Result<()> {
-        let size = size(self.dtype).expect("opened with numbers only");
+        let size = self.element.size();
         let mut bytes = vec![0; out.len() * size];
         let mut done = 0;
         while done < out.len() {
@@ -223,33 +207,12 @@ impl DiskArray {
                 .map_err(|cause| DataError::Read { path: self.path.clone(), cause })?;
             done += count;
         }
-        macro_rules! each {
-            ($type:ty, $value:expr) => {{
-                let (numbers, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
-                for (out, &number) in out.iter_mut().zip(numbers) {
-                    let number = match self.big_endian {
-                        true => <$type>::from_be_bytes(number),
-                        false => <$type>::from_le_bytes(number),
-                    };
-                    *out = $value(number);
-                }
-            }};
-        }
-        match self.dtype {
-            Dtype::Bool => each!(u8, |v| f64::from(u8::from(v != 0))),
-            Dtype::U8 => each!(u8, f64::from),
-            Dtype::I8 => each!(i8, f64::from),
-            Dtype::U16 => each!(u16, f64::from),
-            Dtype::I16 => each!(i16, f64::from),
-            Dtype::U32 => each!(u32, f64::from),
-            Dtype::I32 => each!(i32, f64::from),
-            Dtype::U64 => each!(u64, |v| v as f64),
-            Dtype::I64 => each!(i64, |v| v as f64),
-            Dtype::F16 => each!(u16, |v| f64::from(crate::read::half(v))),
-            Dtype::Bf16 => each!(u16, |v| f64::from(crate::read::brain(v))),
-            Dtype::F32 => each!(f32, f64::from),
-            _ => each!(f64, |v| v),
-        }
+        let mut out = out.iter_mut();
+        self.element.numbers(&bytes).each(|number| {
+            if let Some(out) = out.next() {
+                *out = number;
+            }
+        });
         Ok(())
     }
 }
@@ -299,7 +262,7 @@ mod tests {
         let (_folder, path) = file(&bytes);
         let open = |starts: &[u64], len| {
             let place = Place::Chunks { starts: starts.into(), len: 3 };
-            DiskArray::placed(&path, place, len, Dtype::U16, false)
+            DiskArray::placed(&path, place, len, Element { dtype: Dtype::U16, big: false })
         };
         let array = open(&[10, 2, 16], 7).expect("seven");
         assert_eq!(values(&array), [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);

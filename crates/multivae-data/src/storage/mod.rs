@@ -42,6 +42,17 @@ pub enum Storage {
     View(View),
 }
 
+/// Least and greatest value, and whether all are whole numbers.
+type Extent = (f64, f64, bool);
+
+const NOTHING: Extent = (f64::INFINITY, f64::NEG_INFINITY, true);
+
+fn extended(seen: Extent, values: &[f64]) -> Extent {
+    values.iter().fold(seen, |(low, high, whole), &value| {
+        (low.min(value), high.max(value), whole && value.fract() == 0.0)
+    })
+}
+
 impl Storage {
     /// How many values there are.
     pub fn len(&self) -> usize {
@@ -137,14 +148,21 @@ impl Storage {
     pub(crate) fn read_precise(&self, from: usize, out: &mut [f64]) -> Result<()> {
         let range = from..from + out.len();
         match self {
-            Self::Doubles(values) => out.copy_from_slice(&values[range]),
-            Self::Disk(array) => array.read_precise(from, out)?,
-            // As a batch has them, in single precision.
-            _ => {
-                let mut single = vec![0.0; out.len()];
-                self.read(from, &mut single)?;
-                out.iter_mut().zip(single).for_each(|(out, value)| *out = f64::from(value));
+            Self::Floats(values) => {
+                for (out, &value) in out.iter_mut().zip(&values[range]) {
+                    *out = f64::from(value);
+                }
             }
+            Self::Bytes(values) => {
+                for (out, &byte) in out.iter_mut().zip(&values[range]) {
+                    // As a batch has it, in single precision.
+                    *out = f64::from(f32::from(byte) / 255.0);
+                }
+            }
+            Self::Doubles(values) => out.copy_from_slice(&values[range]),
+            Self::Sparse(rows) => rows.read(from, out)?,
+            Self::Disk(array) => array.read_precise(from, out)?,
+            Self::View(view) => view.read_precise(from, out)?,
         }
         Ok(())
     }
@@ -192,20 +210,11 @@ impl Storage {
 
     /// Least and greatest value, and whether all are whole numbers.
     pub(crate) fn extent(&self) -> Result<(f64, f64, bool)> {
-        type Extent = (f64, f64, bool);
-        let join = |a: Extent, b: Extent| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
-        let none = (f64::INFINITY, f64::NEG_INFINITY, true);
         if let Self::Sparse(rows) = self {
-            return Ok(rows
-                .extent()
-                .fold(none, |seen, value| join(seen, (value, value, value.fract() == 0.0))));
+            return rows.extent();
         }
-        let seen = |seen, _: usize, values: &[f64]| {
-            values
-                .iter()
-                .fold(seen, |seen, &value| join(seen, (value, value, value.fract() == 0.0)))
-        };
-        self.fold(none, seen, join)
+        let join = |a: Extent, b: Extent| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
+        self.fold(NOTHING, |seen, _, values| extended(seen, values), join)
     }
 
     /// Whether all values are such.
@@ -324,5 +333,19 @@ mod tests {
             let same: Vec<_> = (0..3).map(Some).collect();
             assert_eq!(other.clone().gather(&same, 3), other);
         }
+    }
+
+    #[test]
+    fn rows_in_another_order_keep_their_digits() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.bin");
+        let seconds = [1_700_000_000.125f64, 1_700_000_060.25];
+        std::fs::write(&path, seconds.map(f64::to_le_bytes).concat()).expect("writable");
+        let disk = DiskArray::open(&path, 0, 2, Dtype::F64, false).expect("two");
+        let turned = Storage::Disk(disk).gather(&[Some(1), Some(0)], 1);
+        let mut out = [0.0; 2];
+        turned.read_precise(0, &mut out).expect("there");
+        assert_eq!(out, [seconds[1], seconds[0]]);
+        assert!(turned.is_double());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::DiskArray;
+use super::{BLOCK, DiskArray, Extent, NOTHING, extended};
 use crate::{cells::MissingCells, error::Result};
 
 /// Rows of which most values are 0: of each the columns of the others, ascending, and their values
@@ -107,10 +107,10 @@ impl SparseRows {
         if let Err(reason) = check_starts(&starts, values.len()) {
             return Ok(Err(Some(reason)));
         }
-        let mut buffer = vec![0.0; super::BLOCK];
+        let mut buffer = vec![0.0; BLOCK];
         let (mut row, mut last) = (0, -1.0);
-        for from in (0..columns.len()).step_by(super::BLOCK) {
-            let count = super::BLOCK.min(columns.len() - from);
+        for from in (0..columns.len()).step_by(BLOCK) {
+            let count = BLOCK.min(columns.len() - from);
             columns.read_precise(from, &mut buffer[..count])?;
             for (place, &column) in (from as u64..).zip(&buffer[..count]) {
                 while starts[row + 1] <= place {
@@ -187,8 +187,9 @@ impl SparseRows {
         self.starts[self.rows()] as usize
     }
 
-    pub(super) fn read(&self, from: usize, out: &mut [f32]) -> Result<()> {
-        out.fill(0.0);
+    /// Writes values `from..from + out.len()`, in single or double precision.
+    pub(super) fn read<T: Copy + From<f32>>(&self, from: usize, out: &mut [T]) -> Result<()> {
+        out.fill(T::from(0.0));
         let to = from + out.len();
         let mut row = from / self.width;
         while row * self.width < to {
@@ -197,7 +198,7 @@ impl SparseRows {
             let mut put = |column: usize, value: f32| {
                 let place = first + column;
                 if column < self.width && (from..to).contains(&place) {
-                    out[place - from] = value;
+                    out[place - from] = T::from(value);
                 }
             };
             match &self.entries {
@@ -221,33 +222,28 @@ impl SparseRows {
         Ok(())
     }
 
-    /// All different extremes: the least and the greatest value, and one that is not whole.
-    pub(super) fn extent(&self) -> impl Iterator<Item = f64> {
-        let mut ends = (f64::INFINITY, f64::NEG_INFINITY);
-        let mut broken = None;
-        let mut see = |value: f64| {
-            ends = (ends.0.min(value), ends.1.max(value));
-            if value.fract() != 0.0 {
-                broken = Some(value);
-            }
+    /// Least and greatest value, and whether all are whole numbers.
+    pub(super) fn extent(&self) -> Result<Extent> {
+        let mut seen = match self.entries() < self.len() {
+            true => extended(NOTHING, &[0.0]),
+            false => NOTHING,
         };
         match &self.entries {
-            Entries::Memory { values, .. } => values.iter().for_each(|&v| see(f64::from(v))),
+            Entries::Memory { values, .. } => {
+                for &value in values.iter() {
+                    seen = extended(seen, &[f64::from(value)]);
+                }
+            }
             Entries::Disk { values, .. } => {
-                let mut buffer = vec![0.0; super::BLOCK];
-                for from in (0..values.len()).step_by(super::BLOCK) {
-                    let count = super::BLOCK.min(values.len() - from);
-                    if values.read_precise(from, &mut buffer[..count]).is_ok() {
-                        buffer[..count].iter().for_each(|&value| see(value));
-                    }
+                let mut buffer = vec![0.0; BLOCK];
+                for from in (0..values.len()).step_by(BLOCK) {
+                    let block = &mut buffer[..BLOCK.min(values.len() - from)];
+                    values.read_precise(from, block)?;
+                    seen = extended(seen, block);
                 }
             }
         }
-        if self.entries() < self.len() {
-            see(0.0);
-        }
-        let ends = [ends.0, ends.1].into_iter().filter(|end| end.is_finite());
-        ends.chain(broken).collect::<Vec<_>>().into_iter()
+        Ok(seen)
     }
 
     pub(super) fn zero(&mut self, places: &[usize]) {

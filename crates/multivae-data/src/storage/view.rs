@@ -56,6 +56,19 @@ impl View {
         self.rows.as_ref().map_or(self.base.len(), |rows| rows.len() * self.features)
     }
 
+    /// As [`View::read`], with all digits unless values are changed.
+    pub(super) fn read_precise(&self, from: usize, out: &mut [f64]) -> Result<()> {
+        if self.change.is_none() {
+            return self.each(from, out.len(), |place, _, values| {
+                out[place..place + values.len()].copy_from_slice(values);
+            });
+        }
+        let mut single = vec![0.0; out.len()];
+        self.read(from, &mut single)?;
+        out.iter_mut().zip(single).for_each(|(out, value)| *out = f64::from(value));
+        Ok(())
+    }
+
     pub(super) fn read(&self, from: usize, out: &mut [f32]) -> Result<()> {
         self.each(from, out.len(), |place, feature, values| {
             let out = &mut out[place..place + values.len()];

@@ -1,5 +1,29 @@
 //! What models whose posterior of the shared space is one normal distribution do alike.
 
+/// Generating of a model with the fields `decoders`, `modalities`, `private` (features of private
+/// spaces; none at all for a model without them) and `config.latent`, from a standard normal prior of
+/// all spaces.
+macro_rules! decoded_spaces {
+    ($model:ty) => {
+        impl Generate for $model {
+            fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
+                let latent = self.config.latent;
+                blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
+            }
+
+            fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
+                blocks::decode(&self.decoders, &self.modalities, latent, targets)
+            }
+
+            fn decoder(&self, modality: usize) -> Option<&Decoder> {
+                Some(self.decoders.at(modality))
+            }
+        }
+    };
+}
+
+pub(crate) use decoded_spaces;
+
 /// Encoding, generating and densities of a model with the fields `decoders`, `modalities`, `private`
 /// (features of private spaces; none at all for a model without them) and `config.latent`, from its
 /// method `posterior`, which gives the posterior of the shared space and the private ones for a
@@ -27,20 +51,7 @@ macro_rules! normal_posterior {
                 }
             }
 
-            impl Generate for $model {
-                fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-                    let latent = self.config.latent;
-                    blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
-                }
-
-                fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-                    blocks::decode(&self.decoders, &self.modalities, latent, targets)
-                }
-
-                fn decoder(&self, modality: usize) -> Option<&Decoder> {
-                    Some(self.decoders.at(modality))
-                }
-            }
+            $crate::blocks::posterior::decoded_spaces!($model);
 
             impl Density for $model {
                 fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {

@@ -215,20 +215,7 @@ macro_rules! subset_mixture {
                 }
             }
 
-            impl Generate for $model {
-                fn prior(&self, rows: usize, device: &Device, noise: &mut Noise) -> Latent {
-                    let latent = self.config.latent;
-                    blocks::prior(&self.modalities, latent, &self.private, rows, device, noise)
-                }
-
-                fn decode(&self, latent: &Latent, targets: Subset) -> Vec<Tensor<3>> {
-                    blocks::decode(&self.decoders, &self.modalities, latent, targets)
-                }
-
-                fn decoder(&self, modality: usize) -> Option<&Decoder> {
-                    Some(self.decoders.at(modality))
-                }
-            }
+            $crate::blocks::posterior::decoded_spaces!($model);
 
             impl Density for $model {
                 fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {

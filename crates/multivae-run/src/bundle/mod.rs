@@ -15,7 +15,7 @@
 
 mod archive;
 mod card;
-mod sums;
+pub(crate) mod sums;
 
 use std::{
     collections::BTreeMap,
@@ -41,7 +41,7 @@ use crate::{
     weights,
 };
 
-const SUMS: &str = "SHA256SUMS";
+pub(crate) const SUMS: &str = "SHA256SUMS";
 const CONFIG: &str = "config.json";
 const STANDARDISATION: &str = "standardisation.json";
 const SCHEMA: &str = "schema.json";

@@ -1,20 +1,44 @@
 //! Checksums of files, a line each, as `sha256sum` writes them.
 
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
 use sha2::{Digest, Sha256};
 
 use crate::error::{Result, RunError};
 
 /// The checksum of a content.
 pub(super) fn of(content: &[u8]) -> String {
-    Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect()
+    shown(&Sha256::digest(content))
+}
+
+/// The checksum of a file, of which a part is in memory at a time.
+pub(crate) fn of_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut sum) = (File::open(path)?, Sha256::new());
+    let mut block = vec![0; 1 << 16];
+    loop {
+        match file.read(&mut block)? {
+            0 => return Ok(shown(&sum.finalize())),
+            count => sum.update(&block[..count]),
+        }
+    }
+}
+
+fn shown(sum: &[u8]) -> String {
+    sum.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The line of a file.
+pub(crate) fn line(sum: &str, name: &str) -> String {
+    format!("{sum}  {name}\n")
 }
 
 /// The list of files with their checksums.
 pub(super) fn write(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    files
-        .iter()
-        .flat_map(|(name, content)| format!("{}  {name}\n", of(content)).into_bytes())
-        .collect()
+    files.iter().flat_map(|(name, content)| line(&of(content), name).into_bytes()).collect()
 }
 
 /// The names and checksums of a list; `place` is its own for messages. Each name is that of a file

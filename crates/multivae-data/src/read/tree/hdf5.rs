@@ -8,16 +8,12 @@ use hdf5_pure::{
 };
 use multivae_core::schema::Dtype;
 
-use super::{Attribute, HDF5, HDF5_FILES, Kind, Leaf, Node, SMALL, Tree, UNPACKED, is_hdf5};
+use super::{
+    Attribute, HDF5, HDF5_FILES, Kind, Leaf, Node, SMALL, Tree, TreeFormat, UNPACKED, is_hdf5,
+};
 use crate::{
-    assemble::Files,
     error::{DataError, Result},
-    read::{
-        Array, LabelFile, ModalityTable, ReadOptions, TextTable,
-        element::Element,
-        format::{Content, Format},
-    },
-    reading::Reading,
+    read::element::Element,
     storage::Place,
 };
 
@@ -25,45 +21,12 @@ use crate::{
 const RECENT: usize = 4;
 
 /// Files of HDF5.
-pub(crate) struct Hdf5;
-
-impl Format for Hdf5 {
-    fn name(&self) -> &'static str {
-        HDF5
-    }
-
-    fn called(&self) -> &'static str {
-        HDF5_FILES
-    }
-
-    fn content(&self) -> Content {
-        Content::Annotated
-    }
-
-    fn is(&self, path: &Path) -> bool {
-        is_hdf5(path)
-    }
-
-    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
-        super::arrays::all(&Opened::open(path)?)
-    }
-
-    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
-        super::text(&Opened::open(path)?, said)
-    }
-
-    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-        super::block(&Opened::open(path)?, said)
-    }
-
-    fn labels(&self, path: &Path, said: ReadOptions) -> Result<LabelFile> {
-        super::labels(&Opened::open(path)?, said)
-    }
-
-    fn files(&self, path: &Path, reading: Reading) -> Result<Files> {
-        super::files(&Opened::open(path)?, reading)
-    }
-}
+pub(crate) const FORMAT: TreeFormat = TreeFormat {
+    name: HDF5,
+    called: HDF5_FILES,
+    is: is_hdf5,
+    open: |path| Ok(Box::new(Opened::open(path)?)),
+};
 
 /// An open file.
 pub(super) struct Opened<'a> {

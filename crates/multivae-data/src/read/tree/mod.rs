@@ -21,7 +21,7 @@ use multivae_core::schema::Dtype;
 use super::{
     Array, LabelFile, ModalityTable, Numbers, ReadOptions, TextTable,
     element::{Element, Exact},
-    format,
+    format::{self, Content, Format},
 };
 use crate::{
     assemble::Files,
@@ -79,6 +79,52 @@ const WINDOW: u64 = 1 << 20;
 const UNPACKED: u64 = 1032;
 /// Bytes that are asked for whatever the size of the file.
 const SMALL: u64 = 64 << 20;
+
+/// A format of such files: what it does follows from how a file is opened.
+pub(crate) struct TreeFormat {
+    name: &'static str,
+    called: &'static str,
+    is: fn(&Path) -> bool,
+    open: for<'a> fn(&'a Path) -> Result<Box<dyn Tree + 'a>>,
+}
+
+impl Format for TreeFormat {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn called(&self) -> &'static str {
+        self.called
+    }
+
+    fn content(&self) -> Content {
+        Content::Annotated
+    }
+
+    fn is(&self, path: &Path) -> bool {
+        (self.is)(path)
+    }
+
+    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
+        arrays::all(&*(self.open)(path)?)
+    }
+
+    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
+        text(&*(self.open)(path)?, said)
+    }
+
+    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
+        block(&*(self.open)(path)?, said)
+    }
+
+    fn labels(&self, path: &Path, said: ReadOptions) -> Result<LabelFile> {
+        labels(&*(self.open)(path)?, said)
+    }
+
+    fn files(&self, path: &Path, reading: Reading) -> Result<Files> {
+        files(&*(self.open)(path)?, reading)
+    }
+}
 
 /// A file of groups and arrays. The path of the whole is empty; a `/` is between the names of others.
 pub(super) trait Tree {
@@ -336,10 +382,7 @@ impl dyn Tree + '_ {
             return Ok(None);
         };
         match self.place(at)? {
-            Some(place) => {
-                let Element { dtype, big } = element;
-                DiskArray::placed(self.path(), place, count, dtype, big).map(Some)
-            }
+            Some(place) => DiskArray::placed(self.path(), place, count, element).map(Some),
             None => Ok(None),
         }
     }

@@ -17,58 +17,21 @@ use zarrs::{
     filesystem::FilesystemStore,
 };
 
-use super::{Attribute, Kind, Leaf, Node, SMALL, Tree, UNPACKED, ZARR, ZARR_FILES, is_zarr};
+use super::{
+    Attribute, Kind, Leaf, Node, SMALL, Tree, TreeFormat, UNPACKED, ZARR, ZARR_FILES, is_zarr,
+};
 use crate::{
-    assemble::Files,
     error::{DataError, Result},
-    read::{
-        Array, LabelFile, ModalityTable, ReadOptions, TextTable,
-        element::Element,
-        format::{Content, Format},
-    },
-    reading::Reading,
+    read::element::Element,
 };
 
 /// Folders of Zarr.
-pub(crate) struct Zarr;
-
-impl Format for Zarr {
-    fn name(&self) -> &'static str {
-        ZARR
-    }
-
-    fn called(&self) -> &'static str {
-        ZARR_FILES
-    }
-
-    fn content(&self) -> Content {
-        Content::Annotated
-    }
-
-    fn is(&self, path: &Path) -> bool {
-        is_zarr(path)
-    }
-
-    fn arrays(&self, path: &Path) -> Result<Vec<Array>> {
-        super::arrays::all(&Opened::open(path)?)
-    }
-
-    fn text(&self, path: &Path, said: ReadOptions) -> Result<TextTable> {
-        super::text(&Opened::open(path)?, said)
-    }
-
-    fn block(&self, path: &Path, said: ReadOptions) -> Result<ModalityTable> {
-        super::block(&Opened::open(path)?, said)
-    }
-
-    fn labels(&self, path: &Path, said: ReadOptions) -> Result<LabelFile> {
-        super::labels(&Opened::open(path)?, said)
-    }
-
-    fn files(&self, path: &Path, reading: Reading) -> Result<Files> {
-        super::files(&Opened::open(path)?, reading)
-    }
-}
+pub(crate) const FORMAT: TreeFormat = TreeFormat {
+    name: ZARR,
+    called: ZARR_FILES,
+    is: is_zarr,
+    open: |path| Ok(Box::new(Opened::open(path)?)),
+};
 
 /// An open folder.
 struct Opened<'a> {
