@@ -235,6 +235,7 @@ impl<'a> Place<'a> {
         let asked = work.evaluate.arguments();
         let mut command = vec!["evaluate".to_owned(), text(&self.at("run"))];
         command.extend(asked.iter().cloned());
+        command.push("--where-possible".into());
         command.extend(["--out".into(), text(&out)]);
         let (folder, tried) = classifiers();
         if let Some(folder) = folder {
