@@ -56,6 +56,17 @@
 //!
 //! at `critic_rate` times the learning rate. Cells that were not observed are 0 in both.
 //!
+//! With it and without, on 2000 rows of two modalities of `polydigits`, 24 epochs with batches of 32, the
+//! term from the 13th on, one seed; test rows, distances of prior samples in features of classifiers:
+//!
+//! | `γ` | bound | `z_1` | `z_2` | `z_3` | Fréchet distance | PSNR | PSNR from the other |
+//! |---|---|---|---|---|---|---|---|
+//! | 0 | -2904 | 141 | 6.6 | 67 | 119, 136 | 15.5, 15.4 | 10.5, 11.9 |
+//! | 1 | -2932 | 139 | 4.5 | 11 | 58, 81 | 15.0, 14.4 | 10.5, 7.8 |
+//!
+//! Samples are nearer to the data, values farther from their own, and pictures have more texture. The
+//! digits of one modality are not told from the other's in either (coherence 0.11).
+//!
 //! **What differs from MultiVae.** The loss is the mean over rows, not the sum. Samples of the
 //! prior go through all levels; the reference returns values of the top level, which its decoders
 //! cannot read. Divergences are reported as averages over all sets, not those of the last one.

@@ -16,3 +16,4 @@ mod shares;
 mod sweep;
 mod tables;
 mod tasks;
+mod tutorials;
