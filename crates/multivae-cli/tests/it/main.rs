@@ -15,3 +15,4 @@ mod sampler;
 mod shares;
 mod tables;
 mod tasks;
+mod text;
