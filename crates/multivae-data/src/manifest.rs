@@ -229,6 +229,9 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                 let said =
                     ReadOptions { array, column, id, header: *header, images, codes: Some(&codes) };
                 let mut block = format::of(&file)?.block(&file, said)?;
+                if text.is_some() {
+                    block.keep_text();
+                }
                 if block.layout.is_some() && (ids.is_some() || names.is_some()) {
                     let reason = format!(
                         "{field}: `ids` and `names` are of arrays, and `{}` is a table",

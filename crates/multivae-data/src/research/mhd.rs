@@ -116,7 +116,6 @@ pub(super) fn open(set: &ResearchSet, path: &Path, reading: Reading) -> Result<F
 mod tests {
     use multivae_core::dataset::Dataset;
 
-    use super::*;
     use crate::{
         DataConfig,
         fixture::Folder,

@@ -350,6 +350,11 @@ pub(crate) fn of_texts(
 }
 
 impl ModalityTable {
+    /// Takes no column for identifiers that could be the text: texts differ as these do.
+    pub(crate) fn keep_text(&mut self) {
+        self.candidates.retain(|candidate| candidate.certain || candidate.usual.is_some());
+    }
+
     /// Whether it is text whose vocabulary is not known yet.
     pub(crate) fn is_text(&self) -> bool {
         self.values.tokens().is_some_and(|tokens| tokens.wanting().is_some())
