@@ -22,6 +22,10 @@ fn place() -> Place {
         .collect();
     place.file("birds/caption.csv", format!("id,caption\n{captions}"));
     place.file("birds/gait.csv", table(&["speed", "step"], 0..40));
+    // Few captions, often: without a word they would be classes.
+    let manifest = "[[modality]]\nname = 'caption'\nfile = 'caption.csv'\ntext = {}\n\
+                    [[modality]]\nname = 'gait'\nfile = 'gait.csv'\n";
+    place.file("birds/manifest.toml", manifest);
     place
 }
 
