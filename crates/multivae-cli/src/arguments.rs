@@ -461,6 +461,10 @@ pub(crate) struct EvaluateArguments {
     /// What to measure, separated by commas; without it the evaluation alone, on the terminal
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     pub(crate) metrics: Option<Vec<Metric>>,
+    /// Note what cannot be measured of this model and data, as with `--metrics all`, though it was
+    /// asked for by name
+    #[arg(long, requires = "metrics")]
+    pub(crate) where_possible: bool,
     /// Folder to write, new or empty [default with `--metrics`: evaluation in the run's folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,

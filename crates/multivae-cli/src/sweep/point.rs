@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::plan::{Evaluate, Limits, Point};
-use crate::{evaluate::METRICS, failure::bad_input};
+use crate::{evaluate::METRICS, failure::bad_input, terminal::INTERRUPTED};
 
 /// How often a process is looked at.
 const LOOK: Duration = Duration::from_millis(50);
@@ -235,6 +235,7 @@ impl<'a> Place<'a> {
         let asked = work.evaluate.arguments();
         let mut command = vec!["evaluate".to_owned(), text(&self.at("run"))];
         command.extend(asked.iter().cloned());
+        command.push("--where-possible".into());
         command.extend(["--out".into(), text(&out)]);
         let (folder, tried) = classifiers();
         if let Some(folder) = folder {
@@ -297,7 +298,8 @@ impl<'a> Place<'a> {
         if status.success() {
             return Ok(State::Done);
         }
-        if work.interrupt.is_stopped() {
+        // Of the run alone, or with us from the terminal.
+        if work.interrupt.is_stopped() || status.code() == Some(INTERRUPTED.into()) {
             return Ok(State::Open);
         }
         let said = self.said_last(length)?;

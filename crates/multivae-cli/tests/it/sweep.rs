@@ -77,13 +77,19 @@ fn a_sweep_measures_every_run_says_what_was_refused_and_does_nothing_twice() {
     // Asked for again, nothing is trained or measured again, and a run that is added is.
     let log = fs::read(place.path("out/points/mvae-seed=0/log.txt")).expect("a log");
     let before = measured(&place);
-    fs::write(place.path("sweep.toml"), SWEEP.replace("\"mopoe\"]", "\"mopoe\", \"mmvae\"]"))
+    fs::write(place.path("sweep.toml"), SWEEP.replace("\"mopoe\"]", "\"mopoe\", \"ae\"]"))
         .expect("writable");
     let said = place.succeeds("sweep sweep.toml --out out");
     assert!(said.contains("6 of 8 runs done, 2 refused"), "{said}");
     assert_eq!(fs::read(place.path("out/points/mvae-seed=0/log.txt")).expect("a log"), log);
     let after = measured(&place);
     assert!(before.iter().all(|cell| after.contains(cell)) && after.len() > before.len());
+
+    // A model without a density has what it can have.
+    let autoencoder = &rows(&place, "runs.csv")["ae-seed=0"];
+    assert_eq!(autoencoder["state"], "done");
+    assert!(autoencoder[elbo].is_empty(), "{autoencoder:?}");
+    assert!(!autoencoder["representation: Linear probe, 1 given"].is_empty(), "{autoencoder:?}");
 
     // Other settings under the same names are another sweep.
     fs::write(place.path("sweep.toml"), SWEEP.replace("epochs = 2", "epochs = 3"))
