@@ -345,7 +345,7 @@ mod tests {
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let from = Self::asked(&stream, file);
-                    let known = from.as_ref().is_ok_and(|_| true);
+                    let known = from.is_ok();
                     seen.lock().expect("not poisoned").push(from.clone().ok().flatten());
                     let most = breaks.next().unwrap_or(usize::MAX);
                     let from = from.ok().flatten().filter(|_| ranges);
