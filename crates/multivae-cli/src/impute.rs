@@ -286,8 +286,10 @@ impl<'a> Output<'a> {
             head.push(quoted(&text.column));
             let mut lines = head.join(",") + "\n";
             for row in 0..self.rows.data.len() {
-                let id = ids.then(|| quoted(&self.rows.data.id(row)) + ",").unwrap_or_default();
-                lines += &format!("{id}{}\n", quoted(&cell(row)));
+                if ids {
+                    lines += &(quoted(&self.rows.data.id(row)) + ",");
+                }
+                lines += &(quoted(&cell(row)) + "\n");
             }
             whole(&folder.join(format!("{}{kind}.csv", self.spec.name)), lines.as_bytes())
         };
