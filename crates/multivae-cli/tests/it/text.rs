@@ -11,7 +11,7 @@ fn place() -> Place {
     let place = Place::new();
     let caption = |row: usize| {
         let (size, colour) = (["a big", "a small"][row % 2], ["red", "blue", "grey"][row % 3]);
-        let tail = if row % 4 == 0 { ", with a stripe" } else { "" };
+        let tail = if row.is_multiple_of(4) { ", with a stripe" } else { "" };
         format!("{size} {colour} bird{tail}.")
     };
     let captions: String = (0..40)
