@@ -341,12 +341,13 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
             let url = format!("http://{}", listener.local_addr().expect("bound"));
             let asked = Arc::new(Mutex::new(Vec::new()));
-            let (seen, mut breaks) = (Arc::clone(&asked), breaks.to_vec().into_iter());
+            let breaks: Vec<usize> = breaks.to_vec();
+            let (seen, mut breaks) = (Arc::clone(&asked), breaks.into_iter());
             thread::spawn(move || {
                 for stream in listener.incoming().map_while(Result::ok) {
                     let from = Self::asked(&stream, file);
                     let known = from.is_ok();
-                    seen.lock().expect("not poisoned").push(from.clone().ok().flatten());
+                    seen.lock().expect("not poisoned").push(from.ok().flatten());
                     let most = breaks.next().unwrap_or(usize::MAX);
                     let from = from.ok().flatten().filter(|_| ranges);
                     Self::answer(stream, known, &content, from, most);
