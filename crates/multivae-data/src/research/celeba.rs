@@ -232,7 +232,7 @@ mod tests {
         let mut parts = String::new();
         let mut all = Vec::new();
         for face in 0..6u8 {
-            let value = |place: u8| if (place + face) % 3 == 0 { " 1" } else { "-1" };
+            let value = |place: u8| if (place + face).is_multiple_of(3) { " 1" } else { "-1" };
             let values: Vec<&str> = (0..40)
                 .map(|place| if face == 3 && place == 0 { fourth } else { value(place) })
                 .collect();
@@ -256,8 +256,10 @@ mod tests {
         assert_eq!(specs[1].likelihood, Likelihood::Bernoulli {});
         assert_eq!(splits.test.id(0), "000005.jpg");
         assert_eq!(splits.test.values(0)[4096], 45.0 / 255.0);
-        let expected: Vec<f32> =
-            VISIBLE.iter().map(|place| f32::from(u8::from((place + 5) % 3 == 0))).collect();
+        let expected: Vec<f32> = VISIBLE
+            .iter()
+            .map(|place| f32::from(u8::from((place + 5).is_multiple_of(3))))
+            .collect();
         assert_eq!(splits.test.values(1), expected);
         let columns = splits.record.schema.modalities[1].columns.clone().expect("names");
         assert_eq!((columns.len(), columns[17].as_str()), (18, "A35"));

@@ -293,8 +293,9 @@ mod tests {
             .flat_map(|row| (0..3).flat_map(move |channel| [(row * 10 + channel) as u8; 1024]))
             .collect();
         file.extend(variable("X", &[32, 32, 3, rows], &values));
-        let digits: Vec<u8> =
-            (0..labels).map(|row| if row % 3 == 0 { 10 } else { (row % 3) as u8 }).collect();
+        let digits: Vec<u8> = (0..labels)
+            .map(|row| if row.is_multiple_of(3) { 10 } else { (row % 3) as u8 })
+            .collect();
         file.extend(variable("y", &[labels, 1], &digits));
         file
     }

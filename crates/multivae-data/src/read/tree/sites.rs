@@ -130,7 +130,7 @@ mod tests {
         file.set_attr("encoding-type", text("anndata"));
         let values: Vec<f32> = (0..60)
             .flat_map(|row| {
-                let first = if row < absent || row % 4 == 0 { 0.0 } else { 2.0 };
+                let first = if row < absent || usize::is_multiple_of(row, 4) { 0.0 } else { 2.0 };
                 [first, (row % 3) as f32, if row == 59 { 1.0 } else { 0.0 }]
             })
             .collect();
