@@ -16,4 +16,5 @@ mod shares;
 mod sweep;
 mod tables;
 mod tasks;
+mod text;
 mod tutorials;
