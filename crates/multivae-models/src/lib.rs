@@ -53,6 +53,7 @@ pub mod mmvm;
 pub mod mohelvae;
 pub mod mopoe;
 pub mod mvae;
+pub mod mvp;
 pub mod mvtcae;
 pub mod mwae;
 pub mod mwb_vae;

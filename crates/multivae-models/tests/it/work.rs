@@ -32,7 +32,7 @@ use multivae_models::{
     me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmhvae::MmhvaeConfig, mmjsd::MmjsdConfig,
     mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mmvae_plus_plus::MmvaePlusPlusConfig,
     mmvm::MmvmConfig, mohelvae::MohelvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig,
+    mvp::MvpConfig, mvtcae::MvtcaeConfig, mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig,
     sparse_mvae::SparseMvaeConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
     weighted_dmvae::WeightedDmvaeConfig,
 };
@@ -370,6 +370,16 @@ fn posteriors_that_are_joined_by_other_rules_are_decoded_once() {
         let private = WIDTH;
         let plus = MmvaePlusPlusConfig { latent, private, modalities: of(), ..Default::default() };
         check(plus.into(), m, &[("encoder", m, m), ("decoder", m, m * m)]);
+        let mvp = MvpConfig {
+            latent,
+            private,
+            features: WIDTH,
+            samples: 2,
+            modalities: of(),
+            ..Default::default()
+        };
+        // One encoder to the shared space and one to features of private ones.
+        check(mvp.into(), m, &[("encoder", 2 * m, 2 * m), ("decoder", m, 2 * m * m)]);
         let pool = Some(encoder("pool"));
         let masked = MaskedVaeConfig {
             latent,
