@@ -44,6 +44,7 @@ pub mod masked_vae;
 pub mod mcvae;
 pub mod me_mvae;
 pub mod mhvae;
+pub mod mld;
 pub mod mmhvae;
 pub mod mmjsd;
 pub mod mmvae;

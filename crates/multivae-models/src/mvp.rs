@@ -572,8 +572,7 @@ impl Density for Mvp {
             divergences.push((format!("kl_private/{name}"), kl));
         }
         let latent = Latent::shared(u).with_private(codes);
-        let likelihoods =
-            blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
+        let likelihoods = blocks::log_likelihoods(&self.decoders, &self.modalities, batch, &latent);
         blocks::bound(likelihoods.into_iter().map(|l| l.mean_dim(0)).collect(), divergences)
     }
 

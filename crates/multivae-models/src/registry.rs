@@ -341,4 +341,6 @@ models! {
         crate::mmhvae::MmhvaeConfig => crate::mmhvae::Mmhvae;
     Mvp, "mvp", "Mixture of experts with private codes, whose priors are learned mixtures (SIAM J. Imaging Sci. 2025)":
         crate::mvp::MvpConfig => crate::mvp::Mvp;
+    Mld, "mld", "Autoencoders, then a diffusion of all their codes (Bounoua et al. 2024)":
+        crate::mld::MldConfig => crate::mld::Mld;
 }

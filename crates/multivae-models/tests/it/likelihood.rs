@@ -169,9 +169,8 @@ impl Known {
     /// The values of a parameter, repeated over its places; `None` for one that stays.
     fn values(&self) -> Option<Vec<f32>> {
         let path = self.0.join(".");
-        let line = |[slope, offset]: [f32; 2]| {
-            vec![if path.ends_with("weight") { slope } else { offset }]
-        };
+        let line =
+            |[slope, offset]: [f32; 2]| vec![if path.ends_with("weight") { slope } else { offset }];
         Some(match path.as_str() {
             _ if path.starts_with("flows") => vec![0.1],
             "prior_locations" => PRIOR.0.to_vec(),

@@ -8,6 +8,7 @@ mod contract;
 mod exchange;
 mod experts;
 mod families;
+mod integrals;
 mod joint;
 mod likelihood;
 mod reference;
