@@ -107,7 +107,7 @@ fn model(name: &str, options: &Value) -> Model {
     init_parameters(config.init(&Networks::default(), &Device::flex()).expect("a model"))
 }
 
-fn trainer(folder: &Path, optimizer: OptimizerConfig) -> Trainer {
+fn trainer(folder: &Path, optimizer: OptimizerConfig) -> Trainer<Model> {
     let config = TrainConfig {
         epochs: EPOCHS,
         batch_size: BATCH,

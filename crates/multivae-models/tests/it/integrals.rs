@@ -30,7 +30,7 @@ use serde_json::json;
 const MODALITIES: usize = 3;
 /// Half the side of the lattice, and the distance of its points.
 const REACH: f32 = 14.0;
-const STEP: [f32; 2] = [0.02, 0.14];
+const STEP: [f32; 2] = [0.02, 0.1];
 
 fn rows() -> Vec<Subset> {
     let set = |members: &[usize]| Subset::new(members.iter().copied()).expect("not empty");
@@ -79,7 +79,7 @@ fn check(what: &str, latent: usize, rows: usize, log_prob: impl Fn(&Tensor<3>) -
     assert_eq!(sums.len(), rows, "{what}");
     for (row, sum) in sums.into_iter().enumerate() {
         let integral = f64::from(sum) * volume;
-        assert!((integral - 1.0).abs() < 1e-3, "{what}, {latent}-d, row {row}: {integral}");
+        assert!((integral - 1.0).abs() < 2e-3, "{what}, {latent}-d, row {row}: {integral}");
     }
 }
 

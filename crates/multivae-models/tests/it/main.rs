@@ -13,4 +13,5 @@ mod joint;
 mod likelihood;
 mod reference;
 mod statistics;
+mod subsets;
 mod work;
