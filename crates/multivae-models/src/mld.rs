@@ -68,7 +68,7 @@ use multivae_core::{
         MultimodalModel, Stage,
     },
     module::Named,
-    nn::{Decoder, EncoderNet, LayerConfig, Network, NetworkConfig, NetworkNet, Networks},
+    nn::{Decoder, EncoderNet, NetworkConfig, Networks},
     noise::Noise,
     objective::Rescale,
     options,
@@ -79,7 +79,11 @@ use serde_json::{Value, json};
 use std::f64::consts::FRAC_PI_2;
 
 use crate::{
-    blocks::{self, ModalityConfig, codes::CodeNet},
+    blocks::{
+        self, ModalityConfig,
+        codes::CodeNet,
+        diffusion::{Denoiser, default_middle, flow},
+    },
     registry::Listed,
 };
 
@@ -207,92 +211,6 @@ impl CodeScale {
     }
 }
 
-/// From noisy codes of all modalities and an angle of each to velocities.
-#[derive(Module, Debug)]
-pub struct Denoiser {
-    /// From the code and the angle of a modality, which are added up.
-    inputs: Named<NetworkNet>,
-    middle: NetworkNet,
-    /// To the velocity of a modality.
-    outputs: Named<NetworkNet>,
-    #[module(skip)]
-    latent: usize,
-}
-
-/// Powers of two by which angles are multiplied for the network to read.
-const FREQUENCIES: usize = 6;
-
-impl Denoiser {
-    fn init(config: &MldConfig, networks: &Networks, device: &Device) -> Result<Self> {
-        let linear = || NetworkConfig::layers(vec![LayerConfig::linear_open()]);
-        let (latent, width) = (config.latent, config.width);
-        let of = |part: &str, input: usize, output: usize| -> Result<Named<NetworkNet>> {
-            let net = |config: &ModalityConfig| {
-                let name = format!("denoiser, {part} of `{}`", config.name);
-                let net = linear().init(&name, &[input], Some(&[output]), networks, device)?;
-                Ok((config.name.to_string(), net))
-            };
-            Ok(config.modalities.iter().map(net).collect::<Result<Vec<_>>>()?.into_iter().collect())
-        };
-        let middle = config.denoiser.clone().unwrap_or_else(|| default_middle(width));
-        Ok(Self {
-            inputs: of("input", latent + 2 * FREQUENCIES, width)?,
-            middle: middle.init("denoiser", &[width], Some(&[width]), networks, device)?,
-            outputs: of("output", width, latent)?,
-            latent,
-        })
-    }
-
-    /// Velocities, `[rows, modalities * latent]`, of codes side by side, from the angles of the
-    /// modalities, `[rows, modalities]`.
-    fn velocity(&self, codes: &Tensor<2>, angles: &Tensor<2>) -> Tensor<2> {
-        let own = |(m, net): (usize, &NetworkNet)| {
-            let code = codes.clone().narrow(1, m * self.latent, self.latent);
-            let mut parts = vec![code];
-            for k in 0..FREQUENCIES {
-                let angle = angles.clone().narrow(1, m, 1) * f64::from(1u32 << k);
-                parts.extend([angle.clone().cos(), angle.sin()]);
-            }
-            net.forward(Tensor::cat(parts, 1))
-        };
-        let sum = self.inputs.values().enumerate().map(own).reduce(|sum, next| sum + next);
-        let middle = self.middle.forward(sum.expect("a model has modalities"));
-        Tensor::cat(self.outputs.values().map(|net| net.forward(middle.clone())).collect(), 1)
-    }
-}
-
-/// Two residual blocks of two layers.
-fn default_middle(width: usize) -> NetworkConfig {
-    let block = || LayerConfig::Residual {
-        layers: vec![
-            LayerConfig::Silu {},
-            LayerConfig::linear(width),
-            LayerConfig::Silu {},
-            LayerConfig::linear(width),
-        ],
-        scale: 1.0,
-    };
-    NetworkConfig::layers(vec![block(), block(), LayerConfig::Silu {}])
-}
-
-/// The end of a flow `dz / dθ = v(z, θ)` that starts at `θ = π/2`, by Heun's method in steps that grow
-/// with the angle, `[rows, features]`. No gradient passes.
-///
-/// Source: Karras et al. 2022, arXiv 2206.00364, for method and steps.
-fn flow(
-    start: Tensor<2>,
-    steps: usize,
-    velocity: impl Fn(&Tensor<2>, f64) -> Tensor<2>,
-) -> Tensor<2> {
-    let angle = |step: usize| FRAC_PI_2 * (1.0 - step as f64 / steps as f64).powi(2);
-    (0..steps).fold(start.detach(), |here, step| {
-        let (from, to) = (angle(step), angle(step + 1));
-        let first = velocity(&here, from);
-        let second = velocity(&(here.clone() - first.clone() * (from - to)), to);
-        (here - (first + second) * ((from - to) / 2.0)).detach()
-    })
-}
-
 /// Autoencoders and a diffusion of their codes; see the [module](self).
 #[derive(Module, Debug)]
 pub struct Mld {
@@ -373,7 +291,14 @@ impl MldConfig {
             encoders: encoders.into_iter().collect(),
             decoders: decoders.into_iter().collect(),
             scales: scales.into_iter().collect(),
-            denoiser: Denoiser::init(self, networks, device)?,
+            denoiser: Denoiser::init(
+                &self.modalities,
+                self.latent,
+                self.width,
+                &self.denoiser.clone().unwrap_or_else(|| default_middle(self.width)),
+                networks,
+                device,
+            )?,
             rescale: self.rescale.factors(&modalities),
             modalities,
             config: self.clone(),
@@ -599,7 +524,7 @@ mod tests {
     use multivae_core::{
         batch::{NoiseKey, Presence},
         module::{freeze, init_parameters},
-        nn::{Encoder, EncoderConfig, Encoding},
+        nn::{Encoder, EncoderConfig, Encoding, Network},
     };
 
     use super::*;
@@ -613,32 +538,6 @@ mod tests {
         let n = values.len() as f64;
         let mean = values.iter().map(|&v| f64::from(v)).sum::<f64>() / n;
         (mean, values.iter().map(|&v| (f64::from(v) - mean).powi(2)).sum::<f64>() / n)
-    }
-
-    #[test]
-    fn the_flow_of_a_normal_distribution_ends_in_it() {
-        let device = Device::flex();
-        // N(mean, variance): E[z | z_θ] = mean + cos variance (z_θ - cos mean) / (cos² variance + sin²).
-        for (mean, variance) in [(0.0, 1.0), (1.5, 0.3), (-2.0, 4.0), (0.7, 1e-4)] {
-            let velocity = |x: &Tensor<2>, angle: f64| {
-                let (sine, cosine) = angle.sin_cos();
-                let gain = cosine * variance / (cosine * cosine * variance + sine * sine);
-                let z = (x.clone() - cosine * mean) * gain + mean;
-                if sine < 1e-9 {
-                    // E[ε | z] is 0.
-                    return z.zeros_like();
-                }
-                let noise = (x.clone() - z.clone() * cosine) / sine;
-                noise * cosine - z * sine
-            };
-            let start = Tensor::<2>::from_floats([[0.0], [1.0], [-2.0]], &device);
-            let end = numbers(flow(start, 50, velocity));
-            for (start, end) in [0.0, 1.0, -2.0_f64].into_iter().zip(end) {
-                let expected = mean + start * variance.sqrt();
-                let off = (f64::from(end) - expected).abs();
-                assert!(off < 4e-3 * (1.0 + start.abs()), "{mean} {variance}: {end} {expected}");
-            }
-        }
     }
 
     #[test]

@@ -164,7 +164,7 @@ fn an_interrupted_run_of_every_model_goes_on_as_if_nothing_had_been() {
 
 #[test]
 fn two_devices_make_the_steps_of_one_with_every_model_or_are_refused() {
-    let mut refused = Vec::new();
+    let (mut refused, mut apart) = (Vec::new(), Vec::new());
     for (name, options) in cases() {
         let model = self::model(name, &options);
         let fit = |devices: usize| {
@@ -181,7 +181,9 @@ fn two_devices_make_the_steps_of_one_with_every_model_or_are_refused() {
                 let two = weights(&two.last);
                 let off =
                     one.iter().zip(&two).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()));
-                assert!(off < 2e-5, "{name}: weights differ by {off}");
+                if off > 2e-5 {
+                    apart.push(format!("{name}: weights differ by {off}"));
+                }
             }
             Err(TrainError::Config { field, .. }) if field == "devices" => refused.push(name),
             Err(error) => panic!("{name}: {error}"),
@@ -191,5 +193,6 @@ fn two_devices_make_the_steps_of_one_with_every_model_or_are_refused() {
         let whole = phases.any(|phase| !phase.rows.divisible());
         assert_eq!(refused.last() == Some(&name), whole, "{name}");
     }
+    assert!(apart.is_empty(), "{apart:#?}");
     assert_eq!(refused, ["dccae", "dcca_ey"]);
 }

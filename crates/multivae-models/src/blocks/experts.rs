@@ -1,6 +1,8 @@
 //! What the importance-weighted mixtures of experts share: sources of samples, log-weights, the two
 //! estimators, priors of location zero.
 
+use std::cell::Cell;
+
 use burn::{
     module::{Initializer, Module, Param},
     tensor::{Device, Tensor, TensorData},
@@ -149,10 +151,16 @@ impl Sources {
         Self { members, presence: experts.presence, shared, private }
     }
 
-    /// The modalities that some row of a batch observes.
+    /// The modalities that some row of a batch observes, or of the step that it is a share of: the rows
+    /// of a share draw the noise that they would draw in the whole.
     pub fn observed(batch: &Batch) -> Subset {
-        let all = batch.presence().rows().iter().copied();
-        all.reduce(Subset::union).expect("a batch has rows")
+        let seen = Cell::new(batch.presence().rows()[0]);
+        // Goes through the rows of the step.
+        batch.share_of(|row| {
+            seen.set(seen.get().union(row));
+            true
+        });
+        seen.get()
     }
 
     /// The mixture of the shared posteriors; rows without any source have the prior,
