@@ -14,5 +14,6 @@ mod place;
 mod report;
 mod sampler;
 mod shares;
+mod sweep;
 mod tables;
 mod tasks;
