@@ -54,6 +54,8 @@
 //! `M` encoder calls and one call of the denoising network of `B` rows. A sample takes `2 steps` calls of
 //! that network.
 
+use std::f64::consts::FRAC_PI_2;
+
 use burn::{
     module::{Initializer, Module, Param},
     tensor::{Device, Tensor},
@@ -76,7 +78,6 @@ use multivae_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::f64::consts::FRAC_PI_2;
 
 use crate::{
     blocks::{
