@@ -61,6 +61,7 @@ const ENUMERATIONS: &[(&str, &str)] = &[
     ("crates/multivae-cli/tests/it/bad_input.rs", "messages that name some"),
     ("crates/multivae/tests/it/backends.rs", "one of each family, since builds are slow"),
     ("crates/multivae-cli/tests/it/tasks.rs", "those that want complete rows"),
+    ("crates/multivae-cli/tests/it/every_model.rs", "those that want whole batches"),
     ("benches/steps.rs", "some whose time is watched"),
 ];
 /// Tables with a line for each model, written by hand.
