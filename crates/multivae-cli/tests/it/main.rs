@@ -17,3 +17,4 @@ mod shares;
 mod sweep;
 mod tables;
 mod tasks;
+mod text;
