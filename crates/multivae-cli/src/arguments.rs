@@ -21,6 +21,13 @@ pub(crate) struct Arguments {
 pub(crate) enum Task {
     /// Train a model; without one and without data MHVAE on the embedded data set `numerals`
     Train(TrainArguments),
+    /// Train and measure many configurations, and put them into one table
+    ///
+    /// The file names a base and what is varied over it: every combination of a `grid`, `random`
+    /// draws, and `replicas` such as seeds, over which results are averaged. Each run is a process
+    /// of its own; what was stopped goes on where it was when the same is asked for again, and
+    /// runs that are added to the file are added to the table.
+    Sweep(SweepArguments),
     /// Write latent values of data, as NPZ or CSV
     Encode(EncodeArguments),
     /// Generate modalities from others, or from the prior, as PNG, NPZ or CSV
@@ -251,6 +258,9 @@ pub(crate) struct TrainArguments {
     /// Who follows the run, separated by commas: tensorboard, mlflow; with `--resume` from here on
     #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = track)]
     pub(crate) track: Option<Vec<Track>>,
+    /// Stop after so many minutes as after an interrupt: the run can be used, and be resumed
+    #[arg(long, value_name = "N", value_parser = minutes)]
+    pub(crate) minutes: Option<f64>,
     /// One JSON object an epoch on standard output
     #[arg(long)]
     pub(crate) json: bool,
@@ -259,6 +269,37 @@ pub(crate) struct TrainArguments {
 /// A tracker by its name.
 fn track(name: &str) -> Result<Track, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SweepArguments {
+    /// What is run, as TOML
+    #[arg(value_name = "FILE")]
+    pub(crate) sweep: PathBuf,
+    /// Folder of the runs and tables [default: runs/FILE]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+    /// Runs at a time, which share the processor's cores
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
+    pub(crate) jobs: usize,
+    /// Device of every run; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Try again what has failed
+    #[arg(long)]
+    pub(crate) retry: bool,
+    /// Do the run with this number alone, from 1
+    #[arg(long, value_name = "K", value_parser = positive)]
+    pub(crate) only: Option<usize>,
+    /// List the runs with their numbers, and do nothing
+    #[arg(long, conflicts_with_all = ["only", "collect", "slurm"])]
+    pub(crate) list: bool,
+    /// Make the tables of what is done, and do nothing else
+    #[arg(long, conflicts_with_all = ["only", "slurm"])]
+    pub(crate) collect: bool,
+    /// Write a script that does the runs as an array of SLURM, and do nothing else
+    #[arg(long, value_name = "FILE", conflicts_with = "only")]
+    pub(crate) slurm: Option<PathBuf>,
 }
 
 /// What the tasks on a finished run have in common.
@@ -378,6 +419,10 @@ pub(crate) struct EvaluateArguments {
     /// What to measure, separated by commas; without it the evaluation alone, on the terminal
     #[arg(long, value_name = "NAMES", value_delimiter = ',', value_enum)]
     pub(crate) metrics: Option<Vec<Metric>>,
+    /// Note what cannot be measured of this model and data, as with `--metrics all`, though it was
+    /// asked for by name
+    #[arg(long, requires = "metrics")]
+    pub(crate) where_possible: bool,
     /// Folder to write, new or empty [default with `--metrics`: evaluation in the run's folder]
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
@@ -609,6 +654,13 @@ pub(crate) enum Format {
     Safetensors,
     /// The same files in one tar archive
     Tar,
+}
+
+fn minutes(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(n) if n > 0.0 && n.is_finite() => Ok(n),
+        _ => Err("expected a number above 0".to_owned()),
+    }
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -40,6 +40,7 @@ mod provenance;
 mod sampler;
 #[cfg(feature = "remote")]
 mod serve;
+mod sweep;
 mod terminal;
 mod torch;
 mod train;
@@ -94,7 +95,7 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 /// On the threads that kernels use, but for tasks that have threads of their own and wait for them.
 fn run(task: &Task) -> anyhow::Result<Outcome> {
     match task {
-        Task::Train(_) => here(task),
+        Task::Train(_) | Task::Sweep(_) => here(task),
         #[cfg(feature = "remote")]
         Task::Serve(_) => here(task),
         _ => on_workers(&Device::default(), || here(task)),
@@ -104,6 +105,7 @@ fn run(task: &Task) -> anyhow::Result<Outcome> {
 fn here(task: &Task) -> anyhow::Result<Outcome> {
     match task {
         Task::Train(arguments) => train::run(arguments),
+        Task::Sweep(arguments) => sweep::run(arguments),
         Task::Encode(arguments) => encode::run(arguments),
         Task::Generate(arguments) => generate::run(arguments),
         Task::Impute(arguments) => impute::run(arguments),

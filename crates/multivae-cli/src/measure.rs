@@ -13,8 +13,8 @@ use multivae::{
         Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
         EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig, ReconstructionConfig,
         RepresentationConfig, SizeCoherence, SkillConfig, clustering, coherence,
-        coherence_findings, evaluate, fid, findings, joint_coherence, likelihood, reconstruction,
-        representation, skill, skill_findings,
+        coherence_findings, evaluate, fid, findings, joint_coherence, likelihood, probes,
+        reconstruction, representation, skill, skill_findings,
     },
     report::{Absent, Figure, Finding, Measures, Tone, drawn},
     run::{AlignedDataset, Run, Trained},
@@ -108,6 +108,7 @@ impl<'a> Evaluator<'a> {
             if !asked && !all {
                 continue;
             }
+            let asked = asked && !self.arguments.where_possible;
             let (name, start) = (metric.name(), Instant::now());
             match self.take(metric, &Bar::new(&format!("{name:<14}"))) {
                 Ok(found) => {
@@ -162,15 +163,32 @@ impl<'a> Evaluator<'a> {
             Metric::Fid => self.fid(bar),
             Metric::Reconstruction => {
                 let config = ReconstructionConfig { batch_size, seed, ..Default::default() };
-                let watched = Watched::new(data, bar);
-                let report = reconstruction(model.density()?, &watched, &config, device)?;
-                let found = Found::default().report("reconstruction", &report)?;
+                let mut found = Found::default();
+                match model.density() {
+                    Ok(density) => {
+                        let watched = Watched::new(data, bar);
+                        let report = reconstruction(density, &watched, &config, device)?;
+                        found = found.report("reconstruction", &report)?;
+                    }
+                    // Errors against those of the mean take no likelihood.
+                    Err(lacks) => found.without("reconstruction", &lacks.to_string()),
+                }
                 self.skill(found)
             }
             Metric::Representation => {
                 let config = RepresentationConfig { batch_size, seed, ..Default::default() };
-                let report =
-                    representation(model.density()?, self.train()?, data, &config, device, &show)?;
+                let train = self.train()?;
+                let density = match model.density() {
+                    Ok(density) => density,
+                    // What latent values hold can be seen without one.
+                    Err(lacks) => {
+                        let report = probes(model.encoder()?, train, data, &config, device, &show)?;
+                        let mut found = Found::default().report("representation", &report)?;
+                        found.without("latent_spaces", &lacks.to_string());
+                        return Ok(found);
+                    }
+                };
+                let report = representation(density, train, data, &config, device, &show)?;
                 let mut found = Found::default().report("representation", &report)?;
                 found.findings = findings(&report).into_iter().map(Finding::from).collect();
                 if found.findings.is_empty() {

@@ -5,8 +5,10 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -29,8 +31,8 @@ use multivae::{
         init,
     },
     train::{
-        Checkpoint, Content, EpochSummary, Exhibit, Exhibits, Fitted, JsonLines, LOSS, Observed,
-        Observer, Split, Stopped, TrainError, Trainer,
+        Checkpoint, Content, EpochSummary, Exhibit, Exhibits, Fitted, Interrupt, JsonLines, LOSS,
+        Observed, Observer, Split, Stopped, TrainError, Trainer,
     },
 };
 use serde_json::Value;
@@ -61,6 +63,8 @@ struct Place {
     /// The first is where the model lies.
     devices: Vec<Device>,
     json: bool,
+    /// How long it is trained, in minutes.
+    minutes: Option<f64>,
 }
 
 /// The devices to train on.
@@ -97,7 +101,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     RunFolder::write(new.path(), &config, &splits.standardisation)?;
     splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
-    let place = Place { folder, devices, json: arguments.json };
+    let place = Place { folder, devices, json: arguments.json, minutes: arguments.minutes };
     let result = train(&config, &place, model, splits, Trainer::fit);
     if let Err(error) = &result
         && error
@@ -198,7 +202,8 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     }
     let config = stored.config;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
-    let place = Place { folder: stored.path, devices, json: arguments.json };
+    let (json, minutes) = (arguments.json, arguments.minutes);
+    let place = Place { folder: stored.path, devices, json, minutes };
     train(&config, &place, model, splits, Trainer::resume)
 }
 
@@ -238,11 +243,13 @@ fn train(
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let shown = Shown::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
+    let interrupt = terminal::interrupt()?;
+    let time = place.minutes.map(|minutes| Time::limit(minutes, &interrupt));
     let mut trainer = Trainer::new(config.train.clone(), &place.folder)
         .devices(place.devices.clone())
         .dashboard(dashboard)
         .configuration(described(config)?)
-        .interrupt(terminal::interrupt()?);
+        .interrupt(interrupt);
     let exhibits = trainer.exhibits();
     trainer = trainer.on_epoch(move |model, epoch, _| {
         count.fetch_add(1, Ordering::SeqCst);
@@ -250,14 +257,18 @@ fn train(
         if let Some(pictures) = pictures.as_ref().filter(|pictures| due(pictures.every)) {
             let path = on_workers(&pictures.device, || pictures.draw(model, epoch))
                 .map_err(|error| format!("{error:#}"))?;
-            if shown.is_some() {
-                let content = Content::Png(fs::read(path)?);
+            if shown.is_some()
+                && let Ok(bytes) = fs::read(path)
+            {
+                let content = Content::Png(bytes);
                 exhibits.show(Exhibit { epoch, name: "pictures".into(), content });
             }
         }
-        if let Some(shown) = shown.as_ref().filter(|shown| due(shown.every)) {
-            on_workers(&shown.device, || shown.latents(model, epoch, &exhibits))
-                .map_err(|error| format!("{error:#}"))?;
+        // What only trackers see does not end a run.
+        if let Some(shown) = shown.as_ref().filter(|shown| due(shown.every))
+            && let Err(error) = on_workers(&shown.device, || shown.latents(model, epoch, &exhibits))
+        {
+            tracing::warn!("latent values of epoch {epoch} are not shown: {error:#}");
         }
         Ok(())
     });
@@ -279,7 +290,34 @@ fn train(
             say(place, line)?;
         }
     }
-    summarise(place, &fitted, epochs_run)
+    let over = time.is_some_and(|time| time.is_over());
+    summarise(place, &fitted, epochs_run, over)
+}
+
+/// The time that a run has.
+struct Time {
+    over: Arc<AtomicBool>,
+}
+
+impl Time {
+    /// Ends the run after so many minutes from now.
+    fn limit(minutes: f64, interrupt: &Interrupt) -> Self {
+        let over = Arc::new(AtomicBool::new(false));
+        let (flag, interrupt) = (Arc::clone(&over), interrupt.clone());
+        // It ends with the process.
+        thread::spawn(move || {
+            thread::sleep(Duration::from_secs_f64(minutes * 60.0));
+            if !interrupt.is_stopped() {
+                flag.store(true, Ordering::SeqCst);
+                interrupt.stop();
+            }
+        });
+        Self { over }
+    }
+
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
 }
 
 /// Writes the best weights of a run for use elsewhere, unless nothing has changed since.
@@ -312,14 +350,23 @@ fn described(config: &RunConfig) -> Result<serde_json::Map<String, Value>> {
 }
 
 /// Says how a run has ended.
-fn summarise(place: &Place, fitted: &Fitted<Model>, epochs_run: usize) -> Result<Outcome> {
+fn summarise(
+    place: &Place,
+    fitted: &Fitted<Model>,
+    epochs_run: usize,
+    over: bool,
+) -> Result<Outcome> {
     let folder = place.folder.display();
     if fitted.stopped == Stopped::Interrupted {
+        let (why, outcome) = match over {
+            true => ("the time is over", Outcome::Done),
+            false => ("interrupted", Outcome::Interrupted),
+        };
         print_err(&format!(
-            "interrupted after {} whole epochs; go on with `multivae train --resume {folder}`",
+            "{why} after {} whole epochs; go on with `multivae train --resume {folder}`",
             fitted.epochs
         ));
-        return Ok(Outcome::Interrupted);
+        return Ok(outcome);
     }
     let best = fitted.best_epoch.map_or(String::new(), |epoch| {
         let split = if fitted.history.get(epoch, Split::Valid, LOSS).is_some() {

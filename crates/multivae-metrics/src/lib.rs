@@ -129,7 +129,7 @@ pub use reconstruction::{
 };
 pub use representation::{
     Contribution, DimensionUse, Probe, Representation, RepresentationConfig, Robustness, SpaceUse,
-    representation,
+    probes, representation,
 };
 pub use skill::{PairSkill, Skill, SkillConfig, Source, skill};
 pub use ssim::{ms_ssim, psnr, scales, ssim, ssim_map};

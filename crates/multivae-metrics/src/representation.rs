@@ -12,7 +12,7 @@ use multivae_core::{
     dataset::Dataset,
     distribution::{Laplace, Normal},
     modality::ModalitySpec,
-    model::{Density, Draws, Latent},
+    model::{Density, Draws, Encode, Latent},
     noise::Noise,
     pass::{self, Pass, Table},
     subset::Subset,
@@ -290,17 +290,17 @@ pub fn representation(
     let study = Study { model, specs, config, device };
     let places = study.owned_spaces(&test)?;
     let (probes, probe) = study.probes(&train, &test, &places, &|share| progress(0.4 * share))?;
-    let spaces = study.spaces(&test, &places)?;
+    let spaces = study.spaces(model, &test, &places)?;
     progress(0.5);
     let shared = places.iter().filter(|place| place.modality.is_none()).map(|place| &place.name);
     let shared: Vec<_> = shared.collect();
     let variance = spaces.iter().filter(|space| shared.contains(&&space.space));
     let variance =
         variance.flat_map(|space| &space.dimensions).map(|dimension| dimension.variance).sum();
-    let contributions = study.contributions(&test, variance)?;
+    let contributions = study.contributions(model, &test, variance)?;
     progress(0.7);
     let robustness =
-        study.robustness(&test, probe.as_ref(), &|share| progress(0.7 + 0.3 * share))?;
+        study.robustness(model, &test, probe.as_ref(), &|share| progress(0.7 + 0.3 * share))?;
     Ok(Representation {
         rows: test.len(),
         least_variance: config.active,
@@ -311,9 +311,41 @@ pub fn representation(
     })
 }
 
+/// The linear probes of [`representation`] alone, of a model that has no density: the other parts
+/// are empty.
+///
+/// # Errors
+///
+/// As [`representation`].
+pub fn probes(
+    model: &dyn Encode,
+    train: &dyn Dataset,
+    test: &dyn Dataset,
+    config: &RepresentationConfig,
+    device: &Device,
+    progress: &dyn Fn(f64),
+) -> Result<Representation, MetricsError> {
+    config.check()?;
+    let specs = model.modalities();
+    check(specs, train)?;
+    check(specs, test)?;
+    let (train, test) = (with_conditions(model, train)?, with_conditions(model, test)?);
+    let study = Study { model, specs, config, device };
+    let places = study.owned_spaces(&test)?;
+    let (probes, _) = study.probes(&train, &test, &places, progress)?;
+    Ok(Representation {
+        rows: test.len(),
+        least_variance: config.active,
+        probes,
+        spaces: Vec::new(),
+        contributions: Vec::new(),
+        robustness: Vec::new(),
+    })
+}
+
 /// The rows that observe what a conditional model needs.
 fn with_conditions<'a>(
-    model: &dyn Density,
+    model: &dyn Encode,
     data: &'a dyn Dataset,
 ) -> Result<Chosen<'a>, MetricsError> {
     let counts =
@@ -337,7 +369,7 @@ struct OwnedSpace {
 
 /// What everything is measured with.
 struct Study<'a> {
-    model: &'a dyn Density,
+    model: &'a dyn Encode,
     specs: &'a [ModalitySpec],
     config: &'a RepresentationConfig,
     device: &'a Device,
@@ -461,15 +493,16 @@ impl Study<'_> {
 
     fn spaces(
         &self,
+        model: &dyn Density,
         data: &dyn Dataset,
         places: &[OwnedSpace],
     ) -> Result<Vec<SpaceUse>, MetricsError> {
         let draws = Draws::Samples(self.config.samples);
-        let prior = match self.model.conditions() {
+        let prior = match model.conditions() {
             Some(_) => None,
             None => {
                 let key = NoiseKey { seed: self.config.seed, epoch: 0, step: 0, first_row: 0 };
-                Some(self.model.prior(PRIOR_ROWS, self.device, &mut Noise::keyed(key)))
+                Some(model.prior(PRIOR_ROWS, self.device, &mut Noise::keyed(key)))
             }
         };
         let prior = prior.map(|latent| {
@@ -483,13 +516,13 @@ impl Study<'_> {
             let (range, batch) = batch?;
             let mut noise = self.noise(&batch, Part::Spaces);
             let mut moments = |given: Subset| {
-                let mean = self.model.encode(&batch, given, Draws::Mean, &mut noise).named();
-                let samples = self.model.encode(&batch, given, draws, &mut noise).named();
+                let mean = model.encode(&batch, given, Draws::Mean, &mut noise).named();
+                let samples = model.encode(&batch, given, draws, &mut noise).named();
                 let spaces = mean.into_iter().zip(samples);
                 spaces.map(|((_, mean), (_, z))| Moments::of(mean, z)).collect::<Vec<_>>()
             };
             let posterior = moments(self.full());
-            let conditional = self.model.conditions().map(&mut moments);
+            let conditional = model.conditions().map(&mut moments);
             let prior = prior.as_ref().or(conditional.as_ref()).expect("one of the two is known");
             for (i, (posterior, prior)) in posterior.into_iter().zip(prior).enumerate() {
                 let name = &places[i].name;
@@ -538,10 +571,11 @@ impl Study<'_> {
 
     fn contributions(
         &self,
+        model: &dyn Density,
         data: &dyn Dataset,
         variance: f64,
     ) -> Result<Vec<Contribution>, MetricsError> {
-        let (model, full) = (self.model, self.full());
+        let full = self.full();
         let parts: Vec<(usize, Subset)> = model
             .generated()
             .iter()
@@ -598,11 +632,12 @@ impl Study<'_> {
 
     fn robustness(
         &self,
+        model: &dyn Density,
         data: &dyn Dataset,
         probe: Option<&LinearProbe>,
         progress: &dyn Fn(f64),
     ) -> Result<Vec<Robustness>, MetricsError> {
-        let (model, full, modalities) = (self.model, self.full(), self.specs.len());
+        let (full, modalities) = (self.full(), self.specs.len());
         let mut sums = vec![RateSums::default(); self.config.missing_rates.len()];
         for batch in self.pass().batches(data, self.device) {
             let (range, batch) = batch?;
@@ -925,6 +960,16 @@ mod tests {
         let probe = found.probe(&["m0", "m2"], "shared").expect("a subset");
         assert_eq!((probe.train_rows, probe.rows), (60, 40));
         assert!(probe.accuracy.mean > 0.95, "{probe:?}");
+    }
+
+    #[test]
+    fn probes_alone_are_those_of_the_whole_study() {
+        let (train, test, device) = (data(60, 1), data(40, 2), Device::flex());
+        let model = LinearGaussian::new(SLOPE, train.modalities(), &device);
+        let config = RepresentationConfig::default();
+        let alone = probes(&model, &train, &test, &config, &device, &|_| {}).expect("valid");
+        assert_eq!(alone.probes, of(&config).probes);
+        assert!(alone.spaces.is_empty() && alone.robustness.is_empty());
     }
 
     #[test]

@@ -151,6 +151,12 @@ pub(crate) const SECTIONS: &[Section] = &[
         lead: "What was read: how rows of files were matched, what each modality holds, what is \
                missing, and what looks wrong with what can be done about it.",
     },
+    Section {
+        name: "cost",
+        title: "Cost",
+        reports: &["cost"],
+        lead: "What training took, start of the program and reading of the data included.",
+    },
 ];
 
 /// What is known of measures.
@@ -706,6 +712,38 @@ pub(crate) const MEASURES: &[Measure] = &[
         visibility: Visibility::Table,
         map: Map::None,
         meaning: "Agreement on which pairs of rows belong together: 0 by chance, 1 for all.",
+    },
+    Measure {
+        report: "cost",
+        name: "seconds",
+        title: "Time of training",
+        unit: "seconds",
+        better: Better::Lower,
+        visibility: Visibility::Top,
+        map: Map::None,
+        meaning: "From the start of the program to its end; of a run that was stopped and resumed, \
+                  the sum.",
+    },
+    Measure {
+        report: "cost",
+        name: "processor_seconds",
+        title: "Work of all threads",
+        unit: "seconds",
+        better: Better::Lower,
+        visibility: Visibility::Table,
+        map: Map::None,
+        meaning: "How long the threads of the training have worked, in sum: what else the machine \
+                  did at the time hardly changes it.",
+    },
+    Measure {
+        report: "cost",
+        name: "memory",
+        title: "Most memory",
+        unit: "MB",
+        better: Better::Lower,
+        visibility: Visibility::Table,
+        map: Map::None,
+        meaning: "The most memory that the training held at any time.",
     },
 ];
 

@@ -28,9 +28,20 @@ pub struct Comparison {
     pub runs: Vec<(String, Measures)>,
 }
 
+/// A line of the comparison: a number of every run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// What it is, such as `coherence: Coherence, 1 given`.
+    pub name: String,
+    /// Whether it is among what is looked at first.
+    pub first: bool,
+    /// The value of each run and its standard error, where there are some.
+    pub values: Vec<Option<(f64, Option<f64>)>>,
+}
+
 /// What a line of the comparison is about.
 #[derive(Clone, Debug, PartialEq)]
-struct Key {
+pub(crate) struct Key {
     report: String,
     measure: String,
     given: Vec<String>,
@@ -38,7 +49,7 @@ struct Key {
 }
 
 impl Key {
-    fn of(entry: &Entry) -> Self {
+    pub(crate) fn of(entry: &Entry) -> Self {
         Self {
             report: entry.report.clone(),
             measure: entry.measure.clone(),
@@ -47,11 +58,17 @@ impl Key {
         }
     }
 
-    fn names(&self, entry: &Entry) -> bool {
+    pub(crate) fn names(&self, entry: &Entry) -> bool {
         entry.report == self.report
             && entry.measure == self.measure
             && entry.given == self.given
             && entry.target == self.target
+    }
+
+    /// A number about it.
+    pub(crate) fn entry(&self, value: f64, standard_error: Option<f64>, count: usize) -> Entry {
+        let Self { report, measure, given, target } = self.clone();
+        Entry { report, measure, given, target, value, standard_error, count }
     }
 
     fn better(&self) -> Better {
@@ -78,32 +95,51 @@ impl Key {
 
 impl Comparison {
     /// Every number for the whole, and of those that were taken from given modalities the means by
-    /// how many were given: the head of a table and its rows, as text.
+    /// how many were given.
+    pub fn lines(&self) -> Vec<Line> {
+        let keys = self.keys();
+        let whole = keys.iter().filter(|key| key.given.is_empty() && key.is_for_the_whole());
+        let of_whole = |key: &Key| {
+            let about = about::measure(&key.report, &key.measure);
+            let value = |entry: &Entry| (entry.value, entry.standard_error);
+            Line {
+                name: format!("{}: {}", key.report, key.title(&[])),
+                first: about.is_some_and(|about| about.visibility == Visibility::Top),
+                values: self.find(key).into_iter().map(|entry| entry.map(value)).collect(),
+            }
+        };
+        let mut lines: Vec<Line> = whole.map(of_whole).collect();
+        for (report, measure) in self.crossed() {
+            let runs = self.by_given(&report, &measure);
+            let name = about::title(&report, &measure);
+            let sizes = unique(runs.iter().flatten().map(|point| point.x as usize));
+            lines.extend(sizes.into_iter().map(|size| {
+                let of = |run: &Vec<Point>| {
+                    let point = run.iter().find(|point| point.x as usize == size);
+                    point.map(|point| (point.y, None))
+                };
+                Line {
+                    name: format!("{report}: {name}, {size} given"),
+                    first: false,
+                    values: runs.iter().map(of).collect(),
+                }
+            }));
+        }
+        lines
+    }
+
+    /// The [lines](Self::lines) as text: the head of a table and its rows.
     pub fn table(&self) -> (Vec<String>, Vec<Vec<String>>) {
         let mut head = vec!["measure".to_owned()];
         head.extend(self.runs.iter().map(|(name, _)| name.clone()));
-        let keys = self.keys();
-        let mut rows = Vec::new();
-        for key in keys.iter().filter(|key| key.given.is_empty() && key.is_for_the_whole()) {
-            let cell = |entry: Option<&Entry>| entry.map_or_else(|| "-".to_owned(), text);
-            let mut row = vec![format!("{}: {}", key.report, key.title(&[]))];
-            row.extend(self.find(key).into_iter().map(cell));
-            rows.push(row);
-        }
-        for (report, measure) in self.crossed() {
-            let lines = self.by_given(&report, &measure);
-            let sizes = unique(lines.iter().flatten().map(|point| point.x as usize));
-            for size in sizes {
-                let name = about::title(&report, &measure);
-                let mut row = vec![format!("{report}: {name}, {size} given")];
-                row.extend(lines.iter().map(|line| {
-                    let point = line.iter().find(|point| point.x as usize == size);
-                    point.map_or_else(|| "-".to_owned(), |point| shown(point.y, None).0)
-                }));
-                rows.push(row);
-            }
-        }
-        (head, rows)
+        let row = |line: Line| {
+            let values = line.values.into_iter().map(|value| match value {
+                Some((value, error)) => text(value, error),
+                None => "-".to_owned(),
+            });
+            std::iter::once(line.name).chain(values).collect()
+        };
+        (head, self.lines().into_iter().map(row).collect())
     }
 
     /// What speaks against comparing the numbers: runs that were measured on different rows, or
@@ -345,19 +381,19 @@ impl Comparison {
         html! {
             @if !whole.is_empty() {
                 @if whole.len() > LONG {
-                    details { summary { "Numbers" span.small { " · " (whole.len()) " rows" } } (self.lines(&whole, &all)) }
-                } @else { (self.lines(&whole, &all)) }
+                    details { summary { "Numbers" span.small { " · " (whole.len()) " rows" } } (self.rows(&whole, &all)) }
+                } @else { (self.rows(&whole, &all)) }
             }
             @if !rest.is_empty() {
                 details {
                     summary { "From every given set" span.small { " · " (rest.len()) " rows" } }
-                    (self.lines(&rest, &all))
+                    (self.rows(&rest, &all))
                 }
             }
         }
     }
 
-    fn lines(&self, keys: &[&Key], all: &[String]) -> Markup {
+    fn rows(&self, keys: &[&Key], all: &[String]) -> Markup {
         scrolling(html! {
             table {
                 thead { tr { th { "measure" } @for (name, _) in &self.runs { th { (name) } } } }
@@ -434,8 +470,9 @@ fn best(entries: &[Option<&Entry>], better: Better) -> Option<f64> {
     }
 }
 
-fn text(entry: &Entry) -> String {
-    match shown(entry.value, entry.standard_error) {
+/// A value with its standard error, if it has one.
+pub fn text(value: f64, standard_error: Option<f64>) -> String {
+    match shown(value, standard_error) {
         (value, Some(error)) => format!("{value} ± {error}"),
         (value, None) => value,
     }

@@ -42,9 +42,10 @@ mod error;
 mod figure;
 mod number;
 mod page;
+mod replicas;
 mod table;
 
-pub use compare::Comparison;
+pub use compare::{Comparison, Line, text};
 pub use draw::{drawn, heat_map};
 pub use error::ReportError;
 pub use figure::{

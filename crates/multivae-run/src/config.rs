@@ -289,7 +289,7 @@ impl RunConfig {
 
 /// Keys that earlier programs did not have, and what they did: a run's own file says all keys of the
 /// program that has written it, so that what it does not say is not the default of today.
-const EARLIER: &[(&str, &str, i64)] = &[("mhvae", "warmup", 0)];
+const EARLIER: &[(&str, &str, i64)] = &[("mhvae", "warmup", 0), ("mhvae", "free_bits", 0)];
 
 fn as_earlier(table: &mut Table) {
     let name = name_of(table).map(str::to_owned);
@@ -396,9 +396,10 @@ mod tests {
         let config = RunConfig::named("mhvae").expect("listed");
         let text = config.text().expect("own text");
         assert!(text.contains("warmup = 10"), "{text}");
-        std::fs::write(&path, text.replace("warmup = 10\n", "")).expect("writable");
+        let shorter = text.replace("warmup = 10\n", "").replace("free_bits = 2.0\n", "");
+        std::fs::write(&path, shorter).expect("writable");
         let earlier = RunConfig::load(&path).expect("own text").text().expect("own text");
-        assert!(earlier.contains("warmup = 0"), "{earlier}");
+        assert!(earlier.contains("warmup = 0") && earlier.contains("free_bits = 0.0"), "{earlier}");
         config.save(&path).expect("writable");
         assert_eq!(RunConfig::load(&path).expect("own text"), config);
     }

@@ -14,6 +14,7 @@ mod place;
 mod report;
 mod sampler;
 mod shares;
+mod sweep;
 mod tables;
 mod tasks;
 mod tracking;

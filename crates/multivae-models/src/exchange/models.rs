@@ -276,8 +276,9 @@ fn mhvae(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         latent: base.latent,
         levels: fields.count("n_latent")?.unwrap_or(3),
         beta: fields.number("beta")?.unwrap_or(1.0),
-        // The reference has none.
+        // The reference has neither.
         warmup: Warmup { epochs: 0 },
+        free_bits: 0.0,
         rescale: base.rescale,
         modalities: base.modalities,
         ..MhvaeConfig::default()

@@ -108,7 +108,9 @@ fn standard(model: &str, workload: &Workload) -> Result<ModelConfig> {
             .iter()
             .map(|(name, shape)| ModalitySpec::new(name, shape))
             .collect::<std::result::Result<_, _>>()?;
-        let value = json!({ "name": "mhvae", "latent": 128, "shared_posterior": false });
+        let value = json!({
+            "name": "mhvae", "latent": 128, "shared_posterior": false, "warmup": 0, "free_bits": 0,
+        });
         return Ok(serde_json::from_value::<ModelConfig>(value)?.with_modalities(&specs)?);
     }
     let by_name = |value: &dyn Fn(&[usize]) -> Value| -> Value {

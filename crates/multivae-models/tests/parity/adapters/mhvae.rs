@@ -42,6 +42,7 @@ impl super::Adapter for Adapter {
             beta: number(given, "beta", 1.0),
             shared_posterior: arch.get("posterior_blocks").is_some_and(Value::is_array),
             warmup: Warmup { epochs: 0 },
+            free_bits: 0.0,
             rescale: rescale(given, specs)?,
             memory_mb: None,
             blocks: Some(blocks),
