@@ -31,7 +31,8 @@ const PAUSE: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 enum Message {
     Epoch(Box<EpochSummary>),
     Exhibit(Arc<Exhibit>),
-    End(Ending),
+    /// How the run has ended, and its last epoch, of which the queue may not have told.
+    End(Ending, usize),
 }
 
 /// Tells a tracker of a run.
@@ -41,13 +42,15 @@ pub(crate) struct Follower {
     sink: Option<Box<dyn Sink>>,
     /// To the thread, and what says that it has ended.
     queue: Option<(SyncSender<Message>, Receiver<()>)>,
+    /// The last epoch that has ended.
+    done: usize,
     /// How many pictures the queue had no place for.
     dropped: usize,
 }
 
 impl Follower {
     pub(super) fn new(name: &'static str, sink: Box<dyn Sink>) -> Self {
-        Self { name, sink: Some(sink), queue: None, dropped: 0 }
+        Self { name, sink: Some(sink), queue: None, done: 0, dropped: 0 }
     }
 }
 
@@ -71,6 +74,7 @@ impl Observer for Follower {
     }
 
     fn epoch_finished(&mut self, summary: &EpochSummary) -> Observed {
+        self.done = self.done.max(summary.epoch);
         if let Some((sender, _)) = &self.queue {
             // What finds no place is read from the history later.
             let _ = sender.try_send(Message::Epoch(Box::new(summary.clone())));
@@ -98,7 +102,7 @@ impl Observer for Follower {
             RunEnd::Failed(_) => Ending::Failed,
         };
         let until = Instant::now() + GRACE;
-        let mut message = Message::End(ending);
+        let mut message = Message::End(ending, self.done);
         while let Err(TrySendError::Full(back)) = sender.try_send(message) {
             if Instant::now() > until {
                 break;
@@ -179,7 +183,8 @@ impl Worker {
                     self.catch_up(false);
                 }
                 Message::Exhibit(exhibit) => self.show(&exhibit),
-                Message::End(end) => {
+                Message::End(end, done) => {
+                    self.done = self.done.max(done);
                     ending = Some(end);
                     break;
                 }
