@@ -191,7 +191,7 @@ impl Decoder {
                 stack.names.push("dec_mean_layer".into());
                 (stack, true)
             }
-            "cnn.Decoder" => (reader.from_latent()?, false),
+            "cnn.Decoder" => (reader.of_latent()?, false),
             _ => return Err(no_counterpart(&name, values)),
         };
         if architecture(&name, values)?.starts_with("mlp") {
@@ -354,7 +354,7 @@ impl<'a> Network<'a> {
 
     /// The layers of a decoder, the first of which has its inputs from its role, and the last of
     /// which nothing follows.
-    fn from_latent(&self) -> Result<Stack> {
+    fn of_latent(&self) -> Result<Stack> {
         let Some((key, first)) = self.listed().next() else {
             return Err(field(format!("{}.layer0", self.name), "a layer", &Value::Null));
         };
