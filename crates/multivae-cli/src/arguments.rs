@@ -128,6 +128,57 @@ pub(crate) enum DataTask {
     /// values of which most are 0, NAME.csv for mixed tables, identifiers, names of columns and
     /// labels as tables of text, manifest.toml, which says what belongs together, and SHA256SUMS.
     Pack(PackArguments),
+    /// Bring the files of a published set into a folder
+    ///
+    /// Each file is checked by its published length and checksum where there is one. A transfer that
+    /// breaks goes on where it broke, also when the command is given again. Archives are unpacked.
+    /// What has no address that a program can use is said.
+    Get(GetArguments),
+    /// Make a set like a published one of MNIST and photographs
+    ///
+    /// `polymnist` puts each digit on a part of a photograph and inverts its colours where the digit
+    /// is; of `translated-polymnist` digits are smaller and anywhere. Files lie as in the published
+    /// sets. A row is a digit in other handwriting in each modality.
+    Make(MakeArguments),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GetArguments {
+    /// Name of the set, as `multivae data` lists it before `:PATH`
+    pub(crate) name: String,
+    /// Folder of the set
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: PathBuf,
+    /// Address of a folder that has the files under their names, in place of the published addresses
+    #[arg(long, value_name = "URL")]
+    pub(crate) mirror: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct MakeArguments {
+    /// `polymnist` or `translated-polymnist`
+    pub(crate) name: String,
+    /// Folder of the four files of MNIST
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) from: PathBuf,
+    /// Folder of photographs, PNG or JPEG: in the order of their names one for each modality
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) photos: PathBuf,
+    /// Folder, which must be empty or not there
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) to: PathBuf,
+    /// Number of modalities [default: one for each photograph, 5 at most]
+    #[arg(long, value_name = "N")]
+    pub(crate) modalities: Option<usize>,
+    /// Rows for training, of which a sixth as many are to test [default: all of MNIST]
+    #[arg(long, value_name = "N")]
+    pub(crate) rows: Option<usize>,
+    /// Size of the digits of `translated-polymnist` [default: 0.75]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) scale: Option<f64>,
+    /// Seed
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
 }
 
 #[derive(Args, Debug)]

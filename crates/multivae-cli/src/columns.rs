@@ -5,7 +5,10 @@ use multivae::{
     data::{ColumnCells, cell_text},
 };
 
-use crate::{npz::Array, written::Part};
+use crate::{
+    npz::Array,
+    written::{Part, Texts},
+};
 
 /// How days and times are written where they are read back as these.
 const DAYS: [&str; 2] = ["%Y-%m-%d", "%Y-%m-%d %H:%M:%S%.f"];
@@ -21,6 +24,9 @@ pub(crate) fn of(id: &str, ids: Option<&[String]>, parts: &[&Part]) -> Vec<(Stri
 
 /// The columns of a part: of a mixed table its own, else one for each value of a row.
 fn of_part(part: &Part) -> Vec<(String, ColumnCells)> {
+    if let Some(Texts { column, rows }) = &part.texts {
+        return vec![(column.clone(), ColumnCells::Text(rows.clone()))];
+    }
     let shape = part.shape();
     let width: usize = shape.iter().skip(1).product();
     let cells: Vec<ColumnCells> = match part.modelled() {
@@ -125,6 +131,7 @@ mod tests {
             role: Role::Modality,
             columns: None,
             table: Some(table),
+            texts: None,
             values: Array::Floats(vec![2, 7], values),
         };
         let ids = ["p1".to_owned(), "p2".to_owned()];
@@ -163,6 +170,7 @@ mod tests {
             role: Role::Modality,
             columns: None,
             table: None,
+            texts: None,
             values,
         };
         let floats = part(Array::Floats(vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]));

@@ -42,6 +42,7 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
                 role: Role::Latent,
                 columns: None,
                 table: None,
+                texts: None,
                 values: Array::Floats([vec![n], means].concat(), space.values),
             },
         }

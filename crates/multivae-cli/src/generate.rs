@@ -27,7 +27,7 @@ use crate::{
     npz::Array,
     picture,
     terminal::{print_err, print_out},
-    written::{Form, Part, Role, Written},
+    written::{Form, Part, Role, Texts, Written},
 };
 
 /// What is written.
@@ -179,7 +179,7 @@ fn from_rows(
             }
             for m in targets.iter() {
                 let values = units.array(&specs[m], joined(&generated[m]), &[])?;
-                written.parts.push(units.part(&specs[m], values));
+                written.parts.push(units.part(&specs[m], values)?);
             }
             for (m, spec) in specs.iter().enumerate() {
                 if !originals[m].is_empty() && (given.contains(m) || targets.contains(m)) {
@@ -187,7 +187,8 @@ fn from_rows(
                         Some(files) => units.of_files(spec, data, files),
                         None => units.array(spec, joined(&originals[m]), &missing[m])?,
                     };
-                    written.parts.push(Part { role: Role::Original, ..units.part(spec, values) });
+                    let part = units.part(spec, values)?;
+                    written.parts.push(Part { role: Role::Original, ..part });
                 }
             }
             written.write(&arguments.out, form)
@@ -248,7 +249,7 @@ pub(crate) fn from_latents(
         Kind::Rows(form) => {
             let units = Units::of(run)?;
             let parts = joined
-                .map(|(m, values)| Ok(units.part(&specs[m], units.array(&specs[m], values, &[])?)));
+                .map(|(m, values)| units.part(&specs[m], units.array(&specs[m], values, &[])?));
             let parts = parts.collect::<Result<_>>()?;
             Written::new(task).with_parts(parts).write(out, form)
         }
@@ -303,17 +304,18 @@ impl<'a> Units<'a> {
         })
     }
 
-    /// Values of a modality with the names of its columns.
-    fn part(&self, spec: &ModalitySpec, values: Array) -> Part {
+    /// Values of a modality with the names of its columns, and as text if they are that.
+    fn part(&self, spec: &ModalitySpec, values: Array) -> Result<Part> {
         let name = spec.name.to_string();
         let known = self.schema.modality(&name);
-        Part {
+        Ok(Part {
             columns: known.and_then(|known| known.columns.clone()),
             table: known.and_then(|known| known.table.clone()),
+            texts: Texts::of(known.and_then(|known| known.text.as_ref()), &values)?,
             name,
             role: Role::Modality,
             values,
-        }
+        })
     }
 
     /// Values of rows of files as they are there.

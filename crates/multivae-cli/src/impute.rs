@@ -9,10 +9,11 @@ use multivae::{
         distribution::Likelihood,
         modality::ModalitySpec,
         model::MultimodalModel,
-        schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn},
+        schema::{ColumnKind, Dtype, ModalitySchema, Schema, TableColumn, TextSchema},
     },
     data::{
-        EmptyRows, Lacking, Origin, TableText, annotate::is_annotated, cell_text, write_parquet,
+        EmptyRows, Lacking, Origin, TableText, TextCodec, annotate::is_annotated, cell_text,
+        write_parquet,
     },
     run::{Impute, Imputed, Interval, OpenedRows, Run, files, files::NewFolder},
 };
@@ -194,6 +195,9 @@ impl<'a> Output<'a> {
                 self.spec.name
             ));
         }
+        if let Some(text) = &self.known.text {
+            return self.texts(folder, text, samples).map(|()| false);
+        }
         let text = self.origin.map(TableText::open).transpose()?.flatten();
         match text {
             Some(text) => self.table(folder, &text, samples, notes).map(|()| false),
@@ -266,6 +270,33 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
+    /// A table of text: as it was read, and of the likeliest tokens where it is imputed.
+    fn texts(&self, folder: &Path, text: &TextSchema, samples: bool) -> Result<()> {
+        let codec = TextCodec::of(text)?;
+        let (data, features) = (&self.rows.files.data, self.spec.features());
+        let imputed = |row| -> Option<String> {
+            let values = (0..features).map(|feature| self.imputed.value(row, feature));
+            codec.likeliest(&values.collect::<Option<Vec<f64>>>()?)
+        };
+        let observed = |row| Some(data.text(row, self.place?)?.to_owned());
+        let cell = |row| observed(row).or_else(|| imputed(row)).unwrap_or_default();
+        let table = |kind: &str, cell: &dyn Fn(usize) -> String| {
+            let ids = data.has_ids();
+            let mut head: Vec<_> = ids.then(|| quoted(&self.id)).into_iter().collect();
+            head.push(quoted(&text.column));
+            let mut lines = head.join(",") + "\n";
+            for row in 0..self.rows.data.len() {
+                if ids {
+                    lines += &(quoted(&self.rows.data.id(row)) + ",");
+                }
+                lines += &(quoted(&cell(row)) + "\n");
+            }
+            whole(&folder.join(format!("{}{kind}.csv", self.spec.name)), lines.as_bytes())
+        };
+        table("", &cell)?;
+        if samples { table(IMPUTED, &|row| self.flag(Some(row), 0).to_owned()) } else { Ok(()) }
+    }
+
     /// A table of a modality that the data has no file of.
     fn new_table(&self, folder: &Path, samples: bool) -> Result<()> {
         let plain = |text: String| text;
@@ -322,6 +353,7 @@ impl<'a> Output<'a> {
             role: Role::Modality,
             columns: self.known.columns.clone(),
             table: self.known.table.clone(),
+            texts: None,
             values: match self.mixed() {
                 Some(_) => self.floats(shape, values),
                 None => self.typed(shape, values),
@@ -540,6 +572,7 @@ impl<'a> Output<'a> {
             role: Role::Modality,
             columns: self.known.columns.clone(),
             table: self.known.table.clone(),
+            texts: None,
             values: Array::Floats(vec![rows, features], values),
         }
     }

@@ -26,6 +26,7 @@ mod encode;
 mod evaluate;
 mod export;
 mod failure;
+mod fetch;
 mod generate;
 mod given;
 mod import;

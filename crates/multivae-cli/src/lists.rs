@@ -15,6 +15,7 @@ use crate::{
     arguments::{DataArguments, DataTask, PackArguments, ReadingArguments},
     comments,
     failure::Outcome,
+    fetch,
     terminal::print_out,
 };
 
@@ -28,8 +29,11 @@ pub(crate) fn models() -> Result<Outcome> {
 
 /// Says what a data source holds, or lists the embedded data sets.
 pub(crate) fn data(arguments: &DataArguments) -> Result<Outcome> {
-    if let Some(DataTask::Pack(arguments)) = &arguments.task {
-        return pack(arguments);
+    match &arguments.task {
+        Some(DataTask::Pack(arguments)) => return pack(arguments),
+        Some(DataTask::Get(arguments)) => return fetch::get(arguments),
+        Some(DataTask::Make(arguments)) => return fetch::make(arguments),
+        None => {}
     }
     if let Some(source) = &arguments.source {
         let ReadingArguments { missing_codes, .. } = &arguments.reading;

@@ -7,9 +7,9 @@ use anyhow::Result;
 use multivae::{
     core::{
         dataset::Dataset,
-        schema::{Schema, TableColumn},
+        schema::{Schema, TableColumn, TextSchema},
     },
-    data::{Opened, annotate::is_annotated, cell_text, write_parquet},
+    data::{Opened, TextCodec, annotate::is_annotated, cell_text, write_parquet},
     run::files::{self, NewFolder},
 };
 
@@ -73,6 +73,34 @@ pub(crate) enum Role {
     Original,
 }
 
+/// The text that values of tokens say, row by row.
+#[derive(Debug)]
+pub(crate) struct Texts {
+    /// The column that held the text of the training.
+    pub(crate) column: String,
+    /// The text of each row; `None` where it has none.
+    pub(crate) rows: Vec<Option<String>>,
+}
+
+impl Texts {
+    /// Of values of tokens, `[rows, tokens, classes]`; `None` of what is no text.
+    pub(crate) fn of(text: Option<&TextSchema>, values: &Array) -> Result<Option<Self>> {
+        let Some(text) = text else { return Ok(None) };
+        let width = values.shape().iter().skip(1).product();
+        let codec = TextCodec::of(text)?;
+        let rows = match values {
+            Array::Floats(_, values) => {
+                values.chunks_exact(width).map(|row| codec.likeliest(row)).collect()
+            }
+            Array::Doubles(_, values) => {
+                values.chunks_exact(width).map(|row| codec.likeliest(row)).collect()
+            }
+            _ => panic!("values of tokens are floating point numbers"),
+        };
+        Ok(Some(Self { column: text.column.clone(), rows }))
+    }
+}
+
 /// Values of all rows.
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -83,6 +111,8 @@ pub(crate) struct Part {
     pub(crate) columns: Option<Vec<String>>,
     /// The columns of a mixed table, of which a text has one cell each.
     pub(crate) table: Option<Vec<TableColumn>>,
+    /// The text that the values say, which tables have in place of these.
+    pub(crate) texts: Option<Texts>,
     /// Numbers, the first axis the rows.
     pub(crate) values: Array,
 }
@@ -92,11 +122,17 @@ impl Part {
     pub(crate) fn latent(name: String, values: Array) -> Self {
         let features = values.shape().iter().skip(1).product();
         let columns = (0..features).map(|feature| format!("{name}_{feature}")).collect();
-        Self { columns: Some(columns), table: None, name, role: Role::Latent, values }
+        let (table, texts) = (None, None);
+        Self { columns: Some(columns), table, texts, name, role: Role::Latent, values }
     }
 
     pub(crate) fn shape(&self) -> Vec<usize> {
         self.values.shape()
+    }
+
+    /// Whether a table can hold it.
+    fn is_table(&self) -> bool {
+        self.texts.is_some() || self.shape().len() == 2
     }
 
     /// The end of the stem of its file.
@@ -115,6 +151,9 @@ impl Part {
 
     /// The cells of a row as text: of a mixed table likeliest classes, days and counts.
     fn row(&self, row: usize) -> Vec<String> {
+        if let Some(texts) = &self.texts {
+            return vec![texts.rows[row].as_deref().map(quoted).unwrap_or_default()];
+        }
         let values = self.values.row(row);
         let Some(table) = self.modelled() else { return values };
         let cell = |column: &TableColumn| {
@@ -129,6 +168,9 @@ impl Part {
     }
 
     pub(crate) fn head(&self) -> Vec<String> {
+        if let Some(texts) = &self.texts {
+            return vec![texts.column.clone()];
+        }
         if let Some(table) = self.modelled() {
             return table.map(|column| column.name.clone()).collect();
         }
@@ -238,6 +280,10 @@ impl Written {
             if let Some(names) = part.columns {
                 columns.push((format!("{name}.columns"), Array::Text(names)));
             }
+            if let Some(texts) = part.texts {
+                let texts = texts.rows.into_iter().map(Option::unwrap_or_default).collect();
+                columns.push((format!("{name}.text"), Array::Text(texts)));
+            }
             (name, part.values)
         };
         arrays.extend(parts.into_iter().map(|part| named(part, &mut columns)));
@@ -275,7 +321,7 @@ impl Written {
                 out.display()
             ))
         };
-        if let Some(part) = parts.iter().find(|part| part.shape().len() != 2) {
+        if let Some(part) = parts.iter().find(|part| !part.is_table()) {
             let shape = part.shape();
             return Err(bad(format!("`{}` of shape {shape:?} is no table", part.name)));
         }
@@ -296,7 +342,7 @@ impl Written {
         };
         let mut arrays = false;
         for part in &self.parts {
-            if part.shape().len() == 2 {
+            if part.is_table() {
                 put(&format!("{}.csv", part.stem()), &text(self.ids.as_deref(), &[part]))?;
             } else {
                 arrays = true;
@@ -353,7 +399,10 @@ pub(crate) fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use multivae::core::schema::ColumnKind;
+    use multivae::{
+        core::schema::{ColumnKind, TextTokens},
+        data::ColumnCells,
+    };
 
     use super::*;
 
@@ -361,6 +410,7 @@ mod tests {
         Part {
             name: name.into(),
             table: None,
+            texts: None,
             role: Role::Modality,
             columns: columns.map(|names| names.iter().map(|&name| name.to_owned()).collect()),
             values: Array::Floats(vec![2, 2], vec![0.5, f32::NAN, -1.0, 3.0]),
@@ -402,6 +452,32 @@ mod tests {
         let image = Part { values: Array::Floats(vec![1, 1, 1, 1], vec![0.0]), ..part("a", None) };
         assert!(of(vec![image]).is_err());
     }
+
+    #[test]
+    fn text_is_a_column_of_its_words() {
+        let vocabulary = ["<pad>", "<unk>", "red", "bird"].map(String::from).to_vec();
+        let text =
+            TextSchema { column: "caption".into(), tokens: TextTokens::Words { vocabulary } };
+        // Two tokens of four: `red bird`, then a row that ends after its first, then one of nothing.
+        let mut values = vec![0.1; 24];
+        (values[2], values[7], values[11], values[12]) = (0.9, 0.9, 0.9, 0.9);
+        values[16..].fill(f32::NAN);
+        let values = Array::Floats(vec![3, 2, 4], values);
+        let texts = super::Texts::of(Some(&text), &values).expect("its own");
+        let part = Part { texts, values, ..part("birds", None) };
+        let ids = ["a", "b", "c"].map(String::from);
+        assert_eq!(super::text(Some(&ids), &[&part]), "id,caption\na,red bird\nb,bird\nc,\n");
+        let cells = columns::of("id", None, &[&part]);
+        let texts = ["red bird", "bird"].map(|text| Some(text.to_owned()));
+        let expected = ColumnCells::Text([&texts[..], &[None]].concat());
+        assert_eq!(cells, [("caption".to_owned(), expected)]);
+        let written = Written::new("generate").with_parts(vec![part]);
+        let arrays = written.arrays();
+        assert_eq!((arrays[0].0.as_str(), arrays[0].1.shape()), ("birds", vec![3, 2, 4]));
+        let expected = Array::Text(["red bird", "bird", ""].map(String::from).to_vec());
+        assert_eq!(arrays[1], ("birds.text".to_owned(), expected));
+    }
+
     #[test]
     fn a_mixed_table_is_written_in_its_own_cells() {
         let column = |name: &str, first, kind| TableColumn { name: name.into(), first, kind };

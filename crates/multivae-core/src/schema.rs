@@ -373,6 +373,58 @@ impl ImageConversion {
     }
 }
 
+/// How text becomes tokens and tokens become text.
+///
+/// Tokens are numbers from 0, in the order of the vocabulary. The first is [`PAD`], which stands
+/// behind the end of a text, the second [`UNKNOWN`], which stands for what the vocabulary lacks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum TextTokens {
+    /// Words in lower case, and marks one by one.
+    Words {
+        /// The tokens, [`PAD`] and [`UNKNOWN`] first.
+        vocabulary: Vec<String>,
+    },
+    /// Single characters as they are.
+    Characters {
+        /// The tokens, [`PAD`] and [`UNKNOWN`] first.
+        vocabulary: Vec<String>,
+    },
+    /// What a `tokenizer.json` of the library `tokenizers` says.
+    Json {
+        /// The contents of the file.
+        tokenizer: String,
+        /// The token that stands behind the end of a text.
+        pad: u32,
+    },
+}
+
+/// The token behind the end of a text.
+pub const PAD: &str = "<pad>";
+/// The token of what a vocabulary lacks.
+pub const UNKNOWN: &str = "<unk>";
+
+impl TextTokens {
+    /// The tokens in the order of their numbers; `None` of those that another file says.
+    pub fn vocabulary(&self) -> Option<&[String]> {
+        match self {
+            Self::Words { vocabulary } | Self::Characters { vocabulary } => Some(vocabulary),
+            Self::Json { .. } => None,
+        }
+    }
+}
+
+/// The text of a modality whose rows are `[tokens, classes]`, one-hot over the classes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextSchema {
+    /// The column of the file that holds the text.
+    pub column: String,
+    /// How it becomes tokens.
+    pub tokens: TextTokens,
+}
+
 /// One modality as it was read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -404,6 +456,9 @@ pub struct ModalitySchema {
     /// observed count of the row is the offset of a batch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub library_size: bool,
+    /// How its text became tokens, if it is text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<TextSchema>,
 }
 
 impl ModalitySchema {
@@ -419,6 +474,7 @@ impl ModalitySchema {
             missing_codes: Vec::new(),
             images: ImageConversion::default(),
             library_size: false,
+            text: None,
         }
     }
 
@@ -547,8 +603,20 @@ impl Schema {
             );
         }
         modality::check_all(&self.specs())?;
-        for ModalitySchema { spec, columns, scale, table, .. } in &self.modalities {
+        for ModalitySchema { spec, columns, scale, table, text, .. } in &self.modalities {
             let field = |field: &str| format!("schema.{}.{field}", spec.name);
+            if let Some(TextSchema { tokens, .. }) = text {
+                let [_, classes] = spec.shape[..] else {
+                    let expected = "[tokens, classes] of text".into();
+                    return bad(field("shape"), expected, format!("{:?}", spec.shape));
+                };
+                if let Some(found) = tokens.vocabulary().map(<[String]>::len)
+                    && found != classes
+                {
+                    let expected = format!("a vocabulary of {classes} tokens");
+                    return bad(field("text"), expected, found.to_string());
+                }
+            }
             if let Some(columns) = columns
                 && columns.len() != spec.features()
             {

@@ -34,6 +34,7 @@ use crate::{
     split::SplitIndices,
     storage::Storage,
     suspicious,
+    text::{self, TextOptions},
 };
 
 /// The file of one modality, and what is said about it.
@@ -48,6 +49,8 @@ pub(crate) struct Source {
     pub(crate) images: ImageConversion,
     /// Kinds of columns, as they are said.
     pub(crate) said: BTreeMap<String, mixed::Said>,
+    /// What is said of its text, if it is text.
+    pub(crate) text: Option<TextOptions>,
 }
 
 impl Source {
@@ -59,7 +62,15 @@ impl Source {
         images: ImageConversion,
     ) -> Self {
         let said = BTreeMap::new();
-        Self { name, block, shape: None, likelihood: None, missing, images, said }
+        Self { name, block, shape: None, likelihood: None, missing, images, said, text: None }
+    }
+}
+
+impl Source {
+    /// A modality of texts, whose vocabulary is not known yet.
+    pub(crate) fn text(name: String, block: ModalityTable) -> Self {
+        let plain = Self::plain(name, block, MissingCodes::default(), ImageConversion::default());
+        Self { likelihood: Some(Likelihood::Categorical {}), ..plain }
     }
 }
 
@@ -144,10 +155,13 @@ impl Files {
         let Identified { labels, label_ids, splits, mut notes } = chosen;
         warnings.append(&mut notes);
         for source in &mut sources {
+            warnings.extend(text::take_asked(source, known.map(|known| known.schema))?);
+        }
+        for source in &mut sources {
             warnings.append(&mut source.block.notes);
             source.block.take_codes(source.missing.numbers())?;
         }
-        for source in &mut sources {
+        for source in sources.iter_mut().filter(|source| !source.block.is_text()) {
             match known {
                 Some(known) => warnings.extend(known.conform(source)?),
                 None => {
@@ -218,6 +232,7 @@ impl Files {
                 missing_codes: codes.codes().to_vec(),
                 images,
                 library_size: false,
+                text: None,
             };
             let mut found = ModalityReport { modality: name, ..Default::default() };
             let width = block.width();
@@ -1017,6 +1032,9 @@ fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
         let family = spec.likelihood.family();
         let mixed = matches!(spec.likelihood, Likelihood::Mixed(_));
+        if data.storage(m).tokens().is_some() {
+            continue;
+        }
         if matches!(family.support(), Support::Real) && !mixed {
             continue;
         }

@@ -119,6 +119,29 @@ fn columns_that_are_not_those_of_the_training_are_named() {
 }
 
 #[test]
+fn as_many_columns_are_not_the_same_columns() {
+    // Signals of regions as nilearn gives them: no names, and regions that a scan lacks are not there.
+    let signals = |columns: usize| {
+        let line = |row: usize| {
+            let cells: Vec<String> =
+                (0..columns).map(|column| (wave(row, column) + 0.25).to_string()).collect();
+            cells.join(",") + "\n"
+        };
+        (0..20).map(line).collect::<String>().into_bytes()
+    };
+    let named = |head: &str| [format!("{head}\n").into_bytes(), signals(3)].concat();
+    let reference = trained(vec![("regions.csv", named("left,right,stem"))]);
+    let unnamed = found(&reference, vec![("regions.csv", signals(3))]);
+    assert!(warned(&unnamed, "they are taken in the order of the training"));
+    let other = vec![("regions.csv", named("left,stem,pons"))];
+    let refused = new(&reference, other, MissingColumns::Refuse).map(|_| ()).expect_err("others");
+    assert!(refused.contains("the model was not trained on the columns `pons`"), "{refused}");
+    let fewer = vec![("regions.csv", signals(2))];
+    let refused = new(&reference, fewer, MissingColumns::Mask).map(|_| ()).expect_err("fewer");
+    assert!(refused.contains("expected [3], as the model has it, found [2]"), "{refused}");
+}
+
+#[test]
 fn one_new_row_is_what_it_is_among_others_and_nothing_is_split() {
     let reference = reference();
     let both = |rows: std::ops::Range<usize>| {

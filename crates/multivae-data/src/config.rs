@@ -24,6 +24,7 @@ use crate::{
     research,
     split::{SplitConfig, SplitIndices},
     standardise::{Standardisation, Standardise},
+    text,
 };
 
 /// Which data, and what is done to it.
@@ -157,7 +158,7 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn open(&self) -> Result<Splits> {
-        let loaded = self.load(None)?.split(self)?.in_training_range()?;
+        let loaded = self.load(None)?.split(self)?.with_vocabulary()?.in_training_range()?;
         let record = loaded.record();
         let Loaded { data, parts, report } = loaded;
         self.share_out(data, &parts, report, record, None)
@@ -217,7 +218,8 @@ impl DataConfig {
     ///
     /// Any [`DataError`]; [`DataError::Standardisation`] if it belongs to other data.
     pub fn open_all(&self, standardisation: &Standardisation) -> Result<Opened> {
-        let Read { data: raw, report, origins, empty_rows, .. } = self.load(None)?;
+        let Read { data: raw, report, origins, empty_rows, .. } =
+            self.load(None)?.with_vocabulary()?;
         Ok(Opened { data: standardisation.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
@@ -252,7 +254,7 @@ impl DataConfig {
     ///
     /// Any [`DataError`].
     pub fn read(&self) -> Result<Opened> {
-        let Read { data, report, origins, empty_rows, .. } = self.load(None)?;
+        let Read { data, report, origins, empty_rows, .. } = self.load(None)?.with_vocabulary()?;
         Ok(Opened { raw: data.clone(), data, origins, empty_rows, report })
     }
 
@@ -326,6 +328,9 @@ impl DataConfig {
         };
         for name in names {
             read.data = read.data.with_library_size(&name)?;
+        }
+        if let Some(known) = known {
+            text::finish(&mut read.data, &mut read.report, text::By::Known(known.schema))?;
         }
         Ok(read)
     }
@@ -409,6 +414,14 @@ struct Read {
 }
 
 impl Read {
+    /// Text as tokens of the training rows, or of all if nothing says which these are.
+    fn with_vocabulary(mut self) -> Result<Self> {
+        let all = || (0..self.data.len()).collect();
+        let train = self.parts.as_ref().map_or_else(all, |parts| parts.train.clone());
+        text::finish(&mut self.data, &mut self.report, text::By::Training(&train))?;
+        Ok(self)
+    }
+
     fn split(self, config: &DataConfig) -> Result<Loaded> {
         let Self { data, parts, report, .. } = self;
         let parts = match parts {
@@ -426,6 +439,12 @@ struct Loaded {
 }
 
 impl Loaded {
+    /// Text as tokens of the training rows.
+    fn with_vocabulary(mut self) -> Result<Self> {
+        text::finish(&mut self.data, &mut self.report, text::By::Training(&self.parts.train))?;
+        Ok(self)
+    }
+
     /// The same with range and scale as the training rows have them.
     fn in_training_range(mut self) -> Result<Self> {
         if let Some((data, warnings)) = range::of_training(&self.data, &self.parts.train)? {

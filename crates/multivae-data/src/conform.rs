@@ -95,6 +95,9 @@ impl Known<'_> {
     /// Makes identifiers of what the description calls so, and features of what it calls so.
     pub(crate) fn prefer(&self, name: &str, block: &mut ModalityTable) -> Result<()> {
         let known = self.modality(name)?;
+        if known.text.is_some() {
+            block.keep_text();
+        }
         if let Some(columns) = &known.columns {
             block.candidates.retain(|candidate| {
                 candidate.certain || candidate.bad.is_some() || !columns.contains(&candidate.column)

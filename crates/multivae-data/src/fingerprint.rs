@@ -47,8 +47,17 @@ impl Code {
 }
 
 /// The code of a row's values of one modality, and of which are observed.
-fn value_code(data: &dyn Dataset, row: usize, modality: usize, buffer: &mut [f64]) -> Code {
+fn value_code(data: &MemoryDataset, row: usize, modality: usize, buffer: &mut [f64]) -> Code {
     let mut code = Code::new();
+    // One-hot values of text are many, and their tokens say the same.
+    if let Some(tokens) = data.storage(modality).tokens() {
+        if data.presence(row).contains(modality) {
+            code.word(2);
+            let ids = tokens.ids(data.stored_rows()[row]);
+            ids.iter().for_each(|&id| code.word(u64::from(id)));
+        }
+        return code;
+    }
     if data.presence(row).contains(modality) && data.precise(row, modality, buffer) {
         code.word(1);
         let cells = data.cells(row, modality);

@@ -30,6 +30,8 @@ const ORIGINALS: &str = ".original";
 /// Ends of the names of arrays that name the columns of the array before, and the classes.
 const COLUMNS: &str = ".columns";
 const NAMES: &str = "labels.names";
+/// The end of the names of arrays that say as text what the array before says as tokens.
+const TEXT: &str = ".text";
 /// The beginning of the names of arrays from which others of the file were generated.
 const ORIGINAL: &str = "original_";
 /// An array that says which task has written a file.
@@ -112,8 +114,15 @@ fn source(name: String, path: &Path, reading: Reading) -> Result<Source> {
         _ if format.is_volumes() => reading.volumes_of(&name, ImageConversion::default()),
         _ => ImageConversion::default(),
     };
-    let block = format
-        .block(path, ReadOptions { codes: Some(&codes), images, ..ReadOptions::default() })?;
+    let block = format.block(
+        path,
+        ReadOptions {
+            codes: Some(&codes),
+            images,
+            column: reading.text_of(&name),
+            ..ReadOptions::default()
+        },
+    )?;
     Ok(Source::plain(name, block, codes, images))
 }
 
@@ -206,7 +215,8 @@ impl Array {
     /// Whether it says something about another array or about the file.
     fn is_about(&self) -> bool {
         let text = self.dtype == Dtype::Text;
-        text && (self.name == WRITTEN || self.name == NAMES || self.name.ends_with(COLUMNS))
+        let ends = |ends: &[&str]| ends.iter().any(|end| self.name.ends_with(end));
+        text && (self.name == WRITTEN || self.name == NAMES || ends(&[COLUMNS, TEXT]))
     }
 
     fn texts(&self, path: &Path) -> Result<&[String]> {

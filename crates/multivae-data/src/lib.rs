@@ -76,6 +76,9 @@
 //! identifiers must have the same rows. If no row has two modalities, the files are refused with the
 //! likely reason.
 //!
+//! *Text.* A table whose only column is text, or the column that a manifest names, becomes tokens of
+//! the words of the training split; see [`text`].
+//!
 //! *Missing values.* An empty cell, `NaN`, `NA` and the other codes of pandas, R and clinical
 //! exports are missing cells; a row that observes one cell of a modality observes it. Numbers that
 //! mean missing, such as -999, are warned of, and named in [`DataConfig::missing_codes`] or a
@@ -143,6 +146,7 @@
 //! | [`data_code`] | a short code of data and rows |
 //! | [`mod@pack`] | data in a form of which random rows are read fast |
 //! | [`storage`] | values in memory, compressed, or in their file |
+//! | [`text`] | text as tokens of a vocabulary, and back |
 //! | [`manifest`] | the format of manifests |
 //! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
 //! | [`DataError`] | what can be wrong, and where |
@@ -181,6 +185,7 @@ pub mod split;
 pub mod standardise;
 pub mod storage;
 mod suspicious;
+pub mod text;
 pub mod view;
 
 pub use cells::MissingCells;
@@ -202,3 +207,4 @@ pub use research::{ResearchSet, research};
 pub use split::{SplitConfig, SplitIndices};
 pub use standardise::{Standardisation, Standardise};
 pub use storage::Storage;
+pub use text::TextCodec;

@@ -38,6 +38,12 @@
 //! ids = "patients.csv"                     # optional, of arrays: a table of one column, the identifiers
 //! names = "proteins.csv"                   # optional, of arrays: a table of one column, the columns
 //!
+//! [[modality]]
+//! name = "report"
+//! file = "reports.csv"
+//! text = { column = "report" }             # of text: it becomes tokens, see [`crate::text`]; `{}` if its
+//!                                          # table has one column of text
+//!
 //! [labels]                                 # optional
 //! file = "clinical.csv"
 //! column = "stage"                         # of a table with several
@@ -72,6 +78,7 @@ use crate::{
         format::{self, Content},
     },
     reading::{self, MissingCodes, Reading},
+    text::TextOptions,
 };
 
 #[derive(Deserialize)]
@@ -104,6 +111,7 @@ struct ModalityEntry {
     columns: BTreeMap<String, Said>,
     shape: Option<Vec<usize>>,
     likelihood: Option<Likelihood>,
+    text: Option<TextOptions>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +180,9 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                  slices,
                  label_map,
                  missing,
+                 text,
+                 shape,
+                 likelihood,
                  ..
              }| {
                 let field = format!("modality `{name}`");
@@ -201,15 +212,26 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
                     true => reading.volumes_of(name, images),
                     false => ImageConversion { slices: cut, ..reading.images_of(name, images) },
                 };
-                let said = ReadOptions {
-                    array,
-                    column: None,
-                    id,
-                    header: *header,
-                    images,
-                    codes: Some(&codes),
-                };
+                let column = text.as_ref().and_then(|text| text.column.as_deref());
+                if text.is_some() && (shape.is_some() || likelihood.is_some()) {
+                    let reason = format!(
+                        "{field}: `shape` and `likelihood` of text are those of its tokens"
+                    );
+                    return Err(bad(None, reason));
+                }
+                if text.is_some() && format::of(&file)?.content() != Content::Table {
+                    let reason = format!(
+                        "{field}: `text` is of a column of a table, and `{}` is none",
+                        file.display()
+                    );
+                    return Err(bad(None, reason));
+                }
+                let said =
+                    ReadOptions { array, column, id, header: *header, images, codes: Some(&codes) };
                 let mut block = format::of(&file)?.block(&file, said)?;
+                if text.is_some() {
+                    block.keep_text();
+                }
                 if block.layout.is_some() && (ids.is_some() || names.is_some()) {
                     let reason = format!(
                         "{field}: `ids` and `names` are of arrays, and `{}` is a table",
@@ -232,9 +254,10 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
         .collect();
     let mut folders = Vec::new();
     let mut sources = Vec::new();
-    for (ModalityEntry { name, file, shape, likelihood, columns: said, .. }, block) in
+    for (ModalityEntry { name, file, shape, likelihood, columns: said, text, .. }, block) in
         modality.into_iter().zip(blocks)
     {
+        let text = text.map(|text| text.beside(beside));
         let (block, missing, mut images) = block?;
         let format = format::of(&beside.join(&file))?;
         match format.content() {
@@ -242,7 +265,7 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
             _ if format.is_volumes() => {}
             _ => images = ImageConversion { slices: images.slices, ..ImageConversion::default() },
         }
-        sources.push(Source { name, block, shape, likelihood, missing, images, said });
+        sources.push(Source { name, block, shape, likelihood, missing, images, said, text });
     }
     let label_codes = reading.codes_of_labels();
     let labels = labels
@@ -485,7 +508,7 @@ mod tests {
                 format!("{GENES}colour = 1"),
                 "manifest `manifest.toml`, line 4: unknown field `colour`, expected one of \
                  `name`, `file`, `array`, `sheet`, `id`, `ids`, `names`, `header`, `channels`, `resize`, `background`, `slices`, `label_map`, `missing`, `columns`, `shape`, \
-                 `likelihood`",
+                 `likelihood`, `text`",
             ),
             ("modality = []".into(), "manifest `manifest.toml`: it has no `[[modality]]`"),
             ("[[modality]]\nname = ".into(), "manifest `manifest.toml`, line 2: "),

@@ -329,6 +329,29 @@ impl MemoryDataset {
         self
     }
 
+    /// The same rows with other values of another shape of a modality.
+    pub(crate) fn with_modality(
+        mut self,
+        modality: usize,
+        spec: ModalitySpec,
+        values: Storage,
+    ) -> Result<Self> {
+        debug_assert_eq!(values.len() / spec.features(), self.stored());
+        let mut specs = self.specs.to_vec();
+        specs[modality] = spec;
+        modality::check_all(&specs)?;
+        self.specs = specs.into();
+        self.values[modality] = Arc::new(values);
+        Ok(self)
+    }
+
+    /// The text of a row as it was read, if the modality is text and the row has one.
+    pub fn text(&self, row: usize, modality: usize) -> Option<&str> {
+        let tokens = self.values[modality].tokens()?;
+        let there = self.presence[row].contains(modality);
+        there.then(|| tokens.texts()[self.rows[row]].as_str())
+    }
+
     /// Values of the given rows; 0 where the modality is missing.
     fn gather(&self, modality: usize, rows: &[usize]) -> Result<Vec<f32>> {
         let features = self.specs[modality].features();

@@ -43,6 +43,7 @@ use crate::{
     },
     report::Warning,
     storage::Storage,
+    text::{self, TextOptions},
 };
 
 /// Rows from which on whole numbers say that they are counts or levels.
@@ -259,6 +260,13 @@ pub(crate) fn infer(source: &mut Source) -> Result<Vec<Warning>> {
             None => columns.guess(cells, &subject(column), &mut warnings)?,
         };
         kinds.push(kind);
+    }
+    if let ([(_, column, Cells::Words(_))], [ColumnKind::Text]) = (&all[..], &kinds[..])
+        && source.said.is_empty()
+    {
+        // Text and nothing else: there is nothing to leave it out for.
+        let column = column.clone();
+        return text::take(source, column, TextOptions::default());
     }
     let alone = block.words.is_empty() && source.said.is_empty();
     if alone {

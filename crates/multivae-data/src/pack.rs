@@ -15,7 +15,7 @@ use std::{
 use multivae_core::{
     dataset::Dataset,
     modality::ModalitySpec,
-    schema::{ModalitySchema, Plane},
+    schema::{ModalitySchema, Plane, TextTokens},
 };
 use ndarray_npy::WriteNpyExt;
 use serde::Serialize;
@@ -26,7 +26,8 @@ use crate::{
     error::{DataError, Result},
     memory::MemoryDataset,
     mixed::cell_text,
-    storage::Storage,
+    storage::{Storage, TokenRows},
+    text::TextOptions,
 };
 
 /// What was packed.
@@ -71,6 +72,9 @@ struct Entry {
     /// The plane of the slices that rows are, so that those of a subject stay together.
     #[serde(skip_serializing_if = "Option::is_none")]
     slices: Option<Plane>,
+    /// What is said of its text, so that the vocabulary is that of a run's training split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<TextOptions>,
 }
 
 /// Writes all rows of a data source into an empty folder, values in the units of their files, a row
@@ -190,7 +194,11 @@ impl Modality<'_> {
                 shape: None,
                 likelihood: None,
                 slices: None,
+                text: None,
             });
+        }
+        if let Some(tokens) = self.opened.raw.storage(self.m).tokens() {
+            return self.text(folder, name, tokens);
         }
         let sparse = self.opened.raw.storage(self.m).is_sparse();
         let file = format!("{name}.{}", if sparse { "npz" } else { "npy" });
@@ -220,6 +228,39 @@ impl Modality<'_> {
             shape: Some(self.spec.shape.clone()),
             likelihood: Some(self.spec.likelihood.clone()),
             slices: known.and_then(|known| known.images.slices),
+            text: None,
+        })
+    }
+
+    /// Text as it was read.
+    fn text(&self, folder: &Path, name: String, tokens: &TokenRows) -> Result<Entry> {
+        let said = tokens.said();
+        let column = said.map_or("text", |said| said.column.as_str()).to_owned();
+        let mut options = said.map(|said| said.options.clone()).unwrap_or_default();
+        options.column = Some(column.clone());
+        if let Some(TextTokens::Json { tokenizer, .. }) =
+            self.known().and_then(|known| known.text.as_ref()).map(|text| &text.tokens)
+        {
+            let own = format!("{name}.tokenizer.json");
+            file(&folder.join(&own), |file| file.write_all(tokenizer.as_bytes()))?;
+            options.tokenizer = Some(own.into());
+        }
+        let table_file = format!("{name}.csv");
+        let rows = self.rows.iter().map(|&row| {
+            let text = self.opened.raw.text(row, self.m).unwrap_or_default();
+            Ok(vec![self.opened.raw.id(row), text.to_owned()])
+        });
+        table(&folder.join(&table_file), ["id", column.as_str()], rows)?;
+        Ok(Entry {
+            name,
+            file: table_file,
+            id: Some("id"),
+            ids: None,
+            names: None,
+            shape: None,
+            likelihood: None,
+            slices: None,
+            text: Some(options),
         })
     }
 

@@ -26,6 +26,9 @@ pub(crate) fn of_training(
     let mut warnings = Vec::new();
     let mut changed = false;
     for (m, known) in schema.modalities.iter_mut().enumerate() {
+        if known.text.is_some() {
+            continue;
+        }
         let Some([low, high]) = range(data, train, m, known) else { continue };
         let all = known.range;
         changed |= all != Some([low, high]);

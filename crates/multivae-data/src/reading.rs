@@ -76,6 +76,12 @@ impl Reading<'_> {
         MissingCodes::new([own, self.codes, known].concat())
     }
 
+    /// The column of text of a modality, if the model was trained on text.
+    pub(crate) fn text_of(&self, modality: &str) -> Option<&str> {
+        let known = self.known?.modality(modality)?;
+        known.text.as_ref().map(|text| text.column.as_str())
+    }
+
     /// The codes among labels.
     pub(crate) fn codes_of_labels(&self) -> MissingCodes {
         let known = self.known.and_then(|known| known.labels.as_ref());

@@ -49,6 +49,7 @@ mod signature;
 )]
 mod table;
 mod tiff;
+pub(crate) mod torch;
 pub(crate) mod tree;
 pub(crate) mod volume;
 
@@ -301,7 +302,8 @@ pub(crate) enum LabelFile {
 pub(crate) struct ReadOptions<'a> {
     /// Name of the array in a file of several.
     pub(crate) array: Option<&'a str>,
-    /// Name of the column of a table that is wanted.
+    /// Name of the column of a table that is wanted: of labels and splits, or of text, which are no
+    /// identifiers.
     pub(crate) column: Option<&'a str>,
     /// Name of the column of identifiers.
     pub(crate) id: Option<&'a str>,

@@ -598,7 +598,9 @@ fn finish(mut head: Head, columns: Vec<Column>, said: ReadOptions) -> Result<Mod
             let cells = cells.unwrap_or_default();
             words.push(Words { column: place, name: name.clone(), cells, bad, classes, levels });
         }
-        if certain || (alive && kept.len() == rows) {
+        // Text whose column is said is text even if all of it differs.
+        let is_text = said.column == Some(name.as_str());
+        if !is_text && (certain || (alive && kept.len() == rows)) {
             candidates.push(Candidate {
                 usual: usual_id(&name),
                 column: name.clone(),
@@ -620,7 +622,8 @@ fn finish(mut head: Head, columns: Vec<Column>, said: ReadOptions) -> Result<Mod
             features.push((place, values));
         }
     }
-    if features.is_empty() && words.len() <= usize::from(head.id.is_none()) {
+    let is_text = words.iter().any(|words| said.column == Some(words.name.as_str()));
+    if features.is_empty() && !is_text && words.len() <= usize::from(head.id.is_none()) {
         let reason = "it has no columns besides the identifiers";
         return Err(DataError::EmptyFile { path: head.path, reason });
     }

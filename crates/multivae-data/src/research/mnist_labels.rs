@@ -2,87 +2,84 @@
 
 use std::path::{Path, PathBuf};
 
-use multivae_core::{
-    distribution::Likelihood,
-    schema::{Dtype, ImageConversion},
-};
+use multivae_core::{distribution::Likelihood, schema::ImageConversion};
 
-use super::{files, joined, research};
+use super::{Parts, ResearchSet, files, joined, known, numbered, one_hot};
 use crate::{
     assemble::{Files, Source},
     error::Result,
-    read::{Ids, LabelFile, ModalityTable, ReadOptions, format},
+    read::{LabelFile, ModalityTable, ReadOptions, format},
     reading::Reading,
-    storage::Storage,
 };
 
-/// `image`, Bernoulli, and `label`, one-hot.
-pub(super) fn open(path: &Path, reading: Reading) -> Result<Files> {
-    let set = &research()[1];
-    let file = |stem: &str| -> Result<PathBuf> {
-        let there = [stem.to_owned(), format!("{stem}.gz")].map(|name| path.join(name));
-        let found = there.into_iter().find(|path| path.exists());
-        found.ok_or_else(|| set.other(path, format!("no `{stem}`")))
-    };
-    let mut parts = Vec::new();
-    for split in ["train", "t10k"] {
-        let images = file(&format!("{split}-images-idx3-ubyte"))?;
-        let labels = file(&format!("{split}-labels-idx1-ubyte"))?;
-        let images = format::of(&images)?.block(&images, ReadOptions::default())?;
-        let LabelFile::Values(found) =
-            format::of(&labels)?.labels(&labels, ReadOptions::default())?
-        else {
-            return Err(set.other(path, "a table of labels"));
+/// Images and digits of MNIST, those for training first.
+pub(super) struct Mnist {
+    pub(super) images: ModalityTable,
+    pub(super) labels: Vec<i64>,
+    /// How many are for training.
+    pub(super) training: usize,
+}
+
+impl Mnist {
+    /// From the four files of a folder.
+    pub(super) fn read(set: &ResearchSet, path: &Path, folder: &Path) -> Result<Self> {
+        let file = |stem: &str| -> Result<PathBuf> {
+            let there = [stem.to_owned(), format!("{stem}.gz")].map(|name| folder.join(name));
+            let found = there.into_iter().find(|path| path.exists());
+            found.ok_or_else(|| set.other(path, format!("no `{stem}`")))
         };
-        if found.values.len() != images.rows {
-            let (labels, images) = (found.values.len(), images.rows);
-            return Err(
-                set.other(path, format!("{images} images and {labels} labels of `{split}`"))
-            );
+        let mut parts = Vec::new();
+        for split in ["train", "t10k"] {
+            let images = file(&format!("{split}-images-idx3-ubyte"))?;
+            let labels = file(&format!("{split}-labels-idx1-ubyte"))?;
+            let images = format::of(&images)?.block(&images, ReadOptions::default())?;
+            let LabelFile::Values(found) =
+                format::of(&labels)?.labels(&labels, ReadOptions::default())?
+            else {
+                return Err(set.other(path, "a table of labels"));
+            };
+            if found.values.len() != images.rows {
+                let (labels, images) = (found.values.len(), images.rows);
+                return Err(
+                    set.other(path, format!("{images} images and {labels} labels of `{split}`"))
+                );
+            }
+            parts.push((images, found.values));
         }
-        parts.push((images, found.values));
+        let training = parts[0].0.rows;
+        let labels: Vec<i64> =
+            parts.iter().flat_map(|(_, labels)| labels.iter().flatten()).copied().collect();
+        if let Some(label) = labels.iter().find(|label| !(0..10).contains(*label)) {
+            return Err(set.other(path, format!("a label {label}")));
+        }
+        let mut images = parts.into_iter().map(|(images, _)| images);
+        let (Some(train), Some(test)) = (images.next(), images.next()) else {
+            unreachable!("there are two parts")
+        };
+        Ok(Self { images: joined(train, test)?, labels, training })
     }
-    let training = parts[0].0.rows;
-    let numbers = |split: &str, rows: usize| {
-        (0..rows).map(|row| format!("{split}/{row}")).collect::<Vec<_>>()
-    };
-    let ids = [numbers("train", training), numbers("test", parts[1].0.rows)].concat();
-    let labels: Vec<i64> =
-        parts.iter().flat_map(|(_, labels)| labels.iter().flatten()).copied().collect();
-    let mut images = parts.into_iter().map(|(images, _)| images);
-    let (Some(train), Some(test)) = (images.next(), images.next()) else {
-        unreachable!("there are two parts")
-    };
-    if let Some(label) = labels.iter().find(|label| !(0..10).contains(*label)) {
-        return Err(set.other(path, format!("a label {label}")));
-    }
-    let one_hot: Vec<f32> = labels
-        .iter()
-        .flat_map(|&label| (0..10).map(move |class| f32::from(u8::from(class == label))))
-        .collect();
-    let known = |mut block: ModalityTable| {
-        let reason = "rows are numbered by the files".to_owned();
-        block.ids = Some(Ids { column: None, reason, ids: ids.clone() });
-        block
-    };
-    let image = known(joined(train, test)?);
-    let label = known(ModalityTable::of_values(
-        &path.join("label"),
-        vec![10],
-        Storage::Floats(one_hot),
-        None,
-        Dtype::U8,
-    )?);
+}
+
+/// `image`, Bernoulli, and `label`, one-hot.
+pub(super) fn open(set: &ResearchSet, path: &Path, reading: Reading) -> Result<Files> {
+    let Mnist { images, labels, training } = Mnist::read(set, path, path)?;
+    let ids = numbered(training, labels.len() - training);
+    let label = one_hot(set, path, &labels, &path.join("label"))?;
     let source = |name: &str, block, likelihood| Source {
         likelihood: Some(likelihood),
-        ..Source::plain(name.into(), block, reading.codes_of(name, &[]), ImageConversion::default())
+        ..Source::plain(
+            name.into(),
+            known(block, &ids),
+            reading.codes_of(name, &[]),
+            ImageConversion::default(),
+        )
     };
     let sources = vec![
-        source("image", image, Likelihood::Bernoulli {}),
+        source("image", images, Likelihood::Bernoulli {}),
         source("label", label, Likelihood::Categorical {}),
     ];
     let labels = labels.iter().map(i64::to_string).collect();
-    Ok(files(path, sources, ids.clone(), labels, training, reading))
+    Ok(files(set, path, sources, (ids, Some(labels)), Parts::First(training), reading))
 }
 
 #[cfg(test)]

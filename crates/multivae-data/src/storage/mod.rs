@@ -1,7 +1,8 @@
 //! The values of a modality, wherever they lie.
 //!
 //! Values of most data are in memory. Those that are mostly 0 stay compressed, and those of large
-//! files stay in their file, until a batch is gathered; see [`SparseRows`] and [`DiskArray`].
+//! files stay in their file, until a batch is gathered; see [`SparseRows`] and [`DiskArray`]. Texts
+//! are numbers of tokens until then, see [`TokenRows`].
 
 use multivae_core::schema::{Dtype, ValueScale};
 use rayon::prelude::*;
@@ -10,11 +11,14 @@ use crate::error::{DataError, Result};
 
 mod disk;
 mod sparse;
+mod tokens;
 mod view;
 
 pub use disk::DiskArray;
 pub(crate) use disk::Place;
 pub use sparse::SparseRows;
+pub(crate) use tokens::Pending;
+pub use tokens::TokenRows;
 pub(crate) use view::Change;
 pub use view::View;
 
@@ -38,6 +42,8 @@ pub enum Storage {
     Sparse(SparseRows),
     /// Values that stay in their file.
     Disk(DiskArray),
+    /// Tokens of texts, whose values are one-hot.
+    Tokens(TokenRows),
     /// Values of another storage that are changed as they are read.
     View(View),
 }
@@ -62,6 +68,7 @@ impl Storage {
             Self::Doubles(values) => values.len(),
             Self::Sparse(rows) => rows.len(),
             Self::Disk(array) => array.len(),
+            Self::Tokens(rows) => rows.len(),
             Self::View(view) => view.len(),
         }
     }
@@ -109,6 +116,14 @@ impl Storage {
         }
     }
 
+    /// Its tokens, if its values are those of text.
+    pub fn tokens(&self) -> Option<&TokenRows> {
+        match self {
+            Self::Tokens(rows) => Some(rows),
+            _ => None,
+        }
+    }
+
     /// Whether its values are in memory one by one; others are changed as they are read.
     pub(crate) fn is_plain(&self) -> bool {
         matches!(self, Self::Floats(_) | Self::Bytes(_) | Self::Doubles(_))
@@ -135,6 +150,7 @@ impl Storage {
             }
             Self::Sparse(rows) => rows.read(from, out)?,
             Self::Disk(array) => array.read(from, out)?,
+            Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read(from, out)?,
         }
         Ok(())
@@ -162,6 +178,7 @@ impl Storage {
             Self::Doubles(values) => out.copy_from_slice(&values[range]),
             Self::Sparse(rows) => rows.read(from, out)?,
             Self::Disk(array) => array.read_precise(from, out)?,
+            Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read_precise(from, out)?,
         }
         Ok(())
@@ -186,7 +203,7 @@ impl Storage {
             Self::Bytes(values) => places.iter().for_each(|&place| values[place] = 0),
             Self::Doubles(values) => places.iter().for_each(|&place| values[place] = 0.0),
             Self::Sparse(rows) => rows.zero(places),
-            Self::Disk(_) | Self::View(_) => {}
+            Self::Disk(_) | Self::Tokens(_) | Self::View(_) => {}
         }
     }
 
@@ -213,12 +230,19 @@ impl Storage {
         if let Self::Sparse(rows) = self {
             return rows.extent();
         }
+        if let Self::Tokens(rows) = self {
+            let low = if rows.classes() > 1 { 0.0 } else { 1.0 };
+            return Ok((low, 1.0, true));
+        }
         let join = |a: Extent, b: Extent| (a.0.min(b.0), a.1.max(b.1), a.2 && b.2);
         self.fold(NOTHING, |seen, _, values| extended(seen, values), join)
     }
 
     /// Whether all values are such.
     pub(crate) fn all(&self, such: impl Fn(f64) -> bool + Sync) -> Result<bool> {
+        if let Self::Tokens(rows) = self {
+            return Ok(such(1.0) && (rows.classes() == 1 || such(0.0)));
+        }
         let seen =
             |seen: bool, _: usize, values: &[f64]| seen && values.iter().all(|&value| such(value));
         self.fold(true, seen, |a, b| a && b)
@@ -242,6 +266,11 @@ impl Storage {
             Ok::<_, DataError>(())
         })?;
         Ok(Self::Floats(out))
+    }
+
+    /// Rows in another order, some again and again, of which the values stay where they are.
+    pub(crate) fn rows_of(base: Self, places: &[Option<usize>], features: usize) -> Self {
+        Self::View(View::of_rows(base, places, features))
     }
 
     /// Rows in another order; 0 where there are none.
@@ -269,6 +298,7 @@ impl Storage {
             Self::Bytes(values) => Self::Bytes(rows(&values, places, features)),
             Self::Doubles(values) => Self::Doubles(rows(&values, places, features)),
             Self::Sparse(rows) if !rows.is_on_disk() => Self::Sparse(rows.gather(places)),
+            Self::Tokens(rows) => Self::Tokens(rows.gather(places)),
             other => Self::View(View::of_rows(other, places, features)),
         }
     }

@@ -1,6 +1,6 @@
 //! AnnData: a matrix of cells by genes with layers, embeddings and tables.
 
-use super::{Node, Tree, frame, join, matrix};
+use super::{Node, Tree, frame, join, matrix, sites};
 use crate::{
     assemble::{Files, Source},
     error::{DataError, Result, list},
@@ -157,8 +157,8 @@ pub(super) fn files(tree: &dyn Tree, reading: Reading) -> Result<Files> {
     block.path = tree.path().into();
     let label_codes = reading.codes_of_labels();
     let said = ReadOptions { codes: Some(&label_codes), ..ReadOptions::default() };
-    let mut notes = Vec::new();
     let known = frame::columns(tree, "obs")?;
+    let mut notes = sites::unmeasured(tree, "obs", &known, &block)?;
     let labels = match guess(tree, "obs", &known)? {
         Some(column) => {
             notes.push(guessed(tree, &column));

@@ -2,6 +2,8 @@
 
 use hdf5_pure::{AttrValue, FileBuilder, GroupBuilder};
 
+use multivae_core::dataset::Dataset;
+
 use crate::{
     DataConfig,
     fixture::{Folder, written_bytes},
@@ -90,6 +92,20 @@ fn a_missing_value_among_sparse_ones_is_missing_and_infinity_is_refused() {
     let infinite = Made { data: vec![1.0, 2.0, f32::INFINITY], ..Made::new() };
     let error = read("a.h5ad", &infinite.into_bytes()).expect_err("infinite");
     assert_eq!(error, "`a.h5ad/X`, row 1, value 1: expected a finite number or NaN, found `inf`");
+}
+
+#[test]
+fn a_number_that_stands_for_a_lost_mask_is_missing_if_that_is_said() {
+    let masked = Made { data: vec![1.0, -999.0, 3.0], ..Made::new() };
+    let folder = Folder::new([("a.h5ad", masked.into_bytes())]);
+    let source = folder.path("a.h5ad").display().to_string();
+    let data = DataConfig::new(&source).read().expect("valid").data;
+    assert_eq!(data.values(0), [-999.0, 0.0, 1.0, 0.0, 3.0, 0.0], "a number as others");
+    let config = DataConfig { missing_codes: vec!["-999".into()], ..DataConfig::new(&source) };
+    let data = config.read().expect("valid").data;
+    assert_eq!(data.values(0), [0.0, 0.0, 1.0, 0.0, 3.0, 0.0]);
+    assert_eq!(data.cells(0, 0), Some(vec![false, true, true]), "and not measured");
+    assert_eq!(data.cells(1, 0), None);
 }
 
 #[test]

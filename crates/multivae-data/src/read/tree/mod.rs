@@ -39,6 +39,7 @@ mod frame;
 pub(crate) mod hdf5;
 mod matrix;
 mod mudata;
+mod sites;
 mod tenx;
 #[cfg(feature = "zarr")]
 pub(crate) mod zarr;
