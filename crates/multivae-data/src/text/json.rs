@@ -130,7 +130,7 @@ mod read {
                 .min_frequency(least as u64)
                 .show_progress(false)
                 .special_tokens(special.to_vec())
-                .initial_alphabet(alphabet)
+                .initial_alphabet(alphabet.into_iter().collect())
                 .build();
             let mut inner = tokenizers::Tokenizer::new(BPE::default());
             inner.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
