@@ -54,11 +54,14 @@ const ENUMERATIONS: &[(&str, &str)] = &[
     ("crates/multivae-models/tests/it/work.rs", "the evaluations of networks of each"),
     ("crates/multivae-models/tests/it/joint.rs", "tests of those with a joint encoder"),
     ("crates/multivae-models/tests/it/experts.rs", "tests of the mixtures of experts"),
+    ("crates/multivae-models/tests/it/subsets.rs", "tests of the mixtures over sets"),
+    ("crates/multivae-models/tests/it/integrals.rs", "priors that are learned"),
     ("crates/multivae-models/tests/parity/adapters/experts.rs", "what those mixtures share"),
     ("crates/multivae-models/tests/parity/golden.rs", "the models of another library"),
     ("crates/multivae-cli/tests/it/bad_input.rs", "messages that name some"),
     ("crates/multivae/tests/it/backends.rs", "one of each family, since builds are slow"),
     ("crates/multivae-cli/tests/it/tasks.rs", "those that want complete rows"),
+    ("crates/multivae-cli/tests/it/every_model.rs", "those that want whole batches"),
     ("benches/steps.rs", "some whose time is watched"),
 ];
 /// Tables with a line for each model, written by hand.

@@ -55,7 +55,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::experts::{
         self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
-        PrivatePrior, ZeroMeanPrior,
+        PrivatePrior, SharedPrior, ZeroMeanPrior,
     },
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
@@ -372,7 +372,7 @@ fn score(
     f64::from(score.mean().into_scalar::<f32>())
 }
 
-impl GenerativePrior for Cmvae {
+impl SharedPrior for Cmvae {
     fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2> {
         let log_weights = Self::log_weights(self.cluster_logits.val());
         log_sum_exp(self.log_given_cluster(shared) + log_weights, 0).squeeze_dim(0)
@@ -398,7 +398,9 @@ impl GenerativePrior for Cmvae {
             }
         }
     }
+}
 
+impl GenerativePrior for Cmvae {
     fn private(&self, device: &Device) -> LocationScale<3> {
         self.config.family.standard([1, 1, self.config.private], device)
     }

@@ -63,7 +63,7 @@ use serde_json::{Value, json};
 use crate::{
     blocks::experts::{
         self, Estimator, GenerativePrior, ImportanceWeights, IwaeObjective, PrivateExperts,
-        PrivatePrior, ZeroMeanPrior,
+        PrivatePrior, SharedPrior, ZeroMeanPrior,
     },
     blocks::{self, ModalityConfig},
     exchange::models::{self as classes, Class},
@@ -227,7 +227,7 @@ impl MmvaePlus {
     }
 }
 
-impl GenerativePrior for MmvaePlus {
+impl SharedPrior for MmvaePlus {
     fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2> {
         self.prior_of(0, self.config.latent, &shared.device()).log_prob(shared.clone())
     }
@@ -236,7 +236,9 @@ impl GenerativePrior for MmvaePlus {
         let prior = self.prior_of(0, self.config.latent, device);
         experts::draw_prior(&prior, draws, rows, noise)
     }
+}
 
+impl GenerativePrior for MmvaePlus {
     fn private(&self, device: &Device) -> LocationScale<3> {
         self.prior_of(self.config.latent, self.config.private, device)
     }

@@ -16,7 +16,9 @@
 //! loss = mean_b [ -Σ_m λ_m log p(x_m | z, w_m) + β ( Σ_S π_S KL(q_S ‖ p) + β_private Σ_m KL(q(w_m | x_m) ‖ p) ) ]
 //! ```
 //!
-//! with sums over observed modalities. The divergence is the convexity bound of the mixture's.
+//! with sums over observed modalities. The divergence is the convexity bound of the mixture's. With
+//! `subsets = { sampled = n }` each row draws `n` subsets of what it observes, the first of which `z`
+//! comes from; the sum over subsets is the mean over them, which is the same on average.
 //!
 //! **What differs from MultiVae.** On complete data it deals components to rows by their place in
 //! the batch, so that in a batch of fewer rows than subsets every row uses the full product; here
@@ -29,7 +31,8 @@
 //!
 //! **Incomplete data.** Yes.
 //!
-//! **Cost of a step.** `M` encoder calls and `M` decoder calls of `B` rows.
+//! **Cost of a step.** `M` encoder calls and `M` decoder calls of `B` rows; a product for each of the
+//! `2^M - 1` subsets, or of the `n` that are drawn.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +59,7 @@ use crate::{
     blocks::{
         self, ModalityConfig,
         objective::Weights,
-        subset_mixture::{SubsetMixture, components, subset_mixture},
+        subset_mixture::{Components, SubsetMixture, SubsetsConfig, subset_mixture},
     },
     exchange::models::{self as classes, Class},
     registry::Listed,
@@ -71,8 +74,9 @@ options! {
         pub beta: f64 = 1.0,
         /// Further weight of the divergences of private spaces, at least 0.
         pub beta_private: f64 = 1.0,
-        /// Components of the mixture, each a list of modality names; empty for all subsets.
-        pub subsets: Vec<Vec<ModalityName>> = Vec::new(),
+        /// Components of the mixture: a list of lists of modality names; empty for all subsets; or
+        /// { sampled = n } for n of all subsets, drawn for each row in each step, where all are too many.
+        pub subsets: SubsetsConfig = SubsetsConfig::default(),
         /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.
         pub rescale: Rescale = Rescale::None,
         /// Features of private spaces by modality; a modality that is not named has none.
@@ -95,7 +99,7 @@ pub struct Mopoe {
     #[module(skip)]
     rescale: Vec<f64>,
     #[module(skip)]
-    subsets: Subsets,
+    components: Components,
     #[module(skip)]
     private: Vec<usize>,
 }
@@ -117,7 +121,7 @@ impl MopoeConfig {
     pub fn with_modalities(mut self, specs: &[ModalitySpec]) -> Result<Self> {
         self.modalities = blocks::complete(&self.modalities, specs)?;
         self.check()?;
-        components(&self.subsets, specs)?;
+        Components::new(&self.subsets, specs)?;
         blocks::private_sizes(&self.private, specs)?;
         Ok(self)
     }
@@ -137,20 +141,20 @@ impl MopoeConfig {
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mopoe> {
         let modalities = blocks::resolved(&self.modalities, networks)?;
         self.check()?;
-        let subsets = components(&self.subsets, &modalities)?;
+        let components = Components::new(&self.subsets, &modalities)?;
         let private = blocks::private_sizes(&self.private, &modalities)?;
         let (encoders, decoders) =
             blocks::networks(&self.modalities, self.latent, &private, networks, device)?;
         let rescale = self.rescale.factors(&modalities);
         let config = self.clone();
-        Ok(Mopoe { encoders, decoders, modalities, config, rescale, subsets, private })
+        Ok(Mopoe { encoders, decoders, modalities, config, rescale, components, private })
     }
 }
 
 impl Mopoe {
-    /// The components of the mixture, in order.
-    pub fn components(&self) -> &Subsets {
-        &self.subsets
+    /// The components of the mixture.
+    pub fn components(&self) -> &Components {
+        &self.components
     }
 
     fn mixture(&self) -> SubsetMixture<'_> {
@@ -161,7 +165,7 @@ impl Mopoe {
             decoders: &self.decoders,
             modalities: &self.modalities,
             private: &self.private,
-            subsets: &self.subsets,
+            components: &self.components,
             rule: product,
             weights: Weights { shared: beta, private, rescale: &self.rescale },
         }

@@ -31,7 +31,11 @@ use std::collections::BTreeMap;
 
 use multivae_core::{modality::ModalityName, objective::Rescale, options};
 
-use crate::blocks::{ModalityConfig, pooling::barycentre, subset_mixture::subset_mixture_vae};
+use crate::blocks::{
+    ModalityConfig,
+    pooling::barycentre,
+    subset_mixture::{SubsetsConfig, subset_mixture_vae},
+};
 
 options! {
     /// Configuration of [`MwbVae`].
@@ -40,8 +44,9 @@ options! {
         pub latent: usize = 20,
         /// Weight of all divergences from the prior, at least 0.
         pub beta: f64 = 1.0,
-        /// Components of the mixture, each a list of modality names; empty for all subsets.
-        pub subsets: Vec<Vec<ModalityName>> = Vec::new(),
+        /// Components of the mixture: a list of lists of modality names; empty for all subsets; or
+        /// { sampled = n } for n of all subsets, drawn for each row in each step, where all are too many.
+        pub subsets: SubsetsConfig = SubsetsConfig::default(),
         /// Features of private spaces by modality; a modality that is not named has none.
         pub private: BTreeMap<ModalityName, usize> = BTreeMap::new(),
         /// Weights of the modalities' likelihoods: "none", "by_size" or { given = [..] }.

@@ -22,7 +22,8 @@
 //!
 //! with sums over observed modalities. `w` grows from 0 to 1 over the first `warmup` epochs. For
 //! the modalities in `adaptive`, `s_m²` in the loss is the mean of `(c̄_m - f_m(z))²` over features
-//! and over the rows of the batch that observe the modality; gradients pass it. With probability
+//! and over the rows of the batch that observe the modality; gradients pass it. Such an objective is one
+//! of a whole batch, which is neither shared among devices nor taken in parts. With probability
 //! `dropout` a training row sends only some of its messages: a number from 1 to all but one, each
 //! number and each choice being equally likely.
 //!
@@ -59,7 +60,10 @@ use multivae_core::{
     batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
     modality::{ModalityName, ModalitySpec},
-    model::{Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal},
+    model::{
+        Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Phase, Rows,
+        Stage,
+    },
     module::Named,
     nn::{
         Activation, Decoder, Encoder, EncoderConfig, EncoderNet, Network, NetworkConfig,
@@ -449,6 +453,14 @@ impl Learn for Nexus {
         names.extend(blocks::terms("code", &self.modalities));
         names.push("kl".into());
         names
+    }
+
+    fn stages(&self) -> Vec<Stage> {
+        let phase = Phase::whole();
+        // The scale of an adaptive modality is that of the batch.
+        let adaptive = !self.config.adaptive.is_empty();
+        let phase = if adaptive { phase.rows(Rows::Whole(1)) } else { phase };
+        vec![Stage::whole().phases(vec![phase])]
     }
 
     fn loss(&self, batch: &Batch, noise: &mut Noise) -> Loss {

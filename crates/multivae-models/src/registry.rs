@@ -339,4 +339,8 @@ models! {
         crate::masked_vae::MaskedVaeConfig => crate::masked_vae::MaskedVae;
     Mmhvae, "mmhvae", "Hierarchical, from a reference modality and sets of the others (Dorent et al. 2025)":
         crate::mmhvae::MmhvaeConfig => crate::mmhvae::Mmhvae;
+    Mvp, "mvp", "Mixture of experts with private codes, whose priors are learned mixtures (SIAM J. Imaging Sci. 2025)":
+        crate::mvp::MvpConfig => crate::mvp::Mvp;
+    Mld, "mld", "Autoencoders, then a diffusion of all their codes (Bounoua et al. 2024)":
+        crate::mld::MldConfig => crate::mld::Mld;
 }

@@ -5,6 +5,7 @@ mod cases;
 mod cells;
 mod classifier;
 mod earlier;
+mod every_model;
 mod exchange;
 mod honest;
 mod impute;

@@ -23,13 +23,13 @@ use multivae::{
 const FEATURES: usize = 4;
 
 /// Random rows, each with some of three modalities.
-struct Incomplete {
+pub(crate) struct Incomplete {
     modalities: Vec<ModalitySpec>,
     values: Vec<f32>,
 }
 
 impl Incomplete {
-    fn new(rows: usize) -> Self {
+    pub(crate) fn new(rows: usize) -> Self {
         let modality = |name| ModalitySpec::new(name, &[FEATURES]).expect("valid");
         let values: Tensor<2> = Noise::seeded(1).normal([rows, 3 * FEATURES], 0, &Device::flex());
         Self {
@@ -70,7 +70,7 @@ impl Dataset for Incomplete {
 }
 
 /// Weights of all parameters.
-fn weights(model: &Model) -> Vec<f32> {
+pub(crate) fn weights(model: &Model) -> Vec<f32> {
     struct Flat(Vec<f32>);
     impl ModuleVisitor for Flat {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {

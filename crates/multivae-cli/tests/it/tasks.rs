@@ -112,7 +112,7 @@ const WHOLE: &[&str] = &["dccae", "dcca_ey"];
 
 /// Models without a bound of a likelihood.
 const DENSITYLESS: &[&str] =
-    &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey", "mmvm", "sparse_mvae"];
+    &["ae", "maae", "mwae", "joint_aae", "dccae", "dcca_ey", "mmvm", "sparse_mvae", "mld"];
 
 #[test]
 fn an_encoding_has_means_identifiers_and_presence() {

@@ -1,6 +1,8 @@
 //! What the importance-weighted mixtures of experts share: sources of samples, log-weights, the two
 //! estimators, priors of location zero.
 
+use std::cell::Cell;
+
 use burn::{
     module::{Initializer, Module, Param},
     tensor::{Device, Tensor, TensorData},
@@ -149,10 +151,16 @@ impl Sources {
         Self { members, presence: experts.presence, shared, private }
     }
 
-    /// The modalities that some row of a batch observes.
+    /// The modalities that some row of a batch observes, or of the step that it is a share of: the rows
+    /// of a share draw the noise that they would draw in the whole.
     pub fn observed(batch: &Batch) -> Subset {
-        let all = batch.presence().rows().iter().copied();
-        all.reduce(Subset::union).expect("a batch has rows")
+        let seen = Cell::new(batch.presence().rows()[0]);
+        // Goes through the rows of the step.
+        batch.share_of(|row| {
+            seen.set(seen.get().union(row));
+            true
+        });
+        seen.get()
     }
 
     /// The mixture of the shared posteriors; rows without any source have the prior,
@@ -161,8 +169,56 @@ impl Sources {
         Mixture::of_experts(self.shared.clone(), batch.presence().rows(), self.members, prior)
     }
 
-    /// The posteriors of the private spaces.
-    fn private(&self) -> &LocationScale<3> {
+    /// The same where the standard distribution of the family stands in for the posterior of rows
+    /// without any source, whose values mean nothing.
+    pub fn own_mixture(&self, batch: &Batch) -> Mixture {
+        let [_, _, latent] = self.shared.location.dims();
+        self.mixture(batch, &self.shared.family.standard([1, 1, latent], &batch.device()))
+    }
+
+    /// Values of the shared space from the mixture of the sources and their log-density,
+    /// `[samples, batch, latent]` and `[samples, batch]`; from the prior in rows without a source.
+    pub fn values(
+        &self,
+        batch: &Batch,
+        prior: &dyn SharedPrior,
+        choice: Choice,
+        noise: &mut Noise,
+    ) -> (Tensor<3>, Tensor<2>) {
+        let mixture = self.own_mixture(batch);
+        let (u, log_q) = match choice {
+            Choice::Random(n) => {
+                let u = mixture.sample(n, noise);
+                let log_q = mixture.log_prob(&u);
+                (u, log_q)
+            }
+            Choice::Stratified(range, total) => mixture.stratified(range, total, noise),
+        };
+        let Some(lacking) = self.lacking(batch) else { return (u, log_q) };
+        let draws = Draws::Samples(u.dims()[0]);
+        let of_prior = prior.draw(draws, batch.rows(), &batch.device(), noise);
+        let observed = lacking.clone().neg() + 1.0;
+        let log_p = prior.log_prob(&of_prior) * lacking.clone().unsqueeze_dim(0);
+        let log_q = log_q * observed.clone().unsqueeze_dim(0) + log_p;
+        let u = u * observed.unsqueeze_dims(&[0, 2]) + of_prior * lacking.unsqueeze_dims(&[0, 2]);
+        (u, log_q)
+    }
+
+    /// The mean of the mixture, `[1, batch, latent]`; that of the prior in rows without a source.
+    pub fn mean(&self, batch: &Batch, prior: &dyn SharedPrior, noise: &mut Noise) -> Tensor<3> {
+        let mean = self.own_mixture(batch).mean().unsqueeze_dim::<3>(0);
+        let Some(lacking) = self.lacking(batch) else { return mean };
+        let of_prior = prior.draw(Draws::Mean, batch.rows(), &batch.device(), noise);
+        let lacking = lacking.unsqueeze_dims::<3>(&[0, 2]);
+        mean * (lacking.clone().neg() + 1.0) + of_prior * lacking
+    }
+
+    /// The posteriors of the private spaces, `[source, batch, private]`.
+    ///
+    /// # Panics
+    ///
+    /// If the encoders give none.
+    pub fn private(&self) -> &LocationScale<3> {
         self.private.as_ref().expect("encoders of models with private codes give them")
     }
 
@@ -270,12 +326,16 @@ pub enum PrivatePrior {
     Modality,
 }
 
-/// The prior of the generative process of a model with private codes.
-pub trait GenerativePrior {
+/// The prior of the shared space.
+pub trait SharedPrior {
     /// `log p(u)`, `[samples, batch]`.
     fn log_prob(&self, shared: &Tensor<3>) -> Tensor<2>;
     /// Values of the shared space, `[samples, batch, latent]`.
     fn draw(&self, draws: Draws, rows: usize, device: &Device, noise: &mut Noise) -> Tensor<3>;
+}
+
+/// The prior of the generative process of a model with private codes.
+pub trait GenerativePrior: SharedPrior {
     /// `p(w)`, `[1, 1, private]`.
     fn private(&self, device: &Device) -> LocationScale<3>;
 }
@@ -300,9 +360,49 @@ pub struct PrivateExperts<'a> {
 }
 
 /// Which samples of a mixture are wanted.
-enum Choice {
+#[derive(Clone, Debug)]
+pub enum Choice {
+    /// So many, each from a component at random.
     Random(usize),
+    /// These of so many, which are dealt to the components in turn.
     Stratified(std::ops::Range<usize>, usize),
+}
+
+/// `log p(x_m | u, w)` of shared and private codes `[source, samples, batch, features]`, of each modality
+/// of the model `[source, samples, batch]`; `None` for one that is no source. A modality is decoded from
+/// its own private code where it is the source, else from `auxiliary` ones,
+/// `[(sources - 1) * samples, batch, private]` by modality, of which there are none for a single source.
+pub fn cross_likelihoods(
+    decoders: &Named<Decoder>,
+    batch: &Batch,
+    members: Subset,
+    codes: &[Tensor<4>],
+    auxiliary: &[Option<Tensor<3>>],
+) -> Vec<Option<Tensor<3>>> {
+    let [count, samples, ..] = codes[0].dims();
+    let (u, w) = (folded(&codes[0]), folded(&codes[1]));
+    let likelihood = |(m, auxiliary): (usize, &Option<Tensor<3>>)| {
+        let place = members.iter().position(|source| source == m)?;
+        let own = w.clone().narrow(0, place * samples, samples);
+        let code = match auxiliary {
+            None => own,
+            Some(others) => {
+                let after = (count - 1 - place) * samples;
+                let mut parts = Vec::new();
+                if place > 0 {
+                    parts.push(others.clone().narrow(0, 0, place * samples));
+                }
+                parts.push(own);
+                if after > 0 {
+                    parts.push(others.clone().narrow(0, place * samples, after));
+                }
+                Tensor::cat(parts, 0)
+            }
+        };
+        let input = blocks::decoder_input(&u, Some(&code));
+        Some(unfolded(blocks::log_likelihood(decoders, batch, m, input), count))
+    };
+    auxiliary.iter().enumerate().map(likelihood).collect()
 }
 
 impl PrivateExperts<'_> {
@@ -372,8 +472,8 @@ impl PrivateExperts<'_> {
         (0..self.modalities.len()).map(|m| used(&m).then(|| code(m))).collect()
     }
 
-    /// Weighs shared and private codes `[source, samples, batch, features]`. A modality is decoded
-    /// from its own private code where it is the source, else from one of its auxiliary prior.
+    /// Weighs shared and private codes `[source, samples, batch, features]`; see
+    /// [`cross_likelihoods`].
     fn weigh(
         &self,
         batch: &Batch,
@@ -382,32 +482,12 @@ impl PrivateExperts<'_> {
         auxiliary: &[Option<Tensor<3>>],
         detach: bool,
     ) -> ImportanceWeights {
-        let [count, samples, ..] = codes[0].dims();
+        let count = codes[0].dims()[0];
         let (u, w) = (folded(&codes[0]), folded(&codes[1]));
-        let likelihood = |m: usize| {
-            let place = sources.members.iter().position(|source| source == m)?;
-            let own = w.clone().narrow(0, place * samples, samples);
-            let code = match &auxiliary[m] {
-                None => own,
-                Some(others) => {
-                    let after = (count - 1 - place) * samples;
-                    let mut parts = Vec::new();
-                    if place > 0 {
-                        parts.push(others.clone().narrow(0, 0, place * samples));
-                    }
-                    parts.push(own);
-                    if after > 0 {
-                        parts.push(others.clone().narrow(0, place * samples, after));
-                    }
-                    Tensor::cat(parts, 0)
-                }
-            };
-            let input = blocks::decoder_input(&u, Some(&code));
-            Some(unfolded(blocks::log_likelihood(self.decoders, batch, m, input), count))
-        };
-        let log_likelihood = (0..self.modalities.len()).map(likelihood).collect();
+        let log_likelihood =
+            cross_likelihoods(self.decoders, batch, sources.members, codes, auxiliary);
         let device = batch.device();
-        let mixture = sources.mixture(batch, &self.fallback(&u));
+        let mixture = sources.own_mixture(batch);
         let (mixture, private) = match detach {
             true => (mixture.detach(), sources.private().clone().detach()),
             false => (mixture, sources.private().clone()),
@@ -418,40 +498,6 @@ impl PrivateExperts<'_> {
             private.map(|x| x.unsqueeze_dim::<4>(1)).log_prob(codes[1].clone());
         let log_ratio = unfolded(log_p + log_p_w, count) - log_q_w;
         ImportanceWeights { log_likelihood, log_ratio }
-    }
-
-    /// Stands in for the posterior of rows without any source, until they get the prior.
-    fn fallback(&self, like: &Tensor<3>) -> LocationScale<3> {
-        let [_, _, latent] = like.dims();
-        self.family.standard([1, 1, latent], &like.device())
-    }
-
-    /// Values of the shared space from the mixture of the sources and their log-density,
-    /// `[samples, batch, latent]` and `[samples, batch]`; from the prior in rows without a source.
-    fn shared(
-        &self,
-        batch: &Batch,
-        sources: &Sources,
-        choice: Choice,
-        noise: &mut Noise,
-    ) -> (Tensor<3>, Tensor<2>) {
-        let mixture = sources.mixture(batch, &self.fallback(&sources.shared.location));
-        let (u, log_q) = match choice {
-            Choice::Random(n) => {
-                let u = mixture.sample(n, noise);
-                let log_q = mixture.log_prob(&u);
-                (u, log_q)
-            }
-            Choice::Stratified(range, total) => mixture.stratified(range, total, noise),
-        };
-        let Some(lacking) = sources.lacking(batch) else { return (u, log_q) };
-        let draws = Draws::Samples(u.dims()[0]);
-        let prior = self.prior.draw(draws, batch.rows(), &batch.device(), noise);
-        let observed = lacking.clone().neg() + 1.0;
-        let log_p = self.prior.log_prob(&prior) * lacking.clone().unsqueeze_dim(0);
-        let log_q = log_q * observed.clone().unsqueeze_dim(0) + log_p;
-        let u = u * observed.unsqueeze_dims(&[0, 2]) + prior * lacking.unsqueeze_dims(&[0, 2]);
-        (u, log_q)
     }
 
     /// The posterior of the private code of each modality, `[1, batch, private]`; the prior where
@@ -502,19 +548,8 @@ impl PrivateExperts<'_> {
     pub fn encode(&self, batch: &Batch, given: Subset, draws: Draws, noise: &mut Noise) -> Latent {
         let sources = self.sources(batch, given);
         let u = match draws {
-            Draws::Samples(n) => self.shared(batch, &sources, Choice::Random(n), noise).0,
-            Draws::Mean => {
-                let mixture = sources.mixture(batch, &self.fallback(&sources.shared.location));
-                let mean = mixture.mean().unsqueeze_dim::<3>(0);
-                match sources.lacking(batch) {
-                    None => mean,
-                    Some(lacking) => {
-                        let prior = self.prior.draw(draws, batch.rows(), &batch.device(), noise);
-                        let lacking = lacking.unsqueeze_dims::<3>(&[0, 2]);
-                        mean * (lacking.clone().neg() + 1.0) + prior * lacking
-                    }
-                }
-            }
+            Draws::Samples(n) => sources.values(batch, self.prior, Choice::Random(n), noise).0,
+            Draws::Mean => sources.mean(batch, self.prior, noise),
         };
         let private = self.private(batch, &sources);
         self.with_codes(u, &private, batch.rows(), draws, noise)
@@ -542,7 +577,7 @@ impl PrivateExperts<'_> {
     pub fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (sources, samples) = (self.sources(batch, given), given.len());
         let choice = Choice::Stratified(0..samples, samples);
-        let (u, log_q) = self.shared(batch, &sources, choice, noise);
+        let (u, log_q) = sources.values(batch, self.prior, choice, noise);
         let kl = (log_q - self.prior.log_prob(&u)).mean_dim(0).squeeze_dim(0);
         let private = self.private(batch, &sources);
         let draws = Draws::Samples(samples);
@@ -579,7 +614,7 @@ impl PrivateExperts<'_> {
         importance_estimate(batch.rows(), budget, &batch.device(), |samples| {
             let draws = Draws::Samples(samples.len());
             let choice = Choice::Stratified(samples, budget.samples);
-            let (u, log_q) = self.shared(batch, &sources, choice, noise);
+            let (u, log_q) = sources.values(batch, self.prior, choice, noise);
             let ratio = self.prior.log_prob(&u) - log_q;
             targets.iter().fold(ratio, |weights, m| {
                 let w = draw_prior(&private[m], draws, batch.rows(), noise);

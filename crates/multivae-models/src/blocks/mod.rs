@@ -19,6 +19,7 @@
 //! | [`adversary`] | codes that a critic tells from samples of the prior |
 //! | [`critics`] | decoded values that critics tell from observed ones |
 //! | [`correlation`] | canonical correlations of codes |
+//! | [`diffusion`] | networks that tell codes from noise, and the flows that they drive |
 //!
 //! All log-densities and divergences are in nats, summed over features; what is missing is 0.
 
@@ -26,6 +27,7 @@ pub mod adversary;
 pub mod codes;
 pub mod correlation;
 pub mod critics;
+pub mod diffusion;
 pub mod experts;
 pub mod joint;
 pub mod objective;

@@ -14,7 +14,10 @@ use super::{
 };
 use crate::{
     ModelConfig,
-    blocks::experts::{Estimator, PrivatePrior},
+    blocks::{
+        experts::{Estimator, PrivatePrior},
+        subset_mixture::SubsetsConfig,
+    },
     cmvae::CmvaeConfig,
     crmvae::CrmvaeConfig,
     cvae::CvaeConfig,
@@ -252,7 +255,7 @@ fn mopoe(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
         latent: base.latent,
         beta: fields.number("beta")?.unwrap_or(1.0),
         beta_private: fields.number("beta_style")?.unwrap_or(1.0),
-        subsets: if subsets.len() + 1 == all { Vec::new() } else { subsets },
+        subsets: SubsetsConfig::Given(if subsets.len() + 1 == all { Vec::new() } else { subsets }),
         rescale: base.rescale.clone(),
         private: private.unwrap_or_default(),
         modalities: base.with_networks(hidden),
@@ -262,8 +265,13 @@ fn mopoe(fields: &mut Fields<'_>, base: Base) -> Result<ModelConfig> {
 
 fn write_mopoe(config: &ModelConfig) -> Option<Own<'_>> {
     let ModelConfig::Mopoe(config) = config else { return None };
+    // Subsets that are drawn are those of all, on average.
+    let subsets = match &config.subsets {
+        SubsetsConfig::Given(subsets) if !subsets.is_empty() => Some(subsets),
+        _ => None,
+    };
     let keys = json!({
-        "subsets": (!config.subsets.is_empty()).then_some(&config.subsets),
+        "subsets": subsets,
         "beta": config.beta,
         "beta_style": config.beta_private,
         "modalities_specific_dim": or_null(&config.private),

@@ -57,7 +57,7 @@ fn cmvae(model: Model) -> Cmvae {
 
 #[test]
 fn beta_weighs_the_divergence() {
-    for name in ["mmvae", "mmvae_plus", "cmvae"] {
+    for name in ["mmvae", "mmvae_plus", "cmvae", "mvp"] {
         // The same weights: those of one model.
         let first = model(name, &json!({ "beta": 1.0 }));
         let record = first.clone().into_record();
@@ -70,7 +70,7 @@ fn beta_weighs_the_divergence() {
 
 #[test]
 fn both_estimators_report_the_bound() {
-    for name in ["mmvae", "mmvae_plus", "cmvae"] {
+    for name in ["mmvae", "mmvae_plus", "cmvae", "mvp"] {
         let dreg = model(name, &json!({ "estimator": "dreg" }));
         let bound = value(&dreg.learner().loss(&batch(), &mut Noise::seeded(1)).total);
         let (loss, _) = dreg.learner().step(&batch(), &mut Noise::seeded(1)).into_gradients(&dreg);

@@ -48,6 +48,7 @@ use multivae_models::{
     mohelvae::MohelvaeConfig,
     mopoe::MopoeConfig,
     mvae::{MvaeConfig, Rule},
+    mvp::MvpConfig,
     mvtcae::MvtcaeConfig,
     mwb_vae::MwbVaeConfig,
     nexus::NexusConfig,
@@ -155,11 +156,34 @@ impl Network for First {
     }
 }
 
-/// Sets all parameters of flows to a tenth.
+/// Sets all parameters of flows to a tenth, and those of mixtures that are priors to known values.
 #[derive(Default)]
-struct Tenths(Vec<String>);
+struct Known(Vec<String>);
 
-impl ModuleMapper for Tenths {
+/// Locations of the components of the shared prior of MVP, and the logarithm of their variance.
+const PRIOR: ([f32; 3], f32) = ([-0.8, 0.1, 0.9], 0.2);
+/// Its pseudo-features, and the maps from them to mean and logarithm of the variance: slope, offset.
+const PSEUDO: ([f32; 2], [f32; 2], [f32; 2]) = ([-1.5, 1.0], [0.4, 0.2], [0.1, 0.3]);
+
+impl Known {
+    /// The values of a parameter, repeated over its places; `None` for one that stays.
+    fn values(&self) -> Option<Vec<f32>> {
+        let path = self.0.join(".");
+        let line =
+            |[slope, offset]: [f32; 2]| vec![if path.ends_with("weight") { slope } else { offset }];
+        Some(match path.as_str() {
+            _ if path.starts_with("flows") => vec![0.1],
+            "prior_locations" => PRIOR.0.to_vec(),
+            "prior_raw_scales" => vec![PRIOR.1],
+            _ if path.ends_with("pseudo_features") => PSEUDO.0.to_vec(),
+            _ if path.starts_with("private.") && path.contains(".mean.") => line(PSEUDO.1),
+            _ if path.starts_with("private.") && path.contains(".raw_scale.") => line(PSEUDO.2),
+            _ => return None,
+        })
+    }
+}
+
+impl ModuleMapper for Known {
     fn enter_module(&mut self, name: &str, _: &str) {
         self.0.push(name.to_owned());
     }
@@ -167,7 +191,10 @@ impl ModuleMapper for Tenths {
         self.0.pop();
     }
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.0[0] == "flows" { param.map(|old| old.full_like(0.1)) } else { param }
+        let Some(values) = self.values() else { return param };
+        let shape = param.val().dims();
+        let values: Vec<f32> = values.into_iter().cycle().take(shape.iter().product()).collect();
+        param.map(|old| Tensor::from_data(TensorData::new(values, shape), &old.device()))
     }
 }
 
@@ -461,7 +488,7 @@ fn check_density(
         .collect();
     let config = config.clone().with_modalities(&specs).expect("the data suits");
     let model = init_parameters(config.init(&networks(), &device).expect("a model"))
-        .map(&mut Tenths::default());
+        .map(&mut Known::default());
     let column = |m: usize| {
         let values: Vec<f32> = DATA.iter().flat_map(|row| row[2 * m..2 * m + 2].to_vec()).collect();
         Values::Dense(Tensor::from_data(TensorData::new(values, [3, 2]), &device))
@@ -524,7 +551,7 @@ fn locations(model: &Model) -> Vec<f64> {
 fn every_model_of_the_list_that_has_a_density_has_a_closed_form_here() {
     let listed = models(1.0, 0.0).into_iter().map(|(config, _)| config);
     let mut names: Vec<_> = listed
-        .chain([codes(1.0, 0.0), conditional(false)])
+        .chain([codes(1.0, 0.0), conditional(false), mixtures(1.0, 0.0)])
         .map(|config| config.name().to_owned())
         .collect();
     names.sort_unstable();
@@ -590,18 +617,24 @@ fn log_density_of_codes(row: &[f32; 4], observed: Option<Subset>) -> f64 {
         let of_noise = if i == j { DEVIATION * DEVIATION } else { 0.0 };
         weight(i) * weight(j) * of_codes + of_noise
     };
-    let n = places.len();
+    let values: Vec<f64> = places.iter().map(|&i| f64::from(row[i])).collect();
+    log_normal(&values, |i, j| covariance(places[i], places[j]))
+}
+
+/// The log-density of values around 0, by the Cholesky factor of their covariance.
+fn log_normal(values: &[f64], covariance: impl Fn(usize, usize) -> f64) -> f64 {
+    let n = values.len();
     // The factor, row by row, and the whitened values.
     let (mut factor, mut white) = (vec![vec![0.0; n]; n], vec![0.0; n]);
     let mut log_density = -0.5 * n as f64 * std::f64::consts::TAU.ln();
     for i in 0..n {
         for j in 0..=i {
             let known: f64 = (0..j).map(|k| factor[i][k] * factor[j][k]).sum();
-            let rest = covariance(places[i], places[j]) - known;
+            let rest = covariance(i, j) - known;
             factor[i][j] = if i == j { rest.sqrt() } else { rest / factor[j][j] };
         }
         let known: f64 = (0..i).map(|k| factor[i][k] * white[k]).sum();
-        white[i] = (f64::from(row[places[i]]) - known) / factor[i][i];
+        white[i] = (values[i] - known) / factor[i][i];
         log_density -= 0.5 * white[i] * white[i] + factor[i][i].ln();
     }
     log_density
@@ -613,6 +646,62 @@ fn likelihoods_of_codes_below_a_shared_space_equal_the_closed_form() {
     let presence = [both(), Subset::single(0), second];
     let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
         log_density_of_codes(row, set.intersection(observed))
+    };
+    check_density(&config, &presence, Given::Nothing, both(), density);
+    let given = Given::Values(Subset::single(0));
+    check_density(&config, &[both(), both(), second], given, second, density);
+}
+
+/// `u` and the private codes from mixtures, `x_m ~ N(w_m u + PRIVATE c_m, ..)`.
+fn mixtures(widen: f64, shift: f64) -> ModelConfig {
+    let config = MvpConfig {
+        latent: 1,
+        private: 2,
+        features: 1,
+        components: PRIOR.0.len(),
+        pseudo_features: PSEUDO.0.len(),
+        family: Family::Normal,
+        modalities: private_modalities(widen, shift),
+        ..MvpConfig::default()
+    };
+    config.into()
+}
+
+/// `ln p(x_S)` of a row under [`mixtures`]: the sum over all choices of components.
+fn log_density_of_mixtures(row: &[f32; 4], observed: Option<Subset>) -> f64 {
+    let Some(observed) = observed else { return 0.0 };
+    let places: Vec<usize> = observed.iter().flat_map(|m| [2 * m, 2 * m + 1]).collect();
+    let weight = |i: usize| f64::from(WEIGHTS[i / 2][i % 2]);
+    let line = |map: [f32; 2], x: f32| f64::from(map[0]) * f64::from(x) + f64::from(map[1]);
+    let mut densities = Vec::new();
+    for location in PRIOR.0 {
+        for first in PSEUDO.0 {
+            for second in PSEUDO.0 {
+                let code = |i: usize| if i < 2 { first } else { second };
+                let rest = |&i: &usize| {
+                    let mean = weight(i) * f64::from(location) + PRIVATE * line(PSEUDO.1, code(i));
+                    f64::from(row[i]) - mean
+                };
+                let values: Vec<f64> = places.iter().map(rest).collect();
+                let covariance = |i: usize, j: usize| {
+                    let (i, j) = (places[i], places[j]);
+                    let own = PRIVATE * PRIVATE * (line(PSEUDO.2, code(i)).exp() - 1.0);
+                    let of_noise = if i == j { DEVIATION * DEVIATION + own } else { 0.0 };
+                    weight(i) * weight(j) * f64::from(PRIOR.1).exp() + of_noise
+                };
+                densities.push(log_normal(&values, covariance).exp());
+            }
+        }
+    }
+    (densities.iter().sum::<f64>() / densities.len() as f64).ln()
+}
+
+#[test]
+fn likelihoods_under_mixtures_as_priors_equal_the_closed_form() {
+    let (config, second) = (mixtures(1.6, 0.2), Subset::single(1));
+    let presence = [both(), Subset::single(0), second];
+    let density = |row: &[f32; 4], set: Subset, observed: Subset, _: &[f64]| {
+        log_density_of_mixtures(row, set.intersection(observed))
     };
     check_density(&config, &presence, Given::Nothing, both(), density);
     let given = Given::Values(Subset::single(0));

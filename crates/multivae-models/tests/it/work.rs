@@ -29,12 +29,12 @@ use multivae_models::{
     dcca_ey::DccaEyConfig, dccae::DccaeConfig, dmvae::DmvaeConfig, dvcca::DvccaConfig,
     gpoe::GpoeConfig, helvae::HelvaeConfig, jmvae::JmvaeConfig, jnf::JnfConfig,
     joint_aae::JointAaeConfig, maae::MaaeConfig, masked_vae::MaskedVaeConfig, mcvae::McvaeConfig,
-    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mmhvae::MmhvaeConfig, mmjsd::MmjsdConfig,
-    mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig, mmvae_plus_plus::MmvaePlusPlusConfig,
-    mmvm::MmvmConfig, mohelvae::MohelvaeConfig, mopoe::MopoeConfig, mvae::MvaeConfig,
-    mvtcae::MvtcaeConfig, mwae::MwaeConfig, mwb_vae::MwbVaeConfig, nexus::NexusConfig,
-    sparse_mvae::SparseMvaeConfig, telbo::TelboConfig, wb_vae::WbVaeConfig,
-    weighted_dmvae::WeightedDmvaeConfig,
+    me_mvae::MeMvaeConfig, mhvae::MhvaeConfig, mld::MldConfig, mmhvae::MmhvaeConfig,
+    mmjsd::MmjsdConfig, mmvae::MmvaeConfig, mmvae_plus::MmvaePlusConfig,
+    mmvae_plus_plus::MmvaePlusPlusConfig, mmvm::MmvmConfig, mohelvae::MohelvaeConfig,
+    mopoe::MopoeConfig, mvae::MvaeConfig, mvp::MvpConfig, mvtcae::MvtcaeConfig, mwae::MwaeConfig,
+    mwb_vae::MwbVaeConfig, nexus::NexusConfig, sparse_mvae::SparseMvaeConfig, telbo::TelboConfig,
+    wb_vae::WbVaeConfig, weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde_json::json;
 
@@ -370,6 +370,16 @@ fn posteriors_that_are_joined_by_other_rules_are_decoded_once() {
         let private = WIDTH;
         let plus = MmvaePlusPlusConfig { latent, private, modalities: of(), ..Default::default() };
         check(plus.into(), m, &[("encoder", m, m), ("decoder", m, m * m)]);
+        let mvp = MvpConfig {
+            latent,
+            private,
+            features: WIDTH,
+            samples: 2,
+            modalities: of(),
+            ..Default::default()
+        };
+        // One encoder to the shared space and one to features of private ones.
+        check(mvp.into(), m, &[("encoder", 2 * m, 2 * m), ("decoder", m, 2 * m * m)]);
         let pool = Some(encoder("pool"));
         let masked = MaskedVaeConfig {
             latent,
@@ -407,6 +417,22 @@ fn codes_without_a_distribution_run_only_what_a_phase_needs() {
         check(dccae.into(), m, &[("encoder", m, m), ("decoder", m, m)]);
         let ey = DccaEyConfig { latent, modalities: of() };
         check(ey.into(), m, &[("encoder", m, m)]);
+    }
+}
+
+#[test]
+fn a_diffusion_of_codes_runs_in_each_stage_only_what_learns_or_is_needed_for_it() {
+    for m in [2, 3, 5] {
+        let config = MldConfig {
+            latent: WIDTH,
+            autoencoder_epochs: 1,
+            width: WIDTH,
+            denoiser: Some(network("denoiser")),
+            modalities: modalities(m),
+            ..MldConfig::default()
+        };
+        check_in(FIRST, config.clone().into(), m, &[("encoder", m, m), ("decoder", m, m)]);
+        check(config.into(), m, &[("encoder", m, m), ("denoiser", 1, 1)]);
     }
 }
 

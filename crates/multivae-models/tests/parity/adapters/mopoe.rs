@@ -10,7 +10,9 @@ use multivae_core::{
     objective::Budget,
     subset::Subset,
 };
-use multivae_models::{Model, ModelConfig, mopoe::MopoeConfig};
+use multivae_models::{
+    Model, ModelConfig, blocks::subset_mixture::SubsetsConfig, mopoe::MopoeConfig,
+};
 use serde_json::Value;
 
 use crate::parity::{
@@ -49,7 +51,9 @@ impl super::Adapter for Adapter {
             latent: latent(given)?,
             beta: number(given, "beta", 1.0),
             beta_private: number(given, "beta_style", 1.0),
-            subsets: subsets.into_iter().filter(|names| !names.is_empty()).collect(),
+            subsets: SubsetsConfig::Given(
+                subsets.into_iter().filter(|names| !names.is_empty()).collect(),
+            ),
             rescale: rescale(given, specs)?,
             private: private(case, specs),
             modalities: autoencoders(case, specs, &mut layout)?,
@@ -82,7 +86,7 @@ impl super::Adapter for Adapter {
     ) -> Result<Vec<Draw>, Problem> {
         let Model::Mopoe(model) = &recorded.model else { unreachable!("built from its config") };
         let rows = batch.rows();
-        let components = model.components().len();
+        let components = model.components().subsets.len();
         let chosen = if recorded.case.description.incomplete {
             let first =
                 noise.first().ok_or_else(|| broken(format!("{}: no recorded draws", call.id)))?;

@@ -1,0 +1,199 @@
+//! Every model of the list: a run that was interrupted and resumed is the run that never stopped, and a
+//! run on two devices makes the steps of one, or is refused.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use burn::tensor::Device;
+use multivae::{
+    core::{
+        batch::Batch,
+        dataset::{Dataset, DatasetError},
+        modality::ModalitySpec,
+        model::MultimodalModel,
+        module::init_parameters,
+        nn::Networks,
+        subset::Subset,
+    },
+    models::{Model, ModelConfig},
+    train::{
+        Adam, Fitted, Interrupt, OptimizerConfig, Sgd, Stopped, TrainConfig, TrainError, Trainer,
+    },
+};
+use serde_json::{Value, json};
+
+use crate::shares::{Incomplete, weights};
+
+/// Rows of training and validation; batches of [`BATCH`] leave a rest.
+const ROWS: [usize; 2] = [22, 9];
+const BATCH: usize = 8;
+const EPOCHS: usize = 3;
+
+/// Rows of which a model that needs it sees the complete ones only, and which may stop a run.
+struct Rows {
+    data: Incomplete,
+    kept: Vec<usize>,
+    /// Batches that were read.
+    read: AtomicUsize,
+    /// After so many of them.
+    stop: Mutex<Option<(usize, Interrupt)>>,
+}
+
+impl Rows {
+    fn new(count: usize, complete: bool) -> Self {
+        // Two rows in seven are complete.
+        let data = Incomplete::new(4 * count);
+        let kept = |row: &usize| !complete || data.presence(*row).len() == 3;
+        let kept: Vec<usize> = (0..data.len()).filter(kept).take(count).collect();
+        assert_eq!(kept.len(), count);
+        Self { data, kept, read: AtomicUsize::new(0), stop: Mutex::new(None) }
+    }
+}
+
+impl Dataset for Rows {
+    fn modalities(&self) -> &[ModalitySpec] {
+        self.data.modalities()
+    }
+
+    fn len(&self) -> usize {
+        self.kept.len()
+    }
+
+    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
+        let read = self.read.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((most, interrupt)) = &*self.stop.lock().expect("not poisoned")
+            && read == *most
+        {
+            interrupt.stop();
+        }
+        let rows: Vec<usize> = rows.iter().map(|&row| self.kept[row]).collect();
+        self.data.batch(&rows, device)
+    }
+
+    fn presence(&self, row: usize) -> Subset {
+        self.data.presence(self.kept[row])
+    }
+}
+
+/// Every model of the list with all its parts, and the hierarchical one with its critics too.
+fn cases() -> Vec<(&'static str, Value)> {
+    let critics = json!({ "adversarial": 0.5, "adversarial_after": 0, "warmup": 0 });
+    let listed = ModelConfig::NAMES.iter().map(|name| (*name, json!({})));
+    listed.chain([("mhvae", critics)]).collect()
+}
+
+/// A small model, whose stages are an epoch each but for the last.
+fn model(name: &str, options: &Value) -> Model {
+    let specs = Incomplete::new(1).modalities().to_vec();
+    let listed = ModelConfig::named(name).expect("a model of the list");
+    let mut value = serde_json::to_value(&listed).expect("plain data");
+    value["latent"] = json!(2);
+    let exercise = listed.exercise(&specs);
+    for (key, option) in [&exercise, options].into_iter().flat_map(Value::as_object).flatten() {
+        value[key] = option.clone();
+    }
+    for (key, option) in value.as_object_mut().expect("a table") {
+        if key.ends_with("_epochs") {
+            *option = json!(1);
+        }
+    }
+    let config: ModelConfig = serde_json::from_value(value).expect("fields of the model");
+    let config = config.with_modalities(&specs).expect("the data suits");
+    init_parameters(config.init(&Networks::default(), &Device::flex()).expect("a model"))
+}
+
+fn trainer(folder: &Path, optimizer: OptimizerConfig) -> Trainer<Model> {
+    let config = TrainConfig {
+        epochs: EPOCHS,
+        batch_size: BATCH,
+        seed: 4,
+        optimizer,
+        ..TrainConfig::default()
+    };
+    Trainer::new(config, folder)
+}
+
+fn data(model: &Model) -> [Arc<Rows>; 2] {
+    let complete = model.learner().needs_complete_rows();
+    ROWS.map(|count| Arc::new(Rows::new(count, complete)))
+}
+
+fn adam() -> OptimizerConfig {
+    OptimizerConfig::Adam(Adam { learning_rate: 0.01, ..Adam::default() })
+}
+
+#[test]
+fn an_interrupted_run_of_every_model_goes_on_as_if_nothing_had_been() {
+    for (name, options) in cases() {
+        let model = self::model(name, &options);
+        let history = |folder: &Path| {
+            std::fs::read_to_string(folder.join("metrics.jsonl")).expect("a history")
+        };
+        let whole = tempfile::tempdir().expect("a folder");
+        let [train, valid] = data(&model);
+        let unbroken = trainer(whole.path(), adam()).fit(model.clone(), train.clone(), valid);
+        let unbroken: Fitted<Model> = unbroken.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_ne!(weights(&unbroken.last), weights(&model), "{name} learns nothing");
+
+        // In the second epoch, which is the first of a second stage.
+        let at = train.read.load(Ordering::SeqCst) / EPOCHS + 2;
+        let folder = tempfile::tempdir().expect("a folder");
+        let interrupt = Interrupt::new();
+        let [train, valid] = data(&model);
+        *train.stop.lock().expect("not poisoned") = Some((at, interrupt.clone()));
+        let broken = trainer(folder.path(), adam()).interrupt(interrupt).fit(model, train, valid);
+        let broken = broken.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(broken.stopped, Stopped::Interrupted, "{name}");
+        assert_eq!(broken.epochs, 1, "{name}");
+
+        // Other weights, which the checkpoint replaces.
+        let other = self::model(name, &options);
+        let [train, valid] = data(&other);
+        let resumed = trainer(folder.path(), adam()).resume(other, train, valid);
+        let resumed = resumed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(weights(&resumed.last) == weights(&unbroken.last), "{name}: other last weights");
+        assert!(weights(&resumed.model) == weights(&unbroken.model), "{name}: other best weights");
+        assert_eq!(history(folder.path()), history(whole.path()), "{name}");
+    }
+}
+
+#[test]
+fn two_devices_make_the_steps_of_one_with_every_model_or_are_refused() {
+    let (mut refused, mut apart) = (Vec::new(), Vec::new());
+    for (name, options) in cases() {
+        let model = self::model(name, &options);
+        let fit = |devices: usize| {
+            let folder = tempfile::tempdir().expect("a folder");
+            let sgd = Sgd { learning_rate: 1e-3, ..Sgd::default() };
+            let [train, valid] = data(&model);
+            trainer(folder.path(), OptimizerConfig::Sgd(sgd))
+                .devices(vec![Device::flex(); devices])
+                .fit(model.clone(), train, valid)
+        };
+        let one = weights(&fit(1).unwrap_or_else(|error| panic!("{name}: {error}")).last);
+        match fit(2) {
+            Ok(two) => {
+                let two = weights(&two.last);
+                let off =
+                    one.iter().zip(&two).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()));
+                if off > 2e-5 {
+                    apart.push(format!("{name}: weights differ by {off}"));
+                }
+            }
+            Err(TrainError::Config { field, .. }) if field == "devices" => refused.push(name),
+            Err(error) => panic!("{name}: {error}"),
+        }
+        let stages = model.learner().stages();
+        let mut phases = stages.iter().flat_map(|stage| &stage.phases);
+        let whole = phases.any(|phase| !phase.rows.divisible());
+        assert_eq!(refused.last() == Some(&name), whole, "{name}");
+    }
+    assert!(apart.is_empty(), "{apart:#?}");
+    // With the scales of codes of a batch, or their correlations.
+    assert_eq!(refused, ["nexus", "dccae", "dcca_ey"]);
+}
