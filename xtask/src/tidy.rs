@@ -49,6 +49,7 @@ const CLOSE: usize = 12;
 const ENUMERATIONS: &[(&str, &str)] = &[
     (pages::LIST, "the list itself"),
     ("crates/multivae-models/src/exchange/models.rs", "the classes of another library"),
+    ("crates/multivae-models/src/exchange/multiview_ae/models.rs", "the classes of another one"),
     ("crates/multivae-models/src/exchange/names.rs", "the networks of another library"),
     ("crates/multivae-models/tests/it/likelihood.rs", "a closed form of each"),
     ("crates/multivae-models/tests/it/work.rs", "the evaluations of networks of each"),
@@ -57,11 +58,11 @@ const ENUMERATIONS: &[(&str, &str)] = &[
     ("crates/multivae-models/tests/it/subsets.rs", "tests of the mixtures over sets"),
     ("crates/multivae-models/tests/it/integrals.rs", "priors that are learned"),
     ("crates/multivae-models/tests/parity/adapters/experts.rs", "what those mixtures share"),
-    ("crates/multivae-models/tests/parity/golden.rs", "the models of another library"),
     ("crates/multivae-cli/tests/it/bad_input.rs", "messages that name some"),
     ("crates/multivae/tests/it/backends.rs", "one of each family, since builds are slow"),
     ("crates/multivae-cli/tests/it/tasks.rs", "those that want complete rows"),
     ("crates/multivae-cli/tests/it/every_model.rs", "those that want whole batches"),
+    ("crates/multivae-cli/tests/it/sweep.rs", "some that are run beside each other"),
     ("benches/steps.rs", "some whose time is watched"),
 ];
 /// Tables with a line for each model, written by hand.

@@ -6,6 +6,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use multivae::{
     core::schema::{self, Channels, ImageConversion, Plane},
     data,
+    train::Track,
 };
 
 /// Multimodal variational autoencoders.
@@ -305,12 +306,20 @@ pub(crate) struct TrainArguments {
     /// Any key of the configuration, such as `model.latent=10` or `train.optimizer.name=sgd`
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
+    /// Who follows the run, separated by commas: tensorboard, mlflow; with `--resume` from here on
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = track)]
+    pub(crate) track: Option<Vec<Track>>,
     /// Stop after so many minutes as after an interrupt: the run can be used, and be resumed
     #[arg(long, value_name = "N", value_parser = minutes)]
     pub(crate) minutes: Option<f64>,
     /// One JSON object an epoch on standard output
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// A tracker by its name.
+fn track(name: &str) -> Result<Track, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 #[derive(Args, Debug)]
@@ -663,14 +672,18 @@ pub(crate) struct ClassifierArguments {
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportArguments {
-    /// Folder that MultiVae has saved, or a bundle
+    /// Folder that MultiVae or multi-view-AE has saved, a checkpoint of the latter, or a bundle
     pub(crate) folder: PathBuf,
     /// Folder of the run, new or empty
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: PathBuf,
-    /// Description of pickled networks as TOML or JSON: the section `model` of a configuration
+    /// Of MultiVae: description of pickled networks as TOML or JSON, the section `model` of a
+    /// configuration; of multi-view-AE: its settings as YAML
     #[arg(long, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
+    /// Of multi-view-AE, which numbers its views: their names in order [default: v0, v1, ..]
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) names: Vec<String>,
 }
 
 #[derive(Args, Debug)]

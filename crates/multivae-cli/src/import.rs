@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::{
     arguments::ImportArguments,
     failure::{Outcome, bad_input},
+    multiview_ae::{self, Found},
     terminal::print_out,
     torch,
 };
@@ -28,17 +29,13 @@ use crate::{
 const CONFIG: &str = "model_config.json";
 /// Where weights may be.
 const WEIGHTS: [&str; 2] = ["model.pt", "model.safetensors"];
+/// Under which MultiVae saves the weights of a model.
+const KEY: &str = "model_state_dict";
 
 /// Makes a run of a saved model.
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     files::check_free(&arguments.out, "choose another folder with `--out`")?;
-    let (bundle, weights) = match bundle(arguments)? {
-        Some(bundle) => (bundle, None),
-        None => {
-            let (bundle, weights) = reference(arguments)?;
-            (bundle, Some(weights))
-        }
-    };
+    let Imported { bundle, weights, notes } = imported(arguments)?;
     let trained = bundle.load(&device::open(None)?)?;
     let config = RunConfig::imported(trained.config.clone());
     let new = NewFolder::new(&arguments.out)?;
@@ -55,7 +52,50 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
         modalities.collect::<Vec<_>>().join(", "),
         weights.unwrap_or(bundle.weights().len())
     ))?;
+    for note in notes {
+        print_out(format!("  {note}"))?;
+    }
     Ok(Outcome::Done)
+}
+
+/// A model, the number of its weights where it came from, and what is to be said of it.
+struct Imported {
+    bundle: Bundle,
+    weights: Option<usize>,
+    notes: Vec<String>,
+}
+
+fn imported(arguments: &ImportArguments) -> Result<Imported> {
+    let place = &arguments.folder;
+    // A configuration of MultiVae is there whatever else is.
+    if !place.join(CONFIG).is_file() && !Bundle::is_at(place) && multiview_ae::is_at(place) {
+        return multiview_ae(arguments);
+    }
+    if let Some(name) = arguments.names.first() {
+        return Err(bad_input(format!(
+            "`--names {name}`: the modalities of `{}` have names",
+            place.display()
+        )));
+    }
+    if let Some(bundle) = bundle(arguments)? {
+        return Ok(Imported { bundle, weights: None, notes: Vec::new() });
+    }
+    let (bundle, weights) = reference(arguments)?;
+    Ok(Imported { bundle, weights: Some(weights), notes: Vec::new() })
+}
+
+/// A model that multi-view-AE has saved.
+fn multiview_ae(arguments: &ImportArguments) -> Result<Imported> {
+    let config = arguments.config.as_deref();
+    let Found { saved, weights, checkpoint, notes } =
+        multiview_ae::read(&arguments.folder, config, &arguments.names)?;
+    let model = saved.config();
+    let first = multivae::run::init(model, &Networks::default(), 0, &device::open(None)?)?;
+    let filled = saved.fill(first, &weights);
+    let filled = filled.with_context(|| format!("`{}`", checkpoint.display()))?;
+    let standardisation = Standardisation::none(filled.modalities());
+    let bundle = Bundle::new(&filled, model, &standardisation)?;
+    Ok(Imported { bundle, weights: Some(weights.len()), notes })
 }
 
 /// What `export` has written, if it is that.
@@ -92,7 +132,7 @@ fn reference(arguments: &ImportArguments) -> Result<(Bundle, usize)> {
             WEIGHTS.join(" or ")
         )));
     };
-    let weights = torch::read(&file)?;
+    let weights = torch::read(&file, KEY)?;
     let reference = Reference::read_with(&json, &weights).with_context(shown)?;
     let model = match &arguments.config {
         None => reference.open_config().clone(),

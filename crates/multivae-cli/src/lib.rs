@@ -33,6 +33,7 @@ mod import;
 mod impute;
 mod lists;
 mod measure;
+mod multiview_ae;
 mod npz;
 mod picture;
 mod progress;
@@ -45,6 +46,7 @@ mod terminal;
 mod torch;
 mod train;
 mod written;
+mod yaml;
 
 use std::process::ExitCode;
 

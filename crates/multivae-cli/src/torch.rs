@@ -17,18 +17,16 @@ use zip::ZipArchive;
 
 use crate::failure::bad_input;
 
-/// Under which MultiVae saves the weights of a model.
-const KEY: &str = "model_state_dict";
-
-/// Reads a file that `torch.save` has written, or a safetensors file, by its name.
-pub(crate) fn read(path: &Path) -> Result<Weights> {
+/// Reads a file that `torch.save` has written, where the weights are under `key`, or a safetensors
+/// file, by its name.
+pub(crate) fn read(path: &Path, key: &str) -> Result<Weights> {
     let wrong = |error: String| bad_input(format!("`{}` cannot be read: {error}", path.display()));
     if path.extension().is_some_and(|extension| extension == "safetensors") {
         let bytes = fs::read(path).map_err(|error| wrong(error.to_string()))?;
         return Ok(Weights::unordered(weights::from_safetensors(&bytes).map_err(wrong)?));
     }
     let reader =
-        PytorchReader::with_top_level_key(path, KEY).map_err(|error| wrong(error.to_string()))?;
+        PytorchReader::with_top_level_key(path, key).map_err(|error| wrong(error.to_string()))?;
     let entry = |(name, tensor): (String, pytorch_reader::Tensor)| {
         let bytes = tensor.read().map_err(|error| wrong(error.to_string()))?;
         let values = match tensor.dtype() {

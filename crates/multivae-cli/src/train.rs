@@ -31,8 +31,8 @@ use multivae::{
         init,
     },
     train::{
-        Checkpoint, EpochSummary, Fitted, Interrupt, JsonLines, LOSS, Observed, Observer, Split,
-        Stopped, TrainError, Trainer,
+        Checkpoint, Content, EpochSummary, Exhibit, Exhibits, Fitted, Interrupt, JsonLines, LOSS,
+        Observed, Observer, Split, Stopped, TrainError, Trainer,
     },
 };
 use serde_json::Value;
@@ -76,6 +76,10 @@ fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
 
 fn start(arguments: &TrainArguments) -> Result<Outcome> {
     let mut config = config::of(arguments)?;
+    if let Some(track) = &arguments.track {
+        config.train.track.clone_from(track);
+        config.train.check()?;
+    }
     let folder = arguments.out.clone().unwrap_or_else(|| config.default_folder());
     let shown = folder.display();
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
@@ -189,7 +193,11 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
         stored.config.train.epochs = epochs;
         stored.config.train.check()?;
     }
-    if epochs.is_some() || arguments.data.is_some() {
+    if let Some(track) = &arguments.track {
+        stored.config.train.track.clone_from(track);
+        stored.config.train.check()?;
+    }
+    if epochs.is_some() || arguments.data.is_some() || arguments.track.is_some() {
         stored.save_config()?;
     }
     let config = stored.config;
@@ -233,6 +241,7 @@ fn train(
     let epochs_run = Arc::new(AtomicUsize::new(0));
     let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
     let pictures = Pictures::new(config, place, &splits, &model)?;
+    let shown = Shown::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
     let interrupt = terminal::interrupt()?;
     let time = place.minutes.map(|minutes| Time::limit(minutes, &interrupt));
@@ -240,17 +249,29 @@ fn train(
         .devices(place.devices.clone())
         .dashboard(dashboard)
         .configuration(described(config)?)
-        .interrupt(interrupt)
-        .on_epoch(move |model, epoch, _| {
-            count.fetch_add(1, Ordering::SeqCst);
-            if let Some(pictures) = &pictures
-                && (epoch.is_multiple_of(pictures.every) || epoch == last)
+        .interrupt(interrupt);
+    let exhibits = trainer.exhibits();
+    trainer = trainer.on_epoch(move |model, epoch, _| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let due = |every: usize| epoch.is_multiple_of(every) || epoch == last;
+        if let Some(pictures) = pictures.as_ref().filter(|pictures| due(pictures.every)) {
+            let path = on_workers(&pictures.device, || pictures.draw(model, epoch))
+                .map_err(|error| format!("{error:#}"))?;
+            if shown.is_some()
+                && let Ok(bytes) = fs::read(path)
             {
-                on_workers(&pictures.device, || pictures.draw(model, epoch))
-                    .map_err(|error| format!("{error:#}"))?;
+                let content = Content::Png(bytes);
+                exhibits.show(Exhibit { epoch, name: "pictures".into(), content });
             }
-            Ok(())
-        });
+        }
+        // What only trackers see does not end a run.
+        if let Some(shown) = shown.as_ref().filter(|shown| due(shown.every))
+            && let Err(error) = on_workers(&shown.device, || shown.latents(model, epoch, &exhibits))
+        {
+            tracing::warn!("latent values of epoch {epoch} are not shown: {error:#}");
+        }
+        Ok(())
+    });
     if place.json {
         trainer = trainer.observe(Box::new(JsonLines::new(io::stdout()).epochs()));
     }
@@ -506,7 +527,8 @@ impl Pictures {
         }))
     }
 
-    fn draw(&self, model: &Model, epoch: usize) -> Result<()> {
+    /// Gives the path of the picture.
+    fn draw(&self, model: &Model, epoch: usize) -> Result<PathBuf> {
         let rows: Vec<_> = (0..self.rows.len()).collect();
         let batch = self
             .rows
@@ -553,7 +575,58 @@ impl Pictures {
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("folder `{}`", self.folder.display()))?;
         let path = self.folder.join(format!("epoch-{epoch}.png"));
-        picture::write(&path, &drawn)
+        picture::write(&path, &drawn)?;
+        Ok(path)
+    }
+}
+
+/// What trackers show of a model: how its latent values are distributed.
+struct Shown {
+    every: usize,
+    rows: AlignedDataset,
+    device: Device,
+}
+
+/// Rows whose latent values are shown: enough for a histogram, and encoded in no time.
+const SHOWN_ROWS: usize = 256;
+
+impl Shown {
+    /// `None` if nobody follows the run.
+    fn new(
+        config: &RunConfig,
+        place: &Place,
+        splits: &Splits,
+        model: &Model,
+    ) -> Result<Option<Self>> {
+        if config.train.track.is_empty() || model.encoder().is_err() {
+            return Ok(None);
+        }
+        let data: &MemoryDataset =
+            if splits.valid.is_empty() { &splits.train } else { &splits.valid };
+        let n = data.len().min(SHOWN_ROWS);
+        let chosen: Vec<_> = (0..n).map(|i| i * data.len() / n).collect();
+        Ok(Some(Self {
+            every: config.output.pictures_every.max(1),
+            rows: AlignedDataset::new(Arc::new(data.select(&chosen)), model.modalities())?,
+            device: place.devices[0].clone(),
+        }))
+    }
+
+    /// Shows the means of all latent spaces.
+    fn latents(&self, model: &Model, epoch: usize, exhibits: &Exhibits) -> Result<()> {
+        let rows: Vec<_> = (0..self.rows.len()).collect();
+        let batch = self
+            .rows
+            .batch(&rows, &self.device)
+            .map_err(|error| anyhow::anyhow!(error).context("rows cannot be read"))?;
+        let all = Subset::full(model.modalities().len());
+        let latent = model.encoder()?.encode(&batch, all, Draws::Mean, &mut Noise::zero());
+        for (space, values) in latent.named() {
+            let values = values.into_data().iter::<f32>().collect();
+            let name = format!("latent/{space}");
+            exhibits.show(Exhibit { epoch, name, content: Content::Values(values) });
+        }
+        Ok(())
     }
 }
 

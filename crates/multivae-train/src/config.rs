@@ -8,7 +8,7 @@ use burn::optim::{
 use multivae_kernels::{AdamSettings, Decay};
 use serde::{Deserialize, Serialize};
 
-use crate::{Result, TrainError};
+use crate::{Result, TrainError, track::Track};
 
 /// Fields of a section: name and lines of documentation.
 type Fields = &'static [(&'static str, &'static [&'static str])];
@@ -85,6 +85,9 @@ section! {
         /// Ends the last stage when the validation loss no longer falls; absent for never.
         /// Earlier stages always run their length, since models tell stages by the epoch.
         pub early_stopping: Option<EarlyStopping> = None,
+        /// Who follows the run: "tensorboard" for event files in the run's folder, "mlflow" for the
+        /// server at MLFLOW_TRACKING_URI. What they cannot be told now they are told later.
+        pub track: Vec<Track> = Vec::new(),
     }
 }
 
@@ -348,6 +351,12 @@ impl TrainConfig {
             ClipConfig::None(_) => {}
             ClipConfig::Norm(clip) => positive("clip.max", clip.max)?,
             ClipConfig::Value(clip) => positive("clip.max", clip.max)?,
+        }
+        for (i, track) in self.track.iter().enumerate() {
+            track.check()?;
+            if self.track[..i].contains(track) {
+                return Err(TrainError::config("track", "each tracker once", track.name()));
+            }
         }
         if let Some(stop) = &self.early_stopping {
             at_least_one("early_stopping.patience", stop.patience)?;

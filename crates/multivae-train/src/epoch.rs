@@ -145,6 +145,7 @@ impl<M: Send> AfterEpoch<M> {
         if let Err(source) = call(&model, epoch, &self.selection.history) {
             self.context.fail(TrainError::Callback { epoch, source });
         }
+        self.context.observers.show();
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `history`, `logger` | what was measured, and how burn-train writes it |
 //! | `epoch` | what happens after an epoch: checkpoint, callback, early stopping |
 //! | `observer`, `json_lines` | what a run tells while it goes on |
+//! | `track` | runs followed by TensorBoard and MLflow |
 //! | `renderer` | what burn-train tells of its progress |
 //! | `context` | what the parts of a launch share |
 
@@ -43,6 +44,7 @@ mod rows;
 mod schedule;
 mod split;
 mod terms;
+mod track;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, latest_intact, save_weights};
@@ -58,9 +60,11 @@ pub use history::History;
 pub use json_lines::JsonLines;
 pub use names::LOSS;
 pub use observer::{
-    Artifact, EpochSummary, Observed, Observer, RunEnd, RunInfo, StepInfo, Stopped,
+    Artifact, Content, EpochSummary, Exhibit, Exhibits, Observed, Observer, RunEnd, RunInfo,
+    StepInfo, Stopped,
 };
 pub use split::Split;
+pub use track::Track;
 pub use trainer::{Fitted, Trainer, load_best};
 
 /// What a panic says.

@@ -69,6 +69,12 @@ pub trait Observer: Send {
         Ok(())
     }
 
+    /// Something to look at was shown; see [`Exhibits`].
+    fn exhibit(&mut self, exhibit: &Arc<Exhibit>) -> Observed {
+        let _ = exhibit;
+        Ok(())
+    }
+
     /// A file of the run is whole under its name.
     fn artifact(&mut self, path: &Path, kind: Artifact) -> Observed {
         let _ = (path, kind);
@@ -155,6 +161,42 @@ pub struct EpochSummary {
     pub seconds: f64,
 }
 
+/// Something to look at beside numbers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exhibit {
+    /// The epoch that it shows, from 1.
+    pub epoch: usize,
+    /// What it is called, the same in every epoch.
+    pub name: String,
+    /// What it is.
+    pub content: Content,
+}
+
+/// What an exhibit is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// A picture, as the bytes of a PNG.
+    Png(Vec<u8>),
+    /// Values whose distribution is shown.
+    Values(Vec<f32>),
+}
+
+/// Where a callback puts what observers are to show: see
+/// [`Trainer::exhibits`](crate::Trainer::exhibits). Clones are the same place.
+#[derive(Clone, Debug, Default)]
+pub struct Exhibits(Arc<Mutex<Vec<Arc<Exhibit>>>>);
+
+impl Exhibits {
+    /// Shows something to all observers, once the callback has returned.
+    pub fn show(&self, exhibit: Exhibit) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(exhibit));
+    }
+
+    fn take(&self) -> Vec<Arc<Exhibit>> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// What a file of a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -197,17 +239,27 @@ pub enum RunEnd<'a> {
 
 /// The observers of a run, which several threads and launches use.
 #[derive(Clone, Default)]
-pub(crate) struct Observers(Arc<Mutex<Vec<Box<dyn Observer>>>>);
+pub(crate) struct Observers {
+    list: Arc<Mutex<Vec<Box<dyn Observer>>>>,
+    exhibits: Exhibits,
+}
 
 impl Observers {
-    pub(crate) fn new(observers: Vec<Box<dyn Observer>>) -> Self {
-        Self(Arc::new(Mutex::new(observers)))
+    pub(crate) fn new(observers: Vec<Box<dyn Observer>>, exhibits: Exhibits) -> Self {
+        Self { list: Arc::new(Mutex::new(observers)), exhibits }
+    }
+
+    /// Shows what a callback has put among the exhibits.
+    pub(crate) fn show(&self) {
+        for exhibit in self.exhibits.take() {
+            self.each(|observer| observer.exhibit(&exhibit));
+        }
     }
 
     /// Calls each observer, and drops those that fail.
     pub(crate) fn each(&self, mut call: impl FnMut(&mut dyn Observer) -> Observed) {
         // Panics are caught below: what a poisoned lock holds is as good as ever.
-        let mut observers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut observers = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         observers.retain_mut(|observer| {
             let result = catch_unwind(AssertUnwindSafe(|| call(observer.as_mut())));
             let reason = match result {

@@ -18,13 +18,13 @@ use crate::{
     epoch::{ModelSelection, OnEpoch},
     history::History,
     launch::{Launch, Run},
-    observer::{Artifact, Observer, Observers, RunEnd, RunInfo, Stopped},
+    observer::{Artifact, Exhibits, Observer, Observers, RunEnd, RunInfo, Stopped},
     plan::{StageEpochs, optimizer_names, stages},
     preflight,
 };
 
 /// File of the history in a run's directory.
-const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS: &str = "metrics.jsonl";
 
 /// File by which a run holds its directory.
 const LOCK: &str = ".lock";
@@ -144,6 +144,7 @@ pub struct Trainer<M> {
     devices: Vec<Device>,
     dashboard: bool,
     observers: Vec<Box<dyn Observer>>,
+    exhibits: Exhibits,
     configuration: Map<String, Value>,
     interrupt: Interrupt,
     on_epoch: Option<OnEpoch<M>>,
@@ -177,6 +178,7 @@ impl<M: TrainableModel> Trainer<M> {
             devices: Vec::new(),
             dashboard: false,
             observers: Vec::new(),
+            exhibits: Exhibits::default(),
             configuration: Map::new(),
             interrupt: Interrupt::new(),
             on_epoch: None,
@@ -202,6 +204,12 @@ impl<M: TrainableModel> Trainer<M> {
     pub fn observe(mut self, observer: Box<dyn Observer>) -> Self {
         self.observers.push(observer);
         self
+    }
+
+    /// Where the function that is called after every epoch puts pictures and values that observers,
+    /// trackers among them, are to show.
+    pub fn exhibits(&self) -> Exhibits {
+        self.exhibits.clone()
     }
 
     /// Whether Burn's own renderer shows the run, beside all observers: its terminal dashboard, if
@@ -319,10 +327,14 @@ impl<M: TrainableModel> Trainer<M> {
         );
         let history = History::read(&self.dir.join(METRICS))?;
         history.cut(done)?;
-        let observers = Observers::new(std::mem::take(&mut self.observers));
+        let configuration = self.described();
+        let trackers = self.config.track.iter();
+        self.observers
+            .extend(trackers.map(|track| Box::new(track.follower()) as Box<dyn Observer>));
+        let observers = Observers::new(std::mem::take(&mut self.observers), self.exhibits);
         let info = RunInfo {
             dir: self.dir.clone(),
-            configuration: self.described(),
+            configuration,
             modalities: fingerprint.modalities.clone(),
             epochs: self.config.epochs,
             epochs_done: done,

@@ -72,7 +72,8 @@ impl Place {
         self.command(arguments).output().expect("the program starts")
     }
 
-    fn command(&self, arguments: &str) -> Command {
+    /// The program with arguments, to be run there.
+    pub(crate) fn command(&self, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_multivae"));
         command
             .args(arguments.split_whitespace())

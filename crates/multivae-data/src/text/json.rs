@@ -61,7 +61,10 @@ mod read {
     use multivae_core::schema::{PAD, UNKNOWN};
     use tokenizers::{
         AddedToken,
-        models::bpe::{BPE, BpeTrainer},
+        models::{
+            TrainerWrapper,
+            bpe::{BPE, BpeTrainer},
+        },
         pre_tokenizers::byte_level::ByteLevel,
     };
 
@@ -130,12 +133,12 @@ mod read {
                 .min_frequency(least as u64)
                 .show_progress(false)
                 .special_tokens(special.to_vec())
-                .initial_alphabet(alphabet)
+                .initial_alphabet(alphabet.into_iter().collect())
                 .build();
             let mut inner = tokenizers::Tokenizer::new(BPE::default());
             inner.with_pre_tokenizer(Some(ByteLevel::default().add_prefix_space(false)));
             inner.with_decoder(Some(ByteLevel::default()));
-            let mut trainer = trainer.into();
+            let mut trainer = TrainerWrapper::from(trainer);
             inner.train(&mut trainer, texts.iter()).map_err(bad)?;
             let tokenizer = inner.to_string(false).map_err(bad)?;
             let pad = inner.token_to_id(PAD).expect("it is the first that is learned");

@@ -10,6 +10,7 @@
 //! | `models` | the keys of each model, read and written |
 //! | `names` | where each network and parameter of ours stands in the reference, and how the weights of known networks are called |
 //! | `weights` | arrays under the reference's names, into a model and out of it |
+//! | [`multiview_ae`] | the same of the library multi-view-AE, which is only read |
 //!
 //! Weights are laid out as in PyTorch: those of linear layers are `[outputs, inputs]`.
 //!
@@ -34,6 +35,7 @@
 //! ```
 
 pub(crate) mod models;
+pub mod multiview_ae;
 mod names;
 mod reference;
 mod weights;

@@ -40,7 +40,7 @@ pub(super) enum Extra {
 }
 
 impl Place {
-    fn new(ours: String, theirs: String, tables: Vec<Vec<String>>) -> Self {
+    pub(super) fn new(ours: String, theirs: String, tables: Vec<Vec<String>>) -> Self {
         Self { ours, theirs, tables, extra: Extra::None }
     }
 }
@@ -101,7 +101,7 @@ pub(super) fn places(config: &ModelConfig) -> Vec<Place> {
 }
 
 /// What is in no network.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Beside {
     /// Our path and the reference's name of each parameter.
     pub(super) parameters: Vec<(String, String)>,

@@ -139,7 +139,8 @@ impl Reference {
             let known: Vec<_> = classes().map(|class| format!("`{}`", class.name)).collect();
             return Err(ExchangeError::Class { found: found.into(), known: known.join(", ") });
         };
-        let mut fields = Fields { values, known: BTreeSet::from(["name"]) };
+        let mut fields = Fields::new(values);
+        fields.know(&["name"]);
         let mut base = fields.base()?;
         if let Some(order) = names::order_of_modalities(weights) {
             let place =
@@ -203,7 +204,7 @@ impl Reference {
     }
 }
 
-/// The keys of `model_config.json`, of which those that were asked for are known.
+/// The keys of a table, of which those that were asked for are known.
 pub(super) struct Fields<'a> {
     values: &'a Map<String, Value>,
     known: BTreeSet<&'static str>,
@@ -217,6 +218,16 @@ fn field(name: &str, expected: &str, found: &Value) -> ExchangeError {
 pub(super) type ByName<T> = BTreeMap<ModalityName, T>;
 
 impl<'a> Fields<'a> {
+    /// Of a table none of whose keys was asked for.
+    pub(super) fn new(values: &'a Map<String, Value>) -> Self {
+        Self { values, known: BTreeSet::new() }
+    }
+
+    /// Says that keys are known, whatever their values.
+    pub(super) fn know(&mut self, keys: &[&'static str]) {
+        self.known.extend(keys);
+    }
+
     /// The value of a key; `None` if it is absent or null.
     fn value(&mut self, key: &'static str) -> Option<&'a Value> {
         self.known.insert(key);
@@ -407,7 +418,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses keys that nothing has asked for.
-    fn end(&self, class: &'static str) -> Result<()> {
+    pub(super) fn end(&self, class: &'static str) -> Result<()> {
         match self.values.keys().find(|key| !self.known.contains(key.as_str())) {
             None => Ok(()),
             Some(unknown) => {

@@ -9,7 +9,7 @@ use burn::{
 
 use super::{
     ExchangeError, Result,
-    names::{self, Extra, Place},
+    names::{self, Beside, Extra, Place},
 };
 use crate::{ModelConfig, cmvae::PRUNED};
 
@@ -57,7 +57,12 @@ impl Weights {
         self.entries.is_empty()
     }
 
-    fn get(&self, name: &str) -> Option<&Entry> {
+    /// All, in their order.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Entry> {
         self.places.get(name).map(|&place| &self.entries[place])
     }
 
@@ -204,10 +209,9 @@ struct Homes {
 }
 
 /// Where all parameters stand in the reference: with weights given, where one is that fits.
-fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Homes {
-    let places = names::places(config);
+fn homes(slots: &[Slot], places: &[Place], beside: &Beside, weights: Option<&Weights>) -> Homes {
     let mut homes = Homes::default();
-    for place in &places {
+    for place in places {
         let own: Vec<&Slot> = slots.iter().filter(|slot| slot.is_below(&place.ours)).collect();
         let candidates = candidates(&own, place);
         let fits = |names: &&Vec<String>| {
@@ -215,7 +219,7 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
         };
         let names = match (candidates.iter().find(fits), weights) {
             (Some(names), _) => Ok(names.clone()),
-            (None, Some(weights)) => in_order(&own, place, weights, &places),
+            (None, Some(weights)) => in_order(&own, place, weights, places),
             (None, None) => unreachable!("without weights the first candidate fits"),
         };
         let names = match names {
@@ -229,7 +233,7 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
             (Extra::None, _) => Vec::new(),
             (Extra::Masks, _) => masks(&own, &names),
             (Extra::Unused(_), Some(weights)) => {
-                let besides = weights.below(&place.theirs, &places).into_iter();
+                let besides = weights.below(&place.theirs, places).into_iter();
                 besides.filter(|e| !names.contains(&e.name)).map(|e| (e.clone(), false)).collect()
             }
             // A network of the user may have something else there, or nothing.
@@ -238,7 +242,6 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
         });
         homes.of.extend(own.iter().map(|slot| slot.path.clone()).zip(names));
     }
-    let beside = names::beside(config);
     for slot in slots {
         if !places.iter().any(|place| slot.is_below(&place.ours)) {
             let own = slot.segments.join(".");
@@ -249,8 +252,9 @@ fn homes(slots: &[Slot], config: &ModelConfig, weights: Option<&Weights>) -> Hom
     }
     let own = |slot: &&Slot| beside.ours.contains(&slot.segments.join("."));
     homes.ours = slots.iter().filter(own).map(|slot| slot.path.clone()).collect();
-    homes.extra.extend(beside.zeros.into_iter().map(|(name, features)| {
-        (Entry { name, shape: vec![1, features], values: vec![0.0; features] }, true)
+    homes.extra.extend(beside.zeros.iter().map(|&(ref name, features)| {
+        let (name, values) = (name.clone(), vec![0.0; features]);
+        (Entry { name, shape: vec![1, features], values }, true)
     }));
     homes
 }
@@ -389,8 +393,18 @@ fn contradiction(ours: &[String], theirs: &str) -> Option<&'static str> {
 ///
 /// [`ExchangeError::Weights`] with everything that does not fit.
 pub fn fill<M: Module>(model: M, config: &ModelConfig, weights: &Weights) -> Result<M> {
+    fill_places(model, &names::places(config), &names::beside(config), weights)
+}
+
+/// The same, where everything stands as given.
+pub(super) fn fill_places<M: Module>(
+    model: M,
+    places: &[Place],
+    beside: &Beside,
+    weights: &Weights,
+) -> Result<M> {
     let slots = slots(&model);
-    let Homes { of, extra, ours, mut complaints } = homes(&slots, config, Some(weights));
+    let Homes { of, extra, ours, mut complaints } = homes(&slots, places, beside, Some(weights));
     let whole = complaints.is_empty();
     let mut used: BTreeSet<&str> = extra.iter().map(|(entry, _)| entry.name.as_str()).collect();
     for (expected, matters) in &extra {
@@ -489,7 +503,8 @@ impl ModuleMapper for Fill {
 /// [`ExchangeError::Device`].
 pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>> {
     let slots = slots(model);
-    let Homes { mut of, extra, .. } = homes(&slots, config, None);
+    let (places, beside) = (names::places(config), names::beside(config));
+    let Homes { mut of, extra, .. } = homes(&slots, &places, &beside, None);
     let mut read = Read { values: Vec::new(), path: Vec::new(), error: None };
     model.visit(&mut read);
     if let Some((path, reason)) = read.error {
@@ -508,7 +523,8 @@ pub fn entries<M: Module>(model: &M, config: &ModelConfig) -> Result<Vec<Entry>>
 /// Names and shapes of a model's weights as [`entries`] gives them, without reading a value.
 pub fn layout<M: Module>(model: &M, config: &ModelConfig) -> Vec<(String, Vec<usize>)> {
     let slots = slots(model);
-    let Homes { mut of, extra, .. } = homes(&slots, config, None);
+    let (places, beside) = (names::places(config), names::beside(config));
+    let Homes { mut of, extra, .. } = homes(&slots, &places, &beside, None);
     let own = slots.into_iter().map(|slot| {
         let name = of.remove(&slot.path).expect("every parameter has a name");
         (name, slot.shape)

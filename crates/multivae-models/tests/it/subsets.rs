@@ -44,7 +44,9 @@ fn batch(modalities: usize, rows: usize) -> Batch {
     let mut noise = Noise::seeded(7);
     let values = (0..modalities).map(|_| noise.normal([rows, 2], 0, &device));
     let values: Vec<Values> = values.map(Values::Dense).collect();
-    let observed = |row: usize| Subset::new((0..modalities).filter(|m| row % 2 == 0 || m % 2 == 0));
+    let observed = |row: usize| {
+        Subset::new((0..modalities).filter(|m| row.is_multiple_of(2) || m.is_multiple_of(2)))
+    };
     let observed = (0..rows).map(|row| observed(row).expect("not empty")).collect();
     Batch::new(values, Presence::new(observed, modalities, &device)).expect("one size")
 }

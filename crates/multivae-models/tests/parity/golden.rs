@@ -5,51 +5,32 @@
 //! A case holds inputs, weights by the library's names, losses by component and encoded values. Where
 //! the library is wrong, the values of the right objective are compared, or ours are brought into the
 //! form of the library: what a model's documentation says of the difference is said here in numbers.
+//! Configurations and weights are those that an import makes.
 
 use std::collections::BTreeMap;
 
-use burn::{
-    module::{Module, ModuleMapper, Param},
-    tensor::{Device, Tensor, TensorData},
-};
+use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     batch::{Batch, Progress},
-    distribution::{Family, Likelihood, Normal, Scale},
+    distribution::Normal,
     fusion::{Experts, Product, geometric_mean, mean as mean_rule},
-    modality::{ModalityName, ModalitySpec},
+    modality::ModalityName,
     model::{Draws, Loss, MultimodalModel},
     module::init_parameters,
-    nn::{BranchConfig, EncoderConfig, JointEncoderConfig, LayerConfig, NetworkConfig, Networks},
+    nn::Networks,
     noise::{Draw, Noise},
     subset::{Subset, Subsets},
 };
 use multivae_models::{
-    ModalityConfig, Model, ModelConfig,
-    ae::AeConfig,
-    blocks::{
-        experts::Estimator,
-        pooling::{barycentre, correlated, hellinger, mean_divergences},
-        powers::Powers,
+    Model, ModelConfig,
+    blocks::pooling::{barycentre, correlated, hellinger, mean_divergences},
+    exchange::{
+        Entry, Weights,
+        multiview_ae::{Saved, View},
     },
-    dccae::DccaeConfig,
-    dvcca::DvccaConfig,
-    gpoe::GpoeConfig,
-    jmvae::JmvaeConfig,
-    maae::MaaeConfig,
-    mcvae::McvaeConfig,
-    me_mvae::MeMvaeConfig,
-    mmjsd::MmjsdConfig,
-    mmvae::MmvaeConfig,
-    mmvae_plus::MmvaePlusConfig,
-    mopoe::MopoeConfig,
-    mvae::{MvaeConfig, Rule},
-    mvtcae::MvtcaeConfig,
-    mwae::MwaeConfig,
-    sparse_mvae::SparseMvaeConfig,
-    weighted_dmvae::WeightedDmvaeConfig,
 };
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Problem, broken, calls::Outcome};
 
@@ -92,16 +73,10 @@ struct GoldenCase {
 /// How a case is computed here.
 struct Plan {
     config: ModelConfig,
+    saved: Saved,
+    weights: Weights,
     /// Recorded draws; none for zeros throughout.
     draws: Vec<Draw>,
-    /// Powers of experts that are set, `[latent]` of each view.
-    powers: Option<Matrix>,
-}
-
-impl Plan {
-    fn new(config: impl Into<ModelConfig>) -> Self {
-        Self { config: config.into(), draws: Vec::new(), powers: None }
-    }
 }
 
 /// Pairs of what was found and what is expected, by name.
@@ -162,14 +137,6 @@ impl Golden {
         Ok(outcome)
     }
 
-    fn specs(&self, likelihood: &Likelihood) -> Vec<ModalitySpec> {
-        let spec = |(m, x): (usize, &Matrix)| {
-            let spec = ModalitySpec::new(format!("v{m}").as_str(), &[x[0].len()]).expect("valid");
-            spec.with_likelihood(likelihood.clone())
-        };
-        self.x.iter().enumerate().map(spec).collect()
-    }
-
     fn batch(&self, device: &Device) -> Batch {
         let values = self.x.iter().map(|x| matrix(x, device)).collect();
         Batch::complete(values).expect("as many rows of each view")
@@ -177,14 +144,8 @@ impl Golden {
 
     fn compare(&self, name: &str, case: &GoldenCase, device: &Device) -> Result<Pairs, Problem> {
         let plan = self.plan(name, case)?;
-        let deterministic = matches!(case.model.as_str(), "AE" | "mAAE" | "mWAE" | "DCCAE");
-        let specs = self.specs(&match deterministic {
-            // The squared error, but for a constant.
-            true => Likelihood::normal(0.5_f64.sqrt()),
-            false => Likelihood::normal(Scale::LearnedPerFeature),
-        });
         let batch = self.batch(device);
-        let of = |config: ModelConfig| self.model_of(case, config, &plan, &specs, device);
+        let of = |config: ModelConfig| model_of(config, &plan, device);
         let model = of(plan.config.clone())?;
         let loss = |model: &Model, phase: usize| {
             let mut noise = match plan.draws.is_empty() {
@@ -197,10 +158,8 @@ impl Golden {
         let mut pairs = self.losses(case, &|phase| loss(&model, phase))?;
         if case.model.ends_with("DMVAE") {
             // The part of likelihoods is what is left without divergences.
-            let mut config = serde_json::to_value(&plan.config).expect("plain data");
-            config["beta"] = 0.0.into();
-            config["private_betas"] = serde_json::json!({ "v0": 0.0, "v1": 0.0 });
-            let config = serde_json::from_value(config).expect("its own data");
+            let none = json!({ "v0": 0.0, "v1": 0.0 });
+            let config = with(&plan.config, &[("beta", json!(0.0)), ("private_betas", none)]);
             let expected = case.expected()["ll"];
             pairs.push(("ll".into(), -loss(&of(config)?, 0).total(), expected));
         }
@@ -210,188 +169,57 @@ impl Golden {
         Ok(pairs)
     }
 
-    /// The configuration of a case as one of ours.
+    /// A case as an import makes it.
     fn plan(&self, name: &str, case: &GoldenCase) -> Result<Plan, Problem> {
         let views = self.x.len();
-        let m = views as f64;
         let rows = self.x[0].len();
-        let private = |size: usize| (0..views).map(|m| (view(m), size)).collect();
         let split = case.overrides["model"]["s_dim"].as_u64().unwrap_or(0) as usize;
         let latent = case.z_dim - split;
-        let modalities = self.modalities();
         let normal = |shape: Vec<usize>| {
             let size = shape.iter().product();
             Draw::Normal(shape, vec![0.0; size])
         };
-        let real = || {
-            let flat = case.z_real.concat().into_iter().map(|x| x as f32).collect();
-            vec![Draw::Normal(vec![1, rows, latent], flat)]
-        };
-        // Powers of one: the product of experts without the prior.
-        let ones = || Some(vec![vec![1.0; latent]; views]);
-        let given = || case.params.get("poe_weight").map(numbers);
-        Ok(match case.model.as_str() {
-            "AE" => Plan::new(AeConfig { latent, modalities, ..Default::default() }),
-            "DCCAE" => Plan::new(DccaeConfig { latent, modalities, ..Default::default() }),
-            "mAAE" => {
-                let critic = Some(linear());
-                let config = MaaeConfig { latent, critic, modalities, ..Default::default() };
-                Plan { draws: real(), ..Plan::new(config) }
-            }
-            "mWAE" => {
-                let critic = Some(linear());
-                let config = MwaeConfig { latent, critic, modalities, ..Default::default() };
-                Plan { draws: real(), ..Plan::new(config) }
-            }
-            "mcVAE" => {
-                let sparse = case.overrides["model"]["sparse"].as_bool().unwrap_or(false);
-                let beta = m * m;
-                Plan::new(McvaeConfig { latent, beta, sparse, modalities, ..Default::default() })
-            }
-            "DVCCA" => {
-                let private = private(case.z_dim);
-                Plan::new(DvccaConfig { latent, private, modalities, ..Default::default() })
-            }
-            "me_mVAE" => Plan::new(MeMvaeConfig { latent, modalities, ..Default::default() }),
-            "mVAE" if case.overrides["model"]["use_prior"] == false => {
-                let powers = Powers::Free;
-                let config = GpoeConfig { latent, powers, modalities, ..Default::default() };
-                Plan { powers: ones(), ..Plan::new(config) }
-            }
-            "mVAE" if case.overrides["model"]["sparse"] == true => {
-                Plan::new(SparseMvaeConfig { latent, modalities, ..Default::default() })
-            }
-            "mVAE" => {
-                let rule = match case.overrides["model"]["join_type"].as_str() {
-                    None => Rule::Product,
-                    Some("Mean") => Rule::Mean,
-                    Some(other) => return Err(Problem::Todo(format!("join_type {other}"))),
-                };
-                // Nothing is left of the divergence at the first epoch of the warm-up.
-                let beta = if name.ends_with("epoch0") { 0.0 } else { 1.0 };
-                Plan::new(MvaeConfig {
-                    latent,
-                    beta,
-                    rule,
-                    subsampling: false,
-                    modalities,
-                    ..Default::default()
-                })
-            }
-            "weighted_mVAE" => {
-                let (beta, powers) = (m, Powers::Free);
-                let config = GpoeConfig { latent, beta, powers, modalities, ..Default::default() };
-                Plan { powers: given(), ..Plan::new(config) }
-            }
-            "DMVAE" | "weighted_DMVAE" => {
-                let (beta, powers, private) = (m, Powers::Free, private(split));
-                let config = WeightedDmvaeConfig {
-                    latent,
-                    beta,
-                    powers,
-                    private,
-                    modalities,
-                    ..Default::default()
-                };
-                Plan { powers: given().or_else(ones), ..Plan::new(config) }
+        let draws = match case.model.as_str() {
+            "mAAE" | "mWAE" => {
+                let flat = case.z_real.concat().into_iter().map(|x| x as f32).collect();
+                vec![Draw::Normal(vec![1, rows, latent], flat)]
             }
             "mmJSD" => {
-                let config = MmjsdConfig {
-                    latent,
-                    alpha: m / (m + 1.0),
-                    beta: 1.0 / m,
-                    prior_expert: false,
-                    private: private(split),
-                    modalities,
-                    ..Default::default()
-                };
                 // Rows are dealt to views in blocks.
                 let blocks = (0..rows).map(|row| row * views / rows).collect();
                 let mut draws = vec![Draw::Choice(blocks), normal(vec![1, rows, latent])];
                 draws.extend((0..views).map(|_| normal(vec![1, rows, split])));
-                Plan { draws, ..Plan::new(config) }
+                draws
             }
             "MoPoEVAE" => {
-                let config = MopoeConfig { latent, modalities, ..Default::default() };
                 // Blocks of equal size, and what is left to the last subset.
                 let (count, subsets) = ((1 << views) - 1, rows / ((1 << views) - 1));
                 let blocks = (0..rows).map(|row| (row / subsets).min(count - 1)).collect();
-                let draws = vec![Draw::Choice(blocks), normal(vec![1, rows, latent])];
-                Plan { draws, ..Plan::new(config) }
+                vec![Draw::Choice(blocks), normal(vec![1, rows, latent])]
             }
-            "mvtCAE" => {
-                let alpha = 0.5;
-                let beta = 1.0;
-                let config = MvtcaeConfig { latent, alpha, beta, modalities, ..Default::default() };
-                Plan::new(config)
-            }
-            "mmVAE" => Plan::new(MmvaeConfig {
-                latent,
-                samples: 1,
-                family: Family::Normal,
-                learned_prior: false,
-                estimator: Estimator::Iwae,
-                modalities,
-                ..Default::default()
-            }),
-            "mmVAEPlus" => {
-                let size = |key: &str| case.overrides["model"][key].as_u64().unwrap_or(0) as usize;
-                Plan::new(MmvaePlusConfig {
-                    latent: size("u_dim"),
-                    private: size("w_dim"),
-                    samples: 1,
-                    family: Family::Normal,
-                    learned_prior: true,
-                    learned_location: true,
-                    learned_modality_priors: false,
-                    estimator: Estimator::Iwae,
-                    modalities,
-                    ..Default::default()
-                })
-            }
-            "JMVAE" => {
-                let same = NetworkConfig::layers(Vec::new());
-                let inputs = (0..views).map(|m| (view(m), same.clone())).collect();
-                let encoder = Some(heads());
-                Plan::new(JmvaeConfig {
-                    latent,
-                    alpha: 1.0,
-                    joint_encoder: JointEncoderConfig { inputs, encoder },
-                    modalities,
-                    ..Default::default()
-                })
-            }
-            other => return Err(Problem::Todo(format!("model `{other}`"))),
-        })
-    }
-
-    fn modalities(&self) -> Vec<ModalityConfig> {
-        let modality = |m| ModalityConfig {
-            encoder: Some(heads()),
-            decoder: Some(linear()),
-            ..ModalityConfig::new(view(m))
+            _ => Vec::new(),
         };
-        (0..self.x.len()).map(modality).collect()
-    }
-
-    /// The model of a case with its weights.
-    fn model_of(
-        &self,
-        case: &GoldenCase,
-        config: ModelConfig,
-        plan: &Plan,
-        specs: &[ModalitySpec],
-        device: &Device,
-    ) -> Result<Model, Problem> {
-        let config = config.with_modalities(specs).map_err(|error| broken(error.to_string()))?;
-        let model = config.init(&Networks::default(), device);
-        let model = model.map_err(|error| broken(error.to_string()))?;
-        let mut load = Load { case, powers: plan.powers.as_ref(), path: vec![], problems: vec![] };
-        let model = init_parameters(model).map(&mut load);
-        match load.problems.is_empty() {
-            true => Ok(model),
-            false => Err(broken(load.problems.join("; "))),
+        let view = |(m, x): (usize, &Matrix)| View::new(&format!("v{m}"), &[x[0].len()]);
+        let problem = |error: multivae_models::exchange::ExchangeError| broken(error.to_string());
+        let named = self.x.iter().enumerate().map(view).collect::<Result<Vec<_>, _>>();
+        let settings = match &case.overrides {
+            Value::Null => json!({}),
+            overrides => overrides.clone(),
+        };
+        let weights = Weights::unordered(case.params.iter().map(entry).collect());
+        let (named, latent) = (named.map_err(problem)?, Some(case.z_dim));
+        let saved = Saved::read(&case.model, &named, latent, &settings, &weights);
+        let saved = saved.map_err(problem)?;
+        let mut config = saved.config().clone();
+        // Nothing is left of the divergence at the first epoch of the warm-up.
+        if name.ends_with("epoch0") {
+            config = with(&config, &[("beta", json!(0.0))]);
         }
+        // Its encoded values are those before features are dropped.
+        if case.overrides["model"]["sparse"] == true {
+            config = with(&config, &[("threshold", json!(1.0))]);
+        }
+        Ok(Plan { config, saved, weights, draws })
     }
 
     /// Losses of ours in the form of the library, by component.
@@ -473,8 +301,9 @@ impl Golden {
         for (m, expected) in case.latents_eval.iter().enumerate() {
             let given = if joint { Subset::full(views) } else { Subset::single(m) };
             let latent = encoder.encode(batch, given, Draws::Mean, &mut Noise::zero());
+            let name = ModalityName::new(format!("v{m}")).expect("valid");
             let shared = latent.first().cloned();
-            let own = latent.of(&view(m)).cloned();
+            let own = latent.of(&name).cloned();
             // Private codes stand first, but for one model.
             let parts = match case.model.as_str() {
                 "DVCCA" | "mmVAEPlus" => [shared, own],
@@ -579,131 +408,31 @@ impl GoldenCase {
     fn expected(&self) -> &BTreeMap<String, f64> {
         self.losses_paper_correct.as_ref().unwrap_or(&self.losses)
     }
-
-    /// How many features of its latent values are private.
-    fn split(&self) -> usize {
-        self.overrides["model"]["s_dim"].as_u64().unwrap_or(0) as usize
-    }
-
-    /// What stands in a parameter of ours, `[outputs, inputs]` or a vector, by its path without
-    /// variants.
-    fn parameter(&self, path: &str) -> Result<Matrix, String> {
-        let get = |name: String| {
-            let found = self.params.get(&name).map(numbers);
-            found.ok_or_else(|| format!("no weight `{name}` for `{path}`"))
-        };
-        let segments: Vec<&str> = path.split('.').filter(|s| *s != "channels").collect();
-        let field = segments.last().copied().unwrap_or_default();
-        let view = segments.get(1).and_then(|s| s.strip_prefix('v')).unwrap_or("0");
-        let linear = matches!(self.model.as_str(), "AE" | "mAAE" | "mWAE" | "DCCAE");
-        let split = self.split();
-        match segments[0] {
-            "log_alpha" => get("log_alpha".into()),
-            "prior" => get("logvar_priors_shared".into()),
-            "location" => get("mean_priors_shared".into()),
-            "critic" => get(format!("discriminator.linear_layers.0.{field}")),
-            "joint_encoder" => {
-                let head = if path.contains("log_var") { "logvar" } else { "mean" };
-                get(format!("encoders.0.enc_{head}_layer.{field}"))
-            }
-            "decoders" if field == "log_scale" => {
-                let log_var = get(format!("decoders.{view}.logvar_out"))?;
-                Ok(vec![log_var[0].iter().map(|x| x / 2.0).collect()])
-            }
-            "decoders" => {
-                let layer = if linear { "decoder_layers.0" } else { "dec_mean_layer" };
-                let mut weight = get(format!("decoders.{view}.{layer}.{field}"))?;
-                if field == "weight" {
-                    // Shared features first.
-                    weight.iter_mut().for_each(|row| row.rotate_left(split));
-                }
-                Ok(weight)
-            }
-            _ => {
-                let number = match self.model.as_str() {
-                    "JMVAE" => view.parse::<usize>().map_err(|e| e.to_string())? + 1,
-                    _ => view.parse().map_err(|e: std::num::ParseIntError| e.to_string())?,
-                };
-                let private = path.contains(".private.");
-                let head = if path.contains("log_var") { "logvar" } else { "mean" };
-                let own = self.model == "DVCCA" && (private || number > 0);
-                let network = if own { "private_encoders" } else { "encoders" };
-                let layer = match linear {
-                    true => "encoder_layers.0".to_owned(),
-                    false if private && self.model == "mmVAEPlus" => {
-                        format!("enc_{head}_layer_private")
-                    }
-                    false => format!("enc_{head}_layer"),
-                };
-                let mut found = get(format!("{network}.{number}.{layer}.{field}"))?;
-                if split > 0 {
-                    let cut = |list: &mut Vec<f64>| {
-                        *list = if private { list[..split].into() } else { list[split..].into() };
-                    };
-                    match field {
-                        "bias" => cut(&mut found[0]),
-                        _ if private => found.truncate(split),
-                        _ => drop(found.drain(..split)),
-                    }
-                }
-                Ok(found)
-            }
-        }
-    }
 }
 
-/// Sets every parameter.
-struct Load<'a> {
-    case: &'a GoldenCase,
-    powers: Option<&'a Matrix>,
-    path: Vec<String>,
-    problems: Vec<String>,
+/// A configuration with other values.
+fn with(config: &ModelConfig, values: &[(&str, Value)]) -> ModelConfig {
+    let mut all = serde_json::to_value(config).expect("plain data");
+    for (key, value) in values {
+        all[*key] = value.clone();
+    }
+    serde_json::from_value(all).expect("its own data")
 }
 
-impl ModuleMapper for Load<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let variant = |segment: &&String| segment.starts_with(char::is_uppercase);
-        let path: Vec<&str> =
-            self.path.iter().filter(|s| !variant(s)).map(String::as_str).collect();
-        let found = match (path[0], self.powers) {
-            ("powers", Some(powers)) => {
-                let m: usize = path[2].trim_start_matches('v').parse().unwrap_or(0);
-                // Log-odds, of 1 those that single precision tells from nothing else.
-                let logit = |w: &f64| (w / (1.0 - w).max(1e-17)).ln();
-                Ok(vec![powers[m].iter().map(logit).collect()])
-            }
-            _ => self.case.parameter(&path.join(".")),
-        };
-        let shape = param.val().dims();
-        let values = match found {
-            Ok(values) => values,
-            Err(problem) => {
-                self.problems.push(problem);
-                return param;
-            }
-        };
-        let (rows, columns) = (values.len(), values[0].len());
-        // Ours are `[inputs, outputs]`.
-        let turned = path.last() == Some(&"weight");
-        let flat: Vec<f32> = match turned {
-            true => (0..rows * columns).map(|i| values[i % rows][i / rows] as f32).collect(),
-            false => values.concat().into_iter().map(|x| x as f32).collect(),
-        };
-        if flat.len() != shape.iter().product::<usize>() {
-            self.problems.push(format!("`{}`: {rows} × {columns} for {shape:?}", path.join(".")));
-            return param;
-        }
-        param.map(|old| {
-            let learns = old.is_require_grad();
-            Tensor::from_data(TensorData::new(flat, shape), &old.device()).set_require_grad(learns)
-        })
-    }
+/// The model of a case with its weights.
+fn model_of(config: ModelConfig, plan: &Plan, device: &Device) -> Result<Model, Problem> {
+    let model = config.init(&Networks::default(), device);
+    let model = init_parameters(model.map_err(|error| broken(error.to_string()))?);
+    plan.saved.fill(model, &plan.weights).map_err(|error| broken(error.to_string()))
+}
+
+/// A weight of the library.
+fn entry((name, value): (&String, &Value)) -> Entry {
+    let rows = numbers(value);
+    let nested = value.get(0).is_some_and(Value::is_array);
+    let shape = if nested { vec![rows.len(), rows[0].len()] } else { vec![rows[0].len()] };
+    let values = rows.concat().into_iter().map(|x| x as f32).collect();
+    Entry { name: name.clone(), shape, values }
 }
 
 /// A loss by its parts.
@@ -727,18 +456,6 @@ impl Parts {
 
 fn scalar(value: &Tensor<1>) -> f64 {
     f64::from(value.clone().into_scalar::<f32>())
-}
-
-fn view(m: usize) -> ModalityName {
-    ModalityName::new(format!("v{m}")).expect("valid")
-}
-
-fn heads() -> EncoderConfig {
-    EncoderConfig::Branches(BranchConfig::default().into())
-}
-
-fn linear() -> NetworkConfig {
-    NetworkConfig::layers(vec![LayerConfig::linear_open()])
 }
 
 /// Numbers of a list, or of a list of lists, as rows.
