@@ -95,7 +95,8 @@ pub struct Representation {
 pub struct Probe {
     /// The modalities that the posterior was given.
     pub given: Vec<String>,
-    /// The latent space: `shared` for all levels of the shared one together.
+    /// The latent space: `shared` for all levels of the shared one together, `all` for those of all
+    /// modalities together where there is no shared one.
     pub space: String,
     /// Training rows that observe any of the given.
     pub train_rows: usize,
@@ -430,7 +431,11 @@ impl Study<'_> {
             let rows = 0..data.len();
             rows.filter(|&row| data.label(row).is_some() && counts(data.presence(row))).collect()
         };
-        let levels = places.iter().filter(|place| place.modality.is_none()).count();
+        // Without a shared space all others stand in its place, side by side.
+        let (joint, levels) = match places.iter().filter(|p| p.modality.is_none()).count() {
+            0 => ("all", places.len()),
+            levels => ("shared", levels),
+        };
         let several = places.len() > 1;
         let all = given_with(self.specs.len(), self.model.conditions());
         let mut probes = Vec::new();
@@ -446,7 +451,7 @@ impl Study<'_> {
                 continue;
             }
             let (learn, check) = (of(&train)?, of(&test)?);
-            let mut spaces = vec![("shared".to_owned(), 0..levels)];
+            let mut spaces = vec![(joint.to_owned(), 0..levels)];
             if given == self.full() && several {
                 spaces.extend(places.iter().enumerate().map(|(i, p)| (p.name.clone(), i..i + 1)));
             }

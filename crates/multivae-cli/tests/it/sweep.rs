@@ -98,6 +98,23 @@ fn a_sweep_measures_every_run_says_what_was_refused_and_does_nothing_twice() {
 }
 
 #[test]
+fn models_without_a_density_or_a_shared_space_are_measured_as_far_as_it_goes() {
+    let text = SWEEP
+        .replace("data.missing = { pattern = \"mcar\", rate = 0.2 }\n", "")
+        .replace("[\"mvae\", \"jnf\", \"mopoe\"]", "[\"dccae\", \"dcca_ey\", \"mmvm\", \"mld\"]")
+        .replace("[0, 1]", "[0]")
+        .replace("[\"evaluation\", \"representation\"]", "[\"all\"]");
+    let place = place(&text);
+    let said = place.succeeds("sweep sweep.toml --out out");
+    assert!(said.contains("out: 4 of 4 runs done"), "{said}");
+    for (run, row) in rows(&place, "runs.csv") {
+        let probe = &row["representation: Linear probe, 1 given"];
+        let right = probe.parse::<f64>().expect("a share");
+        assert!((0.0..=1.0).contains(&right), "{run}: {probe}");
+    }
+}
+
+#[test]
 fn a_killed_sweep_goes_on_to_the_table_of_one_that_never_stopped() {
     let text = SWEEP.replace(", \"jnf\", \"mopoe\"]", "]").replace("epochs = 2", "epochs = 12");
     let (broken, whole) = (place(&text), place(&text));
