@@ -182,6 +182,12 @@ impl Representation {
 /// Name of the report in tables.
 const REPORT: &str = "representation";
 
+/// What a probe calls all levels of the shared space.
+const SHARED: &str = "shared";
+
+/// What it calls the spaces of all modalities, where there is no shared one.
+const ALL: &str = "all";
+
 impl Entries for Representation {
     fn entries(&self) -> Vec<Entry> {
         let entry = |measure, mean, count| Entry::new(REPORT, measure, mean, count);
@@ -190,9 +196,12 @@ impl Entries for Representation {
             Entry { standard_error: None, ..entry(measure, mean, count) }
         };
         let probes = self.probes.iter().map(|probe| {
-            entry("probe_accuracy", probe.accuracy, probe.rows)
-                .given(&probe.given)
-                .target(&probe.space)
+            // Means over given modalities are of one space, and not over spaces.
+            let measure = match probe.space.as_str() {
+                SHARED | ALL => "probe_accuracy",
+                _ => "space_probe_accuracy",
+            };
+            entry(measure, probe.accuracy, probe.rows).given(&probe.given).target(&probe.space)
         });
         let spaces = self.spaces.iter().flat_map(|space| {
             let active = exact("active_units", space.active as f64, self.rows).target(&space.space);
@@ -433,8 +442,8 @@ impl Study<'_> {
         };
         // Without a shared space all others stand in its place, side by side.
         let (joint, levels) = match places.iter().filter(|p| p.modality.is_none()).count() {
-            0 => ("all", places.len()),
-            levels => ("shared", levels),
+            0 => (ALL, places.len()),
+            levels => (SHARED, levels),
         };
         let several = places.len() > 1;
         let all = given_with(self.specs.len(), self.model.conditions());

@@ -578,6 +578,16 @@ pub(crate) const MEASURES: &[Measure] = &[
     },
     Measure {
         report: "representation",
+        name: "space_probe_accuracy",
+        title: "Linear probe of one space",
+        unit: "share of rows",
+        better: Better::Higher,
+        visibility: Visibility::Table,
+        map: Map::None,
+        meaning: "The same from the values of one latent space alone, given all modalities.",
+    },
+    Measure {
+        report: "representation",
         name: "active_units",
         title: "Active dimensions",
         unit: "dimensions",
