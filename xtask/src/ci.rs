@@ -22,6 +22,10 @@ const FAMILIES: &str = "mopoe,mmvae,mmvae_plus,jnf,mhvae";
 /// Where Debian's `chromium-common` has a Vulkan driver that needs no GPU, and its loader.
 const DRIVER: &str = "/usr/lib/chromium";
 
+/// Crates of the workspace that the second build compiles quickly: few tests run in it, and what is hot
+/// is in the kernels and in Burn.
+const QUICK: &[&str] = &["core", "data", "metrics", "models", "report", "run", "samplers", "train"];
+
 /// One command with its environment.
 struct Step {
     name: &'static str,
@@ -130,13 +134,17 @@ fn backends(root: &Path) -> Vec<Step> {
             vec![]
         }
     };
-    let test = format!("test --release --test backends --features {BACKENDS}");
+    let quick: String = QUICK
+        .iter()
+        .map(|name| format!("--config profile.release.package.multivae-{name}.opt-level=1 "))
+        .collect();
+    let test = format!("test {quick}--release --test backends --features {BACKENDS}");
     let mut steps = vec![Step::new("backends", &test).with(&environment)];
     let devices = [("parity ndarray", "ndarray", true), ("parity wgpu", "wgpu", driver.is_file())];
     for (name, device, there) in devices {
         if there && root.join(PARITY).is_dir() {
             let arguments = format!(
-                "run --quiet --release --example parity --features {BACKENDS} -- {PARITY} \
+                "run {quick}--quiet --release --example parity --features {BACKENDS} -- {PARITY} \
                  --model {FAMILIES} --device {device}"
             );
             steps.push(Step::new(name, &arguments).with(&environment));
