@@ -104,7 +104,10 @@ fn mean(values: &[f64]) -> (f64, Option<f64>) {
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
     let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-    (mean, (values.len() > 1).then(|| (squares / (n - 1.0) / n).sqrt()))
+    let error = (squares / (n - 1.0) / n).sqrt();
+    // Equal values have a mean that differs from them in the last digit.
+    let error = if error < 1e-12 * mean.abs() { 0.0 } else { error };
+    (mean, (values.len() > 1).then_some(error))
 }
 
 #[cfg(test)]
@@ -132,6 +135,8 @@ mod tests {
         let line = Line { name: "x".into(), first: true, values: values.to_vec() };
         let groups = line.of_groups(&[vec![0, 1], vec![2, 3], vec![2]]);
         assert_eq!(groups.values, [Some((2.0, Some(1.0))), Some((7.0, None)), None]);
+        let equal = Line { values: vec![Some((0.1 + 0.2, None)), Some((0.3, None))], ..line };
+        assert_eq!(equal.of_groups(&[vec![0, 1]]).values[0].expect("a mean").1, Some(0.0));
     }
 
     #[test]

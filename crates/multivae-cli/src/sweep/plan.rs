@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use multivae::run::{RunConfig, table};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::failure::bad_input;
@@ -69,7 +69,7 @@ struct Random {
 }
 
 /// When a run ends before its last epoch.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
     /// Minutes of training.

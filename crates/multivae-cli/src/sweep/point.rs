@@ -53,7 +53,7 @@ pub(crate) enum State {
 }
 
 /// What training took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Cost {
     /// Seconds of its processes, from their start to their end.
     pub(crate) seconds: f64,
@@ -61,20 +61,28 @@ pub(crate) struct Cost {
     pub(crate) work: Option<f64>,
     /// Most memory that one of them held, in bytes; `None` where the system does not tell.
     pub(crate) memory: Option<u64>,
+    /// The limits under which there is nothing more to train.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Limits>,
 }
 
 impl Cost {
     /// Of two processes, one after the other.
-    fn and(self, other: Self) -> Self {
+    fn and(&self, other: &Self) -> Self {
         let work = match (self.work, other.work) {
             (Some(a), Some(b)) => Some(a + b),
             (a, b) => a.or(b),
         };
-        Self { seconds: self.seconds + other.seconds, work, memory: self.memory.max(other.memory) }
+        Self {
+            seconds: self.seconds + other.seconds,
+            work,
+            memory: self.memory.max(other.memory),
+            ended: other.ended.clone(),
+        }
     }
 
     /// As measures beside those of the evaluation.
-    fn entries(self) -> Vec<Entry> {
+    fn entries(&self) -> Vec<Entry> {
         let entry = |measure: &str, value: f64| Entry {
             report: "cost".into(),
             measure: measure.into(),
@@ -208,6 +216,9 @@ impl<'a> Place<'a> {
     fn train(&self, work: &Work) -> Result<State> {
         let run = self.at("run");
         let before = self.cost()?;
+        if before.ended.as_ref() == Some(work.limits) {
+            return Ok(State::Done);
+        }
         let mut command = vec!["train".to_owned()];
         if run.join(RunFolder::CONFIG).is_file() {
             command.extend(["--resume".into(), text(&run)]);
@@ -222,8 +233,13 @@ impl<'a> Place<'a> {
             }
             command.extend(["--minutes".into(), left.to_string()]);
         }
-        let record = |own: Cost| write_json(&self.at("cost.json"), &before.and(own));
-        self.process(work, &command, record)
+        let record = |own: &Cost| write_json(&self.at("cost.json"), &before.and(own));
+        let state = self.process(work, &command, record)?;
+        if state == State::Done {
+            let ended = Some(work.limits.clone());
+            write_json(&self.at("cost.json"), &Cost { ended, ..self.cost()? })?;
+        }
+        Ok(state)
     }
 
     /// Measures what was trained.
@@ -257,7 +273,7 @@ impl<'a> Place<'a> {
         &self,
         work: &Work,
         arguments: &[String],
-        record: impl Fn(Cost) -> Result<()>,
+        record: impl Fn(&Cost) -> Result<()>,
     ) -> Result<State> {
         let mut log = self.log()?;
         writeln!(log, "$ multivae {}", arguments.join(" "))?;
@@ -285,16 +301,16 @@ impl<'a> Place<'a> {
                 // Nothing is lost by it: what was not written yet is done again.
                 child.kill()?;
                 child.wait()?;
-                record(own)?;
+                record(&own)?;
                 return Ok(State::Open);
             }
             if told.elapsed() > Duration::from_secs(5) {
                 told = Instant::now();
-                record(own)?;
+                record(&own)?;
             }
             thread::sleep(LOOK);
         };
-        record(own)?;
+        record(&own)?;
         if status.success() {
             return Ok(State::Done);
         }

@@ -91,6 +91,15 @@ fn a_sweep_measures_every_run_says_what_was_refused_and_does_nothing_twice() {
     assert!(autoencoder[elbo].is_empty(), "{autoencoder:?}");
     assert!(!autoencoder["representation: Linear probe, 1 given"].is_empty(), "{autoencoder:?}");
 
+    // Other measures are taken of what is trained.
+    let fewer = SWEEP.replace("rows = 20", "rows = 10");
+    fs::write(place.path("sweep.toml"), fewer).expect("writable");
+    place.succeeds("sweep sweep.toml --out out");
+    let log = place.path("out/points/mvae-seed=0/log.txt");
+    let log = fs::read_to_string(log).expect("a log");
+    let commands = |name: &str| log.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!((commands("$ multivae train"), commands("$ multivae evaluate")), (1, 2), "{log}");
+
     // Other settings under the same names are another sweep.
     fs::write(place.path("sweep.toml"), SWEEP.replace("epochs = 2", "epochs = 3"))
         .expect("writable");
@@ -103,6 +112,7 @@ fn models_without_a_density_or_a_shared_space_are_measured_as_far_as_it_goes() {
         .replace("data.missing = { pattern = \"mcar\", rate = 0.2 }\n", "")
         .replace("[\"mvae\", \"jnf\", \"mopoe\"]", "[\"dccae\", \"dcca_ey\", \"mmvm\", \"mld\"]")
         .replace("[0, 1]", "[0]")
+        .replace("batch_size = 32", "batch_size = 64")
         .replace("[\"evaluation\", \"representation\"]", "[\"all\"]");
     let place = place(&text);
     let said = place.succeeds("sweep sweep.toml --out out");
