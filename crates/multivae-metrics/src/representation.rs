@@ -292,12 +292,7 @@ pub fn representation(
     device: &Device,
     progress: &dyn Fn(f64),
 ) -> Result<Representation, MetricsError> {
-    config.check()?;
-    let specs = model.modalities();
-    check(specs, train)?;
-    check(specs, test)?;
-    let (train, test) = (with_conditions(model, train)?, with_conditions(model, test)?);
-    let study = Study { model, specs, config, device };
+    let (study, train, test) = Study::new(model, train, test, config, device)?;
     let places = study.owned_spaces(&test)?;
     let (probes, probe) = study.probes(&train, &test, &places, &|share| progress(0.4 * share))?;
     let spaces = study.spaces(model, &test, &places)?;
@@ -335,12 +330,7 @@ pub fn probes(
     device: &Device,
     progress: &dyn Fn(f64),
 ) -> Result<Representation, MetricsError> {
-    config.check()?;
-    let specs = model.modalities();
-    check(specs, train)?;
-    check(specs, test)?;
-    let (train, test) = (with_conditions(model, train)?, with_conditions(model, test)?);
-    let study = Study { model, specs, config, device };
+    let (study, train, test) = Study::new(model, train, test, config, device)?;
     let places = study.owned_spaces(&test)?;
     let (probes, _) = study.probes(&train, &test, &places, progress)?;
     Ok(Representation {
@@ -400,6 +390,24 @@ const PRIOR_ROWS: usize = 4096;
 /// Fourth moment over the squared variance, above which samples are nearer to a Laplace (6) than to
 /// a normal (3) distribution.
 const LAPLACE: f64 = 4.5;
+
+impl<'a> Study<'a> {
+    /// With the training and test rows that it is about.
+    fn new(
+        model: &'a dyn Encode,
+        train: &'a dyn Dataset,
+        test: &'a dyn Dataset,
+        config: &'a RepresentationConfig,
+        device: &'a Device,
+    ) -> Result<(Self, Chosen<'a>, Chosen<'a>), MetricsError> {
+        config.check()?;
+        let specs = model.modalities();
+        check(specs, train)?;
+        check(specs, test)?;
+        let (train, test) = (with_conditions(model, train)?, with_conditions(model, test)?);
+        Ok((Self { model, specs, config, device }, train, test))
+    }
+}
 
 impl Study<'_> {
     fn full(&self) -> Subset {
