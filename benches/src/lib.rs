@@ -1,8 +1,8 @@
 //! What the benchmarks share: models and batches of the embedded data sets.
 //!
 //! `cargo bench -p multivae-benches` runs them all: `laws.rs` times fusion and densities, `conv.rs`
-//! convolutions, `passes.rs` maps, densities and the optimiser against those of Burn, `steps.rs`
-//! whole training steps.
+//! convolutions, `passes.rs` maps, densities and the optimiser against those of Burn, `reading.rs`
+//! batches of random rows, `steps.rs` whole training steps.
 
 use burn::tensor::Device;
 use multivae_core::{
