@@ -53,7 +53,10 @@ use std::process::ExitCode;
 use burn::tensor::Device;
 use clap::Parser;
 use multivae::{allocator::keep_pages, device::on_workers};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    Layer, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::{
     arguments::{Arguments, Task},
@@ -66,14 +69,12 @@ use crate::{
 pub fn main() -> ExitCode {
     keep_pages();
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_env("MULTIVAE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .without_time()
-        .with_target(false)
-        .init();
+        .with_target(false);
+    tracing_subscriber::registry().with(lines.with_filter(told())).init();
     // A panic is a defect, here or in a driver; its message is on standard error already.
     let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
         terminal::print_err(
@@ -86,6 +87,20 @@ pub fn main() -> ExitCode {
         Ok(Outcome::Interrupted) => ExitCode::from(terminal::INTERRUPTED),
         Err(error) => failure::report(&error),
     }
+}
+
+/// What is told of the work of libraries: warnings, or what `MULTIVAE_LOG` asks for.
+fn told() -> Targets {
+    const VARIABLE: &str = "MULTIVAE_LOG";
+    let warnings = Targets::new().with_default(Level::WARN);
+    let Ok(asked) = std::env::var(VARIABLE) else { return warnings };
+    asked.parse().unwrap_or_else(|error| {
+        terminal::print_err(&format!(
+            "warning: {VARIABLE} is `{asked}`: expected a level as `debug`, or levels of modules as \
+             `multivae_train=debug,warn`: {error}"
+        ));
+        warnings
+    })
 }
 
 /// Prints an error as the program prints its own, and says how the process is to end.

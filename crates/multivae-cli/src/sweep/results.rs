@@ -12,7 +12,7 @@ use super::{
     plan::{Plan, Point},
     point::{Place, State},
 };
-use crate::{failure::bad_input, terminal};
+use crate::terminal;
 
 /// The runs of a sweep and what was measured of those that are done.
 pub(crate) struct Results<'a> {
@@ -30,7 +30,7 @@ impl<'a> Results<'a> {
         plan: &'a Plan,
         states: Vec<State>,
         measured: BTreeMap<usize, Measures>,
-    ) -> Result<Self> {
+    ) -> Self {
         let mut groups: Vec<(&str, Vec<usize>)> = Vec::new();
         for (i, point) in plan.points.iter().enumerate() {
             match groups.iter_mut().find(|(name, _)| *name == point.group) {
@@ -40,19 +40,7 @@ impl<'a> Results<'a> {
         }
         let runs = measured.iter().map(|(&i, m)| (plan.points[i].name.clone(), m.clone()));
         let lines = Comparison { runs: runs.collect() }.lines();
-        if let Some(missing) = plan
-            .shown
-            .columns
-            .iter()
-            .find(|name| !measured.is_empty() && !lines.iter().any(|line| line.name == **name))
-        {
-            let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
-            return Err(bad_input(format!(
-                "`table.columns`: there is no `{missing}`; there are {}",
-                names.join("; ")
-            )));
-        }
-        Ok(Self { plan, states, groups, measured, lines })
+        Self { plan, states, groups, measured, lines }
     }
 
     /// How far the sweep is, in a line.
@@ -122,7 +110,21 @@ impl<'a> Results<'a> {
             State::Failed(reason) => Some(format!("{} failed: {reason}", point.name)),
             State::Open | State::Done => None,
         };
-        self.plan.points.iter().zip(&self.states).filter_map(reason).collect()
+        let reasons = self.plan.points.iter().zip(&self.states).filter_map(reason);
+        reasons.chain(self.absent()).collect()
+    }
+
+    /// Columns that are asked for and that nothing was measured of.
+    fn absent(&self) -> Option<String> {
+        let measured = |name: &String| self.lines.iter().any(|line| line.name == *name);
+        let absent = self.plan.shown.columns.iter().filter(|name| !measured(name));
+        let quoted: Vec<String> = absent.map(|name| format!("`{name}`")).collect();
+        if quoted.is_empty() || self.lines.is_empty() {
+            return None;
+        }
+        let names: Vec<&str> = self.lines.iter().map(|line| line.name.as_str()).collect();
+        let [quoted, names] = [quoted.join(", "), names.join("; ")];
+        Some(format!("`table.columns`: there is no {quoted}; there are {names}"))
     }
 
     /// Writes `runs.csv`, `groups.csv`, `table.md` and the page `report/report.html`.
@@ -239,7 +241,7 @@ pub(crate) fn read<'a>(plan: &'a Plan, places: &[Place]) -> Result<Results<'a>> 
     let done = states.iter().zip(places).enumerate().filter(|(_, (s, _))| **s == State::Done);
     let read = |(i, (_, place)): (usize, (_, &Place))| Ok((i, place.measures()?));
     let measured = done.map(read).collect::<Result<_>>()?;
-    Results::new(plan, states, measured)
+    Ok(Results::new(plan, states, measured))
 }
 
 /// Writes a script for SLURM with a task for each run.
@@ -303,7 +305,7 @@ mod tests {
             State::Open,
         ];
         let measured = BTreeMap::from([(0, measures(-10.0)), (1, measures(-14.0))]);
-        Results::new(plan, states, measured).expect("valid")
+        Results::new(plan, states, measured)
     }
 
     #[test]
@@ -337,12 +339,12 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_is_not_there_is_refused_with_those_that_are() {
+    fn a_column_that_is_not_there_is_left_out_and_said_with_those_that_are() {
         let mut plan = plan();
-        plan.shown.columns = vec!["speed".into()];
-        let measured = BTreeMap::from([(0, measures(-10.0))]);
-        let error = Results::new(&plan, vec![State::Done], measured).err().expect("refused");
-        let text = error.to_string();
-        assert!(text.contains("no `speed`") && text.contains("evaluation: "), "{text}");
+        plan.shown.columns.push("speed".into());
+        let results = results(&plan);
+        for text in [results.text(), results.markdown()] {
+            assert!(text.contains("there is no `speed`; there are evaluation: "), "{text}");
+        }
     }
 }

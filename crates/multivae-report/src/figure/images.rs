@@ -36,11 +36,12 @@ impl Row {
         Self { shape, cells }
     }
 
-    fn draw(&self, image: &mut RgbImage, cells: std::ops::Range<usize>, top: usize) {
+    /// Draws some images, each in the middle of a column of the given width.
+    fn draw(&self, image: &mut RgbImage, cells: std::ops::Range<usize>, top: usize, column: usize) {
         let [_, height, width] = self.shape;
-        for (column, cell) in self.cells[cells].iter().enumerate() {
+        for (place, cell) in self.cells[cells].iter().enumerate() {
             let Some(cell) = cell else { continue };
-            let left = GAP + column * (width + GAP);
+            let left = GAP + place * (column + GAP) + (column - width) / 2;
             for y in 0..height {
                 for x in 0..width {
                     let pixel = self.pixel(cell, x, y);
@@ -62,11 +63,13 @@ impl Row {
     }
 }
 
-/// Draws the rows below each other, ten columns at a time.
+/// Draws the rows below each other, ten columns at a time: what stands in a column belongs together,
+/// whatever the sizes of the images.
 pub fn grid(rows: &[&Row]) -> RgbImage {
     let columns = rows.iter().map(|row| row.cells.len()).max().unwrap_or(0);
     let shown = columns.clamp(1, COLUMNS);
-    let width = rows.iter().map(|row| GAP + shown * (row.shape[2] + GAP)).max().unwrap_or(2 * GAP);
+    let column = rows.iter().map(|row| row.shape[2]).max().unwrap_or(0);
+    let width = GAP + shown * (column + GAP);
     let block: usize = GAP + rows.iter().map(|row| row.shape[1] + GAP).sum::<usize>();
     let blocks = columns.div_ceil(COLUMNS).max(1);
     let height = blocks * block + (blocks - 1) * BLOCK_GAP;
@@ -76,7 +79,7 @@ pub fn grid(rows: &[&Row]) -> RgbImage {
         let mut y = top + GAP;
         for row in rows {
             let cells = start.min(row.cells.len())..(start + COLUMNS).min(row.cells.len());
-            row.draw(&mut image, cells, y);
+            row.draw(&mut image, cells, y, column);
             y += row.shape[1] + GAP;
         }
         top += block + BLOCK_GAP;
@@ -182,6 +185,19 @@ mod tests {
         assert_eq!(image.get_pixel(2, 2), &Rgb([255, 255, 255]));
         assert_eq!(image.get_pixel(7, 2), &BACKGROUND, "the second row of the data is not shown");
         assert_eq!(image.get_pixel(2, 6), &Rgb([0, 0, 0]));
+    }
+
+    #[test]
+    fn columns_of_a_grid_are_aligned_whatever_the_sizes_of_images() {
+        let wide = Row::new([1, 2, 7], &[1.0; 2 * 14], |_| true);
+        let image = grid(&[&row(3, 1.0), &wide]);
+        assert_eq!(image.dimensions(), (2 + 3 * 9, 2 + 2 * 4));
+        let white = Rgb([255; 3]);
+        // Three pixels in the middle of seven, in the third column too; the second is not shown.
+        let found = (2..11).chain(20..29).map(|x| *image.get_pixel(x, 2) == white);
+        let cell = [false, false, true, true, true, false, false, false, false];
+        assert_eq!(found.collect::<Vec<_>>(), [cell, cell].concat());
+        assert!((2..9).all(|x| *image.get_pixel(x, 6) == white));
     }
 
     #[test]
