@@ -93,6 +93,10 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
         // With the features of the whole workspace, so that nothing is built twice.
         Step::new("own model", "test --release --workspace --test own_model"),
         Step::new("test tasks", "test --quiet --release --package xtask"),
+        Step::new("audit", "xtask audit"),
+        Step::new("packages", "xtask packages"),
+        Step::new("torture", "xtask torture --kills 60 --disks 8 --stride 4001"),
+        Step::new("fuzz", "test --quiet --release --workspace --test fuzz"),
     ];
     let parity = root.join(PARITY);
     if parity.is_dir() {

@@ -2,14 +2,18 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a task talks to the terminal")]
 
+mod audit;
 mod bench;
 mod ci;
 mod loc;
+mod packages;
 mod page;
 mod pages;
 mod scratch;
 mod tidy;
+mod torture;
 mod tree;
+mod unsafe_code;
 
 use std::{
     path::PathBuf,
@@ -37,6 +41,13 @@ enum Task {
     },
     /// Prints the layers of the crates and checks the rules of the source tree.
     Tidy,
+    /// Licences and sources of all that the program is built of, and crates of several versions.
+    Audit,
+    /// Packs every published crate without building it, in their order, and checks that all is there.
+    Packages,
+    /// Kills runs and tasks at random moments, fills their disks and cuts their files; every run ends in
+    /// the bits of an unbroken one, and what a task writes is whole or absent.
+    Torture(torture::Options),
     /// Compares models with values recorded from the reference implementations.
     Parity {
         /// Folders of cases, or files of values of multi-view-AE.
@@ -51,7 +62,7 @@ enum Task {
     },
     /// Compares backends, and this library with the Python library MultiVae, on its workloads.
     Bench(bench::Options),
-    /// Writes the pages of the models under `docs/models`.
+    /// Writes the pages of the models under `docs/models`, and `docs/unsafe.md`.
     Docs,
     /// Opens reports in headless Chromium at the width of a phone and of a desk, and checks that
     /// all is there, nothing is too wide and nothing is asked of the network.
@@ -82,7 +93,14 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Ci { quick } => ci::run(&root, quick),
         Task::Tidy => tidy::run(&root),
-        Task::Docs => pages::run(&root, &tree::files(&root)?),
+        Task::Audit => audit::run(&root),
+        Task::Packages => packages::run(&root),
+        Task::Torture(options) => torture::run(&options),
+        Task::Docs => {
+            let files = tree::files(&root)?;
+            unsafe_code::write(&root, &files)?;
+            pages::run(&root, &files)
+        }
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
         Task::Parity { folders, model, device } => {

@@ -8,6 +8,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use crate::{
     pages::{self, Model},
     tree::{self, SourceFile},
+    unsafe_code,
 };
 
 /// The crates by layer, lowest first. A crate uses those of lower layers only.
@@ -24,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["multivae-run", "multivae-report"],
     &["multivae"],
     &["multivae-cli", "multivae-benches", "xtask"],
-    &["own-model"],
+    &["own-model", "multivae-fuzz"],
 ];
 /// Holds what is written for one backend, behind a feature that the facade turns on.
 const KERNELS: &str = "multivae-kernels";
@@ -35,7 +36,7 @@ const TEST_KIT: &str = "multivae-testkit";
 /// Builds without waiting for the library: it uses none of its crates.
 const ALONE: &str = "xtask";
 /// Crates that talk to a terminal.
-const TALKING: &[&str] = &["crates/multivae-cli/", "benches/", "xtask/"];
+const TALKING: &[&str] = &["crates/multivae-cli/", "benches/", "fuzz/", "xtask/"];
 /// Features of Burn that are, or pull in, a backend.
 const BACKENDS: &[&str] = &[
     "flex", "ndarray", "wgpu", "vulkan", "webgpu", "metal", "cuda", "rocm", "cpu", "tch", "candle",
@@ -64,6 +65,7 @@ const ENUMERATIONS: &[(&str, &str)] = &[
     ("crates/multivae-cli/tests/it/every_model.rs", "those that want whole batches"),
     ("crates/multivae-cli/tests/it/sweep.rs", "some that are run beside each other"),
     ("benches/steps.rs", "some whose time is watched"),
+    ("xtask/src/torture.rs", "one for each way to learn"),
 ];
 /// Tables with a line for each model, written by hand.
 const TABLES: &[&str] = &["README.md"];
@@ -104,6 +106,8 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     complaints.extend(machine_paths(&files));
     complaints.extend(undescribed(&crates, &files));
     complaints.extend(pages::stale(&files)?);
+    complaints.extend(unsafe_code::unexplained(&files));
+    complaints.extend(unsafe_code::stale(&files));
     let models = pages::listed(&files)?;
     complaints.extend(enumerations(&models, &files));
     complaints.extend(unlisted(&models, &files));

@@ -1,6 +1,9 @@
 //! `multivae import`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use multivae::{
@@ -56,6 +59,18 @@ pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
         print_out(format!("  {note}"))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Reads a saved model with what its folder says of it, and makes the model.
+pub(crate) fn read(folder: &Path) -> Result<()> {
+    let arguments = ImportArguments {
+        folder: folder.into(),
+        out: PathBuf::new(),
+        config: None,
+        names: Vec::new(),
+    };
+    imported(&arguments)?.bundle.load(&device::open(None)?)?;
+    Ok(())
 }
 
 /// A model, the number of its weights where it came from, and what is to be said of it.

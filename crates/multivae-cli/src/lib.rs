@@ -38,6 +38,8 @@ mod npz;
 mod picture;
 mod progress;
 mod provenance;
+#[doc(hidden)]
+pub mod reading;
 mod sampler;
 #[cfg(feature = "remote")]
 mod serve;

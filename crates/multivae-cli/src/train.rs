@@ -102,7 +102,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
     let place = Place { folder, devices, json: arguments.json, minutes: arguments.minutes };
-    let result = train(&config, &place, model, splits, Trainer::fit);
+    let result = train(&config, &place, model, splits, None, Trainer::fit);
     if let Err(error) = &result
         && error
             .downcast_ref::<TrainError>()
@@ -187,7 +187,8 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     }
     let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
-    Checkpoint::newest(folder).map_err(RunError::Train)?;
+    let newest = Checkpoint::newest(folder).map_err(RunError::Train)?;
+    files::sweep(folder);
     let epochs = arguments.epochs.filter(|&n| n != stored.config.train.epochs);
     if let Some(epochs) = epochs {
         stored.config.train.epochs = epochs;
@@ -204,7 +205,7 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     let (json, minutes) = (arguments.json, arguments.minutes);
     let place = Place { folder: stored.path, devices, json, minutes };
-    train(&config, &place, model, splits, Trainer::resume)
+    train(&config, &place, model, splits, newest.as_ref(), Trainer::resume)
 }
 
 /// How a trainer is set off: [`Trainer::fit`] or [`Trainer::resume`].
@@ -215,12 +216,13 @@ type Launch = fn(
     Arc<dyn Dataset>,
 ) -> Result<Fitted<Model>, TrainError>;
 
-/// Trains, shows how it goes, and says what came of it.
+/// Trains, from the newest checkpoint on if there is one, shows how it goes, and says what came of it.
 fn train(
     config: &RunConfig,
     place: &Place,
     model: Model,
     splits: Splits,
+    newest: Option<&Checkpoint>,
     launch: Launch,
 ) -> Result<Outcome> {
     let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
@@ -243,6 +245,9 @@ fn train(
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let shown = Shown::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
+    if let (Some(pictures), Some(newest)) = (&pictures, newest) {
+        pictures.make_up(newest, &model, last)?;
+    }
     let interrupt = terminal::interrupt()?;
     let time = place.minutes.map(|minutes| Time::limit(minutes, &interrupt));
     let mut trainer = Trainer::new(config.train.clone(), &place.folder)
@@ -320,7 +325,8 @@ impl Time {
     }
 }
 
-/// Writes the best weights of a run for use elsewhere, unless nothing has changed since.
+/// Writes the best weights of a run for use elsewhere, unless those are there already. After a kill
+/// between its last epoch and its end a run has none, or those of an earlier interrupt.
 fn bundle(
     config: &RunConfig,
     place: &Place,
@@ -329,7 +335,7 @@ fn bundle(
     epochs_run: usize,
 ) -> Result<()> {
     let folder = place.folder.join(RunFolder::BUNDLE);
-    if fitted.epochs == 0 || (epochs_run == 0 && Bundle::is_at(&folder)) {
+    if fitted.epochs == 0 {
         return Ok(());
     }
     let bundle = Bundle::new(&fitted.model, &config.model, standardisation)?;
@@ -337,6 +343,10 @@ fn bundle(
         Some(record) => bundle.with_known(&record.schema),
         None => bundle,
     };
+    let there = (epochs_run == 0).then(|| Bundle::open(&folder).ok()).flatten();
+    if there.is_some_and(|there| there.weights() == bundle.weights()) {
+        return Ok(());
+    }
     Ok(bundle.replace(&folder)?)
 }
 
@@ -527,6 +537,22 @@ impl Pictures {
         }))
     }
 
+    /// Draws the picture of a checkpoint's epoch, if a kill came between the two.
+    fn make_up(&self, newest: &Checkpoint, model: &Model, last: usize) -> Result<()> {
+        let epoch = newest.epoch();
+        let due = epoch.is_multiple_of(self.every) || epoch == last;
+        if !due || self.path(epoch).exists() {
+            return Ok(());
+        }
+        let model = newest.model(model.clone()).map_err(RunError::Train)?;
+        let model = burn::module::Module::valid(&model);
+        on_workers(&self.device, || self.draw(&model, epoch)).map(|_| ())
+    }
+
+    fn path(&self, epoch: usize) -> PathBuf {
+        self.folder.join(format!("epoch-{epoch}.png"))
+    }
+
     /// Gives the path of the picture.
     fn draw(&self, model: &Model, epoch: usize) -> Result<PathBuf> {
         let rows: Vec<_> = (0..self.rows.len()).collect();
@@ -574,7 +600,7 @@ impl Pictures {
         }
         fs::create_dir_all(&self.folder)
             .with_context(|| format!("folder `{}`", self.folder.display()))?;
-        let path = self.folder.join(format!("epoch-{epoch}.png"));
+        let path = self.path(epoch);
         picture::write(&path, &drawn)?;
         Ok(path)
     }

@@ -173,6 +173,8 @@ pub mod manifest;
 pub mod memory;
 pub mod missing;
 mod mixed;
+#[cfg(test)]
+mod museum;
 mod origin;
 pub mod pack;
 mod range;

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
+    sync::LazyLock,
 };
 
 use tempfile::{NamedTempFile, TempDir};
@@ -16,6 +17,11 @@ use crate::{
 
 /// How the names of unfinished files and folders begin.
 const UNFINISHED: &str = ".multivae-";
+/// How those of this process begin, which say whose they are.
+static OWN: LazyLock<String> =
+    LazyLock::new(|| format!("{UNFINISHED}{}-{}-", machine(), std::process::id()));
+/// How the names of folders end that others take the place of.
+const REPLACED: &str = ".old";
 
 /// Writes a file beside its place and moves it there when it is whole. After an error nothing of
 /// it is left, and what was there before is untouched.
@@ -39,6 +45,7 @@ pub fn write_whole<E: Into<Box<dyn Error + Send + Sync>>>(
     write: impl FnOnce(&mut BufWriter<&mut NamedTempFile>) -> Result<(), E>,
 ) -> Result<()> {
     let refused = |cause: io::Error| RunError::Write { path: path.into(), cause: cause.into() };
+    sweep(parent(path));
     let mut file = beside(".new").tempfile_in(parent(path)).map_err(refused)?;
     let mut buffered = BufWriter::new(&mut file);
     write(&mut buffered)
@@ -90,6 +97,7 @@ impl NewFolder {
             |cause: io::Error| RunError::Write { path: place.into(), cause: cause.into() };
         let parent = parent(place);
         fs::create_dir_all(parent).map_err(refused)?;
+        sweep(parent);
         let beside = beside(".new").tempdir_in(parent).map_err(refused)?;
         Ok(Self { place: place.to_owned(), beside })
     }
@@ -130,8 +138,9 @@ impl NewFolder {
         let place = self.place.clone();
         let refused =
             |cause: io::Error| RunError::Write { path: place.clone(), cause: cause.into() };
-        let aside = beside(".old").tempdir_in(parent(&place)).map_err(refused)?;
-        let old = aside.path().join("old");
+        let aside = beside(REPLACED).tempdir_in(parent(&place)).map_err(refused)?;
+        // Under its own name, so that it is known what it is if nobody comes back for it.
+        let old = aside.path().join(place.file_name().unwrap_or_default());
         fs::rename(&place, &old).map_err(refused)?;
         self.finish().inspect_err(|_| {
             // The first error is the one to tell.
@@ -174,8 +183,69 @@ fn parent(path: &Path) -> &Path {
 /// Names of unfinished files and folders.
 fn beside(end: &str) -> tempfile::Builder<'_, '_> {
     let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED).suffix(end);
+    builder.prefix(OWN.as_str()).suffix(end);
     builder
+}
+
+/// Removes what processes of this machine have left unfinished in a folder that run no more, as after
+/// a kill, and puts back what they had taken away to put another in its place. Every write does so
+/// where it writes.
+///
+/// What cannot be removed takes room and does no other harm.
+pub fn sweep(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !is_abandoned(&name) {
+            continue;
+        }
+        if name.ends_with(REPLACED) {
+            put_back(&path, folder);
+        }
+        let removed = match path.is_dir() {
+            true => fs::remove_dir_all(&path),
+            false => fs::remove_file(&path),
+        };
+        if let Err(error) = removed {
+            tracing::debug!("`{}` cannot be removed: {error}", path.display());
+        }
+    }
+}
+
+/// Gives a folder its name again that another did not come to have.
+fn put_back(aside: &Path, folder: &Path) {
+    let Ok(entries) = fs::read_dir(aside) else { return };
+    for old in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+        let place = folder.join(old.file_name().unwrap_or_default());
+        if !place.exists()
+            && let Err(error) = fs::rename(&old, &place)
+        {
+            tracing::debug!("`{}` cannot be put back: {error}", place.display());
+        }
+    }
+}
+
+/// Whether a name is that of something unfinished whose process was on this machine and has ended.
+/// Where the system does not say which processes there are, nothing is.
+fn is_abandoned(name: &str) -> bool {
+    let whose = name.strip_prefix(UNFINISHED).and_then(|rest| {
+        let (machine, rest) = rest.split_once('-')?;
+        Some((machine, rest.split_once('-')?.0.parse::<u32>().ok()?))
+    });
+    let Some((of, process)) = whose else { return false };
+    let processes = Path::new("/proc");
+    of == machine()
+        && processes.join(std::process::id().to_string()).exists()
+        && !processes.join(process.to_string()).exists()
+}
+
+/// A short name of this machine, so that a process of another one that writes to the same disk is not
+/// taken for one that has ended.
+fn machine() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mix = |sum: u64, byte: u8| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum = name.trim().bytes().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{:08x}", sum as u32)
 }
 
 /// Gives what was temporary the rights of any other new file or folder.
@@ -253,6 +323,54 @@ mod tests {
         new.finish().expect("a free place");
         assert_eq!(names(&place), ["a"]);
         assert_eq!(names(&folder.path().join("runs")), ["first"]);
+    }
+
+    /// The name of something that a process has left which ran here and runs no more.
+    #[cfg(target_os = "linux")]
+    fn left(end: &str) -> String {
+        // Greater than any number of a process.
+        format!("{UNFINISHED}{}-4194999-abc{end}", machine())
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_killed_process_has_left_is_removed_by_the_next_write_there() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path(&left(".new"))).expect("a folder");
+        fs::write(path(&left(".new")).join("half"), "").expect("a file");
+        // Of this process, of another machine, and of a program that names nobody.
+        let kept = [
+            format!("{}abc.new", *OWN),
+            format!("{UNFINISHED}00-1-a.new"),
+            ".multivae-a.new".into(),
+        ];
+        for name in &kept {
+            fs::write(path(name), "").expect("a file");
+        }
+        write_whole(&path("a"), |file| file.write_all(b"whole")).expect("a free disk");
+        fs::write(path(&left(".new")), "").expect("a file");
+        NewFolder::new(&path("b")).expect("a place").finish().expect("a free place");
+        let mut expected = [kept.to_vec(), vec!["a".into(), "b".into()]].concat();
+        expected.sort();
+        assert_eq!(names(folder.path()), expected);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_folder_whose_successor_never_came_is_put_back() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let aside = folder.path().join(left(REPLACED));
+        for name in ["first", "second"] {
+            fs::create_dir_all(aside.join(name)).expect("a folder");
+            fs::write(aside.join(name).join("old"), "").expect("a file");
+        }
+        // The successor of this one did come.
+        fs::create_dir(folder.path().join("second")).expect("a folder");
+        sweep(folder.path());
+        assert_eq!(names(folder.path()), ["first", "second"]);
+        assert_eq!(names(&folder.path().join("first")), ["old"]);
+        assert_eq!(names(&folder.path().join("second")), Vec::<String>::new());
     }
 
     #[test]

@@ -357,7 +357,7 @@ impl Checkpoints {
 
     /// Removes all but the newest up to an epoch and the best. A file that stays costs room and
     /// nothing else.
-    fn prune(&self, epoch: usize, best: Option<usize>) {
+    pub(crate) fn prune(&self, epoch: usize, best: Option<usize>) {
         let mut all = list(&self.folder).unwrap_or_default();
         all.retain(|(e, _)| *e <= epoch);
         let old = all.len().saturating_sub(self.keep_last);
@@ -629,6 +629,18 @@ mod tests {
             other => panic!("{other}"),
         }
         assert_eq!(names(&checkpoints), ["epoch-1.ckpt"]);
+    }
+
+    #[test]
+    fn a_checkpoint_cut_at_any_byte_is_refused() {
+        let (dir, checkpoints) = checkpoints();
+        checkpoints.write(header(1, Some(1)), &parts()).expect("written");
+        let whole = fs::read(checkpoints.path(1)).expect("exists");
+        let path = dir.path().join("cut.ckpt");
+        for end in 0..whole.len() {
+            fs::write(&path, &whole[..end]).expect("written");
+            assert!(Checkpoint::try_read(&path).is_err(), "cut at {end} of {}", whole.len());
+        }
     }
 
     #[test]

@@ -116,12 +116,12 @@ impl History {
             return Ok(());
         }
         let error = |e| TrainError::file(&self.path, e);
-        let folder = self.path.parent().expect("a file in a folder");
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(error)?;
-        file.write_all(text.as_bytes()).map_err(error)?;
-        file.as_file().sync_all().map_err(error)?;
-        file.persist(&self.path).map_err(|e| error(e.error))?;
-        Ok(())
+        // Under one name, so that a kill leaves no more than one, which the next cut writes anew.
+        let beside = self.path.with_extension("jsonl.part");
+        let written = fs::File::create(&beside)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&beside, &self.path));
+        written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(error)
     }
 
     /// Where the file is.

@@ -318,6 +318,8 @@ impl<M: TrainableModel> Trainer<M> {
         };
         if let Some(newest) = &newest {
             check_continuation(newest, &fingerprint, &stages)?;
+            // A kill may have come before what it made superfluous was removed.
+            checkpoints.prune(newest.epoch(), newest.best());
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
         tracing::info!(

@@ -1,4 +1,4 @@
-#![doc = include_str!("../../../README.md")]
+#![doc = include_str!("README.md")]
 
 #[cfg(feature = "mimalloc")]
 pub mod allocator;

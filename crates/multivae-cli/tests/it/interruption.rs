@@ -149,6 +149,54 @@ fn a_finished_run_says_so_and_goes_on_with_more_epochs() {
     assert!(text.contains("`run` is finished: 4 epochs"), "{text}");
 }
 
+/// A kill may come between the last epoch and the bundle of it.
+#[test]
+fn the_bundle_of_an_earlier_end_is_replaced_by_that_of_the_last_epoch() {
+    let place = Place::new();
+    place.succeeds("train --config small.toml --epochs 2 --out run");
+    place.succeeds("export run --out early");
+    place.succeeds("train --resume run --epochs 30");
+    let weights = |folder: &str| {
+        fs::read(place.path(&format!("{folder}/model.safetensors"))).expect("a bundle")
+    };
+    let last = weights("run/bundle");
+    assert_ne!(weights("early"), last);
+    fs::remove_dir_all(place.path("run/bundle")).expect("a folder");
+    fs::rename(place.path("early"), place.path("run/bundle")).expect("the same disk");
+    place.succeeds("train --resume run");
+    assert_eq!(weights("run/bundle"), last);
+}
+
+/// A kill may come between a checkpoint and the removal of those that it makes superfluous.
+#[test]
+fn checkpoints_that_are_no_longer_kept_are_removed_when_a_run_goes_on() {
+    let place = Place::new();
+    place.succeeds("train --config small.toml --epochs 9 --set train.keep_last=1 --out run");
+    let before = place.content();
+    let folder = place.path("run/checkpoints");
+    fs::copy(folder.join("epoch-9.ckpt"), folder.join("epoch-1.ckpt")).expect("a copy");
+    place.succeeds("train --resume run");
+    assert_eq!(place.content(), before);
+}
+
+/// A kill may come between the checkpoint of an epoch and the picture of it.
+#[test]
+fn the_picture_of_the_newest_checkpoint_is_made_up_for() {
+    let place = Place::new();
+    let settings = "--set data.rows=40 --set model.latent=2 --set output.pictures_every=2";
+    place.succeeds(&format!(
+        "train --model mvae --data mnist-labels --epochs 3 {settings} --out run"
+    ));
+    let picture = |epoch: usize| place.path(&format!("run/pictures/epoch-{epoch}.png"));
+    fs::remove_file(picture(3)).expect("the last epoch has a picture");
+    place.succeeds("train --resume run --epochs 4");
+    assert!(!picture(3).exists(), "no picture is due there any more");
+    let whole = fs::read(picture(4)).expect("a picture");
+    fs::remove_file(picture(4)).expect("a picture");
+    place.succeeds("train --resume run");
+    assert_eq!(fs::read(picture(4)).expect("made up for"), whole);
+}
+
 #[test]
 fn data_that_changed_since_is_noticed() {
     let place = Place::new();

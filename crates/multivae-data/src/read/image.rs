@@ -343,6 +343,24 @@ impl Pixels {
     }
 }
 
+/// Bytes of pixels for each byte of a file, at most: deflate packs 1032 equal bytes into one, and LZW
+/// some more.
+const UNPACKED: u64 = 1400;
+/// Bytes of pixels that any file may claim.
+const FREE: u64 = 64 << 20;
+
+/// Refuses a header that claims more pixels than its file can hold, before any memory is asked for.
+pub(crate) fn check_claim(path: &Path, claimed: u64, bytes: usize) -> Result<()> {
+    if claimed <= FREE || claimed / UNPACKED <= bytes as u64 {
+        return Ok(());
+    }
+    Err(DataError::Malformed {
+        path: path.into(),
+        format: "PNG, JPEG or TIFF",
+        reason: format!("its header claims {claimed} bytes of pixels, in a file of {bytes} bytes"),
+    })
+}
+
 fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     let read = |cause| DataError::Read { path: path.clone(), cause };
     let malformed = |error: image::ImageError| DataError::Malformed {
@@ -370,6 +388,7 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
         None => ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?,
     };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
+    check_claim(path, decoder.total_bytes(), bytes.len())?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = match palette && is_classes {

@@ -90,6 +90,12 @@ pub(super) struct Header {
 impl Header {
     /// The header of an NPY file, read to its end; `None` if what follows is not numbers row by row.
     pub(super) fn read(file: &mut File) -> Option<Self> {
+        let mut start = Vec::new();
+        Read::by_ref(file).take(START).read_to_end(&mut start).ok()?;
+        if is_header_beyond(&start, file.metadata().ok()?.len()) {
+            return None;
+        }
+        file.rewind().ok()?;
         let header = npy::header::Header::from_reader(file).ok()?;
         let descriptor = header.type_descriptor.to_string();
         let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
@@ -125,9 +131,26 @@ impl Format for Npz {
     }
 }
 
+/// Bytes that say how long a header is.
+const START: u64 = 12;
+
+/// Whether a header claims to be longer than its file, which is not to be asked of the memory.
+fn is_header_beyond(start: &[u8], length: u64) -> bool {
+    // Versions after the first have four bytes for it.
+    let claimed = match start {
+        [_, _, _, _, _, _, 0 | 1, _, a, b, ..] => u64::from(u16::from_le_bytes([*a, *b])),
+        [_, _, _, _, _, _, _, _, a, b, c, d, ..] => u64::from(u32::from_le_bytes([*a, *b, *c, *d])),
+        _ => 0,
+    };
+    claimed > length
+}
+
 /// The array of an NPY file.
 pub(super) fn npy(path: &Path, name: &str, bytes: &[u8]) -> Result<Array> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPY", reason };
+    if is_header_beyond(bytes, bytes.len() as u64) {
+        return Err(malformed("its header claims to be longer than the file".into()));
+    }
     let mut rest = bytes;
     let header = npy::header::Header::from_reader(&mut rest)
         .map_err(|error| malformed(error.to_string()))?;

@@ -137,6 +137,9 @@ pub(super) fn numbers(path: &Path, bytes: &[u8]) -> Result<([usize; 2], Vec<f64>
     let mut decoder =
         Decoder::new(Cursor::new(bytes)).map_err(malformed)?.with_limits(Limits::default());
     let (width, height) = decoder.dimensions().map_err(malformed)?;
+    // Values are held in double precision.
+    let claimed = (u64::from(width) * u64::from(height)).saturating_mul(8);
+    super::image::check_claim(path, claimed, 8 * bytes.len())?;
     macro_rules! numbers {
         ($values:expr, $dtype:ident) => {
             ($values.into_iter().map(|value| value as f64).collect(), Dtype::$dtype)

@@ -1,0 +1,65 @@
+//! What trying readers with files that are nearly right has found, a sentence and a test each.
+//!
+//! The files here are harmless: where a crate of others ends the process or takes all memory, what is
+//! tested is that it is not handed such a file, by one that claims little more than may be claimed.
+
+use flate2::Crc;
+
+use crate::{DataConfig, fixture::Folder, inspect, read::image::check_claim};
+
+/// What reading a folder of these files is refused with.
+fn refused(files: &[(&str, Vec<u8>)]) -> String {
+    let folder = Folder::new(files.iter().cloned());
+    let error = inspect(&DataConfig::new(folder.source())).expect_err("it is not as it claims");
+    folder.message(error)
+}
+
+/// A PNG of one bit a pixel that claims a size and holds nothing.
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let header = [&width.to_be_bytes()[..], &height.to_be_bytes()[..], &[8, 0, 0, 0, 0]].concat();
+    for (name, content) in [(b"IHDR", header), (b"IDAT", vec![0x78, 0x9c]), (b"IEND", vec![])] {
+        let mut crc = Crc::new();
+        crc.update(name);
+        crc.update(&content);
+        bytes.extend((content.len() as u32).to_be_bytes());
+        bytes.extend(name);
+        bytes.extend(content);
+        bytes.extend(crc.sum().to_be_bytes());
+    }
+    bytes
+}
+
+/// A hundred bytes of PNG or TIFF whose header claimed billions of pixels ended the process: the
+/// decoder asked for their memory at once.
+#[test]
+fn an_image_that_claims_more_pixels_than_its_file_can_hold_is_refused() {
+    let file = png(9000, 9000);
+    let length = file.len();
+    let message = refused(&[("scan/a.png", file)]);
+    let expected = format!(
+        "`scan/a.png` is not a valid PNG, JPEG or TIFF file: its header claims 81000000 bytes of \
+         pixels, in a file of {length} bytes"
+    );
+    assert_eq!(message, expected);
+    for (claimed, bytes, fits) in [
+        (64 << 20, 10, true),
+        ((64 << 20) + 1, 10, false),
+        (1_000_000_000, 1 << 20, true),
+        (u64::MAX, 1 << 20, false),
+    ] {
+        assert_eq!(check_claim("a.png".as_ref(), claimed, bytes).is_ok(), fits, "{claimed}");
+    }
+}
+
+/// A header of NPY that claimed to be 660 MB long took as much memory before it was found to be
+/// shorter.
+#[test]
+fn a_header_of_npy_that_claims_to_be_longer_than_its_file_is_refused() {
+    let mut bytes = b"\x93NUMPY\x03\x00".to_vec();
+    bytes.extend(100_000u32.to_le_bytes());
+    bytes.extend(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1), }\n");
+    let message = refused(&[("a.npy", bytes)]);
+    let expected = "`a.npy` is not a valid NPY file: its header claims to be longer than the file";
+    assert_eq!(message, expected);
+}
