@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{Cursor, Read, Seek},
+    io::{Cursor, Read, Seek, SeekFrom},
     path::Path,
 };
 
@@ -90,12 +90,14 @@ pub(super) struct Header {
 impl Header {
     /// The header of an NPY file, read to its end; `None` if what follows is not numbers row by row.
     pub(super) fn read(file: &mut File) -> Option<Self> {
+        // Of an archive a member may lie anywhere.
+        let place = file.stream_position().ok()?;
         let mut start = Vec::new();
         Read::by_ref(file).take(START).read_to_end(&mut start).ok()?;
         if is_header_beyond(&start, file.metadata().ok()?.len()) {
             return None;
         }
-        file.rewind().ok()?;
+        file.seek(SeekFrom::Start(place)).ok()?;
         let header = npy::header::Header::from_reader(file).ok()?;
         let descriptor = header.type_descriptor.to_string();
         let kind = descriptor.trim_matches('\'').trim_start_matches(['<', '>', '|', '=']);
