@@ -29,6 +29,7 @@ fn taken(bytes: usize) -> bool {
 // SAFETY: every request goes to the system's allocator with the layout it came with; what is counted
 // beside it has no influence on the memory, and a refusal is the null pointer that the trait allows.
 unsafe impl GlobalAlloc for Counted {
+    // SAFETY: what the caller promises is what the trait asks for.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if !taken(layout.size()) {
             return std::ptr::null_mut();
@@ -37,6 +38,7 @@ unsafe impl GlobalAlloc for Counted {
         unsafe { System.alloc(layout) }
     }
 
+    // SAFETY: what the caller promises is what the trait asks for.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         if !taken(layout.size()) {
             return std::ptr::null_mut();
@@ -45,6 +47,7 @@ unsafe impl GlobalAlloc for Counted {
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    // SAFETY: what the caller promises is what the trait asks for.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         NOW.fetch_sub(layout.size(), Relaxed);
         // SAFETY: the caller promises memory that came from here, which is from the system, and its
@@ -52,6 +55,7 @@ unsafe impl GlobalAlloc for Counted {
         unsafe { System.dealloc(memory, layout) }
     }
 
+    // SAFETY: what the caller promises is what the trait asks for.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if !taken(size) {
             return std::ptr::null_mut();
