@@ -9,7 +9,7 @@ use multivae_core::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    assemble::Assembled,
+    assemble::{Assembled, Files},
     conform::{Known, Lacking},
     embedded,
     error::{DataError, Result},
@@ -107,6 +107,26 @@ pub struct Opened {
 }
 
 impl Opened {
+    /// New data from what stands for its files.
+    pub(crate) fn new(
+        files: Files,
+        known: &Known,
+        standardisation: &Standardisation,
+    ) -> Result<Self> {
+        let Assembled { data, parts, report, origins, empty_rows } = files.join(Some(known))?;
+        let read = Read { data, parts, report, origins, empty_rows };
+        let sizes = known.library_sizes(&read.data);
+        Self::of_new(read.completed(Some(known), &sizes)?, standardisation)
+    }
+
+    fn of_new(read: Read, standardisation: &Standardisation) -> Result<Self> {
+        let Read { data: raw, mut report, origins, empty_rows, .. } = read;
+        let (data, mut outside) = standardisation.apply_to_new(&raw)?;
+        outside.iter().for_each(|warning| tracing::warn!("{warning}"));
+        report.warnings.append(&mut outside);
+        Ok(Self { data, raw, origins, empty_rows, report })
+    }
+
     /// Writes the values of a row's modality, `[features]`, in the units of its file to `out`;
     /// those that are missing are no numbers.
     ///
@@ -240,12 +260,7 @@ impl DataConfig {
         lacking: Lacking,
     ) -> Result<Opened> {
         schema.check()?;
-        let Read { data: raw, mut report, origins, empty_rows, .. } =
-            self.load(Some(&Known { schema, lacking, own: false }))?;
-        let (data, mut outside) = standardisation.apply_to_new(&raw)?;
-        outside.iter().for_each(|warning| tracing::warn!("{warning}"));
-        report.warnings.append(&mut outside);
-        Ok(Opened { data, raw, origins, empty_rows, report })
+        Opened::of_new(self.load(Some(&Known { schema, lacking, own: false }))?, standardisation)
     }
 
     /// The rows as they are in the files, neither split nor standardised, and what was found.
@@ -316,23 +331,12 @@ impl DataConfig {
 
     /// All rows; their splits where the data says them.
     fn load(&self, known: Option<&Known>) -> Result<Read> {
-        let mut read = self.load_files(known)?;
-        let of_known = known.map(|known| known.schema.modalities.iter());
-        let names: Vec<String> = match of_known {
-            Some(modalities) => modalities
-                .filter(|known| known.library_size)
-                .map(|known| known.spec.name.to_string())
-                .filter(|name| read.data.modalities().iter().any(|spec| spec.name.as_str() == name))
-                .collect(),
+        let read = self.load_files(known)?;
+        let sizes = match known {
+            Some(known) => known.library_sizes(&read.data),
             None => self.library_size.clone(),
         };
-        for name in names {
-            read.data = read.data.with_library_size(&name)?;
-        }
-        if let Some(known) = known {
-            text::finish(&mut read.data, &mut read.report, text::By::Known(known.schema))?;
-        }
-        Ok(read)
+        read.completed(known, &sizes)
     }
 
     fn load_files(&self, known: Option<&Known>) -> Result<Read> {
@@ -414,6 +418,17 @@ struct Read {
 }
 
 impl Read {
+    /// With the sizes of the rows of some modalities, and text as tokens of the known vocabulary.
+    fn completed(mut self, known: Option<&Known>, sizes: &[String]) -> Result<Self> {
+        for name in sizes {
+            self.data = self.data.with_library_size(name)?;
+        }
+        if let Some(known) = known {
+            text::finish(&mut self.data, &mut self.report, text::By::Known(known.schema))?;
+        }
+        Ok(self)
+    }
+
     /// Text as tokens of the training rows, or of all if nothing says which these are.
     fn with_vocabulary(mut self) -> Result<Self> {
         let all = || (0..self.data.len()).collect();

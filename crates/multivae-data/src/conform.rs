@@ -1,6 +1,7 @@
 //! New data by the description of the data that a model was trained on.
 
 use multivae_core::{
+    dataset::Dataset,
     modality::ModalitySpec,
     schema::{Dtype, ModalitySchema, Schema, ValueScale},
 };
@@ -64,6 +65,15 @@ impl<'a> Known<'a> {
 }
 
 impl Known<'_> {
+    /// The modalities of data whose means are relative to the size of a row.
+    pub(crate) fn library_sizes(&self, data: &dyn Dataset) -> Vec<String> {
+        let sized = self.schema.modalities.iter().filter(|known| known.library_size);
+        let there = |known: &&ModalitySchema| {
+            data.modalities().iter().any(|spec| spec.name == known.spec.name)
+        };
+        sized.filter(there).map(|known| known.spec.name.to_string()).collect()
+    }
+
     fn modality(&self, name: &str) -> Result<&ModalitySchema> {
         self.schema.modality(name).ok_or_else(|| DataError::UnknownModality {
             modality: name.into(),

@@ -139,6 +139,7 @@
 //! | [`standardise`] | mean and deviation of the training rows, applied and undone |
 //! | [`view`] | rows, masks, standardisation and alignment over any data set |
 //! | [`cells`] | which single values are missing |
+//! | [`NewRows`] | new rows from the memory of a program, such as those of a request |
 //! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`ColumnCells`], [`write_parquet()`] | tables of columns with types, as they are written |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
@@ -167,6 +168,7 @@ mod fingerprint;
 #[cfg(test)]
 mod fixture;
 mod folder;
+pub mod given;
 pub mod inspect;
 mod join;
 pub mod manifest;
@@ -197,6 +199,7 @@ pub use conform::{EmptyRows, Lacking, MissingColumns};
 pub use embedded::{Info, embedded};
 pub use error::{DataError, Place};
 pub use fingerprint::data_code;
+pub use given::{NewCell, NewModality, NewRow, NewRows};
 pub use inspect::{Inspection, inspect};
 pub use memory::MemoryDataset;
 pub use missing::{MissingConfig, Pattern};

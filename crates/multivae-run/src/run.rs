@@ -9,7 +9,7 @@ use std::{
 use burn::tensor::Device;
 use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
 use multivae_data::{
-    DataConfig, DataRecord, Lacking, MissingColumns, Opened, Splits, Standardisation,
+    DataConfig, DataRecord, Lacking, MissingColumns, NewRows, Opened, Splits, Standardisation,
 };
 
 use crate::{
@@ -20,8 +20,8 @@ use crate::{
     trained::Trained,
 };
 
-/// What the folder of a run holds, before any weights; or the folder of a bundle, which is a run
-/// without data of its own.
+/// What the folder of a run holds, before any weights; or a bundle, a folder or an archive, which is a
+/// run without data of its own.
 ///
 /// ```
 /// use multivae_core::dataset::Dataset;
@@ -73,8 +73,11 @@ impl RunFolder {
     /// # Errors
     ///
     /// [`RunError::NoRun`], [`RunError::Config`], [`RunError::Data`] for the standardisation,
-    /// [`RunError::Bundle`] if the folder is a bundle that is not intact.
+    /// [`RunError::Bundle`] if the folder or file is a bundle that is not intact.
     pub fn open(path: &Path) -> Result<Self> {
+        if path.is_file() {
+            return Ok(Self::of_bundle(path, Bundle::open(path)?));
+        }
         let file = path.join(Self::CONFIG);
         if !file.is_file() {
             if Bundle::is_at(path) {
@@ -321,6 +324,28 @@ impl Run {
             return Err(RunError::NoRows { what: format!("the data `{}`", config.source) });
         }
         Ok(OpenedRows { data: self.trained.align(Arc::new(files.data.clone()))?, files })
+    }
+
+    /// New rows that a program has in memory, read as new data is from files.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Data`], and as [`AlignedDataset::new`].
+    pub fn open_new(&self, rows: NewRows, lacking: Lacking) -> Result<OpenedRows> {
+        let known = self.known()?;
+        let files = rows.open(&known, &self.folder.standardisation, lacking)?;
+        Ok(OpenedRows { data: self.trained.align(Arc::new(files.data.clone()))?, files })
+    }
+
+    /// What is known of columns, types, scales and classes: of runs that have kept nothing of their
+    /// data, names and shapes of the modalities only.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunFolder::schema`].
+    pub fn known(&self) -> Result<Schema> {
+        let plain = || Schema::of_specs(self.trained.modalities());
+        Ok(self.folder.schema()?.unwrap_or_else(plain))
     }
 
     /// The run without its folder, data and training, to be given away.

@@ -28,13 +28,14 @@ mod excel;
 #[cfg(feature = "arrow")]
 mod feather;
 pub(crate) mod format;
+pub(crate) mod given;
 #[cfg(any(feature = "arrow", feature = "excel"))]
 mod guard;
 mod idx;
 pub(crate) mod image;
 mod lines;
 mod mat;
-mod npy;
+pub(crate) mod npy;
 pub(crate) mod number;
 mod palette;
 #[cfg(feature = "arrow")]

@@ -235,6 +235,34 @@ fn text(kind: &str, data: &[u8], big: bool) -> Option<(Dtype, Numbers)> {
     Some((Dtype::Text, Numbers::Text(text)))
 }
 
+/// The arrays of an NPZ file in memory, in its order, which may take `most` bytes when they are
+/// unpacked.
+pub(crate) fn npz_within(path: &Path, bytes: &[u8], most: u64) -> Result<Vec<Array>> {
+    let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPZ", reason };
+    let mut archive =
+        ZipArchive::new(Cursor::new(bytes)).map_err(|error| malformed(error.to_string()))?;
+    let mut arrays = Vec::new();
+    let mut left = most;
+    for entry in 0..archive.len() {
+        let file = archive.by_index(entry).map_err(|error| malformed(error.to_string()))?;
+        let name = file.name().to_owned();
+        let mut bytes = Vec::new();
+        // Whatever the entry says of its length.
+        let read = file.take(left.saturating_add(1)).read_to_end(&mut bytes);
+        read.map_err(|error| malformed(format!("`{name}`: {error}")))?;
+        let taken = bytes.len() as u64;
+        left = left.checked_sub(taken).ok_or_else(|| {
+            malformed(format!("its arrays take more than {most} bytes when they are unpacked"))
+        })?;
+        let plain = name.strip_suffix(".npy").unwrap_or(&name);
+        arrays.push(npy(&path.join(plain), plain, &bytes)?);
+    }
+    if arrays.is_empty() {
+        return Err(DataError::EmptyFile { path: path.into(), reason: "it has no arrays" });
+    }
+    Ok(arrays)
+}
+
 /// The arrays of an NPZ file, in its order.
 fn npz(path: &Path, bytes: Vec<u8>) -> Result<Vec<Array>> {
     let malformed = |reason| DataError::Malformed { path: path.into(), format: "NPZ", reason };
