@@ -1,6 +1,9 @@
 //! The arguments.
 
-use std::path::PathBuf;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+};
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use multivae::{
@@ -73,6 +76,13 @@ pub(crate) enum Task {
     /// SHA256SUMS. Tasks on runs take its folder as a run without data of its own. `train` leaves
     /// one as `bundle` in the folder of the run.
     Export(ExportArguments),
+    /// Answer requests by HTTP with the model of a run, and show it on a page in the browser
+    ///
+    /// Encodes, generates and imputes rows that programs send as JSON or NPZ, and gives the numbers
+    /// that the tasks of these names write; docs/service.md says how. Runs until it is interrupted,
+    /// and finishes what it computes. Only this machine reaches it unless `--host` says otherwise:
+    /// there is no authentication, and nothing is encrypted.
+    ServeModel(ServeModelArguments),
     /// List the models
     Models,
     /// List the embedded data sets, or say what a data source holds before anything is trained on it
@@ -84,6 +94,7 @@ pub(crate) enum Task {
     Devices,
     /// Lend a device to programs on other machines, which name it `remote:ws://HOST:PORT`
     ///
+    /// What is lent is the power to compute; `serve-model` answers requests with a trained model.
     /// Runs until it is interrupted. Whoever reaches the port can use the device, and what is sent
     /// is not encrypted: for networks that you trust.
     #[cfg(feature = "remote")]
@@ -93,6 +104,33 @@ pub(crate) enum Task {
         /// Name of the model
         model: String,
     },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeModelArguments {
+    /// Folder of the run, or bundle
+    pub(crate) run: PathBuf,
+    /// Device; `multivae devices` lists them
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<String>,
+    /// Port to listen on; 0 for any free one, which is printed
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Address to listen on: with another than this machine's own others can use the model
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) host: IpAddr,
+    /// Largest body of a request in MiB, also of what it unpacks to
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u64).range(1..=4096))]
+    pub(crate) max_body: u64,
+    /// Most rows of a request
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_rows: u64,
+    /// Longest time of a request in seconds, from its first byte to its answer
+    #[arg(long, value_name = "N", default_value_t = 30.0, value_parser = seconds)]
+    pub(crate) max_seconds: f64,
+    /// Most requests at a time, those that wait included
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = positive)]
+    pub(crate) max_requests: usize,
 }
 
 #[cfg(feature = "remote")]
@@ -712,6 +750,12 @@ fn minutes(text: &str) -> Result<f64, String> {
         Ok(n) if n > 0.0 && n.is_finite() => Ok(n),
         _ => Err("expected a number above 0".to_owned()),
     }
+}
+
+/// Seconds, of which there are some.
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse::<f64>().ok().filter(|seconds| (0.001..=86_400.0).contains(seconds));
+    seconds.ok_or_else(|| "expected a number from 0.001 to 86400".to_owned())
 }
 
 fn positive(text: &str) -> Result<usize, String> {

@@ -8,8 +8,9 @@ use multivae::{
         dataset::Dataset,
         model::{Draws, MultimodalModel},
         pass::Pass,
+        subset::Subset,
     },
-    run::OpenedRows,
+    run::{OpenedRows, Run, Trained},
 };
 
 use crate::{
@@ -28,13 +29,30 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
     let given = given::modalities(&run, arguments.given.as_deref())?;
     let OpenedRows { data, files } =
         run.open_rows(arguments.data.as_deref(), arguments.missing_columns.into())?;
-    let draws = arguments.n.map_or(Draws::Mean, Draws::Samples);
-    let rows = data.len();
     let pass = Pass { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
-    let spaces =
-        pass.encode(run.trained.model.encoder()?, &data, given, draws, &run.trained.device)?;
+    let parts = parts(&run, &data, given, arguments.n, pass)?;
+    let shape = |part: &Part| format!("{} {:?}", part.name, part.values.shape());
+    let shown: Vec<_> = parts.iter().map(shape).collect();
+    let written = Written::of("encode", &data, files.data.schema()).with_files(&files);
+    written.with_presence(&data).with_parts(parts).write(&arguments.out, form)?;
+    notes(&run, &data, given)?.iter().for_each(|note| print_err(note));
+    print_out(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
+    Ok(Outcome::Done)
+}
+
+/// Latent values of rows, one part for each space: means, or so many samples of each row.
+pub(crate) fn parts(
+    run: &Run,
+    data: &dyn Dataset,
+    given: Subset,
+    samples: Option<usize>,
+    pass: Pass,
+) -> Result<Vec<Part>> {
+    let draws = samples.map_or(Draws::Mean, Draws::Samples);
+    let Trained { model, device, .. } = &run.trained;
+    let spaces = pass.encode(model.encoder()?, data, given, draws, device)?;
     let parts = spaces.into_iter().map(|space| {
-        let means = vec![rows, space.features];
+        let means = vec![data.len(), space.features];
         match draws {
             Draws::Mean => Part::latent(space.name, Array::Floats(means, space.values)),
             Draws::Samples(n) => Part {
@@ -47,32 +65,32 @@ pub(crate) fn run(arguments: &EncodeArguments) -> Result<Outcome> {
             },
         }
     });
-    let parts: Vec<Part> = parts.collect();
-    let shape = |part: &Part| format!("{} {:?}", part.name, part.values.shape());
-    let shown: Vec<_> = parts.iter().map(shape).collect();
-    let written = Written::of("encode", &data, files.data.schema()).with_files(&files);
-    written.with_presence(&data).with_parts(parts).write(&arguments.out, form)?;
+    Ok(parts.collect())
+}
 
+/// What is to be known of rows that lack something.
+pub(crate) fn notes(run: &Run, data: &dyn Dataset, given: Subset) -> Result<Vec<String>> {
+    let (model, rows) = (&run.trained.model, data.len());
+    let mut notes = Vec::new();
     let without = (0..rows).filter(|&row| given.iter().all(|m| !data.presence(row).contains(m)));
     let without = without.count();
     if without > 0 {
-        let label = given.label(run.trained.model.modalities());
-        print_err(&format!(
+        let label = given.label(model.modalities());
+        notes.push(format!(
             "{without} of {rows} rows observe nothing of `{label}`: theirs is the prior"
         ));
     }
-    if let Some(needed) = run.trained.model.encoder()?.conditions() {
+    if let Some(needed) = model.encoder()?.conditions() {
         let lacks = |&row: &usize| needed.union(data.presence(row)) != data.presence(row);
         let lacking = (0..rows).filter(lacks).count();
         if lacking > 0 {
-            let label = needed.label(run.trained.model.modalities());
-            print_err(&format!(
+            let label = needed.label(model.modalities());
+            notes.push(format!(
                 "{lacking} of {rows} rows lack something of `{label}`: it is taken to be zero"
             ));
         }
     }
-    print_out(format!("{}: {}", arguments.out.display(), shown.join(", ")))?;
-    Ok(Outcome::Done)
+    Ok(notes)
 }
 
 /// The form of what is written: samples need an axis of their own.

@@ -16,7 +16,7 @@ use multivae::{
         subset::Subset,
     },
     data::{Opened, Standardisation},
-    run::{self as runs, AlignedDataset, Offsets, Run},
+    run::{self as runs, AlignedDataset, Offsets, Run, Trained},
     samplers::PriorSampler,
 };
 
@@ -147,51 +147,10 @@ fn from_rows(
 ) -> Result<()> {
     let Given { rows: data, files } = data;
     let specs = run.trained.model.modalities();
-    let pass = Pass { batch_size: arguments.run.batch_size, seed: 0 };
-    let mut originals: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
-    let mut missing: Vec<Vec<bool>> = vec![Vec::new(); specs.len()];
-    let mut generated: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
-    for batch in pass.batches(data, &run.trained.device) {
-        let (rows, batch) = batch?;
-        let latent =
-            run.trained.model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
-        let offsets = Offsets::of(&batch, &[]);
-        let means = runs::standardised(run.trained.model.generator()?, &latent, targets, &offsets);
-        for (m, mean) in targets.iter().zip(means) {
-            generated[m].push(mean.squeeze_dim(0));
-        }
-        for m in 0..specs.len() {
-            let Some(values) = batch.values()[m].dense() else { continue };
-            originals[m].push(values.clone());
-            for row in rows.clone() {
-                missing[m].extend(data.missing(row, m));
-            }
-        }
-    }
-    let joined = |parts: &[Tensor<2>]| Tensor::cat(parts.to_vec(), 0);
+    let decoded = Decoded::of(run, data, given, targets, arguments.run.batch_size)?;
     match kind {
         Kind::Rows(form) => {
-            let units = Units::of(run)?;
-            let found = files.as_ref().and_then(|files| files.data.schema());
-            let mut written = Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
-            if let Some(files) = files {
-                written = written.with_files(files);
-            }
-            for m in targets.iter() {
-                let values = units.array(&specs[m], joined(&generated[m]), &[])?;
-                written.parts.push(units.part(&specs[m], values)?);
-            }
-            for (m, spec) in specs.iter().enumerate() {
-                if !originals[m].is_empty() && (given.contains(m) || targets.contains(m)) {
-                    let values = match files {
-                        Some(files) => units.of_files(spec, data, files),
-                        None => units.array(spec, joined(&originals[m]), &missing[m])?,
-                    };
-                    let part = units.part(spec, values)?;
-                    written.parts.push(Part { role: Role::Original, ..part });
-                }
-            }
-            written.write(&arguments.out, form)
+            decoded.written(run, data, files.as_ref(), given, targets)?.write(&arguments.out, form)
         }
         Kind::Picture => {
             let mut drawn = Vec::new();
@@ -201,7 +160,7 @@ fn from_rows(
             };
             let originals_of = |m: usize| {
                 let observed = |row| data.presence(row).contains(m);
-                picture::row(&specs[m], shown(m, &originals[m]), observed)
+                picture::row(&specs[m], shown(m, &decoded.originals[m]), observed)
             };
             for m in given.iter().filter(|&m| picture::is_drawable(&specs[m])) {
                 drawn.push(originals_of(m)?);
@@ -210,11 +169,92 @@ fn from_rows(
                 if !given.contains(m) {
                     drawn.push(originals_of(m)?);
                 }
-                drawn.push(picture::row(&specs[m], shown(m, &generated[m]), |_| true)?);
+                drawn.push(picture::row(&specs[m], shown(m, &decoded.generated[m]), |_| true)?);
             }
             picture::write(&arguments.out, &drawn)
         }
     }
+}
+
+/// Rows of data, and what was generated from each, by modality and in parts of some rows.
+pub(crate) struct Decoded {
+    originals: Vec<Vec<Tensor<2>>>,
+    /// Which values of the originals are missing.
+    missing: Vec<Vec<bool>>,
+    generated: Vec<Vec<Tensor<2>>>,
+}
+
+impl Decoded {
+    /// The means of the targets at the means of `q(z | given)`.
+    pub(crate) fn of(
+        run: &Run,
+        data: &AlignedDataset,
+        given: Subset,
+        targets: Subset,
+        batch_size: usize,
+    ) -> Result<Self> {
+        let Trained { model, device, .. } = &run.trained;
+        let specs = model.modalities();
+        let pass = Pass { batch_size, seed: 0 };
+        let mut originals: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
+        let mut missing: Vec<Vec<bool>> = vec![Vec::new(); specs.len()];
+        let mut generated: Vec<Vec<Tensor<2>>> = vec![Vec::new(); specs.len()];
+        for batch in pass.batches(data, device) {
+            let (rows, batch) = batch?;
+            let latent =
+                model.encoder()?.encode(&batch, given, Draws::Mean, &mut Noise::of(&batch));
+            let offsets = Offsets::of(&batch, &[]);
+            let means = runs::standardised(model.generator()?, &latent, targets, &offsets);
+            for (m, mean) in targets.iter().zip(means) {
+                generated[m].push(mean.squeeze_dim(0));
+            }
+            for m in 0..specs.len() {
+                let Some(values) = batch.values()[m].dense() else { continue };
+                originals[m].push(values.clone());
+                for row in rows.clone() {
+                    missing[m].extend(data.missing(row, m));
+                }
+            }
+        }
+        Ok(Self { originals, missing, generated })
+    }
+
+    /// What was generated, and beside it the originals of what was given or generated.
+    pub(crate) fn written(
+        &self,
+        run: &Run,
+        data: &AlignedDataset,
+        files: Option<&Opened>,
+        given: Subset,
+        targets: Subset,
+    ) -> Result<Written> {
+        let specs = run.trained.model.modalities();
+        let units = Units::of(run)?;
+        let found = files.and_then(|files| files.data.schema());
+        let mut written = Written::of("generate", data, Some(found.unwrap_or(&units.schema)));
+        if let Some(files) = files {
+            written = written.with_files(files);
+        }
+        for m in targets.iter() {
+            let values = units.array(&specs[m], joined(&self.generated[m]), &[])?;
+            written.parts.push(units.part(&specs[m], values)?);
+        }
+        for (m, spec) in specs.iter().enumerate() {
+            if !self.originals[m].is_empty() && (given.contains(m) || targets.contains(m)) {
+                let values = match files {
+                    Some(files) => units.of_files(spec, data, files),
+                    None => units.array(spec, joined(&self.originals[m]), &self.missing[m])?,
+                };
+                let part = units.part(spec, values)?;
+                written.parts.push(Part { role: Role::Original, ..part });
+            }
+        }
+        Ok(written)
+    }
+}
+
+fn joined(parts: &[Tensor<2>]) -> Tensor<2> {
+    Tensor::cat(parts.to_vec(), 0)
 }
 
 /// Generates from samples of the prior.
@@ -236,25 +276,11 @@ pub(crate) fn from_latents(
     targets: Subset,
 ) -> Result<()> {
     let specs = run.trained.model.modalities();
-    let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
-    for latent in chunks {
-        let offsets = Offsets::default();
-        let means = runs::standardised(run.trained.model.generator()?, &latent, targets, &offsets);
-        for (place, mean) in parts.iter_mut().zip(means) {
-            place.push(mean.squeeze_dim(0));
-        }
-    }
-    let joined = targets.iter().zip(parts.into_iter().map(|parts| Tensor::cat(parts, 0)));
+    let parts = of_latents(run, chunks.map(Ok), targets)?;
     match kind {
-        Kind::Rows(form) => {
-            let units = Units::of(run)?;
-            let parts = joined
-                .map(|(m, values)| units.part(&specs[m], units.array(&specs[m], values, &[])?));
-            let parts = parts.collect::<Result<_>>()?;
-            Written::new(task).with_parts(parts).write(out, form)
-        }
+        Kind::Rows(form) => written_latents(run, task, parts, targets)?.write(out, form),
         Kind::Picture => {
-            let rows = joined.map(|(m, values)| {
+            let rows = targets.iter().zip(parts).map(|(m, values)| {
                 let values = run.folder.standardisation.invert(specs[m].name.as_str(), values);
                 picture::row(&specs[m], values, |_| true)
             });
@@ -262,6 +288,39 @@ pub(crate) fn from_latents(
             picture::write(out, &rows)
         }
     }
+}
+
+/// The standardised means of the targets at latent values, `[rows, features]` each.
+pub(crate) fn of_latents(
+    run: &Run,
+    chunks: impl Iterator<Item = Result<Latent>>,
+    targets: Subset,
+) -> Result<Vec<Tensor<2>>> {
+    let mut parts: Vec<Vec<Tensor<2>>> = vec![Vec::new(); targets.len()];
+    for latent in chunks {
+        let offsets = Offsets::default();
+        let means = runs::standardised(run.trained.model.generator()?, &latent?, targets, &offsets);
+        for (place, mean) in parts.iter_mut().zip(means) {
+            place.push(mean.squeeze_dim(0));
+        }
+    }
+    Ok(parts.iter().map(|parts| joined(parts)).collect())
+}
+
+/// These in the units of the data.
+pub(crate) fn written_latents(
+    run: &Run,
+    task: &'static str,
+    means: Vec<Tensor<2>>,
+    targets: Subset,
+) -> Result<Written> {
+    let specs = run.trained.model.modalities();
+    let units = Units::of(run)?;
+    let parts = targets
+        .iter()
+        .zip(means)
+        .map(|(m, values)| units.part(&specs[m], units.array(&specs[m], values, &[])?));
+    Ok(Written::new(task).with_parts(parts.collect::<Result<_>>()?))
 }
 
 /// Means of the targets' distributions at latent values of one sample, in the units of the data,
@@ -296,12 +355,7 @@ struct Units<'a> {
 
 impl<'a> Units<'a> {
     fn of(run: &'a Run) -> Result<Self> {
-        let schema = run.folder.schema()?;
-        let plain = || Schema::of_specs(run.trained.model.modalities());
-        Ok(Self {
-            standardisation: &run.folder.standardisation,
-            schema: schema.unwrap_or_else(plain),
-        })
+        Ok(Self { standardisation: &run.folder.standardisation, schema: run.known()? })
     }
 
     /// Values of a modality with the names of its columns, and as text if they are that.

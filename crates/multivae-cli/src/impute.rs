@@ -25,7 +25,7 @@ use crate::{
     given,
     npz::{self, Array},
     terminal::{print_out, table},
-    written::{Form, Part, Role, Written, quoted},
+    written::{Form, Part, Role, Texts, Written, quoted},
 };
 
 /// Digits of an imputed value below its deviation: what single precision has.
@@ -109,6 +109,27 @@ pub(crate) fn run(arguments: &ImputeArguments) -> Result<Outcome> {
     }
     print_out(format!("\n{}", out.display()))?;
     Ok(Outcome::Done)
+}
+
+/// All rows with what was imputed of them: for each modality a part in the units of its data, and as
+/// `NAME.imputed` which cells were missing; with samples `NAME.std`, `NAME.low` and `NAME.high`, too.
+pub(crate) fn written(
+    run: &Run,
+    rows: &OpenedRows,
+    how: &Impute,
+) -> Result<(Written, Vec<String>)> {
+    let imputed = run.impute(rows, how)?;
+    let known = run.folder.schema()?;
+    let (mut notes, mut parts) = (Vec::new(), Vec::new());
+    for (spec, imputed) in run.trained.modalities().iter().zip(&imputed) {
+        let output = Output::new(run, rows, known.as_ref(), spec, imputed);
+        parts.extend(output.parts(how.samples.is_some(), &mut notes)?);
+        if imputed.left > 0 {
+            notes.push(format!("{}: rows that cannot be imputed: {}", spec.name, imputed.left));
+        }
+    }
+    let written = Written::of("impute", &rows.data, rows.files.data.schema());
+    Ok((written.with_parts(parts), notes))
 }
 
 /// What was imputed, by modality.
@@ -337,28 +358,78 @@ impl<'a> Output<'a> {
         self.probabilities(folder)
     }
 
-    /// A Parquet file of all columns that are modelled, of a table whose columns have types.
-    fn typed_table(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<()> {
-        let (features, n, data) =
-            (self.spec.features(), self.rows.data.len(), &self.rows.files.data);
-        let mut values = vec![f64::NAN; n * features];
-        let mut beyond = 0;
-        for (row, out) in values.chunks_exact_mut(features).enumerate() {
-            beyond += self.filled(row, out);
+    /// All rows with what is imputed, and parts about it.
+    fn parts(&self, samples: bool, notes: &mut Vec<String>) -> Result<Vec<Part>> {
+        let mut parts = vec![self.whole_part(notes)?];
+        let (rows, columns) = (self.rows.data.len(), self.columns());
+        let titles: Vec<String> = (0..columns).map(|column| self.title(column)).collect();
+        let (shape, titles) = match self.mixed() {
+            None => (self.shape(), self.known.columns.clone()),
+            Some(_) => (vec![rows, columns], Some(titles)),
+        };
+        let about = |kind: &str, values: Array| Part {
+            name: format!("{}{kind}", self.spec.name),
+            role: Role::Modality,
+            columns: titles.clone(),
+            table: None,
+            texts: None,
+            values,
+        };
+        let each = || (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column)));
+        let has =
+            |column: usize| self.mixed().is_none_or(|table| table[column].kind.features() > 0);
+        let flags = each().map(|(row, column)| {
+            has(column) && self.imputed.value(row, self.first(column)).is_some()
+        });
+        parts.push(about(IMPUTED, Array::Flags(shape.clone(), flags.collect())));
+        let numbers =
+            |column: usize| self.mixed().is_none_or(|table| table[column].kind.classes().is_none());
+        for (kind, of) in MEASURES.into_iter().filter(|_| samples) {
+            let value = |(row, column)| {
+                let measured = (has(column) && numbers(column))
+                    .then(|| self.interval(Some(row), self.first(column), of));
+                measured.flatten().unwrap_or(f64::NAN)
+            };
+            parts.push(about(kind, self.floats(shape.clone(), each().map(value).collect())));
         }
+        Ok(parts)
+    }
+
+    /// All rows of the modality, with what is imputed.
+    fn whole_part(&self, notes: &mut Vec<String>) -> Result<Part> {
+        let features = self.spec.features();
+        let mut values = vec![f64::NAN; self.rows.data.len() * features];
+        let each = values.chunks_exact_mut(features).enumerate();
+        let beyond = each.map(|(row, out)| self.filled(row, out)).sum();
         self.note_beyond(beyond, notes);
-        let shape = vec![n, features];
-        let part = Part {
+        let values = match (&self.known.text, self.mixed()) {
+            (None, None) => self.typed(self.shape(), values),
+            _ => self.floats(self.shape(), values),
+        };
+        let mut texts = Texts::of(self.known.text.as_ref(), &values)?;
+        // Text that was read stays as it was.
+        for (row, text) in texts.iter_mut().flat_map(|texts| texts.rows.iter_mut()).enumerate() {
+            let observed = self.place.and_then(|place| self.rows.files.data.text(row, place));
+            *text = observed.map(str::to_owned).or(text.take());
+        }
+        Ok(Part {
             name: self.spec.name.to_string(),
             role: Role::Modality,
             columns: self.known.columns.clone(),
             table: self.known.table.clone(),
-            texts: None,
-            values: match self.mixed() {
-                Some(_) => self.floats(shape, values),
-                None => self.typed(shape, values),
-            },
-        };
+            texts,
+            values,
+        })
+    }
+
+    fn shape(&self) -> Vec<usize> {
+        [&[self.rows.data.len()][..], &self.spec.shape].concat()
+    }
+
+    /// A Parquet file of all columns that are modelled, of a table whose columns have types.
+    fn typed_table(&self, folder: &Path, samples: bool, notes: &mut Vec<String>) -> Result<()> {
+        let (n, data) = (self.rows.data.len(), &self.rows.files.data);
+        let part = self.whole_part(notes)?;
         let left: Vec<_> = (self.mixed().into_iter().flatten())
             .filter(|column| column.kind.features() == 0)
             .map(|column| format!("`{}`", column.name))

@@ -43,6 +43,7 @@ pub mod reading;
 mod sampler;
 #[cfg(feature = "remote")]
 mod serve;
+mod service;
 mod sweep;
 mod terminal;
 mod torch;
@@ -113,7 +114,7 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
 /// On the threads that kernels use, but for tasks that have threads of their own and wait for them.
 fn run(task: &Task) -> anyhow::Result<Outcome> {
     match task {
-        Task::Train(_) | Task::Sweep(_) => here(task),
+        Task::Train(_) | Task::Sweep(_) | Task::ServeModel(_) => here(task),
         #[cfg(feature = "remote")]
         Task::Serve(_) => here(task),
         _ => on_workers(&Device::default(), || here(task)),
@@ -133,6 +134,7 @@ fn here(task: &Task) -> anyhow::Result<Outcome> {
         Task::Compare(arguments) => compare::run(arguments),
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
+        Task::ServeModel(arguments) => service::run(arguments),
         Task::Models => lists::models(),
         Task::Data(arguments) => lists::data(arguments),
         Task::Devices => lists::devices(),

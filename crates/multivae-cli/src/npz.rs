@@ -77,7 +77,8 @@ pub(crate) fn write(path: &Path, arrays: &[(String, Array)]) -> Result<()> {
     Ok(files::write_whole(path, |file| write_to(file, arrays))?)
 }
 
-fn write_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {
+/// Writes the arrays by name.
+pub(crate) fn write_to(file: impl Write + Seek, arrays: &[(String, Array)]) -> Result<()> {
     let mut npz = NpzWriter::new(file);
     for (name, array) in arrays {
         // The writer adds the `.npy` that `numpy.load` takes off.

@@ -194,7 +194,7 @@ pub(crate) struct Written {
     /// The task that writes them.
     task: &'static str,
     /// Identifiers, of rows that come from data.
-    ids: Option<Vec<String>>,
+    pub(crate) ids: Option<Vec<String>>,
     labels: Option<Labels>,
     /// The file that the rows came from.
     source: Source,
@@ -268,7 +268,7 @@ impl Written {
     }
 
     /// The arrays of an NPZ. Those whose names hold a point say something about others.
-    fn arrays(self) -> Vec<(String, Array)> {
+    pub(crate) fn arrays(self) -> Vec<(String, Array)> {
         let mut arrays = Vec::new();
         let mut columns = Vec::new();
         let (originals, parts): (Vec<_>, Vec<_>) =

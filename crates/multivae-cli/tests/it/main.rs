@@ -14,6 +14,7 @@ mod multiview_ae;
 mod place;
 mod report;
 mod sampler;
+mod service;
 mod shares;
 mod sweep;
 mod tables;
