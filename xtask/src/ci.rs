@@ -119,8 +119,9 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     if page::browser().is_some() {
         let pages = format!("xtask page {measured}/report.html {compared}/report.html");
         steps.push(Step::new("page", &pages));
+        steps.push(Step::new("served page", &format!("xtask served {small}")));
     } else {
-        println!("no browser: the step `page` is left out");
+        println!("no browser: the steps `page` and `served page` are left out");
     }
     steps
 }

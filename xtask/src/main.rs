@@ -10,6 +10,7 @@ mod packages;
 mod page;
 mod pages;
 mod scratch;
+mod served;
 mod tidy;
 mod torture;
 mod tree;
@@ -74,6 +75,16 @@ enum Task {
         #[arg(long)]
         pictures: Option<PathBuf>,
     },
+    /// Serves the model of a run and looks at its page in headless Chromium: what it shows at the
+    /// width of a phone and of a desk, and what it answers when its buttons are pressed.
+    Served {
+        /// Folders of runs.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+        /// Folder for pictures of it.
+        #[arg(long)]
+        pictures: Option<PathBuf>,
+    },
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -103,6 +114,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
+        Task::Served { runs, pictures } => served::run(&runs, pictures.as_deref()),
         Task::Parity { folders, model, device } => {
             let backend = device.split(':').next().unwrap_or_default();
             let mut cargo = example("parity", backend);

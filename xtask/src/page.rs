@@ -24,16 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const TALLEST: f64 = 12_000.0;
 
 /// A screen.
-struct Screen {
-    name: &'static str,
-    width: u32,
+pub(crate) struct Screen {
+    pub(crate) name: &'static str,
+    pub(crate) width: u32,
     height: u32,
     /// Pixels of the picture a pixel of the page.
     scale: f64,
     dark: bool,
 }
 
-const SCREENS: &[Screen] = &[
+pub(crate) const SCREENS: &[Screen] = &[
     Screen { name: "phone", width: 390, height: 844, scale: 2.0, dark: false },
     Screen { name: "phone-dark", width: 390, height: 844, scale: 2.0, dark: true },
     Screen { name: "desk", width: 1280, height: 900, scale: 1.0, dark: false },
@@ -91,7 +91,7 @@ pub(crate) fn run(pages: &[PathBuf], pictures: Option<&Path>) -> Result<ExitCode
             if let Some(folder) = pictures {
                 let name = path.parent().and_then(Path::file_name).unwrap_or_default();
                 let name = format!("{}-{}.png", name.to_string_lossy(), screen.name);
-                fs::write(folder.join(name), browser.picture(screen, &seen)?)?;
+                fs::write(folder.join(name), browser.picture(screen, &seen.look)?)?;
             }
         }
         if grounds[0] == grounds[1] {
@@ -111,12 +111,12 @@ fn figures_beside(page: &Path) -> Option<usize> {
 }
 
 /// A page on a screen.
-struct Seen {
-    look: Value,
+pub(crate) struct Seen {
+    pub(crate) look: Value,
     /// What it asked the network or the disk for, other than itself.
-    requests: Vec<String>,
+    pub(crate) requests: Vec<String>,
     /// What it complained about.
-    errors: Vec<String>,
+    pub(crate) errors: Vec<String>,
 }
 
 /// Everything that is wrong with a page.
@@ -170,7 +170,7 @@ pub(crate) fn browser() -> Option<&'static str> {
 }
 
 /// A browser without a window, which ends with its owner.
-struct Browser {
+pub(crate) struct Browser {
     child: Child,
     input: ChildStdin,
     messages: Receiver<Value>,
@@ -181,7 +181,7 @@ struct Browser {
 }
 
 impl Browser {
-    fn start() -> Result<Self> {
+    pub(crate) fn start() -> Result<Self> {
         let Some(program) = browser() else {
             bail!(
                 "no browser to look at reports with: expected one of {} in PATH; on Debian \
@@ -263,6 +263,13 @@ impl Browser {
 
     /// Opens a file and looks at it.
     fn open(&mut self, page: &Path, screen: &Screen) -> Result<Seen> {
+        self.go(&format!("file://{}", page.display()), screen)?;
+        let look = self.evaluate(LOOK)?;
+        self.seen(look, |asked| same(asked, page))
+    }
+
+    /// Opens an address.
+    pub(crate) fn go(&mut self, url: &str, screen: &Screen) -> Result<()> {
         let Screen { width, height, scale, dark, .. } = *screen;
         let metrics = json!({
             "width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600,
@@ -271,7 +278,6 @@ impl Browser {
         let scheme = if dark { "dark" } else { "light" };
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.call("Emulation.setEmulatedMedia", &json!({"features": features}))?;
-        let url = format!("file://{}", page.display());
         self.events.clear();
         let answer = self.call("Page.navigate", &json!({"url": url}))?;
         ensure!(answer["errorText"].is_null(), "{url}: {}", answer["errorText"]);
@@ -279,15 +285,27 @@ impl Browser {
             let event = self.next()?;
             self.events.push(event);
         }
-        let query = json!({"expression": LOOK, "returnByValue": true});
-        let look = self.call("Runtime.evaluate", &query)?;
-        ensure!(look["exceptionDetails"].is_null(), "{}", look["exceptionDetails"]);
+        Ok(())
+    }
+
+    /// The value of an expression in the page that is open, once it has one.
+    pub(crate) fn evaluate(&mut self, expression: &str) -> Result<Value> {
+        let query = json!({"expression": expression, "returnByValue": true, "awaitPromise": true});
+        let found = self.call("Runtime.evaluate", &query)?;
+        ensure!(found["exceptionDetails"].is_null(), "{}", found["exceptionDetails"]);
+        Ok(found["result"]["value"].clone())
+    }
+
+    /// What was seen of a page: how it looks, what it asked for beside its own, and what it said.
+    pub(crate) fn seen(&mut self, look: Value, own: impl Fn(&str) -> bool) -> Result<Seen> {
+        // What has happened in between comes with the next answer.
+        self.call("Page.getFrameTree", &json!({}))?;
         let of = |method: &'static str| {
             self.events.iter().filter(move |event| event["method"] == method).map(|e| &e["params"])
         };
         let requests = of("Network.requestWillBeSent")
             .filter_map(|event| event["request"]["url"].as_str())
-            .filter(|asked| !asked.starts_with("data:") && !same(asked, page))
+            .filter(|asked| !asked.starts_with("data:") && !own(asked))
             .map(str::to_owned)
             .collect();
         let thrown = of("Runtime.exceptionThrown").map(|e| e["exceptionDetails"]["text"].clone());
@@ -295,12 +313,12 @@ impl Browser {
             .filter(|event| event["entry"]["level"] == "error")
             .map(|event| event["entry"]["text"].clone());
         let errors = thrown.chain(logged).map(|text| text.to_string()).collect();
-        Ok(Seen { look: look["result"]["value"].clone(), requests, errors })
+        Ok(Seen { look, requests, errors })
     }
 
     /// A picture of the whole page that is open.
-    fn picture(&mut self, screen: &Screen, seen: &Seen) -> Result<Vec<u8>> {
-        let height = seen.look["height"].as_f64().unwrap_or(0.0).min(TALLEST);
+    pub(crate) fn picture(&mut self, screen: &Screen, look: &Value) -> Result<Vec<u8>> {
+        let height = look["height"].as_f64().unwrap_or(0.0).min(TALLEST);
         let clip = json!({"x": 0, "y": 0, "width": screen.width, "height": height, "scale": 1});
         let options = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let answer = self.call("Page.captureScreenshot", &options)?;
