@@ -30,9 +30,9 @@ static ALLOCATOR: Counted = Counted;
 
 /// Seconds for all readers, unless `--seconds` says how long each may take.
 const TOTAL: f64 = 60.0;
-/// What a reader may take for each byte of an input, and beside that, in bytes. The crates of the data
-/// promise 1032 of the first and 64 MiB of the second.
-const MEMORY: (usize, usize) = (1100, 96 << 20);
+/// What a reader may take for each byte of an input, and beside that, in bytes: images may claim 64 MiB
+/// of pixels, which are held more than once while they are decoded.
+const MEMORY: (usize, usize) = (1400, 256 << 20);
 /// How long one input may take, in milliseconds.
 const TIME: u64 = 20_000;
 /// The exit status of a process that one input has held for longer.

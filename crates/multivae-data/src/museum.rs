@@ -5,7 +5,12 @@
 
 use flate2::Crc;
 
-use crate::{DataConfig, fixture::Folder, inspect, read::image::check_claim};
+use crate::{
+    DataConfig,
+    fixture::{Folder, written_bytes},
+    inspect,
+    read::image::check_claim,
+};
 
 /// What reading a folder of these files is refused with.
 fn refused(files: &[(&str, Vec<u8>)]) -> String {
@@ -62,4 +67,16 @@ fn a_header_of_npy_that_claims_to_be_longer_than_its_file_is_refused() {
     let message = refused(&[("a.npy", bytes)]);
     let expected = "`a.npy` is not a valid NPY file: its header claims to be longer than the file";
     assert_eq!(message, expected);
+}
+
+/// Floats and signed integers of TIFF that do not say of how many bits they are made rows that were not
+/// whole, and reading them panicked.
+#[test]
+fn values_of_tiff_that_are_fewer_than_its_pixels_are_refused() {
+    let mut bytes = written_bytes("tiff/i2.tif");
+    // The tag of bits, which becomes one that nobody knows.
+    let tag = bytes.windows(4).position(|tag| tag == [2, 1, 3, 0]).expect("it has one");
+    bytes[tag + 1] = 0;
+    let message = refused(&[("scan/a.tif", bytes)]);
+    assert!(message.starts_with("`scan/a.tif` is not a valid TIFF file: "), "{message}");
 }

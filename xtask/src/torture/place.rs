@@ -102,11 +102,12 @@ impl Place {
 
     pub(super) fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
-        Ok(match path.is_dir() {
+        match path.is_dir() {
             true => fs::remove_dir_all(path)?,
             false if path.exists() => fs::remove_file(path)?,
             false => {}
-        })
+        }
+        Ok(())
     }
 
     /// Copies a folder.
@@ -114,8 +115,7 @@ impl Place {
         fn copy(from: &Path, to: &Path) -> Result<()> {
             fs::create_dir_all(to)?;
             for entry in fs::read_dir(from)? {
-                let (from, to) = (entry.as_ref().map(|e| e.path()), to);
-                let from = from.map_err(|error| anyhow::anyhow!("{error}"))?;
+                let from = entry?.path();
                 let to = to.join(from.file_name().context("an entry has a name")?);
                 match from.is_dir() {
                     true => copy(&from, &to)?,

@@ -160,7 +160,17 @@ pub(super) fn numbers(path: &Path, bytes: &[u8]) -> Result<([usize; 2], Vec<f64>
         DecodingResult::F32(values) => numbers!(values, F32),
         DecodingResult::F64(values) => numbers!(values, F64),
     };
-    Ok(([height as usize, width as usize], values, dtype))
+    let size = [height as usize, width as usize];
+    // Of single bits a decoder gives some that are packed.
+    if size[0].checked_mul(size[1]) != Some(values.len()) {
+        let found = values.len();
+        return Err(DataError::Malformed {
+            path: path.into(),
+            format: FORMAT,
+            reason: format!("expected a value for each of {width}x{height} pixels, found {found}"),
+        });
+    }
+    Ok((size, values, dtype))
 }
 
 /// A file with its byte order and the width of its places: 8 bytes in BigTIFF, else 4.

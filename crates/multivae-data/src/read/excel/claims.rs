@@ -33,6 +33,9 @@ pub(super) fn check<R: Read + Seek>(
         let mut xml = Vec::new();
         part.read_to_end(&mut xml)
             .map_err(|error| malformed(path, format!("its part `{name}`: {error}")))?;
+        if name == "content.xml" && !is_balanced(&xml) {
+            return Err(malformed(path, format!("its part `{name}` is cut or not well-formed")));
+        }
         let part = match name.as_str() {
             "content.xml" => cells(&xml).saturating_mul(CELL),
             _ if sheet => greatest(&xml, b" si=").saturating_mul(FORMULA),
@@ -106,9 +109,69 @@ fn cells(xml: &[u8]) -> u64 {
     total
 }
 
+/// Whether every element is closed by its own name. The reader of OpenDocument looks for the end of a
+/// table for ever where there is none.
+fn is_balanced(xml: &[u8]) -> bool {
+    let mut open: Vec<&[u8]> = Vec::new();
+    let mut at = 0;
+    while let Some(start) = find(xml, b"<", at) {
+        let rest = &xml[start..];
+        let besides: [(&[u8], &[u8]); 4] =
+            [(b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"), (b"<!", b">")];
+        if let Some((_, end)) = besides.iter().find(|(begin, _)| rest.starts_with(begin)) {
+            let Some(place) = find(xml, end, start) else { return false };
+            at = place + end.len();
+            continue;
+        }
+        let mut quote = None;
+        let ends = |&byte: &u8| match quote {
+            Some(mark) => {
+                if byte == mark {
+                    quote = None;
+                }
+                false
+            }
+            None => {
+                if matches!(byte, b'"' | b'\'') {
+                    quote = Some(byte);
+                }
+                byte == b'>'
+            }
+        };
+        let Some(end) = rest.iter().position(ends) else { return false };
+        at = start + end + 1;
+        let tag = &rest[1..end];
+        if let Some(name) = tag.strip_prefix(b"/") {
+            if open.pop() != Some(name.trim_ascii()) {
+                return false;
+            }
+        } else if !tag.ends_with(b"/") {
+            open.push(tag.split(u8::is_ascii_whitespace).next().unwrap_or_default());
+        }
+    }
+    open.is_empty()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Of a workbook whose table had lost its end, the reader never came back.
+    #[test]
+    fn text_whose_elements_are_not_closed_by_their_names_is_not_balanced() {
+        for good in [
+            "<?xml version='1.0'?><!DOCTYPE a><a b='1>2' c=\"<\"><d/><!-- <e> --></a>",
+            "<a><![CDATA[</b>]]><b\n x='1'>1</b ></a>",
+            "",
+        ] {
+            assert!(is_balanced(good.as_bytes()), "{good}");
+        }
+        for bad in
+            ["<a>", "<a></b>", "</a>", "<a><b></a></b>", "<a", "<!-- a", "<a b='>", "<a/></a>"]
+        {
+            assert!(!is_balanced(bad.as_bytes()), "{bad}");
+        }
+    }
 
     #[test]
     fn cells_are_counted_up_to_the_last_that_holds_something() {
