@@ -83,6 +83,22 @@ pub(crate) enum Task {
     /// and finishes what it computes. Only this machine reaches it unless `--host` says otherwise:
     /// there is no authentication, and nothing is encrypted.
     ServeModel(ServeModelArguments),
+    /// Give the model of a run to others through the Hugging Face Hub, privately unless asked
+    ///
+    /// Sends the bundle of the run and a card by one commit: configuration, columns,
+    /// standardisation, weights as safetensors, never a pickle. The repository is made if it is not
+    /// there. `HF_ENDPOINT` names another hub, `HF_TOKEN` or `hf auth login` who asks. Neither
+    /// identifiers of rows nor paths are sent.
+    #[cfg(feature = "hub")]
+    Push(PushArguments),
+    /// Make a run of a model on the Hugging Face Hub
+    ///
+    /// Of a bundle that `push` has sent, or of a model that the Python library MultiVae has saved
+    /// there, without executing its pickles. Checksums are verified; what was brought is kept in the
+    /// cache of the Hub's own programs (`HF_HOME`, `HF_HUB_CACHE`), and taken from there alone with
+    /// `HF_HUB_OFFLINE=1`.
+    #[cfg(feature = "hub")]
+    Pull(PullArguments),
     /// List the models
     Models,
     /// List the embedded data sets, or say what a data source holds before anything is trained on it
@@ -734,6 +750,52 @@ pub(crate) struct ExportArguments {
     /// Folder to write, new or empty, or file [default: export or export.tar in the run's folder]
     #[arg(long, value_name = "PATH")]
     pub(crate) out: Option<PathBuf>,
+}
+
+#[cfg(feature = "hub")]
+#[derive(Args, Debug)]
+pub(crate) struct PushArguments {
+    /// Folder of the run, or of a bundle
+    pub(crate) run: PathBuf,
+    /// Repository on the hub
+    #[arg(value_name = "OWNER/NAME")]
+    pub(crate) repository: String,
+    /// Licence by which others may use the model, as the Hub names it, such as `mit` or `cc-by-4.0`
+    #[arg(long, value_name = "NAME", conflicts_with = "card")]
+    pub(crate) license: Option<String>,
+    /// Data sets on the Hub that it was trained on, for the card
+    #[arg(long, value_name = "NAMES", value_delimiter = ',', conflicts_with = "card")]
+    pub(crate) dataset: Vec<String>,
+    /// PNG for the card, which may show rows of the data [default: the last of the training, of
+    /// embedded data only]
+    #[arg(long, value_name = "FILES", value_delimiter = ',')]
+    pub(crate) pictures: Vec<PathBuf>,
+    /// A card of your own, Markdown that begins with YAML, in place of the one that is written
+    #[arg(long, value_name = "FILE")]
+    pub(crate) card: Option<PathBuf>,
+    /// Everybody may see it
+    #[arg(long)]
+    pub(crate) public: bool,
+    /// What is said of the commit [default: model and version of the program]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Write what would be sent into a folder, new or empty, and send nothing
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) dry_run: Option<PathBuf>,
+}
+
+#[cfg(feature = "hub")]
+#[derive(Args, Debug)]
+pub(crate) struct PullArguments {
+    /// Repository, and a branch, a tag or a commit of it [default: @main]
+    #[arg(value_name = "OWNER/NAME[@REVISION]")]
+    pub(crate) place: String,
+    /// Folder of the run, new or empty
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: PathBuf,
+    /// Of MultiVae: description of pickled networks, as for `import`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// A form of a bundle.

@@ -30,7 +30,7 @@ const COLUMNS: usize = 10;
 /// Rows at once.
 const BATCH: usize = 256;
 /// The picture, in the folder of pictures.
-const PICTURE: &str = "generated.png";
+pub(crate) const PICTURE: &str = "generated.png";
 
 /// Draws and measures by the best weights of a run, on its test rows. Lines that say what was found;
 /// none where there is nothing to draw or measure.

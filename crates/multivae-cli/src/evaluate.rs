@@ -28,6 +28,8 @@ use crate::{
 pub(crate) const METRICS: &str = "metrics.json";
 /// Folder of the measurements in that of the run.
 pub(crate) const EVALUATION: &str = "evaluation";
+/// How it is said that the rows of an evaluation were the test split.
+pub(crate) const UNSEEN: &str = "rows that training has not seen.";
 
 /// Measures, prints and writes.
 pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
@@ -112,7 +114,7 @@ fn report(
     let Measured { mut measures, figures, timings } =
         Evaluator::new(run, data, arguments).measure(metrics, &title)?;
     measures.summary = match &arguments.data {
-        None => format!("On {} rows that training has not seen.", data.len()),
+        None => format!("On {} {UNSEEN}", data.len()),
         Some(_) => format!("On {} rows of {source}.", data.len()),
     };
     measures = with_data(measures, run, arguments)?;

@@ -18,7 +18,7 @@ use multivae::{
 use crate::terminal;
 
 /// Exit code when what was given cannot be used.
-const BAD_INPUT: u8 = 2;
+pub(crate) const BAD_INPUT: u8 = 2;
 /// Exit code when something went wrong while running.
 pub(crate) const FAILED: u8 = 1;
 
@@ -93,6 +93,7 @@ fn is_bad_run(error: &RunError) -> bool {
     !matches!(
         error,
         RunError::Write { .. }
+            | RunError::Unreachable { .. }
             | RunError::Data(DataError::Write { .. })
             | RunError::Pass(PassError::Device { .. })
             | RunError::Exchange(ExchangeError::Device { .. })
@@ -117,7 +118,8 @@ fn is_closed_pipe(error: &Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
-fn code(error: &Error) -> u8 {
+/// The exit code of an error.
+pub(crate) fn code(error: &Error) -> u8 {
     let bad = error.chain().any(|cause| {
         cause.is::<BadInput>()
             || cause.is::<Lacks>()

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write,
     path::{Path, PathBuf},
 };
 
@@ -38,27 +39,56 @@ const KEY: &str = "model_state_dict";
 /// Makes a run of a saved model.
 pub(crate) fn run(arguments: &ImportArguments) -> Result<Outcome> {
     files::check_free(&arguments.out, "choose another folder with `--out`")?;
+    for line in make(arguments, &[])? {
+        print_out(line)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// Makes a run of a saved model, with further files in its folder; lines that say what it is.
+pub(crate) fn make(
+    arguments: &ImportArguments,
+    further: &[(&str, Vec<u8>)],
+) -> Result<Vec<String>> {
     let Imported { bundle, weights, notes } = imported(arguments)?;
     let trained = bundle.load(&device::open(None)?)?;
     let config = RunConfig::imported(trained.config.clone());
     let new = NewFolder::new(&arguments.out)?;
     RunFolder::write(new.path(), &config, &trained.standardisation)?;
     train::save_weights(new.path(), &trained.model)?;
-    bundle.save(&new.path().join(RunFolder::BUNDLE))?;
+    let own = new.path().join(RunFolder::BUNDLE);
+    if Bundle::is_at(&arguments.folder) {
+        // What somebody gives away stays what it is, bit by bit, whichever program wrote it.
+        copy(&arguments.folder, &own)?;
+    } else {
+        bundle.save(&own)?;
+    }
+    for (name, content) in further {
+        files::write_whole(&new.path().join(name), |file| file.write_all(content))?;
+    }
     new.finish()?;
     let modalities = bundle.modalities().iter();
     let modalities = modalities.map(|spec| format!("{} {:?}", spec.name, spec.shape));
-    print_out(format!(
+    let mut lines = vec![format!(
         "{}: {} of {}, {} weights",
         arguments.out.display(),
         config.model.name(),
         modalities.collect::<Vec<_>>().join(", "),
         weights.unwrap_or(bundle.weights().len())
-    ))?;
-    for note in notes {
-        print_out(format!("  {note}"))?;
+    )];
+    lines.extend(notes.into_iter().map(|note| format!("  {note}")));
+    Ok(lines)
+}
+
+/// Copies the files of a bundle, which was opened.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let new = NewFolder::new(to)?;
+    for name in Bundle::members(from)? {
+        let path = from.join(&name);
+        let content = fs::read(&path).with_context(|| format!("`{}`", path.display()))?;
+        files::write_whole(&new.path().join(name), |file| file.write_all(&content))?;
     }
-    Ok(Outcome::Done)
+    Ok(new.finish()?)
 }
 
 /// Reads a saved model with what its folder says of it, and makes the model.

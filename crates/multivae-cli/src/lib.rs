@@ -38,6 +38,10 @@ mod npz;
 mod picture;
 mod progress;
 mod provenance;
+#[cfg(feature = "hub")]
+mod pull;
+#[cfg(feature = "hub")]
+mod push;
 #[doc(hidden)]
 pub mod reading;
 mod sampler;
@@ -65,6 +69,9 @@ use crate::{
     arguments::{Arguments, Task},
     failure::Outcome,
 };
+
+/// What other libraries log no more than.
+const QUIET: [&str; 3] = ["ureq", "ureq_proto", "rustls"];
 
 /// Does what the arguments of the process ask for, and says how the process is to end: with 0, with
 /// 1 if something failed while running, with 2 if what was given cannot be used, with 130 after an
@@ -97,13 +104,15 @@ fn told() -> Targets {
     const VARIABLE: &str = "MULTIVAE_LOG";
     let warnings = Targets::new().with_default(Level::WARN);
     let Ok(asked) = std::env::var(VARIABLE) else { return warnings };
-    asked.parse().unwrap_or_else(|error| {
+    let told: Targets = asked.parse().unwrap_or_else(|error| {
         terminal::print_err(&format!(
             "warning: {VARIABLE} is `{asked}`: expected a level as `debug`, or levels of modules as \
              `multivae_train=debug,warn`: {error}"
         ));
         warnings
-    })
+    });
+    // Requests are logged there byte by byte, with tokens and passwords.
+    told.with_targets(QUIET.map(|library| (library, Level::INFO)))
 }
 
 /// Prints an error as the program prints its own, and says how the process is to end.
@@ -135,6 +144,10 @@ fn here(task: &Task) -> anyhow::Result<Outcome> {
         Task::Import(arguments) => import::run(arguments),
         Task::Export(arguments) => export::run(arguments),
         Task::ServeModel(arguments) => service::run(arguments),
+        #[cfg(feature = "hub")]
+        Task::Push(arguments) => push::run(arguments),
+        #[cfg(feature = "hub")]
+        Task::Pull(arguments) => pull::run(arguments),
         Task::Models => lists::models(),
         Task::Data(arguments) => lists::data(arguments),
         Task::Devices => lists::devices(),

@@ -1,6 +1,6 @@
 //! Bars on standard error, where that is a terminal.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,6 +37,25 @@ impl Bar {
 impl Drop for Bar {
     fn drop(&mut self) {
         self.0.finish_and_clear();
+    }
+}
+
+/// Bars of files that are moved, one after the other.
+#[cfg(feature = "hub")]
+#[derive(Default)]
+pub(crate) struct Transfers(RefCell<Option<(String, Bar)>>);
+
+#[cfg(feature = "hub")]
+impl Transfers {
+    /// Shows how many bytes of a file were moved.
+    pub(crate) fn set(&self, name: &str, done: u64, all: u64) {
+        let mut shown = self.0.borrow_mut();
+        if shown.as_ref().is_none_or(|(other, _)| other != name) {
+            *shown = Some((name.to_owned(), Bar::new(name)));
+        }
+        if let Some((_, bar)) = &*shown {
+            bar.set(done as f64 / all.max(1) as f64);
+        }
     }
 }
 

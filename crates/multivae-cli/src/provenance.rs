@@ -66,16 +66,7 @@ pub(crate) fn facts(
             let rate = format!("{:.0} % of the modalities", 100.0 * own.missing.rate);
             facts.push(fact("Taken away in training", rate));
         }
-        let history = History::read(&run.folder.path.join(RunFolder::METRICS))?;
-        let epochs = history.last_epoch();
-        let split = if history.get(epochs, Split::Valid, LOSS).is_some() {
-            Split::Valid
-        } else {
-            Split::Train
-        };
-        let best = history.best(LOSS, split, ..);
-        let best = best.map_or(String::new(), |best| format!(", weights of epoch {best}"));
-        facts.push(fact("Training", format!("{epochs} epochs{best}")));
+        facts.extend(training(run)?.map(|value| fact(TRAINING, value)));
         facts.push(fact("Seed of the training", config.train.seed.to_string()));
     }
     facts.push(fact("Seed of the evaluation", arguments.run.seed.to_string()));
@@ -91,6 +82,25 @@ pub(crate) fn facts(
         timings.iter().map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
     facts.push(fact("Time", timings.join(", ")));
     Ok(facts)
+}
+
+/// The name of what says how long a run was trained.
+pub(crate) const TRAINING: &str = "Training";
+
+/// How long a run was trained, and which of its weights are the best; `None` of an imported one.
+pub(crate) fn training(run: &Run) -> Result<Option<String>> {
+    if run.folder.config.data.is_none() {
+        return Ok(None);
+    }
+    let history = History::read(&run.folder.path.join(RunFolder::METRICS))?;
+    let epochs = history.last_epoch();
+    let split = match history.get(epochs, Split::Valid, LOSS) {
+        Some(_) => Split::Valid,
+        None => Split::Train,
+    };
+    let best = history.best(LOSS, split, ..);
+    let best = best.map_or(String::new(), |best| format!(", weights of epoch {best}"));
+    Ok(Some(format!("{epochs} epochs{best}")))
 }
 
 /// The day in UTC, as `2026-01-31`.

@@ -47,7 +47,7 @@ use crate::{
 };
 
 /// Folder of the pictures in a run's folder.
-const PICTURES: &str = "pictures";
+pub(crate) const PICTURES: &str = "pictures";
 
 /// Starts or resumes a run.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<Outcome> {

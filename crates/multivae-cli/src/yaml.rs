@@ -29,7 +29,8 @@ pub(crate) fn read(path: &Path) -> Result<Value> {
     }
 }
 
-fn parse(text: &str) -> Result<Value, String> {
+/// The value that a text holds.
+pub(crate) fn parse(text: &str) -> Result<Value, String> {
     check(text)?;
     let documents = Yaml::load_from_str(text).map_err(|error| error.to_string())?;
     match documents.as_slice() {

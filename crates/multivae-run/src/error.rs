@@ -131,6 +131,22 @@ pub enum RunError {
     /// The weights of a model cannot be given the names of PyTorch, or not be read.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
+    /// A hub that has not what was asked for, does not allow it, or answers something else.
+    #[error("{place}: {reason}")]
+    Hub {
+        /// Repository, revision and file.
+        place: String,
+        /// What was expected and what was found.
+        reason: String,
+    },
+    /// A hub that does not answer, or fails.
+    #[error("{place}: {reason}")]
+    Unreachable {
+        /// Repository, revision and file.
+        place: String,
+        /// What it says.
+        reason: String,
+    },
     /// A place that holds something.
     #[error("{what}: {instead}")]
     Occupied {
@@ -182,6 +198,16 @@ impl RunError {
 
     pub(crate) fn bundle(file: impl Into<String>, reason: impl ToString) -> Self {
         Self::Bundle { file: file.into(), reason: reason.to_string() }
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) fn hub(place: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Hub { place: place.into(), reason: reason.to_string() }
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) fn unreachable(place: impl Into<String>, reason: impl ToString) -> Self {
+        Self::Unreachable { place: place.into(), reason: reason.to_string() }
     }
 
     pub(crate) fn setting(setting: &str, reason: impl ToString) -> Self {

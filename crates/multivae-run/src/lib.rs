@@ -5,6 +5,8 @@ pub mod bundle;
 pub mod config;
 mod error;
 pub mod files;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod impute;
 mod run;
 pub mod table;

@@ -8,8 +8,12 @@ mod earlier;
 mod every_model;
 mod exchange;
 mod honest;
+#[cfg(feature = "hub")]
+mod hub;
 mod impute;
 mod interruption;
+#[cfg(feature = "hub")]
+mod loopback;
 mod multiview_ae;
 mod place;
 mod report;

@@ -34,6 +34,7 @@ use multivae_models::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+pub use self::card::{Details, Measured, Results};
 use crate::{
     error::{Result, RunError},
     files::{self, NewFolder},
@@ -42,12 +43,15 @@ use crate::{
 };
 
 pub(crate) const SUMS: &str = "SHA256SUMS";
-const CONFIG: &str = "config.json";
+pub(crate) const CONFIG: &str = "config.json";
 const STANDARDISATION: &str = "standardisation.json";
 const SCHEMA: &str = "schema.json";
-const WEIGHTS: &str = "model.safetensors";
-const REFERENCE: &str = "model_config.json";
-const CARD: &str = "README.md";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
+pub(crate) const REFERENCE: &str = "model_config.json";
+pub(crate) const CARD: &str = "README.md";
+/// Files that a bundle may lack.
+#[cfg(feature = "hub")]
+pub(crate) const OPTIONAL: [&str; 2] = [SCHEMA, REFERENCE];
 
 /// What `config.json` says that the files are.
 const FORMAT: &str = "multivae-bundle";
@@ -123,16 +127,18 @@ impl Bundle {
         let specs = model.modalities().to_vec();
         standardisation.check(&specs)?;
         let weights = exchange::entries(model, config)?;
-        let card = card::write(config, &specs, standardisation, &weights);
-        Ok(Self {
+        let bundle = Self {
             config: config.clone(),
             specs,
             standardisation: standardisation.clone(),
             schema: None,
             weights,
-            card,
+            card: String::new(),
             origin: PathBuf::new(),
-        })
+        };
+        let reference = exchange::describe(config).is_some();
+        let card = bundle.card_with(&Details { reference, ..Details::default() });
+        Ok(bundle.with_card(card))
     }
 
     /// With what is known of columns, types and classes.
@@ -149,6 +155,17 @@ impl Bundle {
     /// With another card, as Markdown.
     pub fn with_card(self, card: impl Into<String>) -> Self {
         Self { card: card.into(), ..self }
+    }
+
+    /// A card as it is written for the bundle, with more than it knows of itself.
+    pub fn card_with(&self, details: &Details) -> String {
+        let known = card::Known {
+            config: &self.config,
+            specs: &self.specs,
+            standardisation: &self.standardisation,
+            weights: &self.weights,
+        };
+        card::write(&known, details)
     }
 
     /// The configuration of the model, complete.
@@ -184,6 +201,24 @@ impl Bundle {
     /// Whether a folder is meant to be a bundle, intact or not.
     pub fn is_at(folder: &Path) -> bool {
         folder.join(SUMS).is_file()
+    }
+
+    /// The names of the files of a bundle in a folder: its list, what that lists, and the card if
+    /// there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Bundle`] for a list that is none, [`RunError::Read`].
+    pub fn members(folder: &Path) -> Result<Vec<String>> {
+        let path = folder.join(SUMS);
+        let list = fs::read(&path).map_err(|cause| RunError::Read { path, cause })?;
+        let listed = sums::parse(&list, &shown(folder, SUMS))?;
+        let mut names = vec![SUMS.to_owned()];
+        names.extend(listed.into_iter().map(|(name, _)| name));
+        if folder.join(CARD).is_file() {
+            names.push(CARD.to_owned());
+        }
+        Ok(names)
     }
 
     /// Reads a folder or an archive and checks it whole.
@@ -369,19 +404,23 @@ impl Bundle {
     ///
     /// [`RunError::Bundle`] if it has no form as files.
     pub fn to_bytes(&self) -> Result<Vec<u8>> {
-        Ok(archive::pack(&self.files()?))
+        Ok(archive::pack(&self.content()?))
     }
 
     fn write(&self, folder: &Path) -> Result<NewFolder> {
         let new = NewFolder::new(folder)?;
-        for (name, content) in self.files()? {
+        for (name, content) in self.content()? {
             files::write_whole(&new.path().join(name), |file| file.write_all(&content))?;
         }
         Ok(new)
     }
 
-    /// All files.
-    fn files(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    /// All files by name, the card last.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Bundle`] if it has no form as files.
+    pub fn content(&self) -> Result<Vec<(&'static str, Vec<u8>)>> {
         let config = Config {
             format: FORMAT.to_owned(),
             version: Self::VERSION,

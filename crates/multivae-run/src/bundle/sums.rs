@@ -43,7 +43,7 @@ pub(super) fn write(files: &[(&str, Vec<u8>)]) -> Vec<u8> {
 
 /// The names and checksums of a list; `place` is its own for messages. Each name is that of a file
 /// beside the list, and is given once.
-pub(super) fn parse(list: &[u8], place: &str) -> Result<Vec<(String, String)>> {
+pub(crate) fn parse(list: &[u8], place: &str) -> Result<Vec<(String, String)>> {
     let wrong = |reason: String| RunError::bundle(place, reason);
     let text = std::str::from_utf8(list).map_err(|_| wrong("is no text".into()))?;
     let mut found: Vec<(String, String)> = Vec::new();
@@ -71,7 +71,7 @@ pub(super) fn parse(list: &[u8], place: &str) -> Result<Vec<(String, String)>> {
 }
 
 /// Whether a name is that of a file in the folder itself, on any system.
-pub(super) fn is_plain(name: &str) -> bool {
+pub(crate) fn is_plain(name: &str) -> bool {
     let bad = |c: char| matches!(c, '/' | '\\' | ':') || c.is_control();
     !name.is_empty() && !name.starts_with('.') && !name.contains(bad)
 }
