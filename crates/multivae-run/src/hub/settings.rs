@@ -179,13 +179,13 @@ mod tests {
     #[test]
     fn the_cache_is_where_the_hub_s_own_programs_have_it() {
         let cache = |variables: &[(&str, &str)]| of(variables).expect("valid").cache;
-        let user = ("HOME", "/home/ada");
-        assert_eq!(cache(&[user]), PathBuf::from("/home/ada/.cache/huggingface/hub"));
+        let user = ("HOME", "/users/ada");
+        assert_eq!(cache(&[user]), PathBuf::from("/users/ada/.cache/huggingface/hub"));
         assert_eq!(cache(&[user, ("XDG_CACHE_HOME", "/c")]), PathBuf::from("/c/huggingface/hub"));
         let home = ("HF_HOME", "~/hf");
         assert_eq!(
             cache(&[user, home, ("XDG_CACHE_HOME", "/c")]),
-            PathBuf::from("/home/ada/hf/hub")
+            PathBuf::from("/users/ada/hf/hub")
         );
         assert_eq!(cache(&[user, home, ("HF_HUB_CACHE", "/hub")]), PathBuf::from("/hub"));
         assert!(of(&[]).expect_err("nowhere").to_string().contains("HF_HUB_CACHE"));
@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_an_address_without_secrets() {
-        let user = ("HOME", "/home/ada");
+        let user = ("HOME", "/users/ada");
         let endpoint = |text| of(&[user, ("HF_ENDPOINT", text)]).map(|found| found.endpoint);
         assert_eq!(endpoint("http://127.0.0.1:80/hub/").expect("valid"), "http://127.0.0.1:80/hub");
         assert_eq!(endpoint("").expect("unset"), HUB);
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn what_a_variable_says_is_understood_or_refused() {
-        let user = ("HOME", "/home/ada");
+        let user = ("HOME", "/users/ada");
         let offline = |name, value| of(&[user, (name, value)]).expect("valid").offline;
         assert_eq!(offline("HF_HUB_OFFLINE", "1"), Some("HF_HUB_OFFLINE"));
         assert_eq!(offline("TRANSFORMERS_OFFLINE", "true"), Some("TRANSFORMERS_OFFLINE"));
