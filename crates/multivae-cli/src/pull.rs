@@ -1,6 +1,6 @@
 //! `multivae pull`.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Error, Result, anyhow};
 use multivae::run::{
@@ -15,7 +15,8 @@ use crate::{
     failure::{self, Outcome, bad_input},
     import,
     progress::Transfers,
-    terminal::print_out,
+    push,
+    terminal::{print_err, print_out},
 };
 
 /// Where a run that was pulled notes what it was, in its folder.
@@ -59,7 +60,12 @@ pub(crate) fn run(arguments: &PullArguments) -> Result<Outcome> {
     }
     if pulled.kind == Kind::Bundle {
         let bundle = arguments.out.join(RunFolder::BUNDLE);
-        print_out(format!("  its card: {}", bundle.join("README.md").display()))?;
+        let card = bundle.join("README.md");
+        print_out(format!("  its card: {}", card.display()))?;
+        let text = fs::read_to_string(&card).unwrap_or_default();
+        if push::license(&text).ok().flatten().is_none() {
+            print_err("warning: the card names no licence: ask its owner what you may do with it");
+        }
     }
     Ok(Outcome::Done)
 }

@@ -273,18 +273,27 @@ fn check_card(card: &str, file: Option<&Path>) -> Result<()> {
         Some(_) => "begin it with `---`, a line such as `license: mit`, and `---`",
         None => "give `--license`, such as `--license mit` or `--license cc-by-4.0`",
     };
-    let front = front(card).ok_or_else(|| {
-        bad_input(format!("{shown} names no licence by which others may use the model: {instead}"))
-    })?;
-    let parsed = yaml::parse(front).map_err(|error| {
+    let found = license(card).map_err(|error| {
         bad_input(format!("{shown}: what stands at its top is no YAML: {error}"))
     })?;
-    match parsed.get("license").and_then(|license| license.as_str()) {
-        Some(license) if !license.trim().is_empty() => Ok(()),
-        _ => Err(bad_input(format!(
+    match found {
+        Some(_) => Ok(()),
+        None => Err(bad_input(format!(
             "{shown} names no licence by which others may use the model: {instead}"
         ))),
     }
+}
+
+/// The licence that a card names, if it names one.
+///
+/// # Errors
+///
+/// Why what stands at its top is no YAML.
+pub(crate) fn license(card: &str) -> Result<Option<String>, String> {
+    let Some(front) = front(card) else { return Ok(None) };
+    let parsed = yaml::parse(front)?;
+    let license = parsed.get("license").and_then(|license| license.as_str());
+    Ok(license.map(str::trim).filter(|license| !license.is_empty()).map(str::to_owned))
 }
 
 /// What stands between the first lines `---` of a card.

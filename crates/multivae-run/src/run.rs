@@ -115,9 +115,15 @@ impl RunFolder {
         if let Some(record) = &self.record {
             return Ok(Some(record.schema.clone()));
         }
-        let Some(value) = self.bundle.as_ref().and_then(Bundle::schema) else { return Ok(None) };
+        let value = match (&self.bundle, &self.config.data) {
+            (Some(bundle), _) => bundle.schema().cloned(),
+            // What was imported knows of the data what its bundle does.
+            (None, None) => Bundle::schema_in(&self.path.join(Self::BUNDLE))?,
+            (None, Some(_)) => None,
+        };
+        let Some(value) = value else { return Ok(None) };
         let wrong = |reason: String| RunError::bundle(self.path.display().to_string(), reason);
-        let schema: Schema = serde_json::from_value(value.clone())
+        let schema: Schema = serde_json::from_value(value)
             .map_err(|error| wrong(format!("its schema cannot be read: {error}")))?;
         schema.check()?;
         Ok(Some(schema))

@@ -171,9 +171,17 @@ fn a_run_that_is_pushed_and_pulled_has_the_bits_of_its_bundle() {
             .expect("JSON");
     assert_eq!(origin["repository"], "ada/gait");
     let commit = origin["commit"].as_str().expect("a commit").to_owned();
+    // Columns have their names, whichever order they are in.
+    let text = fs::read_to_string(place.path("data/blood.csv")).expect("data");
+    let turned = text.lines().map(|line| {
+        let mut cells: Vec<_> = line.split(',').collect();
+        cells[1..].reverse();
+        cells.join(",") + "\n"
+    });
+    place.file("turned/blood.csv", turned.collect::<String>());
+    fs::copy(place.path("data/gait.csv"), place.path("turned/gait.csv")).expect("a copy");
     for run in ["run", "pulled"] {
-        let run = format!("encode {run} --data data --out {run}.csv");
-        place.succeeds(&run);
+        place.succeeds(&format!("encode {run} --data turned --out {run}.csv"));
     }
     let read = |name: &str| fs::read_to_string(place.path(name)).expect("written");
     assert_eq!(read("run.csv"), read("pulled.csv"));
@@ -182,8 +190,10 @@ fn a_run_that_is_pushed_and_pulled_has_the_bits_of_its_bundle() {
     user.succeeds(&format!("pull ada/gait@{commit} --out again"));
     assert_eq!(count(&hub.seen(), "/resolve/"), 0);
     assert_eq!(files(&place.path("again/bundle")), pulled);
-    let text = user.succeeds("push again/bundle ada/gait --card again/bundle/README.md");
-    assert!(text.contains("all files were there already"), "{text}");
+    for run in ["again", "again/bundle"] {
+        let text = user.succeeds(&format!("push {run} ada/gait --card again/bundle/README.md"));
+        assert!(text.contains("all files were there already"), "{text}");
+    }
     assert!(place.left_over().is_empty());
 }
 
@@ -581,6 +591,11 @@ fn a_repository_is_private_unless_it_may_be_seen() {
     let text = user.succeeds(&format!("{PUSH} --public"));
     assert!(text.contains("a new public repository"), "{text}");
     assert!(!hub.content("ada/gait").expect("made").2);
+    let mut bare = bundle();
+    bare.insert("README.md".into(), b"# Mine\n".to_vec());
+    hub.holds("ada/bare", true, named(&bare));
+    let output = user.output(user.command("pull ada/bare --out bare"));
+    assert!(output.status.success() && error(&output).contains("the card names no licence"));
     hub.makes_all_public().seen();
     user.fails(
         "push run ada/other --license mit",

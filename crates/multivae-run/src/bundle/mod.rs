@@ -221,6 +221,29 @@ impl Bundle {
         Ok(names)
     }
 
+    /// What the bundle in a folder knows of columns, types and classes, if there is a bundle. No other
+    /// file of it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Bundle`] for a file that is damaged, [`RunError::Read`].
+    pub fn schema_in(folder: &Path) -> Result<Option<Value>> {
+        if !Self::is_at(folder) {
+            return Ok(None);
+        }
+        let read = |name: &str| {
+            let path = folder.join(name);
+            fs::read(&path).map_err(|cause| RunError::Read { path, cause })
+        };
+        let listed = sums::parse(&read(SUMS)?, &shown(folder, SUMS))?;
+        let Some((_, sum)) = listed.into_iter().find(|(name, _)| name == SCHEMA) else {
+            return Ok(None);
+        };
+        let content = read(SCHEMA)?;
+        check_sum(&content, &sum, &shown(folder, SCHEMA))?;
+        json(&content, &shown(folder, SCHEMA)).map(Some)
+    }
+
     /// Reads a folder or an archive and checks it whole.
     ///
     /// # Errors
@@ -285,13 +308,7 @@ impl Bundle {
         }
         for (name, sum) in &list {
             let content = found.get(name).ok_or_else(|| missing(name))?;
-            let actual = sums::of(content);
-            if actual != *sum {
-                return Err(RunError::bundle(
-                    place(name),
-                    format!("is damaged or changed: expected the checksum {sum}, found {actual}"),
-                ));
-            }
+            check_sum(content, sum, &place(name))?;
             // A newer program may have other files; its version is what is to be told.
             if name == CONFIG {
                 check_head(content, &place(CONFIG))?;
@@ -462,6 +479,16 @@ fn unlike(expected: Vec<(String, Vec<usize>)>, found: &[Entry]) -> Vec<String> {
     let besides = besides
         .map(|(name, shape)| format!("`{name}` of shape {shape:?} has no place in the model"));
     compared.chain(besides).collect()
+}
+
+/// Refuses a content that is not the one that was listed.
+fn check_sum(content: &[u8], sum: &str, place: &str) -> Result<()> {
+    let actual = sums::of(content);
+    if actual == sum {
+        return Ok(());
+    }
+    let reason = format!("is damaged or changed: expected the checksum {sum}, found {actual}");
+    Err(RunError::bundle(place, reason))
 }
 
 /// Refuses what is no bundle, or one of a newer program.
