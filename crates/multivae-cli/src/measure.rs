@@ -13,8 +13,8 @@ use multivae::{
         Classifier, Classifiers, ClusteringConfig, Coherence, CoherenceConfig, Entries, Entry,
         EvaluateConfig, Features, FidConfig, Inception, LikelihoodConfig, ReconstructionConfig,
         RepresentationConfig, SizeCoherence, SkillConfig, clustering, coherence,
-        coherence_findings, evaluate, fid, findings, joint_coherence, likelihood, probes,
-        reconstruction, representation, skill, skill_findings,
+        coherence_findings, evaluate, fid, findings, joint_coherence, likelihood,
+        likelihood_findings, probes, reconstruction, representation, skill, skill_findings,
     },
     report::{Absent, Figure, Finding, Measures, Tone, drawn},
     run::{AlignedDataset, Run, Trained},
@@ -157,7 +157,9 @@ impl<'a> Evaluator<'a> {
                     ..Default::default()
                 };
                 let report = likelihood(model.density()?, data, &config, device, &show)?;
-                Found::default().report("likelihood", &report)
+                let mut found = Found::default().report("likelihood", &report)?;
+                found.findings.extend(likelihood_findings(&report).map(Finding::from));
+                Ok(found)
             }
             Metric::Coherence => self.coherence(bar),
             Metric::Fid => self.fid(bar),

@@ -20,6 +20,7 @@ use multivae::{
         model::{Draws, MultimodalModel},
         nn::Networks,
         noise::Noise,
+        start::at_means,
         subset::Subset,
     },
     data::{MemoryDataset, Splits, Standardisation},
@@ -225,6 +226,8 @@ fn train(
     newest: Option<&Checkpoint>,
     launch: Launch,
 ) -> Result<Outcome> {
+    // Also of a run that goes on: it may have been stopped before its first checkpoint.
+    let model = at_means(model, &splits.train, &place.devices[0])?;
     let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
     print_err(&format!(
         "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",

@@ -21,6 +21,7 @@
 //! | [`dataset`] | the trait every data set implements |
 //! | [`schema`] | what is known of data as it was read: columns, types, scales, classes |
 //! | [`pass`] | all rows of a data set in batches, and encoded |
+//! | [`start`] | first weights that suit the data |
 //!
 //! All log-densities, divergences and losses are in nats.
 //!
@@ -58,6 +59,7 @@ pub mod objective;
 pub mod options;
 pub mod pass;
 pub mod schema;
+pub mod start;
 pub mod subset;
 
 pub use error::{Error, Result};

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     coherence::Coherence,
+    likelihood::{ConditionalLikelihood, Likelihoods},
     representation::Representation,
     skill::{PairSkill, Skill, Source},
 };
@@ -31,6 +32,8 @@ pub enum FindingKind {
     NoBetterThanMean,
     /// What is generated shows the class of what was given as often as by chance.
     ChanceCoherence,
+    /// Estimates of likelihoods rest on single samples.
+    UnreliableLikelihood,
     /// The posterior of a whole latent space is the prior.
     PosteriorCollapse,
     /// Some dimensions of a latent space hold nothing.
@@ -205,6 +208,38 @@ pub fn coherence_findings(coherence: &Coherence) -> Vec<Finding> {
         .collect()
 }
 
+/// What estimates of conditional likelihoods are worth: of how many pairs the standard error of a row's
+/// estimate is a nat or more, which is what two means of one sample have.
+///
+/// `log p(x_T | x_S)` is a difference of two estimates of which each is too low, so that it may be too
+/// high as well, by as much as the posterior given `S` lies beside that of the row.
+pub fn likelihood_findings(likelihoods: &Likelihoods) -> Option<Finding> {
+    let pairs = &likelihoods.conditional;
+    let unsure = |pair: &&ConditionalLikelihood| pair.values.sampling_error >= 1.0;
+    let beside =
+        |pair: &ConditionalLikelihood| (pair.values.mean.mean - pair.posterior.mean.mean).abs();
+    let unsure: Vec<&ConditionalLikelihood> = pairs.iter().filter(unsure).collect();
+    let worst = unsure.iter().max_by(|a, b| beside(a).total_cmp(&beside(b)))?;
+    let given: Vec<String> = worst.given.iter().map(|name| format!("`{name}`")).collect();
+    Some(Finding {
+        kind: FindingKind::UnreliableLikelihood,
+        subject: worst.target.clone(),
+        text: format!(
+            "Conditional log-likelihoods of {} of {} pairs rest on single samples of {}, and may be \
+             far too high: that of `{}` given {} is {:.1} nats, of what is generated for it {:.1}. \
+             Compare models by the log-likelihood of what is generated, or take more samples.",
+            unsure.len(),
+            pairs.len(),
+            likelihoods.samples,
+            worst.target,
+            given.join(", "),
+            worst.values.mean.mean,
+            worst.posterior.mean.mean,
+        ),
+        value: unsure.len() as f64 / pairs.len() as f64,
+    })
+}
+
 /// Ascending numbers as text, neighbours joined: `0-2, 5`.
 fn ranges(numbers: &[usize]) -> String {
     let mut parts: Vec<(usize, usize)> = Vec::new();
@@ -223,7 +258,7 @@ fn ranges(numbers: &[usize]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Contribution, DimensionUse, Mean, PairCoherence, Scores, SpaceUse};
+    use crate::{Contribution, DimensionUse, LogLikelihood, Mean, PairCoherence, Scores, SpaceUse};
 
     fn mean(mean: f64) -> Mean {
         Mean { mean, standard_error: 0.1 }
@@ -314,6 +349,34 @@ mod tests {
         for part in ["`b` generated from `a`", "28.0 %", "25.0 %", "50 rows"] {
             assert!(found[0].text.contains(part), "{}", found[0].text);
         }
+    }
+
+    #[test]
+    fn likelihoods_of_single_samples_are_found_with_the_one_furthest_from_what_is_generated() {
+        let of = |value: f64, sampling_error: f64| LogLikelihood {
+            rows: 7,
+            mean: mean(value),
+            sampling_error,
+        };
+        let pair = |given: &[&str], value: f64, error: f64| ConditionalLikelihood {
+            given: given.iter().map(|&name| name.to_owned()).collect(),
+            target: "genes".into(),
+            values: of(value, error),
+            posterior: of(-3.0, 0.2),
+        };
+        let conditional = vec![
+            pair(&["scan"], 5.0, 0.99),
+            pair(&["age"], 2.0, 1.2),
+            pair(&["age", "scan"], 9.0, 1.4),
+        ];
+        let mut likelihoods = Likelihoods { samples: 40, joint: of(-9.0, 2.0), conditional };
+        let found = likelihood_findings(&likelihoods).expect("two of three");
+        assert_eq!((found.kind, found.value), (FindingKind::UnreliableLikelihood, 2.0 / 3.0));
+        for part in ["2 of 3", "samples of 40", "`genes` given `age`, `scan` is 9.0", "it -3.0"] {
+            assert!(found.text.contains(part), "{}", found.text);
+        }
+        likelihoods.conditional.truncate(1);
+        assert!(likelihood_findings(&likelihoods).is_none());
     }
 
     #[test]

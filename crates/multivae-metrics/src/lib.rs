@@ -116,7 +116,8 @@ pub use evaluate::{
 pub use features::{Features, RawValues};
 pub use fid::{Fid, FidConfig, SetDistance, fid, joint_fid};
 pub use findings::{
-    FEWEST_ROWS, Finding, FindingKind, coherence_findings, findings, skill_findings,
+    FEWEST_ROWS, Finding, FindingKind, coherence_findings, findings, likelihood_findings,
+    skill_findings,
 };
 pub use inception::Inception;
 pub use likelihood::{

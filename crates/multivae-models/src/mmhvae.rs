@@ -24,15 +24,18 @@
 //! Σ_m [ mean_b (D_m(x_m) - 1)² + mean_b mean_{S, m not in S} D_m(x̂_m)² ]
 //! ```
 //!
-//! over the sets `{r}` and `T`. `β` grows from 0 over the first `warmup` epochs. Where nothing is learned,
-//! `T` is the set of all others, so that epochs can be compared.
+//! over the sets `{r}` and `T`. `β` grows from 0 over the first `warmup` epochs, and the divergence of a level
+//! counts as at least `free_bits` nats in each row and set: without them the upper levels stay at their
+//! priors. On 1000 rows of two modalities of `polydigits`, 14 epochs with batches of 32 and `warmup` 10, the
+//! levels hold 82, 0.00 and 0.00 nats at a bound of -3151 without free bits, and 60, 0.33 and 9.4 nats at
+//! -3171 with two. Where nothing is learned, `T` is the set of all others, so that epochs can be compared.
 //!
 //! **What differs from the authors' code.** It makes a step for each set `T` of what a batch of slices of
 //! one patient observes; here rows may observe different modalities, and a batch has one `T`. Its images
 //! have the L1 distance, which is a likelihood of kind `laplace` with a fixed scale. Its critics start ten
 //! epochs before they judge, and see stored images where a patient lacks a modality; here only rows that
 //! observe it show it to them. Temperatures of its posteriors are not here. Weights are those of sums over
-//! features, as in `mhvae`.
+//! features, as in `mhvae`. It has no free bits, which is `free_bits = 0`.
 //!
 //! **Incomplete data.** Yes.
 //!
@@ -81,7 +84,7 @@ options! {
         /// Epochs over which the weight of the divergences grows from 0 to `beta`; 0 for none.
         pub warmup: Warmup = Warmup { epochs: 50 },
         /// Nats that the divergence of a level counts as at least, in each row and set; 0 for none.
-        pub free_bits: f64 = 0.0,
+        pub free_bits: f64 = 2.0,
         /// Weight of the adversarial term, at least 0; 0 for none, and no critics.
         pub adversarial: f64 = 0.1,
         /// Epochs before the adversarial term, in which critics do not learn either.
@@ -118,7 +121,7 @@ pub struct Mmhvae {
 impl Listed for MmhvaeConfig {
     fn exercise(specs: &[ModalitySpec]) -> Value {
         match specs.len() {
-            2 => json!({ "adversarial_after": 1, "warmup": 0 }),
+            2 => json!({ "adversarial_after": 1, "free_bits": 0, "warmup": 0 }),
             _ => json!({ "adversarial_after": 0, "free_bits": 0.01, "warmup": 0 }),
         }
     }

@@ -58,6 +58,7 @@ impl From<multivae_metrics::Finding> for Finding {
             | FindingKind::WorseThanMean
             | FindingKind::NoBetterThanMean
             | FindingKind::ChanceCoherence
+            | FindingKind::UnreliableLikelihood
             | FindingKind::IgnoredByEncoder
             | FindingKind::IgnoredByDecoder => Tone::Attention,
         };

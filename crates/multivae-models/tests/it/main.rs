@@ -12,6 +12,7 @@ mod integrals;
 mod joint;
 mod likelihood;
 mod reference;
+mod start;
 mod statistics;
 mod subsets;
 mod work;

@@ -52,6 +52,13 @@ pub(super) fn exp(logarithm: Tensor<3>) -> Tensor<3> {
     logarithm.clamp(-LOG_LIMIT, LOG_LIMIT).exp()
 }
 
+/// Logarithms of means, and 0 for the parameters that follow.
+pub(super) fn output_of_means(means: &[f32], parameters: usize) -> Vec<f32> {
+    let limit = LOG_LIMIT as f32;
+    let logarithms = means.iter().map(|mean| mean.ln().clamp(-limit, limit));
+    logarithms.chain(std::iter::repeat_n(0.0, means.len() * (parameters - 1))).collect()
+}
+
 /// Counts of 0, `[1, batch, features]`, stretched to the shape of `like`.
 fn zeros(counts: &Tensor<3>, like: &Tensor<3>) -> Tensor<3, Bool> {
     counts.clone().equal_scalar(0.0).expand(like.dims())

@@ -69,6 +69,10 @@ impl LikelihoodFamily for Custom {
         self.family().learned(shape)
     }
 
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        self.family.as_ref().and_then(|family| family.output_of_means(means))
+    }
+
     fn check(&self, field: &str) -> Result<()> {
         self.family.as_ref().map_or(Ok(()), |family| family.check(field))
     }

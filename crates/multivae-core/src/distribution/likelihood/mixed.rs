@@ -144,6 +144,19 @@ impl LikelihoodFamily for Mixed {
         self.runs.iter().enumerate().flat_map(of_run).collect()
     }
 
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        let mut from = 0;
+        let parts = self.runs.iter().map(|run| {
+            let own = &means[from..from + run.features];
+            from += run.features;
+            (run.family().output_of_means(own), run.width())
+        });
+        let parts: Vec<(Option<Vec<f32>>, usize)> = parts.collect();
+        parts.iter().any(|(part, _)| part.is_some()).then(|| {
+            parts.into_iter().flat_map(|(part, width)| part.unwrap_or(vec![0.0; width])).collect()
+        })
+    }
+
     fn check(&self, field: &str) -> Result<()> {
         let bad = |field: String, expected: &str, found: String| {
             Err(Error::Config { field, expected: expected.into(), found })

@@ -149,6 +149,13 @@ pub trait LikelihoodFamily: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The output at which every feature has the mean that is given, `[parameters * features]`, so
+    /// that a decoder may begin there; other parameters are 0. `None` where features have a scale
+    /// that any decoder begins near to.
+    fn output_of_means(&self, _means: &[f32]) -> Option<Vec<f32>> {
+        None
+    }
+
     /// Checks the settings; `field` is where they stand, as `blood.likelihood`.
     ///
     /// # Errors

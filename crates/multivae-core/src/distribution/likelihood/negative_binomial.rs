@@ -54,6 +54,10 @@ impl LikelihoodFamily for NegativeBinomial {
         self.dispersion.check(&format!("{field}.dispersion"))
     }
 
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        Some(count::output_of_means(means, self.parameters()))
+    }
+
     fn terms(
         &self,
         output: &Output<'_>,

@@ -20,6 +20,10 @@ impl LikelihoodFamily for Poisson {
         Support::Counts
     }
 
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        Some(count::output_of_means(means, self.parameters()))
+    }
+
     fn terms(
         &self,
         output: &Output<'_>,

@@ -291,6 +291,36 @@ fn encoders_see_finite_values_and_zero_where_nothing_is() {
 }
 
 #[test]
+fn outputs_of_means_have_these_means() {
+    let means = [0.01_f32, 3.0, 70_000.0];
+    let mut asked = 0;
+    let mixed = Mixed::new(vec![
+        ColumnRun::new(1, Likelihood::normal(Scale::Decoded)),
+        ColumnRun::new(3, Likelihood::Poisson {}),
+    ]);
+    let with_real: Vec<f32> = [0.0].into_iter().chain(means).collect();
+    let cases = all().into_iter().map(|likelihood| (likelihood, means.to_vec()));
+    for (likelihood, means) in cases.chain([(mixed.into(), with_real)]) {
+        let Some(output) = likelihood.family().output_of_means(&means) else { continue };
+        let shape = [means.len()];
+        assert_eq!(output.len(), likelihood.family().output_shape(&shape)[0], "{likelihood:?}");
+        let output = Tensor::<1>::from_floats(output.as_slice(), &Device::flex());
+        let learned = likelihood.family().learned(&shape);
+        let of =
+            |learned: &Learned| Tensor::from_floats(learned.initial.as_slice(), &Device::flex());
+        let learned: Vec<Tensor<1>> = learned.iter().map(of).collect();
+        let output = Output::new(output.reshape([1, 1, -1]), &shape, &learned);
+        let found = list(likelihood.family().mean(&output, None));
+        for (found, mean) in found.iter().zip(&means) {
+            assert!((found - mean).abs() <= 1e-4 * mean, "{likelihood:?}: {found} {mean}");
+        }
+        asked += 1;
+    }
+    // Two Poisson families, two with a dispersion of four kinds, and the table.
+    assert_eq!(asked, 11);
+}
+
+#[test]
 fn decoders_yield_and_hold_what_likelihoods_ask_for() {
     for likelihood in all() {
         for shape in [vec![4, 3], vec![2, 8, 8]] {

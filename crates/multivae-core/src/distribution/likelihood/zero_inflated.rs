@@ -60,6 +60,12 @@ impl LikelihoodFamily for ZeroInflatedPoisson {
         Support::Counts
     }
 
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        // At log-odds of 0 half of the counts are kept.
+        let means: Vec<f32> = means.iter().map(|mean| 2.0 * mean).collect();
+        Some(count::output_of_means(&means, self.parameters()))
+    }
+
     fn terms(
         &self,
         output: &Output<'_>,
@@ -108,6 +114,12 @@ impl LikelihoodFamily for ZeroInflatedNegativeBinomial {
 
     fn check(&self, field: &str) -> Result<()> {
         self.counts().check(field)
+    }
+
+    fn output_of_means(&self, means: &[f32]) -> Option<Vec<f32>> {
+        // At log-odds of 0 half of the counts are kept.
+        let means: Vec<f32> = means.iter().map(|mean| 2.0 * mean).collect();
+        Some(count::output_of_means(&means, self.parameters()))
     }
 
     fn terms(
