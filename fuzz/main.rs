@@ -44,6 +44,8 @@ const DEATHS: usize = 8;
 #[derive(Clone, Debug, Default)]
 struct Options {
     seconds: Option<f64>,
+    /// How many inputs each reader gets, in place of an amount of time.
+    inputs: Option<u64>,
     only: Option<String>,
     seed: u64,
     /// The first input, by its number.
@@ -62,13 +64,14 @@ impl Options {
             let mut value = || words.next().with_context(|| format!("`{word}` wants a value"));
             match word.as_str() {
                 "--seconds" => options.seconds = Some(value()?.parse()?),
+                "--inputs" => options.inputs = Some(value()?.parse()?),
                 "--only" => options.only = Some(value()?),
                 "--seed" => options.seed = value()?.parse()?,
                 "--from" => options.from = value()?.parse()?,
                 "--case" => options.case = Some(value()?.parse()?),
                 "--worker" => options.worker = Some((value()?, value()?.into())),
                 _ => bail!(
-                    "`{word}`: expected --seconds N, --only TEXT, --seed N, or with --only --case N"
+                    "`{word}`: expected --seconds N or --inputs N, --only TEXT, --seed N, or with --only --case N"
                 ),
             }
         }
@@ -119,7 +122,10 @@ fn lead(options: &Options) -> Result<bool> {
     };
     let targets: Vec<&Target> = TARGETS.iter().filter(wanted).collect();
     ensure!(!targets.is_empty(), "no reader is called so");
-    let seconds = options.seconds.unwrap_or(TOTAL / targets.len() as f64);
+    let seconds = match options.inputs {
+        Some(_) => f64::from(u32::MAX),
+        None => options.seconds.unwrap_or(TOTAL / targets.len() as f64),
+    };
     let mut all = Count::default();
     println!(
         "{:<17} {:>10} {:>10} {:>9} {:>8} {:>8} {:>9}",
@@ -177,6 +183,9 @@ fn of(target: &Target, options: &Options, seconds: f64) -> Result<Count> {
         command.arg("--worker").arg(target.name).arg(folder.path());
         command.args(["--seconds", &left.max(0.1).to_string()]);
         command.args(["--seed", &options.seed.to_string(), "--from", &from.to_string()]);
+        if let Some(inputs) = options.inputs {
+            command.args(["--inputs", &inputs.to_string()]);
+        }
         if let Some(case) = options.case {
             command.args(["--case", &case.to_string()]);
         }
@@ -289,7 +298,7 @@ fn work(options: &Options, name: &str, folder: &Path) -> Result<bool> {
     let (mut case, mut taken, mut peak, mut slowest) = (options.from, 0u64, 0usize, 0u64);
     let mut there = Files::new();
     loop {
-        let over = clock.elapsed() >= until;
+        let over = clock.elapsed() >= until || options.inputs.is_some_and(|most| case >= most);
         if over || options.case.is_some_and(|one| case > one) {
             break;
         }

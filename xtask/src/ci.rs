@@ -96,7 +96,8 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
         Step::new("audit", "xtask audit"),
         Step::new("packages", "xtask packages"),
         Step::new("torture", "xtask torture --kills 60 --disks 8 --stride 4001"),
-        Step::new("fuzz", "test --quiet --release --workspace --test fuzz"),
+        // A number of inputs, so that they are the same on every machine.
+        Step::new("fuzz", "test --quiet --release --workspace --test fuzz -- --inputs 300"),
     ];
     let parity = root.join(PARITY);
     if parity.is_dir() {

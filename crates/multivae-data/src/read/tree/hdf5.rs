@@ -9,7 +9,8 @@ use hdf5_pure::{
 use multivae_core::schema::Dtype;
 
 use super::{
-    Attribute, HDF5, HDF5_FILES, Kind, Leaf, Node, SMALL, Tree, TreeFormat, UNPACKED, is_hdf5,
+    Attribute, HDF5, HDF5_FILES, Kind, Leaf, Node, SMALL, Tree, TreeFormat, UNPACKED,
+    bounded::Bounded, is_hdf5,
 };
 use crate::{
     error::{DataError, Result},
@@ -45,7 +46,8 @@ impl<'a> Opened<'a> {
         if bytes == 0 {
             return Err(DataError::EmptyFile { path: path.into(), reason: "it has no bytes" });
         }
-        let file = File::open_streaming(path).map_err(|error| failed(path, "", error))?;
+        let source = Bounded::new(std::fs::File::open(path).map_err(read)?).map_err(Error::Format);
+        let file = source.and_then(File::from_source).map_err(|error| failed(path, "", error))?;
         Ok(Self { path, file, bytes, recent: RefCell::default() })
     }
 
