@@ -4,6 +4,8 @@ use std::{
     fs::{self, File, TryLockError},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    thread,
+    time::Duration,
 };
 
 use burn::tensor::Device;
@@ -567,9 +569,17 @@ fn lock(dir: &Path) -> Result<File> {
     let error = |error| TrainError::file(&path, error);
     fs::create_dir_all(dir).map_err(error)?;
     let file = File::create(&path).map_err(error)?;
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(TrainError::Busy(dir.into())),
-        // Some file systems have no locks. They are a help, and no condition.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(file),
+    for _ in 0..WAITS {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => thread::sleep(WAIT),
+            // Some file systems have no locks. They are a help, and no condition.
+            Err(TryLockError::Error(_)) | Ok(()) => return Ok(file),
+        }
     }
+    Err(TrainError::Busy(dir.into()))
 }
+
+/// How often a directory is asked for, and how long is waited in between: a program that is started
+/// beside a run that ends holds what it held for a moment, until it has become its own.
+const WAITS: usize = 20;
+const WAIT: Duration = Duration::from_millis(50);
