@@ -335,12 +335,12 @@ fn packed() -> Result<Vec<Files>> {
 
 /// The configuration of every model of the list.
 fn configuration() -> Result<Vec<Files>> {
-    let one_of = |name: &&str| -> Result<Files> {
+    let one_of = |&name: &&str| -> Result<Files> {
         let mut config = RunConfig::named(name)?;
         config.model = config.model_for(&modalities()?)?;
         Ok(one("run.toml", config.text()?))
     };
-    ModelConfig::NAMES.iter().map(|name| one_of(name)).collect()
+    ModelConfig::NAMES.iter().map(one_of).collect()
 }
 
 fn modalities() -> Result<[ModalitySpec; 2]> {

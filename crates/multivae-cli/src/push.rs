@@ -110,8 +110,11 @@ struct Known {
     training: Option<String>,
 }
 
+/// Files by their names.
+type Files = Vec<(String, Vec<u8>)>;
+
 /// The bundle of a run or of a folder that is one, and its files as they are there.
-fn opened(folder: &Path) -> Result<(Bundle, Vec<(String, Vec<u8>)>, Known)> {
+fn opened(folder: &Path) -> Result<(Bundle, Files, Known)> {
     if Bundle::is_at(folder) {
         let bundle = Bundle::open(folder)?;
         let mut content = Vec::new();

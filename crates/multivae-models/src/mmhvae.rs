@@ -303,6 +303,7 @@ mod tests {
         MmhvaeConfig {
             latent: 2,
             levels: 2,
+            free_bits: 0.0,
             adversarial: 0.0,
             reference,
             warmup,

@@ -41,7 +41,7 @@ impl<'a> User<'a> {
         Self { hub, place, home, token: Some(TOKEN), said: Default::default() }
     }
 
-    fn as_token(self, token: Option<&'a str>) -> Self {
+    fn with_token(self, token: Option<&'a str>) -> Self {
         Self { token, ..self }
     }
 
@@ -306,7 +306,7 @@ fn what_a_hub_refuses_is_said_with_what_to_do() {
     user.fails("push data ada/gait --license mit", 2, &["is not the folder of a run"]);
     assert!(hub.content("ada/gait").is_none());
 
-    let nobody = User::new(&hub, &place).as_token(None);
+    let nobody = User::new(&hub, &place).with_token(None);
     nobody.fails("pull ada/closed --out a", 2, &["answers 401", "it is private: set `HF_TOKEN`"]);
     nobody.fails(PUSH, 2, &["needs a token that may write", "`HF_TOKEN`", "hf auth login"]);
     nobody.succeeds("pull ada/seen --out seen");
@@ -314,14 +314,14 @@ fn what_a_hub_refuses_is_said_with_what_to_do() {
     nobody.succeeds("pull ada/closed --out closed");
 
     let user = User::new(&hub, &place);
-    user.as_token(Some("hf_unknown")).fails(
+    user.with_token(Some("hf_unknown")).fails(
         PUSH,
         2,
         &["answers 401", "`HF_TOKEN` is not accepted"],
     );
-    let reader = User::new(&hub, &place).as_token(Some("hf_reader"));
+    let reader = User::new(&hub, &place).with_token(Some("hf_reader"));
     reader.fails(PUSH, 2, &["`ada/gait`", "may only read"]);
-    let stranger = User::new(&hub, &place).as_token(Some("hf_stranger"));
+    let stranger = User::new(&hub, &place).with_token(Some("hf_stranger"));
     stranger.fails(PUSH, 2, &["answers 403", "don't have the rights", "has no right to do this"]);
     stranger.fails("pull ada/closed --out a", 2, &["answers 404", "may not see it"]);
 }
@@ -573,7 +573,7 @@ fn a_model_of_the_python_library_is_pulled_and_its_pickles_are_left() {
         saved.insert("encoders.pkl".into(), b"\x80\x04never".to_vec());
         hub.holds(&format!("ada/{name}"), false, named(&saved));
     }
-    let user = User::new(&hub, &place).as_token(None);
+    let user = User::new(&hub, &place).with_token(None);
     let text = user.succeeds("pull ada/mvae --out mvae");
     assert!(text.contains("no pickle was executed"), "{text}");
     assert!(text.contains("not taken, as pickles: encoders.pkl"), "{text}");

@@ -756,6 +756,7 @@ fn again(stream: &mut BufReader<TcpStream>, request: &[u8]) -> u16 {
 /// `cargo test --release --test cli -- --ignored --nocapture load`
 #[test]
 #[ignore = "ten thousand requests; docs/service.md says what was found"]
+#[allow(clippy::print_stdout, reason = "it is a measurement")]
 fn ten_thousand_requests_of_many_clients_under_load_leave_no_error_and_no_memory() {
     const REQUESTS: usize = 10_000;
     const CLIENTS: usize = 32;

@@ -72,7 +72,11 @@ impl Dataset for Counts {
 
     fn presence(&self, row: usize) -> Subset {
         // Every other row lacks the genes.
-        if row % 2 == 0 { Subset::full(3) } else { Subset::single(1).union(Subset::single(2)) }
+        if row.is_multiple_of(2) {
+            Subset::full(3)
+        } else {
+            Subset::single(1).union(Subset::single(2))
+        }
     }
 }
 
