@@ -19,7 +19,7 @@ use crate::{
     failure::Outcome,
     given,
     measure::{Evaluator, Measured},
-    progress::{Bar, Watched},
+    progress::Bar,
     provenance::{self, data_name},
     terminal::{print_err, print_out, table},
 };
@@ -79,12 +79,8 @@ fn bound(
 ) -> Result<()> {
     let config = EvaluateConfig { batch_size: arguments.run.batch_size, seed: arguments.run.seed };
     let bar = Bar::new("evaluation");
-    let evaluation = evaluate(
-        run.trained.model.density()?,
-        &Watched::new(data, &bar),
-        &config,
-        &run.trained.device,
-    )?;
+    let evaluation =
+        evaluate(run.trained.model.density()?, &bar.watching(data), &config, &run.trained.device)?;
     drop(bar);
     print_out(text(&evaluation))?;
     if let Some(out) = out {

@@ -52,6 +52,7 @@ mod sweep;
 mod terminal;
 mod torch;
 mod train;
+mod watched;
 mod written;
 mod yaml;
 

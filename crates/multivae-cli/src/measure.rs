@@ -27,7 +27,7 @@ use crate::{
     arguments::{EvaluateArguments, Metric},
     classifier, drawing,
     failure::{self, bad_input},
-    progress::{Bar, Watched},
+    progress::Bar,
     terminal::print_err,
 };
 
@@ -144,7 +144,7 @@ impl<'a> Evaluator<'a> {
             Metric::All => Err(bad_input("`all` stands for every metric")),
             Metric::Evaluation => {
                 let config = EvaluateConfig { batch_size, seed };
-                let watched = Watched::new(data, bar);
+                let watched = bar.watching(data);
                 let report = evaluate(model.density()?, &watched, &config, device)?;
                 Found::default().report("evaluation", &report)
             }
@@ -168,7 +168,7 @@ impl<'a> Evaluator<'a> {
                 let mut found = Found::default();
                 match model.density() {
                     Ok(density) => {
-                        let watched = Watched::new(data, bar);
+                        let watched = bar.watching(data);
                         let report = reconstruction(density, &watched, &config, device)?;
                         found = found.report("reconstruction", &report)?;
                     }

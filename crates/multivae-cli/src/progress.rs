@@ -2,14 +2,10 @@
 
 use std::{cell::RefCell, time::Duration};
 
-use burn::tensor::Device;
 use indicatif::{ProgressBar, ProgressStyle};
-use multivae::core::{
-    batch::Batch,
-    dataset::{Dataset, DatasetError},
-    modality::ModalitySpec,
-    subset::Subset,
-};
+use multivae::core::dataset::Dataset;
+
+use crate::watched::Watched;
 
 /// Steps of a whole bar.
 const STEPS: f64 = 1000.0;
@@ -18,6 +14,17 @@ const STEPS: f64 = 1000.0;
 pub(crate) struct Bar(ProgressBar);
 
 impl Bar {
+    /// Data of which every row is read once, which tells the bar how far that is.
+    pub(crate) fn watching<'a>(&'a self, data: &'a dyn Dataset) -> impl Dataset + 'a {
+        let before = |rows: &[usize]| {
+            if let Some(&first) = rows.first() {
+                self.set(first as f64 / data.len() as f64);
+            }
+            Ok(())
+        };
+        Watched { data, before }
+    }
+
     /// Of work with this name.
     pub(crate) fn new(name: &str) -> Self {
         let style = ProgressStyle::with_template("{prefix} [{bar:30}] {percent:>3} %, {elapsed}")
@@ -56,46 +63,5 @@ impl Transfers {
         if let Some((_, bar)) = &*shown {
             bar.set(done as f64 / all.max(1) as f64);
         }
-    }
-}
-
-/// Data of which every row is read once, which tells a bar how far that is.
-pub(crate) struct Watched<'a> {
-    data: &'a dyn Dataset,
-    bar: &'a Bar,
-}
-
-impl<'a> Watched<'a> {
-    pub(crate) fn new(data: &'a dyn Dataset, bar: &'a Bar) -> Self {
-        Self { data, bar }
-    }
-}
-
-impl Dataset for Watched<'_> {
-    fn modalities(&self) -> &[ModalitySpec] {
-        self.data.modalities()
-    }
-
-    fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
-        if let Some(&first) = rows.first() {
-            self.bar.set(first as f64 / self.len() as f64);
-        }
-        self.data.batch(rows, device)
-    }
-
-    fn presence(&self, row: usize) -> Subset {
-        self.data.presence(row)
-    }
-
-    fn label(&self, row: usize) -> Option<i64> {
-        self.data.label(row)
-    }
-
-    fn id(&self, row: usize) -> String {
-        self.data.id(row)
     }
 }

@@ -4,18 +4,9 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use anyhow::Result;
-use burn::tensor::Device;
 use multivae::{
-    core::{
-        batch::Batch,
-        dataset::{Dataset, DatasetError},
-        modality::ModalitySpec,
-        model::MultimodalModel,
-        pass::Pass,
-        schema::Schema,
-        subset::Subset,
-    },
-    data::{EmptyRows, Lacking, MemoryDataset},
+    core::{dataset::Dataset, model::MultimodalModel, pass::Pass, subset::Subset},
+    data::{EmptyRows, Lacking},
     run::{Impute, OpenedRows, Run},
     samplers::PriorSampler,
 };
@@ -28,6 +19,7 @@ use crate::{
     encode,
     generate::{self, Decoded},
     impute,
+    watched::Watched,
     written::Written,
 };
 
@@ -100,7 +92,11 @@ pub(super) fn answer(
     let empty_rows = if task == Task::Impute { EmptyRows::LeaveOut } else { EmptyRows::Refuse };
     let OpenedRows { files, .. } = run.open_new(rows, Lacking { missing_columns, empty_rows })?;
     // Rows that are read come before any work on them.
-    let data = Arc::new(Timed { data: files.data.clone(), deadline });
+    let before = move |_: &[usize]| match Instant::now() < deadline {
+        true => Ok(()),
+        false => Err(TooLate.into()),
+    };
+    let data = Arc::new(Watched { data: Arc::new(files.data.clone()), before });
     let rows = OpenedRows { data: run.trained.align(data)?, files };
     let mut notes: Vec<String> =
         rows.files.report.warnings.iter().map(ToString::to_string).collect();
@@ -217,51 +213,4 @@ fn check_given(run: &Run, rows: &OpenedRows, given: Subset) -> Result<(), Refusa
     let id = rows.data.id(row);
     let message = format!("row `{id}` does not observe all of `{label}`, which is given");
     Err(Refusal::new(422, "rows", message).with("row", id).with("expected", label))
-}
-
-/// Rows that are read until a moment.
-struct Timed {
-    data: MemoryDataset,
-    deadline: Instant,
-}
-
-impl Dataset for Timed {
-    fn modalities(&self) -> &[ModalitySpec] {
-        self.data.modalities()
-    }
-
-    fn len(&self) -> usize {
-        self.data.len()
-    }
-
-    fn batch(&self, rows: &[usize], device: &Device) -> Result<Batch, DatasetError> {
-        if Instant::now() >= self.deadline {
-            return Err(TooLate.into());
-        }
-        self.data.batch(rows, device)
-    }
-
-    fn presence(&self, row: usize) -> Subset {
-        self.data.presence(row)
-    }
-
-    fn label(&self, row: usize) -> Option<i64> {
-        self.data.label(row)
-    }
-
-    fn id(&self, row: usize) -> String {
-        self.data.id(row)
-    }
-
-    fn schema(&self) -> Option<&Schema> {
-        self.data.schema()
-    }
-
-    fn cells(&self, row: usize, modality: usize) -> Option<Vec<bool>> {
-        self.data.cells(row, modality)
-    }
-
-    fn precise(&self, row: usize, modality: usize, out: &mut [f64]) -> bool {
-        self.data.precise(row, modality, out)
-    }
 }

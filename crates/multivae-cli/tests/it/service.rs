@@ -753,13 +753,13 @@ fn again(stream: &mut BufReader<TcpStream>, request: &[u8]) -> u16 {
     status
 }
 
-/// `cargo test --release --test cli -- --ignored --nocapture load`
+/// `MULTIVAE_REQUESTS=10000 cargo test --release --test cli -- --nocapture many_clients` measures.
 #[test]
-#[ignore = "ten thousand requests; docs/service.md says what was found"]
 #[allow(clippy::print_stdout, reason = "it is a measurement")]
-fn ten_thousand_requests_of_many_clients_under_load_leave_no_error_and_no_memory() {
-    const REQUESTS: usize = 10_000;
+fn requests_of_many_clients_leave_no_error_and_no_memory() {
     const CLIENTS: usize = 32;
+    let asked = std::env::var("MULTIVAE_REQUESTS");
+    let requests = asked.map_or(1000, |number| number.parse().expect("a number of requests"));
     let place = trained();
     let service = Service::start(place, "run");
     let asked = |i: usize| {
@@ -804,13 +804,13 @@ fn ten_thousand_requests_of_many_clients_under_load_leave_no_error_and_no_memory
             clients.into_iter().flat_map(|client| client.join().expect("no error")).collect()
         })
     };
-    round(REQUESTS);
+    round(requests);
     let before = memory(service.id());
     let start = Instant::now();
-    let mut times = round(REQUESTS);
+    let mut times = round(requests);
     let whole = start.elapsed();
     let after = memory(service.id());
-    round(REQUESTS);
+    round(requests);
     let last = memory(service.id());
     times.sort_unstable();
     let quantile = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
@@ -818,11 +818,11 @@ fn ten_thousand_requests_of_many_clients_under_load_leave_no_error_and_no_memory
     let cpu =
         cpu.lines().find(|line| line.starts_with("model name")).unwrap_or("unknown").to_owned();
     println!(
-        "{REQUESTS} requests of {CLIENTS} clients in {:.1} s, {:.0} a second; p50 {:.1} ms, p90 \
+        "{requests} requests of {CLIENTS} clients in {:.1} s, {:.0} a second; p50 {:.1} ms, p90 \
          {:.1} ms, p99 {:.1} ms, longest {:.1} ms; resident KiB and peak before {before:?}, after \
          {after:?}, and after as many again {last:?}; {}; {:?} cores",
         whole.as_secs_f64(),
-        REQUESTS as f64 / whole.as_secs_f64(),
+        requests as f64 / whole.as_secs_f64(),
         quantile(0.5).as_secs_f64() * 1e3,
         quantile(0.9).as_secs_f64() * 1e3,
         quantile(0.99).as_secs_f64() * 1e3,
@@ -830,7 +830,7 @@ fn ten_thousand_requests_of_many_clients_under_load_leave_no_error_and_no_memory
         cpu.split(':').next_back().unwrap_or_default().trim(),
         thread::available_parallelism(),
     );
-    assert_eq!(times.len(), REQUESTS);
+    assert_eq!(times.len(), requests);
     if let (Some((before, _)), Some((last, _))) = (before, last) {
         assert!(last < before + 32 * 1024, "{before} KiB grew to {last} KiB");
     }
