@@ -1,0 +1,1 @@
+//! Multimodal variational autoencoders from Python.
