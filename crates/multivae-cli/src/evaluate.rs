@@ -38,6 +38,30 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
     if let Some(out) = &out {
         files::check_free(out, "choose another folder with `--out`")?;
     }
+    let Rows { run, data, files, warning } = rows(arguments)?;
+    if let Some(warning) = warning {
+        print_err(&warning);
+    }
+    match (&arguments.metrics, out) {
+        (Some(metrics), Some(out)) => {
+            report(&run, &data, files.as_ref(), arguments, metrics, &out)?
+        }
+        (_, out) => bound(&run, &data, arguments, out.as_deref())?,
+    }
+    Ok(Outcome::Done)
+}
+
+/// The rows that are measured.
+struct Rows {
+    run: Run,
+    data: AlignedDataset,
+    /// What is known of their files.
+    files: Option<Fingerprint>,
+    /// What is wrong with measuring them.
+    warning: Option<String>,
+}
+
+fn rows(arguments: &EvaluateArguments) -> Result<Rows> {
     let run = given::run(&arguments.run)?;
     let record = run.folder.record.as_ref();
     let (data, files) = match &arguments.data {
@@ -47,12 +71,13 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
             (opened.data, Some(opened.files.report.fingerprint))
         }
     };
+    let mut warning = None;
     if let (Some(record), Some(files)) = (record, &files)
         && arguments.data.is_some()
         && record.fingerprint == *files
     {
         let (trained, rows) = (record.split.train.len(), files.rows);
-        print_err(&format!(
+        warning = Some(format!(
             "warning: {trained} of these {rows} rows are those that the run was trained on; its test \
              split is measured without `--data`"
         ));
@@ -61,13 +86,7 @@ pub(crate) fn run(arguments: &EvaluateArguments) -> Result<Outcome> {
         Some(n) => data.at_most(n),
         None => data,
     };
-    match (&arguments.metrics, out) {
-        (Some(metrics), Some(out)) => {
-            report(&run, &data, files.as_ref(), arguments, metrics, &out)?
-        }
-        (_, out) => bound(&run, &data, arguments, out.as_deref())?,
-    }
-    Ok(Outcome::Done)
+    Ok(Rows { run, data, files, warning })
 }
 
 /// Prints the evaluation, and writes it.
@@ -104,6 +123,34 @@ fn report(
     metrics: &[Metric],
     out: &Path,
 ) -> Result<()> {
+    let report = measured(run, data, files, arguments, metrics)?;
+    let name = "value".to_owned();
+    let (head, rows) = Comparison { runs: vec![(name, report.measures.clone())] }.table();
+    let head: Vec<&str> = head.iter().map(String::as_str).collect();
+    let folder = NewFolder::new(out)?;
+    report.save(folder.path())?;
+    folder.finish()?;
+    print_out(table(&head, &rows))?;
+    print_out(format!("\n{}", out.join("report.html").display()))
+}
+
+/// The report of all wanted measures; of all there are, where it is possible, if none is named.
+pub(crate) fn report_of(arguments: &EvaluateArguments) -> Result<Report> {
+    let Rows { run, data, files, warning } = rows(arguments)?;
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
+    let metrics = arguments.metrics.as_deref().unwrap_or(&[Metric::All]);
+    measured(&run, &data, files.as_ref(), arguments, metrics)
+}
+
+fn measured(
+    run: &Run,
+    data: &AlignedDataset,
+    files: Option<&Fingerprint>,
+    arguments: &EvaluateArguments,
+    metrics: &[Metric],
+) -> Result<Report> {
     let own = run.folder.config.data.as_ref().map(|data| data.source.as_str());
     let source = arguments.data.as_deref().or(own).map_or("data".into(), data_name);
     let title = format!("{} on {source}", run.folder.config.model.name());
@@ -115,14 +162,7 @@ fn report(
     };
     measures = with_data(measures, run, arguments)?;
     measures.provenance = provenance::facts(run, data, files, arguments, &timings)?;
-    let name = "value".to_owned();
-    let (head, rows) = Comparison { runs: vec![(name, measures.clone())] }.table();
-    let head: Vec<&str> = head.iter().map(String::as_str).collect();
-    let folder = NewFolder::new(out)?;
-    Report { measures, figures }.save(folder.path())?;
-    folder.finish()?;
-    print_out(table(&head, &rows))?;
-    print_out(format!("\n{}", out.join("report.html").display()))
+    Ok(Report { measures, figures })
 }
 
 /// Adds what the data holds that the measures are of: what `multivae data` says of it.

@@ -1,6 +1,6 @@
 //! How the program ends.
 
-use std::{fmt, io, process::ExitCode};
+use std::{fmt, io};
 
 use anyhow::Error;
 use multivae::{
@@ -47,18 +47,27 @@ pub(crate) fn bad_input(message: impl Into<String>) -> Error {
 }
 
 /// Writes the error with its causes and gives the exit code.
-pub(crate) fn report(error: &Error) -> ExitCode {
+pub(crate) fn report(error: &Error) -> u8 {
     if is_closed_pipe(error) {
         // Who reads our output has seen enough.
-        return ExitCode::SUCCESS;
+        return 0;
     }
     let message = message(error);
     terminal::print_err(&format!("error: {message}"));
-    ExitCode::from(code(error))
+    code(error)
+}
+
+/// The error with its causes and what to do about it, in one line.
+pub(crate) fn message(error: &Error) -> String {
+    let mut message = causes(error);
+    for advice in error.chain().filter_map(|cause| advice(cause.downcast_ref()?)) {
+        message += &format!(": {advice}");
+    }
+    message
 }
 
 /// The error with its causes, in one line.
-pub(crate) fn message(error: &Error) -> String {
+pub(crate) fn causes(error: &Error) -> String {
     let mut message = String::new();
     for cause in error.chain() {
         let cause = cause.to_string();
@@ -69,9 +78,6 @@ pub(crate) fn message(error: &Error) -> String {
             }
             message += cause.trim_end();
         }
-    }
-    for advice in error.chain().filter_map(|cause| advice(cause.downcast_ref()?)) {
-        message += &format!(": {advice}");
     }
     message
 }

@@ -16,7 +16,7 @@ use multivae::{
         subset::Subset,
     },
     data::{Opened, Standardisation},
-    run::{self as runs, AlignedDataset, Offsets, Run, Trained},
+    run::{self as runs, AlignedDataset, Offsets, OpenedRows, Run, Trained},
     samplers::PriorSampler,
 };
 
@@ -255,6 +255,43 @@ impl Decoded {
 
 fn joined(parts: &[Tensor<2>]) -> Tensor<2> {
     Tensor::cat(parts.to_vec(), 0)
+}
+
+/// The first row that lacks something of what is given, and how many do.
+pub(crate) fn lacking(rows: &AlignedDataset, given: Subset) -> Option<(String, usize)> {
+    let lacks = |&row: &usize| given.union(rows.presence(row)) != rows.presence(row);
+    let mut lacking = (0..rows.len()).filter(lacks);
+    let first = lacking.next()?;
+    Some((rows.id(first), 1 + lacking.count()))
+}
+
+/// The targets at several draws of rows, `[draws, rows, features]` each, in the units of the data.
+pub(crate) fn written_draws(
+    run: &Run,
+    rows: &OpenedRows,
+    draws: impl IntoIterator<Item = Result<(Latent, Batch)>>,
+    targets: Subset,
+) -> Result<Written> {
+    let specs = run.trained.model.modalities();
+    let mut parts: Vec<Vec<Tensor<3>>> = vec![Vec::new(); targets.len()];
+    for drawn in draws {
+        let (latent, batch) = drawn?;
+        let offsets = Offsets::of(&batch, &[]);
+        let means = runs::standardised(run.trained.model.generator()?, &latent, targets, &offsets);
+        parts.iter_mut().zip(means).for_each(|(place, mean)| place.push(mean));
+    }
+    let units = Units::of(run)?;
+    let parts = targets.iter().zip(parts).map(|(m, parts)| {
+        let values = Tensor::cat(parts, 1);
+        let [samples, rows, features] = values.dims();
+        let flat = units.array(&specs[m], values.reshape([samples * rows, features]), &[])?;
+        let part = units.part(&specs[m], flat)?;
+        let shape = [&[samples, rows][..], &specs[m].shape].concat();
+        // Cells and words are of rows.
+        Ok(Part { table: None, texts: None, values: part.values.reshaped(shape), ..part })
+    });
+    let parts = parts.collect::<Result<_>>()?;
+    Ok(Written::of("generate", &rows.data, rows.files.data.schema()).with_parts(parts))
 }
 
 /// Generates from samples of the prior.

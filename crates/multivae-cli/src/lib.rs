@@ -36,6 +36,7 @@ mod measure;
 mod multiview_ae;
 mod npz;
 mod picture;
+pub mod program;
 mod progress;
 mod provenance;
 #[cfg(feature = "hub")]
@@ -78,24 +79,28 @@ const QUIET: [&str; 3] = ["ureq", "ureq_proto", "rustls"];
 /// 1 if something failed while running, with 2 if what was given cannot be used, with 130 after an
 /// interrupt.
 pub fn main() -> ExitCode {
+    ExitCode::from(with(&Arguments::parse()))
+}
+
+fn with(arguments: &Arguments) -> u8 {
     keep_pages();
-    let arguments = Arguments::parse();
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .without_time()
         .with_target(false);
-    tracing_subscriber::registry().with(lines.with_filter(told())).init();
+    // Another program that has this one in its process may have set its own.
+    let _ = tracing_subscriber::registry().with(lines.with_filter(told())).try_init();
     // A panic is a defect, here or in a driver; its message is on standard error already.
     let Ok(result) = std::panic::catch_unwind(|| run(&arguments.task)) else {
         terminal::print_err(
             "error: the program has panicked; please report this with the lines above",
         );
-        return ExitCode::from(failure::FAILED);
+        return failure::FAILED;
     };
     match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::Interrupted) => ExitCode::from(terminal::INTERRUPTED),
+        Ok(Outcome::Done) => 0,
+        Ok(Outcome::Interrupted) => terminal::INTERRUPTED,
         Err(error) => failure::report(&error),
     }
 }
@@ -118,7 +123,7 @@ fn told() -> Targets {
 
 /// Prints an error as the program prints its own, and says how the process is to end.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
-    failure::report(error)
+    ExitCode::from(failure::report(error))
 }
 
 /// On the threads that kernels use, but for tasks that have threads of their own and wait for them.

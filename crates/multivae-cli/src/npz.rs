@@ -13,7 +13,7 @@ use ndarray_npy::{NpzWriter, WriteNpyError, WriteNpyExt};
 
 /// One array of a file.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Array {
+pub enum Array {
     /// `float32`.
     Floats(Vec<usize>, Vec<f32>),
     /// `float64`.
@@ -37,7 +37,7 @@ impl Array {
     }
 
     /// Its axes.
-    pub(crate) fn shape(&self) -> Vec<usize> {
+    pub fn shape(&self) -> Vec<usize> {
         match self {
             Self::Floats(shape, _)
             | Self::Doubles(shape, _)
@@ -46,6 +46,19 @@ impl Array {
             | Self::Integers(shape, _)
             | Self::Flags(shape, _) => shape.clone(),
             Self::Text(texts) => vec![texts.len()],
+        }
+    }
+
+    /// The same values with other axes.
+    pub(crate) fn reshaped(self, shape: Vec<usize>) -> Self {
+        match self {
+            Self::Floats(_, values) => Self::Floats(shape, values),
+            Self::Doubles(_, values) => Self::Doubles(shape, values),
+            Self::Bytes(_, values) => Self::Bytes(shape, values),
+            Self::Words(_, values) => Self::Words(shape, values),
+            Self::Integers(_, values) => Self::Integers(shape, values),
+            Self::Flags(_, values) => Self::Flags(shape, values),
+            text @ Self::Text(_) => text,
         }
     }
 

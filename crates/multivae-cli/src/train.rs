@@ -44,6 +44,7 @@ use crate::{
     failure::{Outcome, bad_input},
     generate::{means, original},
     picture,
+    program::{Listener, Telling, Told},
     terminal::{self, print_err, print_out},
 };
 
@@ -52,9 +53,25 @@ pub(crate) const PICTURES: &str = "pictures";
 
 /// Starts or resumes a run.
 pub(crate) fn run(arguments: &TrainArguments) -> Result<Outcome> {
+    started(arguments, None).map(|(_, outcome)| outcome)
+}
+
+/// The same for a program that listens, and interrupts it; gives the folder of the run, too.
+pub(crate) fn listened(
+    arguments: &TrainArguments,
+    listener: Listener,
+    interrupt: Interrupt,
+) -> Result<(PathBuf, Outcome)> {
+    started(arguments, Some((listener, interrupt)))
+}
+
+fn started(
+    arguments: &TrainArguments,
+    listener: Option<(Listener, Interrupt)>,
+) -> Result<(PathBuf, Outcome)> {
     match &arguments.resume {
-        None => start(arguments),
-        Some(folder) => resume(arguments, folder),
+        None => start(arguments, listener),
+        Some(folder) => resume(arguments, folder, listener),
     }
 }
 
@@ -66,6 +83,26 @@ struct Place {
     json: bool,
     /// How long it is trained, in minutes.
     minutes: Option<f64>,
+    /// The program that is told in place of the terminal, and interrupts the run.
+    listener: Option<(Listener, Interrupt)>,
+}
+
+impl Place {
+    /// A line about what happens, on standard error.
+    fn tell(&self, line: &str) {
+        match &self.listener {
+            Some((listener, _)) => listener(Told::Line(line.to_owned())),
+            None => print_err(line),
+        }
+    }
+
+    /// What the run ends by before its last epoch.
+    fn interrupt(&self) -> Result<Interrupt> {
+        match &self.listener {
+            Some((_, interrupt)) => Ok(interrupt.clone()),
+            None => terminal::interrupt(),
+        }
+    }
 }
 
 /// The devices to train on.
@@ -75,7 +112,10 @@ fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
     Ok(if named.is_empty() { vec![device::open(None)?] } else { named })
 }
 
-fn start(arguments: &TrainArguments) -> Result<Outcome> {
+fn start(
+    arguments: &TrainArguments,
+    listener: Option<(Listener, Interrupt)>,
+) -> Result<(PathBuf, Outcome)> {
     let mut config = config::of(arguments)?;
     if let Some(track) = &arguments.track {
         config.train.track.clone_from(track);
@@ -91,18 +131,19 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
     data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model_for(splits.train.modalities())?;
+    let place =
+        Place { folder, devices, json: arguments.json, minutes: arguments.minutes, listener };
     if let Some(size) = large(&config.model)? {
-        print_err(&size);
+        place.tell(&size);
     }
-    let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
+    let model = init(&config.model, &Networks::default(), config.train.seed, &place.devices[0])?;
     check_rows(&config, &model, &splits)?;
     check_labels(&config, &splits)?;
 
-    let new = NewFolder::new(&folder)?;
+    let new = NewFolder::new(&place.folder)?;
     RunFolder::write(new.path(), &config, &splits.standardisation)?;
     splits.record.save(&new.path().join(RunFolder::DATA))?;
     new.finish()?;
-    let place = Place { folder, devices, json: arguments.json, minutes: arguments.minutes };
     let result = train(&config, &place, model, splits, None, Trainer::fit);
     if let Err(error) = &result
         && error
@@ -112,7 +153,7 @@ fn start(arguments: &TrainArguments) -> Result<Outcome> {
         // Nothing was trained: the folder would only be in the way of the next try.
         let _ = fs::remove_dir_all(&place.folder);
     }
-    result
+    Ok((place.folder, result?))
 }
 
 /// Parameters from which on the memory for them is said before it is taken.
@@ -174,7 +215,11 @@ fn check_labels(config: &RunConfig, splits: &Splits) -> Result<()> {
     ))
 }
 
-fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
+fn resume(
+    arguments: &TrainArguments,
+    folder: &Path,
+    listener: Option<(Listener, Interrupt)>,
+) -> Result<(PathBuf, Outcome)> {
     let mut stored = RunFolder::open(folder)?;
     let devices = devices(arguments)?;
     if stored.config.data.is_none() {
@@ -205,8 +250,9 @@ fn resume(arguments: &TrainArguments, folder: &Path) -> Result<Outcome> {
     let config = stored.config;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     let (json, minutes) = (arguments.json, arguments.minutes);
-    let place = Place { folder: stored.path, devices, json, minutes };
-    train(&config, &place, model, splits, newest.as_ref(), Trainer::resume)
+    let place = Place { folder: stored.path, devices, json, minutes, listener };
+    let outcome = train(&config, &place, model, splits, newest.as_ref(), Trainer::resume)?;
+    Ok((place.folder, outcome))
 }
 
 /// How a trainer is set off: [`Trainer::fit`] or [`Trainer::resume`].
@@ -229,7 +275,7 @@ fn train(
     // Also of a run that goes on: it may have been stopped before its first checkpoint.
     let model = at_means(model, &splits.train, &place.devices[0])?;
     let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
-    print_err(&format!(
+    place.tell(&format!(
         "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
         config.model.name(),
         config.data.as_ref().map_or("", |data| data.source.as_str()),
@@ -245,13 +291,14 @@ fn train(
     ));
     let epochs_run = Arc::new(AtomicUsize::new(0));
     let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
+    let dashboard = dashboard && place.listener.is_none();
     let pictures = Pictures::new(config, place, &splits, &model)?;
     let shown = Shown::new(config, place, &splits, &model)?;
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
     if let (Some(pictures), Some(newest)) = (&pictures, newest) {
         pictures.make_up(newest, &model, last)?;
     }
-    let interrupt = terminal::interrupt()?;
+    let interrupt = place.interrupt()?;
     let time = place.minutes.map(|minutes| Time::limit(minutes, &interrupt));
     let mut trainer = Trainer::new(config.train.clone(), &place.folder)
         .devices(place.devices.clone())
@@ -284,7 +331,9 @@ fn train(
         trainer = trainer.observe(Box::new(JsonLines::new(io::stdout()).epochs()));
     }
     // The dashboard has the terminal for itself.
-    if !dashboard {
+    if let Some((listener, _)) = &place.listener {
+        trainer = trainer.observe(Box::new(Telling(Arc::clone(listener))));
+    } else if !dashboard {
         trainer = trainer.observe(Box::new(Console::new(place.json)));
     }
     let Splits { train, valid, standardisation, .. } = splits;
@@ -375,7 +424,7 @@ fn summarise(
             true => ("the time is over", Outcome::Done),
             false => ("interrupted", Outcome::Interrupted),
         };
-        print_err(&format!(
+        place.tell(&format!(
             "{why} after {} whole epochs; go on with `multivae train --resume {folder}`",
             fitted.epochs
         ));
@@ -409,8 +458,8 @@ fn summarise(
 
 /// A line for people, on standard output unless that holds JSON only.
 fn say(place: &Place, line: String) -> Result<()> {
-    if place.json {
-        print_err(&line);
+    if place.json || place.listener.is_some() {
+        place.tell(&line);
     } else {
         print_out(line)?;
     }

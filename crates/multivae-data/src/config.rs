@@ -13,7 +13,7 @@ use crate::{
     conform::{Known, Lacking},
     embedded,
     error::{DataError, Result},
-    fingerprint, folder, manifest,
+    fingerprint, folder, held, manifest,
     memory::MemoryDataset,
     missing::MissingConfig,
     origin::Origin,
@@ -31,7 +31,7 @@ use crate::{
 ///
 /// | name | default | meaning |
 /// |---|---|---|
-/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), a published one as `NAME:PATH` ([`crate::research()`]), or the path of a folder, an NPZ, safetensors or MATLAB file, or a manifest `.toml` |
+/// | `source` | `"numerals"` | an embedded data set ([`crate::embedded()`]), a published one as `NAME:PATH` ([`crate::research()`]), or the path of a folder, an NPZ, safetensors or MATLAB file, a manifest `.toml`, or the name of data that the program has in memory ([`crate::held`]) |
 /// | `modalities` | 3 for `polydigits` | how many modalities of `polydigits`, 2 to 5 |
 /// | `rows` | all | how many rows are used, drawn by the split's seed |
 /// | `split` | 70 % train, 10 % valid, 20 % test | see [`SplitConfig`] |
@@ -352,9 +352,10 @@ impl DataConfig {
             let (origins, empty_rows) = (Vec::new(), Vec::new());
             return Ok(Read { report, data, parts: Some(parts), origins, empty_rows });
         }
+        let held = held::of(&self.source).transpose()?;
         let set = research::of(&self.source);
         let path = Path::new(&self.source);
-        if set.is_none() && !path.exists() {
+        if held.is_none() && set.is_none() && !path.exists() {
             return Err(DataError::UnknownSource {
                 name: self.source.clone(),
                 known: embedded::names(),
@@ -367,7 +368,9 @@ impl DataConfig {
             images: self.images,
             known: known.map(|known| known.schema),
         };
-        let files = if let Some((set, path)) = set {
+        let files = if let Some(held) = held {
+            held.files(reading)?
+        } else if let Some((set, path)) = set {
             set.open(path, reading)?
         } else if path.is_dir() && inside.exists() {
             manifest::open(&inside, reading)?

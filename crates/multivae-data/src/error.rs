@@ -46,6 +46,12 @@ pub enum DataError {
         /// The embedded data sets.
         known: String,
     },
+    /// Data that a program had in its memory.
+    #[error("`{name}` was in the memory of a program and is no longer: give the data again")]
+    Gone {
+        /// The name that it had.
+        name: String,
+    },
     /// The operating system refused.
     #[error("`{path}` cannot be read: {cause}")]
     Read {

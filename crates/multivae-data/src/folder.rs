@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The stem of the file of class labels, or the name of their array.
-const LABELS: &str = "labels";
+pub(crate) const LABELS: &str = "labels";
 /// Names of arrays of identifiers.
 const IDS: [&str; 2] = ["ids", "id"];
 /// Arrays in which files written here say which modalities a row observes, and their names.

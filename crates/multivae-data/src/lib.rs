@@ -140,6 +140,7 @@
 //! | [`view`] | rows, masks, standardisation and alignment over any data set |
 //! | [`cells`] | which single values are missing |
 //! | [`NewRows`] | new rows from the memory of a program, such as those of a request |
+//! | [`HeldData`] | data from the memory of a program, under a name that stands for a path |
 //! | [`Origin`], [`TableText`] | the file of a modality, and its text with other cells |
 //! | [`ColumnCells`], [`write_parquet()`] | tables of columns with types, as they are written |
 //! | [`record`] | what a run keeps of its data: schema, fingerprint, split |
@@ -169,6 +170,7 @@ mod fingerprint;
 mod fixture;
 mod folder;
 pub mod given;
+pub mod held;
 pub mod inspect;
 mod join;
 pub mod manifest;
@@ -200,6 +202,7 @@ pub use embedded::{Info, embedded};
 pub use error::{DataError, Place};
 pub use fingerprint::data_code;
 pub use given::{NewCell, NewModality, NewRow, NewRows};
+pub use held::{Held, HeldData, HeldModality, is_held};
 pub use inspect::{Inspection, inspect};
 pub use memory::MemoryDataset;
 pub use missing::{MissingConfig, Pattern};

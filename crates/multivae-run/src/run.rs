@@ -10,6 +10,7 @@ use burn::tensor::Device;
 use multivae_core::{dataset::Dataset, nn::Networks, schema::Schema};
 use multivae_data::{
     DataConfig, DataRecord, Lacking, MissingColumns, NewRows, Opened, Splits, Standardisation,
+    is_held,
 };
 
 use crate::{
@@ -96,6 +97,15 @@ impl RunFolder {
         Ok(Self { path: path.to_owned(), config, standardisation, record, bundle: None })
     }
 
+    /// The bundle in an archive in memory, as a run without data of its own.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Bundle`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Ok(Self::of_bundle(Path::new("archive"), Bundle::from_bytes(bytes)?))
+    }
+
     /// What is kept of the data of the run in a folder, if it keeps anything.
     ///
     /// # Errors
@@ -173,7 +183,9 @@ impl RunFolder {
     /// The description of the run's own data, which is where it was.
     fn data_there(&self) -> Result<&DataConfig> {
         let data = self.data()?;
-        if is_embedded(&data.source) || Path::new(&data.source).exists() {
+        let place = published(&data.source).map_or(data.source.as_str(), |(_, place)| place);
+        let named = is_embedded(&data.source) || is_held(&data.source);
+        if named || Path::new(place).exists() {
             return Ok(data);
         }
         Err(RunError::Moved { folder: self.path.clone(), source_path: data.source.clone() })
@@ -382,9 +394,18 @@ fn is_embedded(source: &str) -> bool {
     multivae_data::embedded().iter().any(|info| info.name == source)
 }
 
-/// An embedded data set's name as it is, a path from the root: what a run keeps as the source of
-/// its data.
+/// Name and folder of a published data set.
+fn published(source: &str) -> Option<(&str, &str)> {
+    let (name, place) = source.split_once(':')?;
+    multivae_data::research().iter().any(|set| set.name == name).then_some((name, place))
+}
+
+/// The name of embedded data and of data in memory as it is, a path from the root: what a run keeps as
+/// the source of its data.
 pub fn absolute(source: &str) -> String {
+    if let Some((name, place)) = published(source) {
+        return format!("{name}:{}", absolute(place));
+    }
     match fs::canonicalize(source) {
         Ok(path) if !is_embedded(source) => path.to_string_lossy().into_owned(),
         _ => source.to_owned(),

@@ -81,6 +81,17 @@ impl Format for FrameFormat {
     }
 }
 
+/// A table that a program holds in memory, of which categories are whole and in their order.
+pub(crate) fn held(path: &Path, batches: Vec<RecordBatch>) -> Result<ModalityTable> {
+    let Some(schema) = batches.first().map(RecordBatch::schema) else {
+        return Err(DataError::EmptyFile { path: path.into(), reason: "it has no rows" });
+    };
+    const FORMAT: &str = "Arrow";
+    guarded(path, FORMAT, || {
+        Frame::new(path, FORMAT, schema, batches, true).block(ReadOptions::default())
+    })
+}
+
 impl Frame {
     pub(super) fn new(
         path: &Path,

@@ -19,7 +19,7 @@ use crate::{
 };
 
 #[cfg(feature = "arrow")]
-mod arrow;
+pub(crate) mod arrow;
 pub(crate) mod csv;
 mod dialect;
 pub(crate) mod element;

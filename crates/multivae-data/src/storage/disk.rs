@@ -173,11 +173,7 @@ impl DiskArray {
 
     /// The same values on another scale.
     pub(super) fn rescaled(self, from: ValueScale, to: ValueScale) -> Self {
-        // `to.apply(from.invert(self.scale.apply(x)))` as one scale.
-        let factor = self.scale.factor / from.factor * to.factor;
-        let zero = from.invert(self.scale.apply(0.0));
-        let offset = -(zero - to.offset) / to.factor * factor;
-        Self { scale: ValueScale { offset, factor }, ..self }
+        Self { scale: rescaled(self.scale, from, to), ..self }
     }
 
     pub(super) fn read(&self, from: usize, out: &mut [f32]) -> Result<()> {
@@ -215,6 +211,14 @@ impl DiskArray {
         });
         Ok(())
     }
+}
+
+/// A scale and then the way from one scale to another, as one.
+pub(super) fn rescaled(scale: ValueScale, from: ValueScale, to: ValueScale) -> ValueScale {
+    // `to.apply(from.invert(scale.apply(x)))`.
+    let factor = scale.factor / from.factor * to.factor;
+    let zero = from.invert(scale.apply(0.0));
+    ValueScale { offset: -(zero - to.offset) / to.factor * factor, factor }
 }
 
 /// Fills `out` from the byte `offset` on, wherever other threads read.

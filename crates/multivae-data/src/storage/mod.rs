@@ -10,12 +10,15 @@ use rayon::prelude::*;
 use crate::error::{DataError, Result};
 
 mod disk;
+mod held;
 mod sparse;
 mod tokens;
 mod view;
 
 pub use disk::DiskArray;
 pub(crate) use disk::Place;
+pub(crate) use held::COPIED;
+pub use held::HeldArray;
 pub use sparse::SparseRows;
 pub(crate) use tokens::Pending;
 pub use tokens::TokenRows;
@@ -42,6 +45,8 @@ pub enum Storage {
     Sparse(SparseRows),
     /// Values that stay in their file.
     Disk(DiskArray),
+    /// Values that another part of the program owns.
+    Held(HeldArray),
     /// Tokens of texts, whose values are one-hot.
     Tokens(TokenRows),
     /// Values of another storage that are changed as they are read.
@@ -68,6 +73,7 @@ impl Storage {
             Self::Doubles(values) => values.len(),
             Self::Sparse(rows) => rows.len(),
             Self::Disk(array) => array.len(),
+            Self::Held(array) => array.len(),
             Self::Tokens(rows) => rows.len(),
             Self::View(view) => view.len(),
         }
@@ -150,6 +156,7 @@ impl Storage {
             }
             Self::Sparse(rows) => rows.read(from, out)?,
             Self::Disk(array) => array.read(from, out)?,
+            Self::Held(array) => array.read(from, out),
             Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read(from, out)?,
         }
@@ -178,6 +185,7 @@ impl Storage {
             Self::Doubles(values) => out.copy_from_slice(&values[range]),
             Self::Sparse(rows) => rows.read(from, out)?,
             Self::Disk(array) => array.read_precise(from, out)?,
+            Self::Held(array) => array.read_precise(from, out),
             Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read_precise(from, out)?,
         }
@@ -203,7 +211,7 @@ impl Storage {
             Self::Bytes(values) => places.iter().for_each(|&place| values[place] = 0),
             Self::Doubles(values) => places.iter().for_each(|&place| values[place] = 0.0),
             Self::Sparse(rows) => rows.zero(places),
-            Self::Disk(_) | Self::Tokens(_) | Self::View(_) => {}
+            Self::Disk(_) | Self::Held(_) | Self::Tokens(_) | Self::View(_) => {}
         }
     }
 
@@ -255,6 +263,9 @@ impl Storage {
         }
         if let Self::Disk(array) = self {
             return Ok(Self::Disk(array.rescaled(from, to)));
+        }
+        if let Self::Held(array) = self {
+            return Ok(Self::Held(array.rescaled(from, to)));
         }
         let mut out = vec![0.0f32; self.len()];
         out.par_chunks_mut(BLOCK).enumerate().try_for_each(|(block, out)| {
@@ -334,6 +345,7 @@ mod tests {
         let others = [
             Storage::Sparse(sparse.clone()),
             Storage::Disk(disk.expect("there")),
+            Storage::Held(HeldArray::new(std::sync::Arc::new(dense.clone()))),
             Storage::Doubles(dense.iter().copied().map(f64::from).collect()),
         ];
         let places = [Some(2), None, Some(0), Some(0)];

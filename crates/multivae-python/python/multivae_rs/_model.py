@@ -1,0 +1,684 @@
+"""What all models have in common."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import _native, nn
+from ._data import ONLY, Held, hold
+from ._results import Imputed, NotFittedError, Report, Rows, imputed, rows, warn
+
+__all__ = ["Model", "load", "pull"]
+
+#: Classes by the name of their model; filled as they are defined.
+CLASSES: dict[str, type[Model]] = {}
+
+#: Settings that all models have, by their keys in a configuration.
+COMMON = {
+    "epochs": "train.epochs",
+    "batch_size": "train.batch_size",
+    "learning_rate": "train.optimizer.learning_rate",
+    "seed": "train.seed",
+    "valid": "data.split.valid",
+    "test": "data.split.test",
+    "standardise": "data.standardise",
+}
+
+Callback = Callable[[dict[str, Any]], Any]
+
+
+class Model:
+    """A multimodal variational autoencoder.
+
+    Follows the conventions of scikit-learn's estimators. Attributes whose names end with an
+    underscore are there after :meth:`fit`.
+    """
+
+    _name: str
+    #: Settings of the model itself.
+    _keys: tuple[str, ...] = ()
+
+    _run: Any = None
+    _held: Held | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "_name" in cls.__dict__:
+            CLASSES.setdefault(cls._name, cls)
+
+    # Settings.
+
+    @classmethod
+    def _defaults(cls) -> dict[str, Any]:
+        parameters = inspect.signature(cls.__init__).parameters.values()
+        return {p.name: p.default for p in parameters if p.name != "self"}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """All settings."""
+        return {name: getattr(self, name) for name in sorted(self._defaults())}
+
+    def set_params(self, **params: Any) -> Any:
+        """Changes settings, which take effect with the next :meth:`fit`."""
+        known = self._defaults()
+        for name, value in params.items():
+            if name not in known:
+                raise ValueError(
+                    f"invalid parameter {name!r} for {type(self).__name__}: expected one of {', '.join(sorted(known))}"
+                )
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = self._defaults()
+        said = {name: value for name, value in self.get_params().items() if not _same(value, defaults[name])}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in said.items())})"
+
+    def _words(self, modalities: Sequence[str] | None) -> list[str]:
+        """The settings as arguments of the program."""
+        defaults = self._defaults()
+        said: dict[str, Any] = {}
+        for name in self._keys:
+            value = nn.config(getattr(self, name))
+            if not _same(value, defaults[name]):
+                said[f"model.{name}"] = value
+        for name, key in COMMON.items():
+            value = getattr(self, name)
+            if value is not None:
+                said[key] = value
+        parts = self._parts(modalities)
+        if parts:
+            said["model.modalities"] = parts
+        said.update(self.settings or {})
+        words = []
+        for key, value in said.items():
+            words += ["--set", f"{key}={_toml(key, nn.config(value))}"]
+        return words
+
+    def _parts(self, modalities: Sequence[str] | None) -> list[dict[str, Any]]:
+        """Networks and likelihoods by modality."""
+        given = {
+            "encoder": (getattr(self, "encoder", None), nn.encoder),
+            "decoder": (getattr(self, "decoder", None), nn.decoder),
+            "likelihood": (self.likelihoods, _likelihood),
+        }
+        parts: dict[str, dict[str, Any]] = {}
+        for key, (value, convert) in given.items():
+            if value is None:
+                continue
+            if not isinstance(value, Mapping) or "kind" in value:
+                if modalities is None:
+                    raise ValueError(f"`{key}`: expected one for each modality by its name, since a path does not name them")
+                value = {name: value for name in modalities}
+            for name, item in value.items():
+                if modalities is not None and name not in modalities:
+                    raise ValueError(f"`{key}`: unknown modality {name!r}: expected one of {', '.join(modalities)}")
+                parts.setdefault(name, {"name": name})[key] = convert(item)
+        if not parts:
+            return []
+        # A configuration names all modalities or none.
+        names = modalities if modalities is not None else list(parts)
+        return [parts.get(name, {"name": name}) for name in names]
+
+    # Training.
+
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        modalities: Mapping[str, Any] | None = None,
+        callback: Callback | None = None,
+        resume: bool = False,
+    ) -> Any:
+        """Trains the model.
+
+        Parameters
+        ----------
+        X
+            Rows of several modalities: a mapping from names to arrays ``[rows, ..]`` of numbers, tables
+            of pandas, polars or Arrow, sparse matrices or AnnData; MuData; AnnData, one array or one
+            table, whose parts `modalities` names; or the path or name of data as the program takes it.
+            NaN is a missing value, a row of NaN a missing modality. Rows of tables with an index and of
+            AnnData are matched by it, others by their place.
+
+            Arrays in single precision whose rows lie one after the other and that take more than 64 MiB
+            are not copied, and must not be changed while the model is used; other arrays are copied
+            once, tables into columns.
+        y
+            A class for each row, by which coherence is measured and nothing is learned.
+        callback
+            Is called with a dict after every epoch: ``epoch``, ``epochs``, ``train`` and ``valid`` (terms
+            of the objective in nats, averaged over rows), ``learning_rate``, ``best``, ``seconds``. If it
+            gives ``True`` the training ends there.
+        resume
+            Goes on with a run that was interrupted, on the same data, to `epochs`.
+
+        Returns
+        -------
+        The model itself, with the weights of its best epoch.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For settings and data that cannot be used, with modality, row and column.
+        KeyboardInterrupt
+            After the step at work; ``fit(X, resume=True)`` goes on from the last whole epoch.
+        """
+        lock = self.__dict__.setdefault("_lock", threading.Lock())
+        if not lock.acquire(blocking=False):
+            raise RuntimeError("this model is being fitted by another thread")
+        try:
+            return self._fit(X, y, modalities, callback, resume)
+        finally:
+            lock.release()
+
+    def _fit(self, X: Any, y: Any, modalities: Any, callback: Callback | None, resume: bool) -> Any:
+        held = hold(X, y, modalities)
+        if resume:
+            folder = self.__dict__.get("_folder")
+            if folder is None or not Path(folder).is_dir():
+                raise NotFittedError("there is no run to resume: call `fit` without `resume`")
+            words = ["--resume", folder, "--data", held.source]
+            if self.epochs is not None:
+                words += ["--epochs", str(self.epochs)]
+        else:
+            names = list(held.forms) or None
+            folder = self._new_folder()
+            words = ["--model", self._name, "--data", held.source, "--out", folder, *self._words(names)]
+            self.history_: list[dict[str, Any]] = []
+            self.__dict__.pop("_run", None)
+        if self.device is not None:
+            words += ["--device", str(self.device)]
+        heard = _Heard(self.history_, callback, self.verbose)
+        try:
+            _, interrupted = _native.train(words, heard)
+        finally:
+            heard.close()
+            warn(stacklevel=4)
+        self._held = held
+        self._take(_native.Run.open(folder, self.device), held)
+        #: Whether the callback has ended the training.
+        self.stopped_ = interrupted
+        return self
+
+    def _new_folder(self) -> str:
+        if self.out is not None:
+            self.__dict__["_folder"] = os.fspath(self.out)
+        else:
+            place = tempfile.TemporaryDirectory(prefix="multivae-")
+            # It goes with the model.
+            self.__dict__["_place"] = place
+            self.__dict__["_folder"] = os.path.join(place.name, "run")
+        return self.__dict__["_folder"]
+
+    def _take(self, run: Any, held: Held | None = None) -> None:
+        self._run = run
+        #: Name, shape and likelihood of each modality.
+        self.modalities_ = {name: {"shape": tuple(shape), "likelihood": kind} for name, shape, kind in run.modalities}
+        self.n_features_in_ = sum(math.prod(part["shape"]) for part in self.modalities_.values())
+        #: How many parameters the model has.
+        self.n_parameters_ = run.parameters
+        if held is not None:
+            self._forms = dict(held.forms)
+
+    def fit_transform(self, X: Any, y: Any = None, **fit: Any) -> np.ndarray:
+        """:meth:`fit`, and then :meth:`transform` of the same rows."""
+        self.fit(X, y, **fit)
+        # The same data in memory, not a second time.
+        return self._latents(self._rows(self._held), None)
+
+    @property
+    def _is_fitted(self) -> bool:
+        return self._run is not None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return self._is_fitted
+
+    def _ready(self) -> Any:
+        if self._run is None:
+            error = NotFittedError
+            try:
+                from sklearn.exceptions import NotFittedError as error  # type: ignore[no-redef]
+            except ImportError:
+                pass
+            raise error(f"this {type(self).__name__} is not fitted yet: call `fit` before it is used")
+        return self._run
+
+    # What a trained model is asked for.
+
+    def _rows(self, X: Any, modalities: Mapping[str, Any] | None = None) -> Held:
+        if isinstance(X, Held):
+            return X
+        return hold(X, None, modalities)
+
+    def encode(
+        self,
+        X: Any,
+        given: str | Sequence[str] | None = None,
+        *,
+        samples: int | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+        modalities: Mapping[str, Any] | None = None,
+        missing_columns: str = "refuse",
+    ) -> Rows:
+        """Latent values of rows by latent space: ``[rows, latent]``, or ``[samples, rows, latent]``.
+
+        Means of the posterior given what each row observes of `given` (all modalities if not said), or
+        so many samples of it.
+        """
+        run, held = self._ready(), self._rows(X, modalities)
+        output = run.encode(
+            held.source,
+            given=_names(given),
+            samples=samples,
+            seed=seed,
+            batch_size=batch_size,
+            mask_columns=_mask(missing_columns),
+        )
+        warn(output["notes"])
+        return rows(output, {})
+
+    def transform(
+        self, X: Any, given: str | Sequence[str] | None = None, *, modalities: Mapping[str, Any] | None = None
+    ) -> np.ndarray:
+        """Latent values of rows, ``[rows, latent]``: means of the posterior, all spaces side by side.
+
+        Rows are in the order of the first modality. If others have rows beyond those, :meth:`encode`
+        gives them with their identifiers.
+        """
+        self._ready()
+        return self._latents(self._rows(X, modalities), given)
+
+    def _latents(self, held: Held | None, given: Any) -> np.ndarray:
+        assert held is not None
+        latent = self.encode(held, given)
+        values = np.concatenate([latent[space] for space in latent], axis=1)
+        if held.ids is None or latent.ids == held.ids:
+            return values
+        places = {name: place for place, name in enumerate(latent.ids)}
+        beyond = len(places) - len(held.ids)
+        if beyond > 0:
+            warn([f"{beyond} rows that the first modality does not have are left out; `encode` gives them with their identifiers"], 5)
+        return values[[places[name] for name in held.ids]]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that :meth:`transform` gives."""
+        run = self._ready()
+        if not hasattr(self, "_spaces"):
+            shapes = self.modalities_
+            one = {name: np.zeros((1, *part["shape"]), np.float32) for name, part in shapes.items()}
+            try:
+                latent = rows(run.encode(hold(one).source, given=None, samples=None, seed=0, batch_size=1, mask_columns=True), {})
+            finally:
+                _native.take_warnings()
+            self._spaces = [f"{space}_{i}" for space, value in latent.items() for i in range(value.shape[1])]
+        return np.asarray(self._spaces, dtype=object)
+
+    def embed(self, data: Any, key: str = "X_multivae", given: str | Sequence[str] | None = None) -> Any:
+        """Puts latent values into ``data.obsm[key]`` of AnnData or MuData, and gives it back."""
+        latent = self.encode(data, given)
+        values = np.concatenate([latent[space] for space in latent], axis=1)
+        places = {name: place for place, name in enumerate(latent.ids)}
+        found = [places.get(str(name)) for name in data.obs_names]
+        whole = np.full((len(found), values.shape[1]), np.nan, dtype=values.dtype)
+        for row, place in enumerate(found):
+            if place is not None:
+                whole[row] = values[place]
+        data.obsm[key] = whole
+        return data
+
+    def generate(
+        self,
+        X: Any,
+        given: str | Sequence[str] | None = None,
+        target: str | Sequence[str] | None = None,
+        n: int | None = None,
+        *,
+        seed: int = 0,
+        batch_size: int = 256,
+        modalities: Mapping[str, Any] | None = None,
+        missing_columns: str = "refuse",
+    ) -> Any:
+        """Modalities generated from others, in the units of the data: a mapping, or of one `target`
+        that is named alone its values.
+
+        ``[rows, ..]`` at the mean of the posterior given `given` (what `X` has if not said), or
+        ``[n, rows, ..]`` at draws of it. Rows must observe all that is given.
+        """
+        run, held = self._ready(), self._rows(X, modalities)
+        output = run.generate(
+            held.source,
+            given=_names(given),
+            target=_names(target),
+            samples=n,
+            seed=seed,
+            batch_size=batch_size,
+            mask_columns=_mask(missing_columns),
+        )
+        warn(output["notes"])
+        return _one(rows(output, {} if n is not None else self._known_forms()), target)
+
+    def sample(self, n: int = 10, target: str | Sequence[str] | None = None, *, seed: int = 0, batch_size: int = 256) -> Any:
+        """Rows decoded from samples of the prior, ``[n, ..]``, as :meth:`generate` gives them."""
+        run = self._ready()
+        output = run.sample(n, target=_names(target), seed=seed, batch_size=batch_size)
+        warn(output["notes"])
+        return _one(rows(output, self._known_forms()), target)
+
+    def impute(
+        self,
+        X: Any,
+        *,
+        samples: int | None = None,
+        seed: int = 0,
+        batch_size: int = 256,
+        modalities: Mapping[str, Any] | None = None,
+        missing_columns: str = "refuse",
+    ) -> Imputed:
+        """All rows with every missing value and modality imputed from what the row observes.
+
+        With `samples` each imputed value is the mean of so many draws, and ``std``, ``low`` and
+        ``high`` of what is given back say how far these lie apart.
+        """
+        run, held = self._ready(), self._rows(X, modalities)
+        output = run.impute(
+            held.source, samples=samples, seed=seed, batch_size=batch_size, mask_columns=_mask(missing_columns)
+        )
+        warn(output["notes"])
+        return imputed(output, self._known_forms())
+
+    def score(self, X: Any, y: Any = None, *, modalities: Mapping[str, Any] | None = None, seed: int = 0) -> float:
+        """The evidence lower bound of rows in nats, averaged over rows: larger is better."""
+        run, held = self._ready(), self._rows(X, modalities)
+        found = json.loads(run.score(held.source, seed=seed, batch_size=256, mask_columns=False))
+        warn()
+        return float(found["elbo"]["mean"])
+
+    def evaluate(
+        self,
+        X: Any = None,
+        y: Any = None,
+        metrics: str | Sequence[str] | None = "all",
+        *,
+        modalities: Mapping[str, Any] | None = None,
+        rows: int | None = None,
+        samples: int = 100,
+        likelihood_rows: int = 100,
+        classifiers: str | os.PathLike[str] | None = None,
+        inception: str | os.PathLike[str] | None = None,
+        seed: int = 0,
+    ) -> Report:
+        """Measures how good the model is, by default all that can be measured.
+
+        On rows that training has not seen: `X` with classes `y`, or the test rows of the run, of which
+        there are some if `test` was set before :meth:`fit`. `rows` bounds how many are measured,
+        `samples` are importance samples of likelihoods on `likelihood_rows` rows.
+        """
+        self._ready()
+        words = [self._on_disk(), "--metrics", ",".join(_names(metrics) or ["all"]), "--seed", str(seed)]
+        words += ["--samples", str(samples), "--likelihood-rows", str(likelihood_rows)]
+        held = None if X is None else hold(X, y, modalities)
+        if held is not None:
+            words += ["--data", held.source]
+        if rows is not None:
+            words += ["--rows", str(rows)]
+        for flag, path in [("--classifiers", classifiers), ("--inception", inception)]:
+            if path is not None:
+                words += [flag, os.fspath(path)]
+        if self.device is not None:
+            words += ["--device", str(self.device)]
+        measures, page = _native.evaluate(words)
+        warn()
+        return Report(json.loads(measures), page)
+
+    # Files.
+
+    @property
+    def run_dir_(self) -> str:
+        """The folder of the run, as the program leaves it."""
+        self._ready()
+        return self._on_disk()
+
+    def _on_disk(self) -> str:
+        folder = self.__dict__.get("_folder")
+        if folder is not None and os.path.exists(folder):
+            return folder
+        # A model that came as bytes.
+        folder = self._new_folder() if self.out is None else os.path.join(tempfile.mkdtemp(prefix="multivae-"), "run")
+        self.__dict__["_folder"] = folder
+        self._run.export(folder)
+        return folder
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the run as a folder, which must not exist: the program takes it, and :func:`load`."""
+        self._ready()
+        target = Path(path)
+        if target.exists() and (not target.is_dir() or any(target.iterdir())):
+            raise FileExistsError(f"`{target}` is there already: choose another name")
+        beside = target.with_name(f".{target.name}.{os.getpid()}.new")
+        try:
+            shutil.copytree(self._on_disk(), beside)
+            os.replace(beside, target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def export(self, path: str | os.PathLike[str]) -> None:
+        """Writes the bundle of the model as a new folder: weights with the names of PyTorch, a card."""
+        self._ready().export(os.fspath(path))
+
+    def push(self, name: str, *, public: bool = False) -> None:
+        """Gives the model to others through the Hugging Face Hub, privately unless said."""
+        self._ready()
+        _native.task(["push", self._on_disk(), name, *(["--public"] if public else [])])
+
+    def to_torch(self) -> dict[str, Any]:
+        """The weights as tensors by the names that the Python library MultiVae has for them."""
+        import torch
+
+        return {name: torch.from_numpy(values) for name, values in self.state_dict().items()}
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The weights as arrays by the names that the Python library MultiVae has for them."""
+        return self._ready().weights()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+        """Takes weights by the names of :meth:`state_dict`, arrays or tensors; all must be there."""
+        run = self._ready()
+        arrays = {}
+        for name, values in state.items():
+            plain = values.detach().cpu().numpy() if hasattr(values, "detach") else values
+            arrays[name] = np.ascontiguousarray(plain, dtype=np.float32)
+        self._take(run.with_weights(arrays))
+        # The folder holds the weights of before.
+        self.__dict__.pop("_folder", None)
+        return self
+
+    from_torch = load_state_dict
+
+    def _known_forms(self) -> dict[str, str]:
+        return self.__dict__.get("_forms", {})
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {key: value for key, value in self.__dict__.items() if key not in _UNKEPT}
+        if self._run is not None:
+            state["_archive"] = self._run.archive()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        archive = state.pop("_archive", None)
+        self.__dict__.update(state)
+        if archive is not None:
+            self._run = _native.Run.of_archive(bytes(archive), self.device)
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags, TransformerTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            transformer_tags=TransformerTags(preserves_dtype=[]),
+            input_tags=InputTags(allow_nan=True, sparse=True),
+        )
+
+
+#: What belongs to this process or this folder, and is not kept in a pickle.
+_UNKEPT = ("_run", "_held", "_place", "_folder", "_lock")
+
+
+class _Heard:
+    """Keeps the history, shows how it goes, and calls back."""
+
+    def __init__(self, history: list[dict[str, Any]], callback: Callback | None, verbose: bool):
+        self.history, self.callback, self.verbose = history, callback, verbose
+        self.bar: Any = None
+
+    def __call__(self, kind: str, value: Any) -> bool:
+        if kind == "started" and self.verbose:
+            self.bar = _bar(value["epochs"], value["epochs_done"])
+        elif kind == "epoch":
+            # An epoch that was done before and is done again takes its place.
+            while self.history and self.history[-1]["epoch"] >= value["epoch"]:
+                self.history.pop()
+            self.history.append(value)
+            if self.verbose:
+                self.show(value)
+            if self.callback is not None:
+                return self.callback(value) is True
+        elif kind in ("line", "event") and self.verbose:
+            self.say(value)
+        return False
+
+    def show(self, epoch: dict[str, Any]) -> None:
+        losses = {name: epoch[name]["loss"] for name in ("train", "valid") if "loss" in epoch[name]}
+        if self.bar is not None:
+            self.bar.set_postfix(losses)
+            self.bar.update(1)
+        else:
+            shown = "  ".join(f"{name} loss {value:.4f}" for name, value in losses.items())
+            print(f"epoch {epoch['epoch']}/{epoch['epochs']}  {shown}", flush=True)
+
+    def say(self, line: str) -> None:
+        if self.bar is not None:
+            self.bar.write(line)
+        else:
+            print(line, flush=True)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+
+def _bar(epochs: int, done: int) -> Any:
+    """A bar of tqdm, if that is installed."""
+    try:
+        from tqdm.auto import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=epochs, initial=done, unit="epoch")
+
+
+def _names(names: str | Sequence[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _one(values: Rows, target: Any) -> Any:
+    return values[target] if isinstance(target, str) else values
+
+
+def _mask(missing_columns: str) -> bool:
+    if missing_columns not in ("refuse", "mask"):
+        raise ValueError(f"`missing_columns`: expected 'refuse' or 'mask', found {missing_columns!r}")
+    return missing_columns == "mask"
+
+
+def _likelihood(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    try:
+        return type(a) is type(b) and bool(a == b)
+    except ValueError:
+        return False
+
+
+def _toml(key: str, value: Any) -> str:
+    """A value as a configuration has it."""
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return json.dumps(value)
+    if isinstance(value, (int, np.integer)):
+        return str(int(value))
+    if isinstance(value, (float, np.floating)):
+        return repr(float(value))
+    if isinstance(value, np.ndarray):
+        return _toml(key, value.tolist())
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_toml(key, item) for item in value) + "]"
+    if isinstance(value, Mapping):
+        pairs = (f"{json.dumps(str(name))} = {_toml(key, item)}" for name, item in value.items() if item is not None)
+        return "{ " + ", ".join(pairs) + " }"
+    if isinstance(value, os.PathLike):
+        return json.dumps(os.fspath(value))
+    raise TypeError(f"`{key}`: expected a number, text, a truth value, or a list or mapping of these, found {value!r}")
+
+
+def load(path: str | os.PathLike[str], device: str | None = None) -> Model:
+    """A model that :meth:`Model.save` or the program has left: a run, a bundle, or an archive."""
+    run = _native.Run.open(os.fspath(path), device)
+    warn()
+    model = _of(run)
+    model.device = device
+    model.__dict__["_folder"] = os.fspath(path)
+    return model
+
+
+def pull(name: str, out: str | os.PathLike[str] | None = None, device: str | None = None) -> Model:
+    """A model of the Hugging Face Hub, `owner/name` or `owner/name@revision`; `out` keeps its run."""
+    place = None
+    if out is None:
+        place = tempfile.TemporaryDirectory(prefix="multivae-")
+        out = os.path.join(place.name, "run")
+    _native.task(["pull", name, "--out", os.fspath(out)])
+    model = load(out, device)
+    if place is not None:
+        model.__dict__["_place"] = place
+    return model
+
+
+def _of(run: Any) -> Model:
+    config = json.loads(run.config)
+    settings = dict(config["model"])
+    kind = CLASSES.get(settings.pop("name"))
+    if kind is None:
+        raise ValueError(f"the model `{config['model']['name']}` is not one of this version")
+    known = kind._defaults()
+    model = kind(**{key: value for key, value in settings.items() if key in known and key in kind._keys})
+    for name, key in COMMON.items():
+        value: Any = config
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is not None:
+            setattr(model, name, value)
+    model.history_ = []
+    model._take(run)
+    return model
+
+
+# The modality of one array is named so.
+assert ONLY == "x"
