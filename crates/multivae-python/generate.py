@@ -84,6 +84,11 @@ def hint(value):
     return "Any"
 
 
+def literal(value):
+    """The default; of what can be changed in its place none, which leaves it to the program."""
+    return json.dumps(value) if isinstance(value, str) else repr(None if isinstance(value, (dict, list)) else value)
+
+
 def wrapped(text, indent):
     return textwrap.fill(text, 100, initial_indent=indent, subsequent_indent=indent)
 
@@ -98,20 +103,20 @@ def source(module):
         tomllib.loads(text)
         said = meanings(text)
         common = {entry[0] for entry in COMMON}
-        keys = [key for key in model if key not in ("name", "modalities", *common)]
-        assert not [key for key in keys if keyword.iskeyword(key) or not key.isidentifier()], (name, keys)
-        own = [(key, hint(model[key]), repr(model[key])) for key in keys]
+        assert not common & set(model), (name, common & set(model))
+        # Words of Python have a line behind them, as everywhere.
+        keys = [key + "_" * keyword.iskeyword(key) for key in model if key not in ("name", "modalities")]
+        own = [(key, hint(value), literal(value)) for key, value in zip(keys, map(lambda key: model[key.rstrip("_")], keys))]
         lines = [f"class {class_name(title)}(Model):", f'    """{title}: {about}.' if len(about) < 90 else f'    """{title}.']
         if len(about) >= 90:
             lines += ["", wrapped(about + ".", "    ")]
         lines += ["", "    Parameters", "    ----------"]
         for key, _, default in own:
             lines.append(f"    {key}")
-            meaning = said.get(f"model.{key}", "")
-            lines.append(wrapped(f"{meaning}; {default} if not said" if meaning else f"{default} if not said", "        "))
+            meaning = said.get(f"model.{key.rstrip('_')}", "").rstrip(".")
+            value = json.dumps(model[key.rstrip("_")])
+            lines.append(wrapped(f"{meaning}; {value} if not said" if meaning else f"{value} if not said", "        "))
         for key, _, _, meaning in COMMON:
-            if (key == "encoder" and "encoder" in model) or (key == "decoder" and "decoder" in model):
-                continue
             lines += [f"    {key}", wrapped(meaning, "        ")]
         lines += ['    """', "", f'    _name = "{name}"']
         lines.append(f"    _keys = ({''.join(f'{key!r}, ' for key in keys)})".replace("'", '"'))

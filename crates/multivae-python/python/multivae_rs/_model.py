@@ -91,7 +91,7 @@ class Model:
         for name in self._keys:
             value = nn.config(getattr(self, name))
             if not _same(value, defaults[name]):
-                said[f"model.{name}"] = value
+                said[f"model.{name.rstrip('_')}"] = value
         for name, key in COMMON.items():
             value = getattr(self, name)
             if value is not None:
@@ -319,10 +319,12 @@ class Model:
         if not hasattr(self, "_spaces"):
             shapes = self.modalities_
             one = {name: np.zeros((1, *part["shape"]), np.float32) for name, part in shapes.items()}
-            try:
-                latent = rows(run.encode(hold(one).source, given=None, samples=None, seed=0, batch_size=1, mask_columns=True), {})
-            finally:
-                _native.take_warnings()
+            held = hold(one)
+            latent = rows(
+                run.encode(held.source, given=None, samples=None, seed=0, batch_size=1, mask_columns=True), {}
+            )
+            # They are about the row that is made here.
+            _native.take_warnings()
             self._spaces = [f"{space}_{i}" for space, value in latent.items() for i in range(value.shape[1])]
         return np.asarray(self._spaces, dtype=object)
 
@@ -667,8 +669,8 @@ def _of(run: Any) -> Model:
     kind = CLASSES.get(settings.pop("name"))
     if kind is None:
         raise ValueError(f"the model `{config['model']['name']}` is not one of this version")
-    known = kind._defaults()
-    model = kind(**{key: value for key, value in settings.items() if key in known and key in kind._keys})
+    own = {name.rstrip("_"): name for name in kind._keys}
+    model = kind(**{own[key]: value for key, value in settings.items() if key in own})
     for name, key in COMMON.items():
         value: Any = config
         for part in key.split("."):
