@@ -9,6 +9,7 @@ mod loc;
 mod packages;
 mod page;
 mod pages;
+mod python;
 mod scratch;
 mod served;
 mod tidy;
@@ -85,6 +86,8 @@ enum Task {
         #[arg(long)]
         pictures: Option<PathBuf>,
     },
+    /// Builds the wheel for Python, installs it into an environment of its own and runs its tests.
+    Python,
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -112,6 +115,7 @@ fn run(task: Task) -> Result<ExitCode> {
             unsafe_code::write(&root, &files)?;
             pages::run(&root, &files)
         }
+        Task::Python => python::run(&root),
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
         Task::Served { runs, pictures } => served::run(&runs, pictures.as_deref()),

@@ -23,7 +23,7 @@ use multivae::{
         start::at_means,
         subset::Subset,
     },
-    data::{MemoryDataset, Splits, Standardisation},
+    data::{MemoryDataset, Splits, Standardisation, is_held},
     device::{self, on_workers},
     models::{Model, ModelConfig},
     run::{
@@ -278,7 +278,10 @@ fn train(
     place.tell(&format!(
         "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
         config.model.name(),
-        config.data.as_ref().map_or("", |data| data.source.as_str()),
+        match config.data.as_ref().map(|data| data.source.as_str()) {
+            Some(source) if is_held(source) => "data in memory",
+            source => source.unwrap_or_default(),
+        },
         splits.train.len(),
         splits.valid.len(),
         match incomplete {

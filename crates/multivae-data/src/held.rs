@@ -374,3 +374,133 @@ impl HeldLabels {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::dataset::Dataset;
+
+    use super::*;
+    use crate::{
+        config::DataConfig,
+        fixture::{Folder, npy, text},
+    };
+
+    fn values(data: &dyn Dataset) -> Vec<Vec<f32>> {
+        let rows: Vec<usize> = (0..data.len()).collect();
+        let batch = data.batch(&rows, &burn::tensor::Device::flex()).expect("there");
+        let dense = batch.values().iter().map(|values| values.dense().expect("numbers").clone());
+        dense.map(|values| values.into_data().try_into_vec().expect("floats")).collect()
+    }
+
+    #[test]
+    fn what_is_held_is_what_the_same_files_hold() {
+        let table = "id,x,kind\nr2,0.5,a\nr0,,b\nr1,2.5,a\nr3,1,b\n";
+        let folder = Folder::new([
+            ("a.npy", npy(4, 3)),
+            ("ids.csv", text("id\nr0\nr1\nr2\nr3\n")),
+            ("b.csv", text(table)),
+            ("labels.csv", text("id,label\nr3,u\nr2,v\nr1,u\nr0,v\n")),
+        ]);
+        let files = DataConfig::new(folder.source()).open().expect("whole");
+        let array = files.train.modalities().iter().position(|spec| spec.name == "a");
+        let opened = DataConfig::new(folder.source()).read().expect("whole").raw;
+        let mut numbers = Vec::new();
+        for row in 0..4 {
+            let mut out = [0.0; 3];
+            assert!(opened.precise(row, array.expect("its name"), &mut out));
+            numbers.extend(out.map(|value| value as f32));
+        }
+        let ids = |ids: [usize; 4]| ids.map(|id| format!("r{id}")).to_vec();
+        let order: Vec<usize> =
+            (0..4).map(|row| opened.id(row)[1..].parse().expect("a number")).collect();
+        let a = HeldModality::floats(vec![4, 3], Arc::new(numbers))
+            .with_ids(order.iter().map(|row| format!("r{row}")).collect());
+        let fields =
+            [("x", arrow_schema::DataType::Float64), ("kind", arrow_schema::DataType::Utf8)]
+                .map(|(name, kind)| arrow_schema::Field::new(name, kind, true));
+        let batch = arrow_array::RecordBatch::try_new(
+            Arc::new(arrow_schema::Schema::new(fields.to_vec())),
+            vec![
+                Arc::new(arrow_array::Float64Array::from(vec![
+                    Some(0.5),
+                    None,
+                    Some(2.5),
+                    Some(1.0),
+                ])),
+                Arc::new(arrow_array::StringArray::from(vec!["a", "b", "a", "b"])),
+            ],
+        );
+        let b = HeldModality::table(vec![batch.expect("two columns")]).with_ids(ids([2, 0, 1, 3]));
+        let labels = ["u", "v", "u", "v"].map(str::to_owned).to_vec();
+        let held = HeldData::new(vec![("a".into(), a), ("b".into(), b)])
+            .with_named_labels(labels, Some(ids([3, 2, 1, 0])))
+            .hold();
+        let memory = DataConfig::new(held.source()).open().expect("whole");
+        let found = |splits: &crate::Splits| {
+            let data = &splits.train;
+            let rows = 0..data.len();
+            let about: Vec<_> = rows.map(|row| (data.id(row), data.label(row))).collect();
+            let cells: Vec<_> = (0..data.len()).map(|row| data.cells(row, 1)).collect();
+            (about, cells, values(data), splits.record.schema.specs())
+        };
+        assert_eq!(found(&files), found(&memory));
+        // It is opened again as a run does, and refused once it is gone.
+        let again = DataConfig::new(held.source())
+            .reopen(&memory.record, &memory.standardisation)
+            .expect("the same");
+        assert_eq!(values(&again.train), values(&memory.train));
+        let config = DataConfig::new(held.source());
+        drop(held);
+        let gone = config.reopen(&memory.record, &memory.standardisation).map(|_| ());
+        let gone = gone.expect_err("dropped").to_string();
+        assert!(gone.ends_with("in the memory of a program and is no longer: give the data again"));
+    }
+
+    #[test]
+    fn what_cannot_be_data_is_refused_by_its_name() {
+        let one = |modality| HeldData::new(vec![("a".into(), modality)]);
+        let of = |data: HeldData| {
+            let held = data.hold();
+            DataConfig::new(held.source()).read().map(|_| ()).expect_err("refused").to_string()
+        };
+        let doubles = |rows: usize| HeldModality::doubles(vec![rows, 2], vec![1.5; 2 * rows]);
+        let cases = [
+            (one(HeldModality::doubles(vec![2, 3], vec![0.0; 5])), "`a`: expected [2, 3], found 5"),
+            (one(HeldModality::doubles(vec![0, 3], vec![])), "`data/a` is empty: it has no rows"),
+            (
+                one(HeldModality::doubles(vec![1, 2], vec![0.0, f64::INFINITY])),
+                "`data/a`, row 0, value 1",
+            ),
+            (
+                one(doubles(2).with_ids(vec!["r".into(), "r".into()])),
+                "`data/a`: the identifier `r`",
+            ),
+            (one(doubles(2).with_columns(vec!["x".into()])), "expected 2 names"),
+            (one(doubles(2)).with_labels(vec![Some(1); 3]), "3"),
+            (HeldData::default(), "`data` is empty: it has no modalities"),
+            (
+                HeldData::new(vec![("a".into(), doubles(2)), ("b".into(), doubles(3))]),
+                "`data/a` has 2 rows",
+            ),
+        ];
+        for (data, expected) in cases {
+            let found = of(data);
+            assert!(found.contains(expected), "{found} has not {expected}");
+        }
+    }
+
+    #[test]
+    fn large_arrays_are_standardised_to_the_same_bits_where_they_lie() {
+        let numbers: Vec<f32> = (0..600).map(|i| ((i * 37 % 101) as f32) * 0.31 - 7.0).collect();
+        let copied = HeldModality::floats(vec![200, 3], Arc::new(numbers.clone()));
+        let copied = HeldData::new(vec![("a".into(), copied)]).hold();
+        let copied = DataConfig::new(copied.source()).open().expect("whole");
+        let shared = Storage::Held(HeldArray::new(Arc::new(numbers)));
+        let changed = copied.standardisation.apply_to(
+            &crate::MemoryDataset::new(vec![(copied.train.modalities()[0].clone(), shared)])
+                .expect("one modality"),
+        );
+        let changed = changed.expect("its own").select(copied.train.stored_rows());
+        assert_eq!(values(&changed), values(&copied.train));
+    }
+}
