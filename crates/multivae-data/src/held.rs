@@ -402,7 +402,7 @@ mod tests {
             ("labels.csv", text("id,label\nr3,u\nr2,v\nr1,u\nr0,v\n")),
         ]);
         let files = DataConfig::new(folder.source()).open().expect("whole");
-        let array = files.train.modalities().iter().position(|spec| spec.name == "a");
+        let array = files.train.modalities().iter().position(|spec| spec.name.as_str() == "a");
         let opened = DataConfig::new(folder.source()).read().expect("whole").raw;
         let mut numbers = Vec::new();
         for row in 0..4 {
@@ -465,7 +465,10 @@ mod tests {
         };
         let doubles = |rows: usize| HeldModality::doubles(vec![rows, 2], vec![1.5; 2 * rows]);
         let cases = [
-            (one(HeldModality::doubles(vec![2, 3], vec![0.0; 5])), "`a`: expected [2, 3], found 5"),
+            (
+                one(HeldModality::doubles(vec![2, 3], vec![0.0; 5])),
+                "(`data/a`): expected [2, 3], found 5 values",
+            ),
             (one(HeldModality::doubles(vec![0, 3], vec![])), "`data/a` is empty: it has no rows"),
             (
                 one(HeldModality::doubles(vec![1, 2], vec![0.0, f64::INFINITY])),
@@ -473,7 +476,7 @@ mod tests {
             ),
             (
                 one(doubles(2).with_ids(vec!["r".into(), "r".into()])),
-                "`data/a`: the identifier `r`",
+                "`data/a`: identifier `r` is given twice",
             ),
             (one(doubles(2).with_columns(vec!["x".into()])), "expected 2 names"),
             (one(doubles(2)).with_labels(vec![Some(1); 3]), "3"),
@@ -483,10 +486,11 @@ mod tests {
                 "`data/a` has 2 rows",
             ),
         ];
-        for (data, expected) in cases {
+        let other = cases.into_iter().filter_map(|(data, expected)| {
             let found = of(data);
-            assert!(found.contains(expected), "{found} has not {expected}");
-        }
+            (!found.contains(expected)).then(|| format!("{found} has not {expected}"))
+        });
+        assert_eq!(other.collect::<Vec<_>>(), Vec::<String>::new());
     }
 
     #[test]
