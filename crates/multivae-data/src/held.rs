@@ -318,7 +318,8 @@ impl HeldData {
             }
             let block = modality.read(name, &path)?;
             let codes = reading.codes_of(name, &[]);
-            sources.push(Source::plain(name.clone(), block, codes, ImageConversion::default()));
+            let source = Source::plain(name.clone(), block, codes, ImageConversion::default());
+            sources.push(Source { held: true, ..source });
         }
         if sources.is_empty() {
             let reason = "it has no modalities";
@@ -454,6 +455,41 @@ mod tests {
         let gone = config.reopen(&memory.record, &memory.standardisation).map(|_| ());
         let gone = gone.expect_err("dropped").to_string();
         assert!(gone.ends_with("in the memory of a program and is no longer: give the data again"));
+    }
+
+    #[test]
+    fn a_column_of_words_or_classes_alone_is_a_modality() {
+        let words = |cells: [&str; 4]| {
+            let field = arrow_schema::Field::new("t", arrow_schema::DataType::Utf8, true);
+            let cells = arrow_array::StringArray::from(cells.to_vec());
+            let schema = Arc::new(arrow_schema::Schema::new(vec![field]));
+            let batch = arrow_array::RecordBatch::try_new(schema, vec![Arc::new(cells)]);
+            HeldModality::table(vec![batch.expect("one column")])
+        };
+        let numbers = || HeldModality::doubles(vec![4, 2], (0..8).map(f64::from).collect());
+        let ids = || ["p", "q", "r", "s"].map(str::to_owned).to_vec();
+        let of = |cells: [&str; 4], with: bool| {
+            let (t, a) = (words(cells), numbers());
+            let (t, a) = if with { (t.with_ids(ids()), a.with_ids(ids())) } else { (t, a) };
+            let held = HeldData::new(vec![("t".into(), t), ("a".into(), a)]).hold();
+            DataConfig::new(held.source()).read().expect("two modalities")
+        };
+        let texts = ["a red bird", "a blue bird with wings", "one of many", "none so far"];
+        for with in [false, true] {
+            let text = of(texts, with);
+            let known = text.data.schema().expect("its own").modalities[0].clone();
+            assert!(known.text.is_some(), "{known:?}");
+            let classes = of(["i", "ii", "i", "ii"], with);
+            let known = classes.data.schema().expect("its own").modalities[0].clone();
+            assert!(known.table.is_some(), "{known:?}");
+            // Who gives rows without identifiers has them in one order.
+            assert!(!classes.report.warnings.iter().any(|w| w.to_string().contains("place")));
+        }
+        let mixed = vec![("t".into(), words(texts).with_ids(ids())), ("a".into(), numbers())];
+        let held = HeldData::new(mixed).hold();
+        let report = DataConfig::new(held.source()).read().expect("by place").report;
+        let said = report.warnings.iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains("`a` has no identifiers") && said.contains("same index"), "{said}");
     }
 
     #[test]
