@@ -7,17 +7,21 @@ import json
 import math
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _native, nn
-from ._data import ONLY, Held, hold
-from ._results import Imputed, NotFittedError, Report, Rows, imputed, rows, warn
+from ._data import ONLY, Form, Held, hold
+from ._results import Imputed, Report, Rows, Shape, Told, imputed, not_fitted, rows
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Model", "load", "pull"]
 
@@ -68,7 +72,7 @@ class Model:
         """All settings."""
         return {name: getattr(self, name) for name in sorted(self._defaults())}
 
-    def set_params(self, **params: Any) -> Any:
+    def set_params(self, **params: Any) -> Self:
         """Changes settings, which take effect with the next :meth:`fit`."""
         known = self._defaults()
         for name, value in params.items():
@@ -140,7 +144,7 @@ class Model:
         modalities: Mapping[str, Any] | None = None,
         callback: Callback | None = None,
         resume: bool = False,
-    ) -> Any:
+    ) -> Self:
         """Trains the model.
 
         Parameters
@@ -149,14 +153,19 @@ class Model:
             Rows of several modalities: a mapping from names to arrays ``[rows, ..]`` of numbers, tables
             of pandas, polars or Arrow, sparse matrices or AnnData; MuData; AnnData, one array or one
             table, whose parts `modalities` names; or the path or name of data as the program takes it.
-            NaN is a missing value, a row of NaN a missing modality. Rows of tables with an index and of
-            AnnData are matched by it, others by their place.
+            NaN is a missing value, a row of NaN a missing modality. Rows are matched by the index of
+            tables of pandas and of AnnData if all modalities have one, else by their place.
 
             Arrays in single precision whose rows lie one after the other and that take more than 64 MiB
             are not copied, and must not be changed while the model is used; other arrays are copied
             once, tables into columns.
         y
-            A class for each row, by which coherence is measured and nothing is learned.
+            A class for each row, by which coherence is measured and nothing is learned; a series of
+            pandas is matched by its index.
+        modalities
+            Of one array or table the columns of each modality, as a slice or a list of places or names;
+            of AnnData and MuData where the values of each lie: ``"X"``, ``"layers/NAME"``,
+            ``"obsm/NAME"``, ``"obs"`` or ``"raw"``. Holds for later arrays and tables too.
         callback
             Is called with a dict after every epoch: ``epoch``, ``epochs``, ``train`` and ``valid`` (terms
             of the objective in nats, averaged over rows), ``learning_rate``, ``best``, ``seconds``. If it
@@ -175,20 +184,28 @@ class Model:
         KeyboardInterrupt
             After the step at work; ``fit(X, resume=True)`` goes on from the last whole epoch.
         """
+        if callback is not None and not callable(callback):
+            raise TypeError(f"`callback`: expected what can be called, found {callback!r}")
         lock = self.__dict__.setdefault("_lock", threading.Lock())
         if not lock.acquire(blocking=False):
-            raise RuntimeError("this model is being fitted by another thread")
+            raise RuntimeError("this model is being fitted already, by another thread or around this call")
         try:
-            return self._fit(X, y, modalities, callback, resume)
+            with Told():
+                self._fit(X, y, modalities, callback, resume)
         finally:
             lock.release()
+        return self
 
-    def _fit(self, X: Any, y: Any, modalities: Any, callback: Callback | None, resume: bool) -> Any:
+    def _fit(self, X: Any, y: Any, modalities: Any, callback: Callback | None, resume: bool) -> None:
+        if resume and modalities is None:
+            modalities = self._places(X)
         held = hold(X, y, modalities)
+        if held.rows == 1 and self.valid != 0:
+            raise ValueError("data: expected at least 2 rows, some to learn from and some to validate, found 1 sample")
         if resume:
             folder = self.__dict__.get("_folder")
             if folder is None or not Path(folder).is_dir():
-                raise NotFittedError("there is no run to resume: call `fit` without `resume`")
+                raise not_fitted("there is no run to resume: call `fit` without `resume`")
             words = ["--resume", folder, "--data", held.source]
             if self.epochs is not None:
                 words += ["--epochs", str(self.epochs)]
@@ -205,12 +222,11 @@ class Model:
             _, interrupted = _native.train(words, heard)
         finally:
             heard.close()
-            warn(stacklevel=4)
         self._held = held
+        self._modalities = modalities
         self._take(_native.Run.open(folder, self.device), held)
         #: Whether the callback has ended the training.
         self.stopped_ = interrupted
-        return self
 
     def _new_folder(self) -> str:
         if self.out is not None:
@@ -226,17 +242,29 @@ class Model:
         self._run = run
         #: Name, shape and likelihood of each modality.
         self.modalities_ = {name: {"shape": tuple(shape), "likelihood": kind} for name, shape, kind in run.modalities}
+        #: How many values a row has.
         self.n_features_in_ = sum(math.prod(part["shape"]) for part in self.modalities_.values())
         #: How many parameters the model has.
         self.n_parameters_ = run.parameters
-        if held is not None:
-            self._forms = dict(held.forms)
+        self.__dict__.pop("_spaces", None)
+        if held is None:
+            return
+        self._forms = dict(held.forms)
+        self._width = held.width
+        if held.width is not None:
+            self.n_features_in_ = held.width
+        self.__dict__.pop("feature_names_in_", None)
+        if held.names is not None:
+            #: Names of the columns of a table that was given alone.
+            self.feature_names_in_ = np.asarray(held.names, dtype=object)
 
-    def fit_transform(self, X: Any, y: Any = None, **fit: Any) -> np.ndarray:
+    def fit_transform(self, X: Any, y: Any = None, **fit: Any) -> Any:
         """:meth:`fit`, and then :meth:`transform` of the same rows."""
         self.fit(X, y, **fit)
-        # The same data in memory, not a second time.
-        return self._latents(self._rows(self._held), None)
+        with Told() as told:
+            # The same data in memory, not a second time.
+            held = self._held if self._held is not None and self._held.forms else self._rows(X)
+            return self._contained(self._latents(held, None, told), X, held)
 
     @property
     def _is_fitted(self) -> bool:
@@ -246,21 +274,42 @@ class Model:
         return self._is_fitted
 
     def _ready(self) -> Any:
-        if self._run is None:
-            error = NotFittedError
-            try:
-                from sklearn.exceptions import NotFittedError as error  # type: ignore[no-redef]
-            except ImportError:
-                pass
-            raise error(f"this {type(self).__name__} is not fitted yet: call `fit` before it is used")
-        return self._run
+        run = self._run
+        if run is None:
+            lock = self.__dict__.get("_lock")
+            if lock is not None and lock.locked():
+                raise RuntimeError("this model is being fitted: it can be used when that has ended")
+            raise not_fitted(f"this {type(self).__name__} is not fitted yet: call `fit` before it is used")
+        return run
 
     # What a trained model is asked for.
+
+    def _places(self, X: Any) -> Any:
+        """Where the modalities lie in data like that of the training."""
+        known = self.__dict__.get("_modalities")
+        if known is None or isinstance(X, (str, os.PathLike)) or (isinstance(X, Mapping) and not hasattr(X, "tocsr")):
+            return None
+        return known
 
     def _rows(self, X: Any, modalities: Mapping[str, Any] | None = None) -> Held:
         if isinstance(X, Held):
             return X
-        return hold(X, None, modalities)
+        held = hold(X, None, self._places(X) if modalities is None else modalities)
+        width = self.__dict__.get("_width")
+        if None not in (held.width, width) and held.width != width and held.names is None:
+            raise ValueError(
+                f"X has {held.width} features, but {type(self).__name__} is expecting {width} features as input"
+            )
+        return held
+
+    def _shape(self, held: Held | None = None) -> Shape:
+        """How results are given: as the data of the training, or else as this data."""
+        trained = self.__dict__.get("_forms", {})
+        if held is None:
+            return Shape(trained)
+        forms = {**trained, **held.forms}
+        kinds = {form.kind for form in held.forms.values()}
+        return Shape(forms, held.index, kinds.pop() if len(kinds) == 1 else "array")
 
     def encode(
         self,
@@ -278,31 +327,34 @@ class Model:
         Means of the posterior given what each row observes of `given` (all modalities if not said), or
         so many samples of it.
         """
-        run, held = self._ready(), self._rows(X, modalities)
-        output = run.encode(
-            held.source,
-            given=_names(given),
-            samples=samples,
-            seed=seed,
-            batch_size=batch_size,
-            mask_columns=_mask(missing_columns),
-        )
-        warn(output["notes"])
-        return rows(output, {})
+        run = self._ready()
+        with Told() as told:
+            held = self._rows(X, modalities)
+            output = run.encode(
+                held.source,
+                given=_names(given),
+                samples=samples,
+                seed=seed,
+                batch_size=batch_size,
+                mask_columns=_mask(missing_columns),
+            )
+            told.notes += output["notes"]
+        return rows(output, Shape())
 
     def transform(
         self, X: Any, given: str | Sequence[str] | None = None, *, modalities: Mapping[str, Any] | None = None
-    ) -> np.ndarray:
+    ) -> Any:
         """Latent values of rows, ``[rows, latent]``: means of the posterior, all spaces side by side.
 
         Rows are in the order of the first modality. If others have rows beyond those, :meth:`encode`
-        gives them with their identifiers.
+        gives them with their identifiers. An array, or what :meth:`set_output` has asked for.
         """
         self._ready()
-        return self._latents(self._rows(X, modalities), given)
+        with Told() as told:
+            held = self._rows(X, modalities)
+            return self._contained(self._latents(held, given, told), X, held)
 
-    def _latents(self, held: Held | None, given: Any) -> np.ndarray:
-        assert held is not None
+    def _latents(self, held: Held, given: Any, told: Told) -> np.ndarray:
         latent = self.encode(held, given)
         values = np.concatenate([latent[space] for space in latent], axis=1)
         if held.ids is None or latent.ids == held.ids:
@@ -310,27 +362,64 @@ class Model:
         places = {name: place for place, name in enumerate(latent.ids)}
         beyond = len(places) - len(held.ids)
         if beyond > 0:
-            warn([f"{beyond} rows that the first modality does not have are left out; `encode` gives them with their identifiers"], 5)
+            told.notes.append(
+                f"{beyond} rows that the first modality does not have are left out; `encode` gives them with their "
+                "identifiers"
+            )
         return values[[places[name] for name in held.ids]]
 
+    def set_output(self, *, transform: str | None = None) -> Self:
+        """In what :meth:`transform` gives latent values: ``"default"`` (an array), ``"pandas"`` or ``"polars"``."""
+        if transform is not None:
+            if transform not in ("default", "pandas", "polars"):
+                raise ValueError(f"`transform`: expected 'default', 'pandas' or 'polars', found {transform!r}")
+            self._sklearn_output_config = {"transform": transform}
+        return self
+
+    def _contained(self, values: np.ndarray, X: Any, held: Held) -> Any:
+        """Latent values in what was asked for, by this model or for all of scikit-learn."""
+        kind = self.__dict__.get("_sklearn_output_config", {}).get("transform")
+        sklearn = sys.modules.get("sklearn")
+        if kind is None and sklearn is not None:
+            kind = sklearn.get_config().get("transform_output")
+        if kind == "pandas":
+            import pandas
+
+            index = held.index if held.index is not None and len(held.index) == len(values) else held.ids
+            return pandas.DataFrame(values, index=index, columns=self.get_feature_names_out())
+        if kind == "polars":
+            import polars
+
+            return polars.DataFrame(values, schema=list(self.get_feature_names_out()), orient="row")
+        return values
+
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns that :meth:`transform` gives."""
+        """Names of the columns that :meth:`transform` gives: the latent space and a number."""
         run = self._ready()
-        if not hasattr(self, "_spaces"):
-            shapes = self.modalities_
-            one = {name: np.zeros((1, *part["shape"]), np.float32) for name, part in shapes.items()}
-            held = hold(one)
-            latent = rows(
-                run.encode(held.source, given=None, samples=None, seed=0, batch_size=1, mask_columns=True), {}
-            )
+        spaces = getattr(run, "spaces", None)
+        if spaces is None:
+            held = hold({name: np.zeros((1, *part["shape"]), np.float32) for name, part in self.modalities_.items()})
+            output = run.encode(held.source, given=None, samples=None, seed=0, batch_size=1, mask_columns=True)
             # They are about the row that is made here.
             _native.take_warnings()
-            self._spaces = [f"{space}_{i}" for space, value in latent.items() for i in range(value.shape[1])]
-        return np.asarray(self._spaces, dtype=object)
+            spaces = [(part["name"], part["values"].shape[1]) for part in output["parts"]]
+        return np.asarray([f"{space}_{place}" for space, width in spaces for place in range(width)], dtype=object)
 
-    def embed(self, data: Any, key: str = "X_multivae", given: str | Sequence[str] | None = None) -> Any:
-        """Puts latent values into ``data.obsm[key]`` of AnnData or MuData, and gives it back."""
-        latent = self.encode(data, given)
+    def embed(
+        self,
+        data: Any,
+        key: str = "X_multivae",
+        given: str | Sequence[str] | None = None,
+        *,
+        modalities: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Puts latent values, ``[rows, latent]``, into ``data.obsm[key]`` of AnnData or MuData, and gives it back.
+
+        Rows that have none of the modalities are NaN.
+        """
+        if not hasattr(data, "obsm"):
+            raise TypeError(f"`data`: expected AnnData or MuData, found {type(data).__name__}; `transform` gives an array")
+        latent = self.encode(data, given, modalities=modalities)
         values = np.concatenate([latent[space] for space in latent], axis=1)
         places = {name: place for place, name in enumerate(latent.ids)}
         found = [places.get(str(name)) for name in data.obs_names]
@@ -359,25 +448,28 @@ class Model:
         ``[rows, ..]`` at the mean of the posterior given `given` (what `X` has if not said), or
         ``[n, rows, ..]`` at draws of it. Rows must observe all that is given.
         """
-        run, held = self._ready(), self._rows(X, modalities)
-        output = run.generate(
-            held.source,
-            given=_names(given),
-            target=_names(target),
-            samples=n,
-            seed=seed,
-            batch_size=batch_size,
-            mask_columns=_mask(missing_columns),
-        )
-        warn(output["notes"])
-        return _one(rows(output, {} if n is not None else self._known_forms()), target)
+        run = self._ready()
+        with Told() as told:
+            held = self._rows(X, modalities)
+            output = run.generate(
+                held.source,
+                given=_names(given),
+                target=_names(target),
+                samples=n,
+                seed=seed,
+                batch_size=batch_size,
+                mask_columns=_mask(missing_columns),
+            )
+            told.notes += output["notes"]
+        return _one(rows(output, Shape() if n is not None else self._shape(held)), target)
 
     def sample(self, n: int = 10, target: str | Sequence[str] | None = None, *, seed: int = 0, batch_size: int = 256) -> Any:
         """Rows decoded from samples of the prior, ``[n, ..]``, as :meth:`generate` gives them."""
         run = self._ready()
-        output = run.sample(n, target=_names(target), seed=seed, batch_size=batch_size)
-        warn(output["notes"])
-        return _one(rows(output, self._known_forms()), target)
+        with Told() as told:
+            output = run.sample(n, target=_names(target), seed=seed, batch_size=batch_size)
+            told.notes += output["notes"]
+        return _one(rows(output, self._shape()), target)
 
     def impute(
         self,
@@ -394,18 +486,21 @@ class Model:
         With `samples` each imputed value is the mean of so many draws, and ``std``, ``low`` and
         ``high`` of what is given back say how far these lie apart.
         """
-        run, held = self._ready(), self._rows(X, modalities)
-        output = run.impute(
-            held.source, samples=samples, seed=seed, batch_size=batch_size, mask_columns=_mask(missing_columns)
-        )
-        warn(output["notes"])
-        return imputed(output, self._known_forms())
+        run = self._ready()
+        with Told() as told:
+            held = self._rows(X, modalities)
+            output = run.impute(
+                held.source, samples=samples, seed=seed, batch_size=batch_size, mask_columns=_mask(missing_columns)
+            )
+            told.notes += output["notes"]
+        return imputed(output, self._shape(held))
 
     def score(self, X: Any, y: Any = None, *, modalities: Mapping[str, Any] | None = None, seed: int = 0) -> float:
         """The evidence lower bound of rows in nats, averaged over rows: larger is better."""
-        run, held = self._ready(), self._rows(X, modalities)
-        found = json.loads(run.score(held.source, seed=seed, batch_size=256, mask_columns=False))
-        warn()
+        run = self._ready()
+        with Told():
+            held = self._rows(X, modalities)
+            found = json.loads(run.score(held.source, seed=seed, batch_size=256, mask_columns=False))
         return float(found["elbo"]["mean"])
 
     def evaluate(
@@ -431,7 +526,7 @@ class Model:
         self._ready()
         words = [self._on_disk(), "--metrics", ",".join(_names(metrics) or ["all"]), "--seed", str(seed)]
         words += ["--samples", str(samples), "--likelihood-rows", str(likelihood_rows)]
-        held = None if X is None else hold(X, y, modalities)
+        held = None if X is None else hold(X, y, self._places(X) if modalities is None else modalities)
         if held is not None:
             words += ["--data", held.source]
         if rows is not None:
@@ -441,8 +536,8 @@ class Model:
                 words += [flag, os.fspath(path)]
         if self.device is not None:
             words += ["--device", str(self.device)]
-        measures, page = _native.evaluate(words)
-        warn()
+        with Told():
+            measures, page = _native.evaluate(words)
         return Report(json.loads(measures), page)
 
     # Files.
@@ -495,7 +590,7 @@ class Model:
         """The weights as arrays by the names that the Python library MultiVae has for them."""
         return self._ready().weights()
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> Any:
+    def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Takes weights by the names of :meth:`state_dict`, arrays or tensors; all must be there."""
         run = self._ready()
         arrays = {}
@@ -508,9 +603,6 @@ class Model:
         return self
 
     from_torch = load_state_dict
-
-    def _known_forms(self) -> dict[str, str]:
-        return self.__dict__.get("_forms", {})
 
     def __getstate__(self) -> dict[str, Any]:
         state = {key: value for key, value in self.__dict__.items() if key not in _UNKEPT}
@@ -642,8 +734,8 @@ def _toml(key: str, value: Any) -> str:
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Model:
     """A model that :meth:`Model.save` or the program has left: a run, a bundle, or an archive."""
-    run = _native.Run.open(os.fspath(path), device)
-    warn()
+    with Told():
+        run = _native.Run.open(os.fspath(path), device)
     model = _of(run)
     model.device = device
     model.__dict__["_folder"] = os.fspath(path)
