@@ -85,16 +85,18 @@ def hold(data: Any, labels: Any = None, modalities: Mapping[str, Any] | None = N
     native = _native.Data()
     held = Held("", native)
     by_index = _index_names_rows([*parts.values(), labels])
-    some = False
+    identified: list[list[str]] = []
     for place, (name, values) in enumerate(parts.items()):
         form, ids, rows = _add(native, name, values, by_index)
         held.forms[name] = form
         held.rows = max(held.rows or 0, rows)
-        some = some or ids is not None
+        if ids is not None:
+            identified.append(ids)
         if place == 0:
             held.ids = ids
         if held.index is None and _is_frame(values):
             held.index = values.index
+    some = bool(identified)
     if list(parts) == [ONLY] and not isinstance(data, Mapping):
         alone = parts[ONLY]
         shape = alone.shape
@@ -102,6 +104,13 @@ def hold(data: Any, labels: Any = None, modalities: Mapping[str, Any] | None = N
         if hasattr(data, "iloc") and hasattr(data, "columns"):
             held.names = [name for name in data.columns if isinstance(name, str)]
             held.names = held.names if len(held.names) == len(data.columns) else None
+    if labels is not None and _is_frame(labels) and by_index and some:
+        known = set(map(str, labels.index))
+        if not any(known.intersection(of) for of in identified):
+            raise ValueError(
+                f"labels: none of their index, of which the first is `{labels.index[0]}`, is in the index of the rows; "
+                "`labels.to_numpy()` are matched by their places"
+            )
     if labels is not None:
         # Identifiers of labels are of use only if the rows have some.
         _label(native, labels, by_index and some)
@@ -125,7 +134,9 @@ def _parts(data: Any, modalities: Mapping[str, Any] | None) -> dict[Any, Any]:
             raise TypeError("`modalities`: expected nothing beside a mapping, which names them itself")
         return dict(data)
     if modalities is not None:
-        return {name: _columns_of(data, columns) for name, columns in modalities.items()}
+        if not isinstance(modalities, Mapping):
+            raise TypeError(f"`modalities`: expected a mapping from names to columns, found {modalities!r}")
+        return {name: _columns_of(name, data, columns) for name, columns in modalities.items()}
     if not _is_table(data):
         data = _as_array(ONLY, data)
         if data.ndim == 1:
@@ -170,24 +181,32 @@ def _matrix_of(data: Any, place: Any) -> Any:
     raise ValueError(f"`{place}`: expected one of {', '.join(known)}")
 
 
-def _columns_of(data: Any, columns: Any) -> Any:
-    if isinstance(columns, (str, int)):
-        columns = [columns]
+def _columns_of(name: Any, data: Any, columns: Any) -> Any:
+    """Some of the columns, by their places or names."""
+    table = hasattr(data, "iloc") or hasattr(data, "__arrow_c_stream__")
+    plain = data if table else data.tocsr() if hasattr(data, "tocsr") else _as_array(ONLY, data)
+    if len(plain.shape) < 2:
+        raise ValueError(f"modality `{name}`: expected data of rows by columns, found shape {plain.shape}")
+    width = plain.shape[1]
+    names = list(getattr(data, "column_names", getattr(data, "columns", []))) if table else []
+    if isinstance(columns, slice):
+        places = list(range(width))[columns]
+    else:
+        places = []
+        for column in [columns] if isinstance(columns, (str, int)) else list(columns):
+            if column in names:
+                places.append(names.index(column))
+            elif isinstance(column, (int, np.integer)) and not isinstance(column, bool) and -width <= column < width:
+                places.append(int(column) % width)
+            else:
+                raise ValueError(f"modality `{name}`: the data has no column {column!r}, it has {width} columns")
+    if not places:
+        raise ValueError(f"modality `{name}`: `modalities` gives it no columns of the {width} that there are")
     if hasattr(data, "iloc"):
-        if isinstance(columns, slice):
-            return data.iloc[:, columns]
-        listed = list(columns)
-        if all(column in data.columns for column in listed):
-            return data[listed]
-        unknown = [column for column in listed if isinstance(column, str) and column not in data.columns]
-        if unknown:
-            raise ValueError(f"`modalities`: the table has no column {unknown[0]!r}")
-        return data.iloc[:, listed]
-    if hasattr(data, "__arrow_c_stream__"):
-        listed = list(range(data.shape[1])[columns]) if isinstance(columns, slice) else list(columns)
-        return data.select([data.columns[column] if _is(data, "DataFrame") and isinstance(column, int) else column for column in listed])
-    array = data.tocsr() if hasattr(data, "tocsr") else np.asarray(data)
-    return array[:, columns if isinstance(columns, slice) else list(columns)]
+        return data.iloc[:, places]
+    if table:
+        return data.select([names[place] for place in places])
+    return plain[:, slice(places[0], places[-1] + 1) if places == list(range(places[0], places[-1] + 1)) else places]
 
 
 def _is(data: Any, name: str) -> bool:
@@ -416,6 +435,10 @@ def _add_frame(native: Any, name: str, frame: Any, by_index: bool) -> tuple[Form
         if not isinstance(label, str):
             form.labels[column] = label
         cells = _cells(f"modality `{name}`, column `{column}`", frame.iloc[:, place])
+        for part in ("values", "missing"):
+            if isinstance(cells.get(part), np.ndarray):
+                # A column lies across the rows of its block.
+                cells[part] = np.ascontiguousarray(cells[part])
         zone = cells.pop("zone", None)
         if zone is not None:
             form.zones[column] = zone

@@ -10,6 +10,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,10 +231,16 @@ class Model:
 
     def _new_folder(self) -> str:
         if self.out is not None:
-            self.__dict__["_folder"] = os.fspath(self.out)
+            folder = os.fspath(self.out)
+            if os.path.exists(folder) and (not os.path.isdir(folder) or os.listdir(folder)):
+                raise FileExistsError(
+                    f"`out`: `{folder}` is there already: choose another folder, or go on with it by "
+                    "`load(folder).fit(X, resume=True)`"
+                )
+            self.__dict__["_folder"] = folder
         else:
-            place = tempfile.TemporaryDirectory(prefix="multivae-")
             # It goes with the model.
+            place = _Place()
             self.__dict__["_place"] = place
             self.__dict__["_folder"] = os.path.join(place.name, "run")
         return self.__dict__["_folder"]
@@ -264,7 +271,7 @@ class Model:
         with Told() as told:
             # The same data in memory, not a second time.
             held = self._held if self._held is not None and self._held.forms else self._rows(X)
-            return self._contained(self._latents(held, None, told), X, held)
+            return self._contained(self._latents(held, told), held)
 
     @property
     def _is_fitted(self) -> bool:
@@ -333,16 +340,22 @@ class Model:
             output = run.encode(
                 held.source,
                 given=_names(given),
-                samples=samples,
-                seed=seed,
-                batch_size=batch_size,
+                samples=_some("samples", samples, 1),
+                seed=_count("seed", seed, 0),
+                batch_size=_count("batch_size", batch_size, 1),
                 mask_columns=_mask(missing_columns),
             )
             told.notes += output["notes"]
         return rows(output, Shape())
 
     def transform(
-        self, X: Any, given: str | Sequence[str] | None = None, *, modalities: Mapping[str, Any] | None = None
+        self,
+        X: Any,
+        given: str | Sequence[str] | None = None,
+        *,
+        batch_size: int = 256,
+        modalities: Mapping[str, Any] | None = None,
+        missing_columns: str = "refuse",
     ) -> Any:
         """Latent values of rows, ``[rows, latent]``: means of the posterior, all spaces side by side.
 
@@ -352,10 +365,11 @@ class Model:
         self._ready()
         with Told() as told:
             held = self._rows(X, modalities)
-            return self._contained(self._latents(held, given, told), X, held)
+            latents = self._latents(held, told, given=given, batch_size=batch_size, missing_columns=missing_columns)
+            return self._contained(latents, held)
 
-    def _latents(self, held: Held, given: Any, told: Told) -> np.ndarray:
-        latent = self.encode(held, given)
+    def _latents(self, held: Held, told: Told, **how: Any) -> np.ndarray:
+        latent = self.encode(held, **how)
         values = np.concatenate([latent[space] for space in latent], axis=1)
         if held.ids is None or latent.ids == held.ids:
             return values
@@ -376,7 +390,7 @@ class Model:
             self._sklearn_output_config = {"transform": transform}
         return self
 
-    def _contained(self, values: np.ndarray, X: Any, held: Held) -> Any:
+    def _contained(self, values: np.ndarray, held: Held) -> Any:
         """Latent values in what was asked for, by this model or for all of scikit-learn."""
         kind = self.__dict__.get("_sklearn_output_config", {}).get("transform")
         sklearn = sys.modules.get("sklearn")
@@ -396,6 +410,14 @@ class Model:
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Names of the columns that :meth:`transform` gives: the latent space and a number."""
         run = self._ready()
+        if input_features is not None and len(input_features) != self.n_features_in_:
+            raise ValueError(
+                f"input_features should have length equal to number of features ({self.n_features_in_}), "
+                f"got {len(input_features)}"
+            )
+        names = self.__dict__.get("feature_names_in_")
+        if input_features is not None and names is not None and list(input_features) != list(names):
+            raise ValueError("input_features is not equal to feature_names_in_")
         spaces = getattr(run, "spaces", None)
         if spaces is None:
             held = hold({name: np.zeros((1, *part["shape"]), np.float32) for name, part in self.modalities_.items()})
@@ -455,9 +477,9 @@ class Model:
                 held.source,
                 given=_names(given),
                 target=_names(target),
-                samples=n,
-                seed=seed,
-                batch_size=batch_size,
+                samples=_some("n", n, 1),
+                seed=_count("seed", seed, 0),
+                batch_size=_count("batch_size", batch_size, 1),
                 mask_columns=_mask(missing_columns),
             )
             told.notes += output["notes"]
@@ -467,7 +489,12 @@ class Model:
         """Rows decoded from samples of the prior, ``[n, ..]``, as :meth:`generate` gives them."""
         run = self._ready()
         with Told() as told:
-            output = run.sample(n, target=_names(target), seed=seed, batch_size=batch_size)
+            output = run.sample(
+                _count("n", n, 1),
+                target=_names(target),
+                seed=_count("seed", seed, 0),
+                batch_size=_count("batch_size", batch_size, 1),
+            )
             told.notes += output["notes"]
         return _one(rows(output, self._shape()), target)
 
@@ -490,18 +517,36 @@ class Model:
         with Told() as told:
             held = self._rows(X, modalities)
             output = run.impute(
-                held.source, samples=samples, seed=seed, batch_size=batch_size, mask_columns=_mask(missing_columns)
+                held.source,
+                samples=_some("samples", samples, 2),
+                seed=_count("seed", seed, 0),
+                batch_size=_count("batch_size", batch_size, 1),
+                mask_columns=_mask(missing_columns),
             )
             told.notes += output["notes"]
         return imputed(output, self._shape(held))
 
-    def score(self, X: Any, y: Any = None, *, modalities: Mapping[str, Any] | None = None, seed: int = 0) -> float:
+    def score(
+        self,
+        X: Any,
+        y: Any = None,
+        *,
+        seed: int = 0,
+        batch_size: int = 256,
+        modalities: Mapping[str, Any] | None = None,
+        missing_columns: str = "refuse",
+    ) -> float:
         """The evidence lower bound of rows in nats, averaged over rows: larger is better."""
         run = self._ready()
         with Told():
             held = self._rows(X, modalities)
-            found = json.loads(run.score(held.source, seed=seed, batch_size=256, mask_columns=False))
-        return float(found["elbo"]["mean"])
+            found = run.score(
+                held.source,
+                seed=_count("seed", seed, 0),
+                batch_size=_count("batch_size", batch_size, 1),
+                mask_columns=_mask(missing_columns),
+            )
+        return float(json.loads(found)["elbo"]["mean"])
 
     def evaluate(
         self,
@@ -524,20 +569,24 @@ class Model:
         `samples` are importance samples of likelihoods on `likelihood_rows` rows.
         """
         self._ready()
-        words = [self._on_disk(), "--metrics", ",".join(_names(metrics) or ["all"]), "--seed", str(seed)]
-        words += ["--samples", str(samples), "--likelihood-rows", str(likelihood_rows)]
+        words = [self._on_disk(), "--metrics", ",".join(_names(metrics) or ["all"]), "--seed", str(_count("seed", seed, 0))]
+        words += ["--samples", str(_count("samples", samples, 1))]
+        words += ["--likelihood-rows", str(_count("likelihood_rows", likelihood_rows, 1))]
         held = None if X is None else hold(X, y, self._places(X) if modalities is None else modalities)
         if held is not None:
             words += ["--data", held.source]
         if rows is not None:
-            words += ["--rows", str(rows)]
+            words += ["--rows", str(_count("rows", rows, 1))]
         for flag, path in [("--classifiers", classifiers), ("--inception", inception)]:
             if path is not None:
                 words += [flag, os.fspath(path)]
         if self.device is not None:
             words += ["--device", str(self.device)]
         with Told():
-            measures, page = _native.evaluate(words)
+            try:
+                measures, page = _native.evaluate(words)
+            except ValueError as error:
+                raise ValueError(_evaluating(str(error), metrics, X is None)) from None
         return Report(json.loads(measures), page)
 
     # Files.
@@ -552,8 +601,10 @@ class Model:
         folder = self.__dict__.get("_folder")
         if folder is not None and os.path.exists(folder):
             return folder
-        # A model that came as bytes.
-        folder = self._new_folder() if self.out is None else os.path.join(tempfile.mkdtemp(prefix="multivae-"), "run")
+        # A model that came as bytes, or whose folder has gone.
+        place = _Place()
+        folder = os.path.join(place.name, "run")
+        self.__dict__["_place"] = place
         self.__dict__["_folder"] = folder
         self._run.export(folder)
         return folder
@@ -627,6 +678,19 @@ class Model:
         )
 
 
+class _Place:
+    """A temporary folder that is removed with what it belongs to, in the process that made it."""
+
+    def __init__(self) -> None:
+        self.name = tempfile.mkdtemp(prefix="multivae-")
+        weakref.finalize(self, _remove, self.name, os.getpid())
+
+
+def _remove(folder: str, process: int) -> None:
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 #: What belongs to this process or this folder, and is not kept in a pickle.
 _UNKEPT = ("_run", "_held", "_place", "_folder", "_lock")
 
@@ -689,8 +753,31 @@ def _names(names: str | Sequence[str] | None) -> list[str] | None:
     return [names] if isinstance(names, str) else list(names)
 
 
+def _count(name: str, value: Any, least: int) -> int:
+    """A whole number that is large enough."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`{name}`: expected a whole number, found {value!r}")
+    if value < least:
+        raise ValueError(f"`{name}`: expected {least} or more, found {value}")
+    return int(value)
+
+
+def _some(name: str, value: Any, least: int) -> int | None:
+    return None if value is None else _count(name, value, least)
+
+
 def _one(values: Rows, target: Any) -> Any:
     return values[target] if isinstance(target, str) else values
+
+
+def _evaluating(error: str, metrics: Any, own: bool) -> str:
+    """What went wrong, in words of Python."""
+    if "[possible values: " in error:
+        known = error.partition("[possible values: ")[2].partition("]")[0]
+        return f"`metrics`: expected some of {known}, found {metrics!r}"
+    if own and error.endswith("has no rows"):
+        return f"{error}: give rows and their classes as `X` and `y`, or set `test` before `fit`"
+    return error
 
 
 def _mask(missing_columns: str) -> bool:
@@ -746,7 +833,7 @@ def pull(name: str, out: str | os.PathLike[str] | None = None, device: str | Non
     """A model of the Hugging Face Hub, `owner/name` or `owner/name@revision`; `out` keeps its run."""
     place = None
     if out is None:
-        place = tempfile.TemporaryDirectory(prefix="multivae-")
+        place = _Place()
         out = os.path.join(place.name, "run")
     _native.task(["pull", name, "--out", os.fspath(out)])
     model = load(out, device)
