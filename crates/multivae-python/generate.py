@@ -29,7 +29,7 @@ COMMON = [
     ("valid", "float", "0.1", "share of the rows by which the best epoch is chosen"),
     ("test", "float", "0.0", "share of the rows that is kept for `evaluate()`"),
     ("standardise", "str", '"auto"', "`\"auto\"` (tables yes, images no) or `\"none\"`"),
-    ("settings", "dict[str, Any] | None", "None", "any other key of the configuration, as `{\"train.clip.norm\": 1.0}`"),
+    ("settings", "dict[str, Any] | None", "None", "any other key of the configuration, as `{\"train.clip.max\": 1.0}`"),
     ("device", "str | None", "None", "where it is trained and used; `devices()` lists them"),
     ("out", "str | None", "None", "folder of the run, which must be new; a temporary one if not said"),
     ("verbose", "bool", "False", "whether it is shown how the training goes"),

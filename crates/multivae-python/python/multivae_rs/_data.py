@@ -34,6 +34,9 @@ class Form:
         self.zones: dict[str, str] = {}
         #: Columns of classes that have an order.
         self.ordered: set[str] = set()
+        #: What the cells of columns were: ``"flag"``, ``"integer"``, ``"number"`` or ``"text"``; a model may take
+        #: them for classes.
+        self.cells: dict[str, str] = {}
 
 
 class Held:
@@ -404,9 +407,19 @@ def _add_sparse(native: Any, name: str, rows: Any, columns: list[str] | None, id
 def _add_arrow(native: Any, name: str, table: Any) -> tuple[Form, list[str] | None, int]:
     native.arrow(name, table, ids=None)
     module = type(table).__module__.partition(".")[0]
-    kinds = {"polars": "polars", "pyarrow": "arrow"}
+    form = Form({"polars": "polars", "pyarrow": "arrow"}.get(module, "array"))
+    if form.kind == "polars":
+        form.cells = {column: _kind_of(str(kind)) for column, kind in table.schema.items()}
+    elif form.kind == "arrow":
+        form.cells = {field.name: _kind_of(str(field.type)) for field in table.schema}
     rows = table.shape[0] if hasattr(table, "shape") else 2
-    return Form(kinds.get(module, "array")), None, int(rows)
+    return form, None, int(rows)
+
+
+def _kind_of(name: str) -> str:
+    """What cells are of whose type Polars and Arrow say this."""
+    starts = {"bool": "flag", "int": "integer", "uint": "integer", "float": "number", "double": "number", "halffloat": "number", "string": "text", "large_string": "text"}  # fmt: skip
+    return next((kind for start, kind in starts.items() if name.lower().startswith(start)), "other")
 
 
 def _add_frame(native: Any, name: str, frame: Any, by_index: bool) -> tuple[Form, list[str] | None, int]:
@@ -444,6 +457,7 @@ def _add_frame(native: Any, name: str, frame: Any, by_index: bool) -> tuple[Form
             form.zones[column] = zone
         if cells.get("ordered"):
             form.ordered.add(column)
+        form.cells[column] = cells["kind"]
         columns.append((column, cells))
     native.table(name, columns, ids=ids)
     return form, ids, int(frame.shape[0])

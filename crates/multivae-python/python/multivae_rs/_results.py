@@ -182,11 +182,11 @@ def _formed(part: dict[str, Any], ids: list[str], shape: Shape) -> Any:
     if form.kind == "polars":
         import polars
 
-        table = by_name if cells is None else {name: _polars(cell) for name, cell in cells}
+        table = by_name if cells is None else {name: _polars(_restored(name, cell, form)) for name, cell in cells}
         return polars.DataFrame(table)
     import pyarrow
 
-    table = by_name if cells is None else {name: _arrow(cell) for name, cell in cells}
+    table = by_name if cells is None else {name: _arrow(_restored(name, cell, form)) for name, cell in cells}
     return pyarrow.table(table)
 
 
@@ -196,7 +196,8 @@ def _frame(part: dict[str, Any], form: Form, index: Any) -> Any:
     if part["cells"] is None:
         frame = pandas.DataFrame(part["values"], index=index, columns=part["columns"])
     else:
-        frame = pandas.DataFrame({name: _series(name, cell, form) for name, cell in part["cells"]})
+        cells = [(name, _restored(name, cell, form)) for name, cell in part["cells"]]
+        frame = pandas.DataFrame({name: _series(name, cell, form) for name, cell in cells})
         frame = frame if index is None else frame.set_axis(index)
     if form.labels:
         frame.columns = pandas.Index([form.labels.get(name, name) for name in frame.columns])
@@ -226,6 +227,26 @@ def _column(cell: dict[str, Any]) -> Any:
         times = np.datetime64("1970-01-01", "us") + (np.where(lacks, 0, values) * 86_400e6).astype("timedelta64[us]")
         return np.where(lacks, np.datetime64("NaT", "us"), times)
     return values
+
+
+def _restored(name: str, cell: dict[str, Any], form: Form) -> dict[str, Any]:
+    """Classes that were numbers, truth values or words as such."""
+    kind = form.cells.get(name)
+    if cell["kind"] != "category" or kind not in ("flag", "integer", "number", "text"):
+        return cell
+    missing = cell["values"] < 0
+    places = np.where(missing, 0, cell["values"])
+    if kind == "text":
+        words = [None if lacks else cell["names"][place] for place, lacks in zip(places, missing)]
+        return {"kind": "text", "values": words}
+    try:
+        numbers = np.array([float(name) for name in cell["names"]])[places]
+    except ValueError:
+        return cell
+    if kind == "number":
+        return {"kind": "number", "values": np.where(missing, np.nan, numbers)}
+    dtype = bool if kind == "flag" else np.int64
+    return {"kind": kind, "values": numbers.astype(dtype), "missing": missing}
 
 
 def _series(name: str, cell: dict[str, Any], form: Form) -> Any:
