@@ -215,10 +215,10 @@ def test_torch_state(arrays):
 
 def test_what_the_program_has_is_there():
     listed = mv.models()
-    assert len(listed) == len(mv._classes) and all(listed.values())
+    assert len(listed) == len(mv._models.__all__) and all(listed.values())
     assert "flex" in mv.devices()
     assert mv.__version__.count(".") == 2
-    done = [getattr(mv, name)._name for name in mv._classes]
+    done = [getattr(mv, name)._name for name in mv._models.__all__]
     assert sorted(done) == sorted(listed)
 
 
@@ -229,7 +229,7 @@ def test_the_module_is_the_program(program, environment):
     assert wrong.returncode == 2 and "unrecognized subcommand" in wrong.stderr
 
 
-@pytest.mark.parametrize("name", mv._classes)
+@pytest.mark.parametrize("name", mv._models.__all__)
 def test_every_model(name, arrays, labels, tmp_path):
     kind = getattr(mv, name)
     own = {"latent": 3} if "latent" in kind._keys else {}

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _native
 
@@ -310,7 +311,7 @@ def _add_array(
     return int(array.shape[0])
 
 
-def _as_array(name: str, values: Any) -> np.ndarray:
+def _as_array(name: str, values: Any) -> NDArray[Any]:
     if _is(values, "Tensor") and hasattr(values, "detach"):
         values = values.detach().cpu().numpy()
     if np.ma.isMaskedArray(values):
@@ -321,7 +322,7 @@ def _as_array(name: str, values: Any) -> np.ndarray:
         raise ValueError(f"modality `{name}`: expected rows of equal length, found others ({error})") from None
 
 
-def _are_words(array: np.ndarray) -> bool:
+def _are_words(array: NDArray[Any]) -> bool:
     if array.dtype.kind in "UT":
         return True
     some = False
@@ -334,11 +335,11 @@ def _are_words(array: np.ndarray) -> bool:
     return some
 
 
-def _words_of(array: np.ndarray) -> list[str | None]:
+def _words_of(array: NDArray[Any]) -> list[str | None]:
     return [None if _lacks(cell) else str(cell) for cell in array.tolist()]
 
 
-def _of_objects(name: str, array: np.ndarray) -> np.ndarray:
+def _of_objects(name: str, array: NDArray[Any]) -> NDArray[Any]:
     """Numbers that an array holds as objects, ``None`` as NaN."""
     flat = array.ravel()
     numbers_ = np.empty(flat.shape, dtype=np.float64)
@@ -521,7 +522,7 @@ def _cells(where: str, column: Any) -> dict[str, Any]:
 
 
 #: What cells of objects can be, in the order in which they are asked.
-_KINDS = [
+_KINDS: list[tuple[str, Any]] = [
     ("words", str),
     ("truth values", (bool, np.bool_)),
     ("whole numbers", numbers.Integral),
@@ -530,7 +531,7 @@ _KINDS = [
 ]
 
 
-def _object_cells(where: str, column: Any, missing: np.ndarray) -> dict[str, Any]:
+def _object_cells(where: str, column: Any, missing: NDArray[Any]) -> dict[str, Any]:
     """The cells of a column of objects, which are to be of one kind."""
     first: dict[str, int] = {}
     for row, (cell, lacks) in enumerate(zip(column, missing)):

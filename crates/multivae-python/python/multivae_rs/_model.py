@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _native, nn
 from ._data import ONLY, Form, Held, hold
@@ -53,6 +54,35 @@ class Model:
     _name: str
     #: Settings of the model itself.
     _keys: tuple[str, ...] = ()
+
+    # Settings that all models have.
+    encoder: Any
+    decoder: Any
+    likelihoods: Any
+    epochs: int
+    batch_size: int | None
+    learning_rate: float | None
+    seed: int
+    valid: float
+    test: float
+    standardise: str
+    settings: dict[str, Any] | None
+    device: str | None
+    out: str | None
+    verbose: bool
+
+    #: Shape and likelihood of each modality by its name.
+    modalities_: dict[str, dict[str, Any]]
+    #: What the callback of :meth:`fit` has heard of every epoch.
+    history_: list[dict[str, Any]]
+    #: Whether the callback has ended the training.
+    stopped_: bool
+    #: How many parameters the model has.
+    n_parameters_: int
+    #: How many values a row has.
+    n_features_in_: int
+    #: Names of the columns of a table of pandas that was given alone.
+    feature_names_in_: NDArray[Any]
 
     _run: Any = None
     _held: Held | None = None
@@ -214,7 +244,7 @@ class Model:
             names = list(held.forms) or None
             folder = self._new_folder()
             words = ["--model", self._name, "--data", held.source, "--out", folder, *self._words(names)]
-            self.history_: list[dict[str, Any]] = []
+            self.history_ = []
             self.__dict__.pop("_run", None)
         if self.device is not None:
             words += ["--device", str(self.device)]
@@ -226,7 +256,6 @@ class Model:
         self._held = held
         self._modalities = modalities
         self._take(_native.Run.open(folder, self.device), held)
-        #: Whether the callback has ended the training.
         self.stopped_ = interrupted
 
     def _new_folder(self) -> str:
@@ -243,15 +272,12 @@ class Model:
             place = _Place()
             self.__dict__["_place"] = place
             self.__dict__["_folder"] = os.path.join(place.name, "run")
-        return self.__dict__["_folder"]
+        return str(self.__dict__["_folder"])
 
     def _take(self, run: Any, held: Held | None = None) -> None:
         self._run = run
-        #: Name, shape and likelihood of each modality.
         self.modalities_ = {name: {"shape": tuple(shape), "likelihood": kind} for name, shape, kind in run.modalities}
-        #: How many values a row has.
         self.n_features_in_ = sum(math.prod(part["shape"]) for part in self.modalities_.values())
-        #: How many parameters the model has.
         self.n_parameters_ = run.parameters
         self.__dict__.pop("_spaces", None)
         if held is None:
@@ -262,7 +288,6 @@ class Model:
             self.n_features_in_ = held.width
         self.__dict__.pop("feature_names_in_", None)
         if held.names is not None:
-            #: Names of the columns of a table that was given alone.
             self.feature_names_in_ = np.asarray(held.names, dtype=object)
 
     def fit_transform(self, X: Any, y: Any = None, **fit: Any) -> Any:
@@ -368,7 +393,7 @@ class Model:
             latents = self._latents(held, told, given=given, batch_size=batch_size, missing_columns=missing_columns)
             return self._contained(latents, held)
 
-    def _latents(self, held: Held, told: Told, **how: Any) -> np.ndarray:
+    def _latents(self, held: Held, told: Told, **how: Any) -> NDArray[Any]:
         latent = self.encode(held, **how)
         values = np.concatenate([latent[space] for space in latent], axis=1)
         if held.ids is None or latent.ids == held.ids:
@@ -390,7 +415,7 @@ class Model:
             self._sklearn_output_config = {"transform": transform}
         return self
 
-    def _contained(self, values: np.ndarray, held: Held) -> Any:
+    def _contained(self, values: NDArray[Any], held: Held) -> Any:
         """Latent values in what was asked for, by this model or for all of scikit-learn."""
         kind = self.__dict__.get("_sklearn_output_config", {}).get("transform")
         sklearn = sys.modules.get("sklearn")
@@ -407,7 +432,7 @@ class Model:
             return polars.DataFrame(values, schema=list(self.get_feature_names_out()), orient="row")
         return values
 
-    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: Any = None) -> NDArray[Any]:
         """Names of the columns that :meth:`transform` gives: the latent space and a number."""
         run = self._ready()
         if input_features is not None and len(input_features) != self.n_features_in_:
@@ -600,7 +625,7 @@ class Model:
     def _on_disk(self) -> str:
         folder = self.__dict__.get("_folder")
         if folder is not None and os.path.exists(folder):
-            return folder
+            return str(folder)
         # A model that came as bytes, or whose folder has gone.
         place = _Place()
         folder = os.path.join(place.name, "run")
@@ -637,9 +662,10 @@ class Model:
 
         return {name: torch.from_numpy(values) for name, values in self.state_dict().items()}
 
-    def state_dict(self) -> dict[str, np.ndarray]:
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """The weights as arrays by the names that the Python library MultiVae has for them."""
-        return self._ready().weights()
+        weights: dict[str, NDArray[np.float32]] = self._ready().weights()
+        return weights
 
     def load_state_dict(self, state: Mapping[str, Any]) -> Self:
         """Takes weights by the names of :meth:`state_dict`, arrays or tensors; all must be there."""

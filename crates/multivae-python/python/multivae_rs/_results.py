@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import _native
 from ._data import Form
@@ -34,7 +35,9 @@ def not_fitted(message: str) -> NotFittedError:
     others = sys.modules.get("sklearn.exceptions")
     if others is None:
         return NotFittedError(message)
-    both = type("NotFittedError", (NotFittedError, others.NotFittedError), {"__module__": __name__})
+    both: type[NotFittedError] = type(
+        "NotFittedError", (NotFittedError, others.NotFittedError), {"__module__": __name__}
+    )
     return both(message)
 
 
@@ -67,7 +70,7 @@ def _level() -> int:
 _PACKAGE = os.path.dirname(__file__) + os.sep
 
 
-class Rows(dict):
+class Rows(dict[str, Any]):
     """Values by modality or latent space, the rows first; :attr:`ids` names the rows.
 
     Of several draws these are the first axis.
@@ -103,13 +106,13 @@ class Imputed(Rows):
     """Rows with all their missing values imputed, by modality."""
 
     #: Which values were missing, and are imputed here, by modality.
-    imputed: dict[str, np.ndarray]
+    imputed: dict[str, NDArray[Any]]
     #: Standard deviations of the draws of each imputed value, NaN elsewhere; empty without draws.
-    std: dict[str, np.ndarray]
+    std: dict[str, NDArray[Any]]
     #: Their 5 % quantiles.
-    low: dict[str, np.ndarray]
+    low: dict[str, NDArray[Any]]
     #: Their 95 % quantiles.
-    high: dict[str, np.ndarray]
+    high: dict[str, NDArray[Any]]
 
 
 class Shape:
@@ -153,7 +156,7 @@ def rows(output: dict[str, Any], shape: Shape) -> Rows:
 
 def imputed(output: dict[str, Any], shape: Shape) -> Imputed:
     """What was imputed, and about it."""
-    about: dict[str, dict[str, np.ndarray]] = {"imputed": {}, "std": {}, "low": {}, "high": {}}
+    about: dict[str, dict[str, NDArray[Any]]] = {"imputed": {}, "std": {}, "low": {}, "high": {}}
     parts = []
     for part in output["parts"]:
         name, _, kind = part["name"].rpartition(".")
@@ -293,7 +296,7 @@ class Report:
     @property
     def title(self) -> str:
         """What was measured, in some words."""
-        return self.measures["title"]
+        return str(self.measures["title"])
 
     @property
     def findings(self) -> list[str]:
@@ -308,7 +311,7 @@ class Report:
     @property
     def entries(self) -> list[dict[str, Any]]:
         """All numbers: report, measure, given, target, value, standard_error, count."""
-        return self.measures["entries"]
+        return list(self.measures["entries"])
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.entries)
@@ -323,7 +326,7 @@ class Report:
         if not whole:
             known = sorted({entry["measure"] for entry in self.entries})
             raise KeyError(f"`{measure}`: expected one of {', '.join(known)}")
-        return whole[0]["value"]
+        return float(whole[0]["value"])
 
     def to_frame(self) -> pandas.DataFrame:
         """All numbers as a table of pandas."""

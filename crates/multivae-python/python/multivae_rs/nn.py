@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: One number for all axes, or one for each.
-Extent = Union[int, list]
+Extent = Union[int, list[int]]
 
 
 class _Described:
@@ -39,7 +39,7 @@ class _Described:
         return f"{type(self).__name__}({settings})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._settings == other._settings  # type: ignore[attr-defined]
+        return isinstance(other, _Described) and type(self) is type(other) and self._settings == other._settings
 
     def __hash__(self) -> int:
         return hash(repr(self))
