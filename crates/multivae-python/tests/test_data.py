@@ -126,6 +126,7 @@ def clinic():
             "smokes": pandas.array([None if row % 9 == 0 else bool(row % 2) for row in range(rows)], dtype="boolean"),
             "sex": pandas.Categorical(noise.choice(["f", "m"], rows)),
             "stage": pandas.Categorical(noise.choice(["I", "II", "III"], rows), ["I", "II", "III"], ordered=True),
+            "site": pandas.Categorical(noise.choice([3, 5, 11], rows)),
             "seen": start + pandas.to_timedelta(noise.integers(0, 700, rows), "D"),
             "born": pandas.to_datetime("1950-01-01") + pandas.to_timedelta(noise.integers(0, 9000, rows), "D"),
             "town": noise.choice(["Rome", "Oslo", None], rows),
@@ -151,6 +152,7 @@ def test_a_table_comes_back_as_it_was(clinic):
         else:
             assert (whole[column][there].astype(str) == clinic[column][there].astype(str)).all(), column
     assert whole["smokes"].dtype == bool and whole["visits"].dtype == "int64"
+    assert list(whole["site"].cat.categories) == [3, 5, 11]
     assert whole["stage"].cat.ordered and not whole["sex"].cat.ordered
     assert str(whole["seen"].dt.tz) == "Europe/Paris" and whole["born"].dt.tz is None
     sampled = model.sample(4)["clinic"]
@@ -256,6 +258,17 @@ def test_cells_of_objects():
     np.testing.assert_allclose(whole["price"][1:5].astype(float), [0.25, 0.5, 0.75, 1.0])
     assert whole["day"].iloc[3] == pandas.Timestamp("2020-01-04")
     assert whole["flag"].notna().all()
+
+
+def test_words_that_are_numbers_are_told():
+    pandas = pytest.importorskip("pandas")
+    noise = np.random.default_rng(14)
+    digits = pandas.Series(noise.integers(0, 4, 60).astype(str))
+    frame = pandas.DataFrame({"digit": digits, "size": noise.normal(size=60)})
+    with pytest.warns(mv.DataWarning, match=r"modality `x`, column `digit`: its words are all numbers.*category"):
+        assert mv.MVAE(latent=2, epochs=1).fit({"x": frame}).modalities_["x"]["shape"] == (2,)
+    frame["digit"] = digits.astype("category")
+    assert mv.MVAE(latent=2, epochs=1).fit({"x": frame}).modalities_["x"]["shape"] == (5,)
 
 
 # Other tables.

@@ -19,6 +19,9 @@ from . import _native
 
 __all__ = ["Form", "Held", "hold"]
 
+#: What was found doubtful and has not been told yet.
+NOTES: list[str] = []
+
 #: The modality of an array or table that is given alone.
 ONLY = "x"
 
@@ -35,6 +38,8 @@ class Form:
         self.zones: dict[str, str] = {}
         #: Columns of classes that have an order.
         self.ordered: set[str] = set()
+        #: Classes that are not text, by column and their text.
+        self.classes: dict[str, dict[str, Any]] = {}
         #: What the cells of columns were: ``"flag"``, ``"integer"``, ``"number"`` or ``"text"``; a model may take
         #: them for classes.
         self.cells: dict[str, str] = {}
@@ -459,6 +464,8 @@ def _add_frame(native: Any, name: str, frame: Any, by_index: bool) -> tuple[Form
         if cells.get("ordered"):
             form.ordered.add(column)
         form.cells[column] = cells["kind"]
+        if "labels" in cells:
+            form.classes[column] = cells.pop("labels")
         columns.append((column, cells))
     native.table(name, columns, ids=ids)
     return form, ids, int(frame.shape[0])
@@ -494,7 +501,10 @@ def _cells(where: str, column: Any) -> dict[str, Any]:
     if type(dtype).__name__ == "CategoricalDtype":
         names = [str(name) for name in column.cat.categories]
         codes = column.cat.codes.to_numpy().astype(np.int64)
-        return {"kind": "category", "values": codes, "names": names, "ordered": bool(column.cat.ordered)}
+        cells = {"kind": "category", "values": codes, "names": names, "ordered": bool(column.cat.ordered)}
+        if not all(isinstance(name, str) for name in column.cat.categories):
+            cells["labels"] = dict(zip(names, column.cat.categories))
+        return cells
     kind = getattr(dtype, "kind", "O")
     if type(dtype).__name__ in ("PeriodDtype", "IntervalDtype"):
         raise TypeError(f"{where}: expected numbers, words, dates or classes, found `{dtype}`; `astype(str)` makes words")
@@ -564,7 +574,21 @@ def _object_cells(where: str, column: Any, missing: NDArray[Any]) -> dict[str, A
     if found == {"dates"}:
         times = [np.datetime64(0, "us") if lacks else np.datetime64(_plain(cell), "us") for cell, lacks in zip(column, missing)]
         return {"kind": "time", "values": np.array(times).astype(np.int64), "missing": missing}
-    return {"kind": "text", "values": [None if lacks else str(cell) for cell, lacks in zip(column, missing)]}
+    words = [None if lacks else str(cell) for cell, lacks in zip(column, missing)]
+    if first and all(word is None or _is_number(word) for word in words):
+        NOTES.append(
+            f"{where}: its words are all numbers and are read as such; `astype(\"category\")` makes them classes, "
+            "`astype(float)` numbers without this warning"
+        )
+    return {"kind": "text", "values": words}
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _plain(cell: Any) -> Any:

@@ -221,7 +221,9 @@ class Model:
         if not lock.acquire(blocking=False):
             raise RuntimeError("this model is being fitted already, by another thread or around this call")
         try:
-            with Told():
+            if not resume:
+                self.__dict__["_told"] = set()
+            with self._telling():
                 self._fit(X, y, modalities, callback, resume)
         finally:
             lock.release()
@@ -293,7 +295,7 @@ class Model:
     def fit_transform(self, X: Any, y: Any = None, **fit: Any) -> Any:
         """:meth:`fit`, and then :meth:`transform` of the same rows."""
         self.fit(X, y, **fit)
-        with Told() as told:
+        with self._telling() as told:
             # The same data in memory, not a second time.
             held = self._held if self._held is not None and self._held.forms else self._rows(X)
             return self._contained(self._latents(held, told), held)
@@ -315,6 +317,10 @@ class Model:
         return run
 
     # What a trained model is asked for.
+
+    def _telling(self) -> Told:
+        """Passes on what is found about data; the same only once."""
+        return Told(self.__dict__.get("_told"))
 
     def _places(self, X: Any) -> Any:
         """Where the modalities lie in data like that of the training."""
@@ -360,7 +366,7 @@ class Model:
         so many samples of it.
         """
         run = self._ready()
-        with Told() as told:
+        with self._telling() as told:
             held = self._rows(X, modalities)
             output = run.encode(
                 held.source,
@@ -388,7 +394,7 @@ class Model:
         gives them with their identifiers. An array, or what :meth:`set_output` has asked for.
         """
         self._ready()
-        with Told() as told:
+        with self._telling() as told:
             held = self._rows(X, modalities)
             latents = self._latents(held, told, given=given, batch_size=batch_size, missing_columns=missing_columns)
             return self._contained(latents, held)
@@ -496,7 +502,7 @@ class Model:
         ``[n, rows, ..]`` at draws of it. Rows must observe all that is given.
         """
         run = self._ready()
-        with Told() as told:
+        with self._telling() as told:
             held = self._rows(X, modalities)
             output = run.generate(
                 held.source,
@@ -513,7 +519,7 @@ class Model:
     def sample(self, n: int = 10, target: str | Sequence[str] | None = None, *, seed: int = 0, batch_size: int = 256) -> Any:
         """Rows decoded from samples of the prior, ``[n, ..]``, as :meth:`generate` gives them."""
         run = self._ready()
-        with Told() as told:
+        with self._telling() as told:
             output = run.sample(
                 _count("n", n, 1),
                 target=_names(target),
@@ -539,7 +545,7 @@ class Model:
         ``high`` of what is given back say how far these lie apart.
         """
         run = self._ready()
-        with Told() as told:
+        with self._telling() as told:
             held = self._rows(X, modalities)
             output = run.impute(
                 held.source,
@@ -563,7 +569,7 @@ class Model:
     ) -> float:
         """The evidence lower bound of rows in nats, averaged over rows: larger is better."""
         run = self._ready()
-        with Told():
+        with self._telling():
             held = self._rows(X, modalities)
             found = run.score(
                 held.source,
@@ -607,7 +613,7 @@ class Model:
                 words += [flag, os.fspath(path)]
         if self.device is not None:
             words += ["--device", str(self.device)]
-        with Told():
+        with self._telling():
             try:
                 measures, page = _native.evaluate(words)
             except ValueError as error:
@@ -847,11 +853,13 @@ def _toml(key: str, value: Any) -> str:
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Model:
     """A model that :meth:`Model.save` or the program has left: a run, a bundle, or an archive."""
-    with Told():
+    told: set[str] = set()
+    with Told(told):
         run = _native.Run.open(os.fspath(path), device)
     model = _of(run)
     model.device = device
     model.__dict__["_folder"] = os.fspath(path)
+    model.__dict__["_told"] = told
     return model
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _native
-from ._data import Form
+from ._data import NOTES, Form
 
 if TYPE_CHECKING:
     import pandas
@@ -42,22 +42,24 @@ def not_fitted(message: str) -> NotFittedError:
 
 
 class Told:
-    """Passes on as warnings what was found about data within, also if that has failed."""
+    """Passes on as warnings what was found about data within, also if that has failed.
 
-    def __init__(self) -> None:
+    What `before` has is not told again, and what is told is put there.
+    """
+
+    def __init__(self, before: set[str] | None = None) -> None:
         self.notes: list[str] = []
+        self.before = set() if before is None else before
 
     def __enter__(self) -> Told:
         return self
 
     def __exit__(self, *_: object) -> None:
-        warn(self.notes)
-
-
-def warn(notes: list[str] | None = None) -> None:
-    """Warnings at the line of the user."""
-    for note in [*_native.take_warnings(), *(notes or [])]:
-        warnings.warn(note, DataWarning, stacklevel=_level())
+        held, NOTES[:] = list(NOTES), []
+        for note in [*held, *_native.take_warnings(), *self.notes]:
+            if note not in self.before:
+                self.before.add(note)
+                warnings.warn(note, DataWarning, stacklevel=_level())
 
 
 def _level() -> int:
@@ -257,9 +259,9 @@ def _series(name: str, cell: dict[str, Any], form: Form) -> Any:
 
     kind, values = cell["kind"], cell["values"]
     if kind == "category":
-        return pandas.Categorical.from_codes(
-            values, categories=pandas.Index(cell["names"]), ordered=name in form.ordered
-        )
+        labels = form.classes.get(name, {})
+        classes = pandas.Index([labels.get(word, word) for word in cell["names"]])
+        return pandas.Categorical.from_codes(values, categories=classes, ordered=name in form.ordered)
     if kind in ("integer", "flag") and cell["missing"].any():
         dtype = "Int64" if kind == "integer" else "boolean"
         return pandas.array([None if m else v for v, m in zip(values.tolist(), cell["missing"])], dtype=dtype)
