@@ -1,10 +1,15 @@
 """Data that the tests share."""
 
+import importlib.util
 import os
 import sys
 
 import numpy as np
 import pytest
+
+if importlib.util.find_spec("multivae_rs") is None:
+    # Not installed: that of the sources, into which the compiled module was put.
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(__file__)), "python"))
 
 import multivae_rs as mv
 

@@ -38,7 +38,7 @@ class Form:
         self.zones: dict[str, str] = {}
         #: Columns of classes that have an order.
         self.ordered: set[str] = set()
-        #: Classes that are not text, by column and their text.
+        #: The classes of columns of classes, by column and their text.
         self.classes: dict[str, dict[str, Any]] = {}
         #: What the cells of columns were: ``"flag"``, ``"integer"``, ``"number"`` or ``"text"``; a model may take
         #: them for classes.
@@ -501,10 +501,9 @@ def _cells(where: str, column: Any) -> dict[str, Any]:
     if type(dtype).__name__ == "CategoricalDtype":
         names = [str(name) for name in column.cat.categories]
         codes = column.cat.codes.to_numpy().astype(np.int64)
-        cells = {"kind": "category", "values": codes, "names": names, "ordered": bool(column.cat.ordered)}
-        if not all(isinstance(name, str) for name in column.cat.categories):
-            cells["labels"] = dict(zip(names, column.cat.categories))
-        return cells
+        labels = dict(zip(names, column.cat.categories))
+        ordered = bool(column.cat.ordered)
+        return {"kind": "category", "values": codes, "names": names, "ordered": ordered, "labels": labels}
     kind = getattr(dtype, "kind", "O")
     if type(dtype).__name__ in ("PeriodDtype", "IntervalDtype"):
         raise TypeError(f"{where}: expected numbers, words, dates or classes, found `{dtype}`; `astype(str)` makes words")

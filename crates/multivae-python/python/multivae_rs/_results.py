@@ -259,9 +259,13 @@ def _series(name: str, cell: dict[str, Any], form: Form) -> Any:
 
     kind, values = cell["kind"], cell["values"]
     if kind == "category":
+        # In the order and type in which they were given.
         labels = form.classes.get(name, {})
-        classes = pandas.Index([labels.get(word, word) for word in cell["names"]])
-        return pandas.Categorical.from_codes(values, categories=classes, ordered=name in form.ordered)
+        known = {**labels, **{word: word for word in cell["names"] if word not in labels}}
+        places = np.array([*map(list(known).index, cell["names"]), -1])[values]
+        return pandas.Categorical.from_codes(
+            places, categories=pandas.Index(list(known.values())), ordered=name in form.ordered
+        )
     if kind in ("integer", "flag") and cell["missing"].any():
         dtype = "Int64" if kind == "integer" else "boolean"
         return pandas.array([None if m else v for v, m in zip(values.tolist(), cell["missing"])], dtype=dtype)
