@@ -29,7 +29,7 @@ COMMON = [
     ("valid", "float", "0.1", "share of the rows by which the best epoch is chosen"),
     ("test", "float", "0.0", "share of the rows that is kept for `evaluate()`"),
     ("standardise", "str", '"auto"', "`\"auto\"` (tables yes, images no) or `\"none\"`"),
-    ("settings", "dict[str, Any] | None", "None", "any other key of the configuration, as `{\"train.clip.norm\": 1.0}`"),
+    ("settings", "dict[str, Any] | None", "None", "any other key of the configuration, as `{\"train.clip.max\": 1.0}`"),
     ("device", "str | None", "None", "where it is trained and used; `devices()` lists them"),
     ("out", "str | None", "None", "folder of the run, which must be new; a temporary one if not said"),
     ("verbose", "bool", "False", "whether it is shown how the training goes"),
@@ -38,7 +38,14 @@ COMMON = [
 
 def native():
     """The module that was built, without the package, which needs what is written here."""
-    path = next(PACKAGE.glob("_native*.so"), None) or next(PACKAGE.glob("_native*.pyd"))
+    places = [PACKAGE]
+    installed = importlib.util.find_spec("multivae_rs")
+    if installed is not None:
+        places += map(pathlib.Path, installed.submodule_search_locations or [])
+    found = (path for place in places for end in (".so", ".pyd") for path in place.glob(f"_native*{end}"))
+    path = next(found, None)
+    if path is None:
+        sys.exit("there is no compiled module: build it, or install the package")
     loader = importlib.machinery.ExtensionFileLoader("_native", str(path))
     module = importlib.util.module_from_spec(importlib.util.spec_from_loader("_native", loader))
     loader.exec_module(module)

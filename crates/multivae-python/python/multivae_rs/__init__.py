@@ -10,18 +10,17 @@ Every model of the program is a class here, with all keys of its configuration; 
 the program computes. ``python -m multivae_rs`` is the program itself.
 """
 
-from . import _native, nn
+from . import _models, _native, nn
 from ._model import Model, load, pull
 from ._models import *  # noqa: F403
-from ._models import __all__ as _classes
 from ._results import DataWarning, Imputed, NotFittedError, Report, Rows
 
 __version__: str = _native.__version__
 
 __all__ = [
     "DataWarning", "Imputed", "Model", "NotFittedError", "Report", "Rows", "devices", "load", "models", "nn", "pull",
-    *_classes,
 ]  # fmt: skip
+__all__ += _models.__all__
 
 
 def models() -> dict[str, str]:

@@ -57,7 +57,7 @@ class JMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -158,7 +158,7 @@ class TELBO(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -261,7 +261,7 @@ class JNF(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -367,7 +367,7 @@ class MVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -470,7 +470,7 @@ class MMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -573,7 +573,7 @@ class MoPoE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -668,7 +668,7 @@ class MVTCAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -756,7 +756,7 @@ class CRMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -848,7 +848,7 @@ class DMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -956,7 +956,7 @@ class MMVAEPlus(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1074,7 +1074,7 @@ class CMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1191,7 +1191,7 @@ class Nexus(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1311,7 +1311,7 @@ class MHVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1416,7 +1416,7 @@ class CVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1512,7 +1512,7 @@ class GPoE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1611,7 +1611,7 @@ class MEMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1712,7 +1712,7 @@ class WeightedDMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1811,7 +1811,7 @@ class MMJSD(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -1906,7 +1906,7 @@ class DVCCA(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2000,7 +2000,7 @@ class MCVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2088,7 +2088,7 @@ class AE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2170,7 +2170,7 @@ class MAAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2256,7 +2256,7 @@ class MWAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2342,7 +2342,7 @@ class JointAAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2427,7 +2427,7 @@ class DCCAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2508,7 +2508,7 @@ class DCCAEY(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2593,7 +2593,7 @@ class MMVM(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2684,7 +2684,7 @@ class WBVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2775,7 +2775,7 @@ class HELVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2867,7 +2867,7 @@ class CoDEVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -2964,7 +2964,7 @@ class MWBVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3061,7 +3061,7 @@ class MoHELVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3157,7 +3157,7 @@ class SparseMVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3251,7 +3251,7 @@ class MMVAEPlusPlus(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3343,7 +3343,7 @@ class MaskedVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3451,7 +3451,7 @@ class MMHVAE(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3576,7 +3576,7 @@ class MVP(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out
@@ -3693,7 +3693,7 @@ class MLD(Model):
     standardise
         `"auto"` (tables yes, images no) or `"none"`
     settings
-        any other key of the configuration, as `{"train.clip.norm": 1.0}`
+        any other key of the configuration, as `{"train.clip.max": 1.0}`
     device
         where it is trained and used; `devices()` lists them
     out

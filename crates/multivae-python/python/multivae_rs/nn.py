@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 #: One number for all axes, or one for each.
-Extent = Union[int, list]
+Extent = Union[int, list[int]]
 
 
 class _Described:
@@ -39,7 +39,7 @@ class _Described:
         return f"{type(self).__name__}({settings})"
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self._settings == other._settings  # type: ignore[attr-defined]
+        return isinstance(other, _Described) and type(self) is type(other) and self._settings == other._settings
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -64,8 +64,22 @@ def config(value: Any) -> Any:
     return value
 
 
+def _checked(key: str, value: Any) -> Any:
+    """What can stand for a network."""
+    if isinstance(value, Layer):
+        return [value]
+    if isinstance(value, (list, tuple)):
+        for place, layer in enumerate(value):
+            if not isinstance(layer, Layer) and not (isinstance(layer, dict) and "kind" in layer):
+                raise TypeError(f"`{key}`, layer {place}: expected a layer of `nn`, found {layer!r}")
+    elif not isinstance(value, Network) and not (isinstance(value, dict) and "kind" in value):
+        raise TypeError(f"`{key}`: expected a list of layers of `nn`, or a network of `nn`, found {value!r}")
+    return value
+
+
 def encoder(value: Any) -> Any:
     """An encoder as a configuration has it."""
+    value = _checked("encoder", value)
     if isinstance(value, (list, tuple)):
         return {"kind": "branches", "shared": {"trunk": config(value)}}
     return config(value)
@@ -73,6 +87,7 @@ def encoder(value: Any) -> Any:
 
 def decoder(value: Any) -> Any:
     """A decoder as a configuration has it."""
+    value = _checked("decoder", value)
     if isinstance(value, (list, tuple)):
         return {"kind": "layers", "layers": [*config(value), {"kind": "linear"}]}
     return config(value)
