@@ -151,6 +151,7 @@
 //! | [`text`] | text as tokens of a vocabulary, and back |
 //! | [`manifest`] | the format of manifests |
 //! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
+//! | [`read_alone()`] | one file, tried with its reader |
 //! | [`DataError`] | what can be wrong, and where |
 
 #[cfg(feature = "hdf5")]
@@ -209,6 +210,7 @@ pub use missing::{MissingConfig, Pattern};
 pub use mixed::cell_text;
 pub use origin::Origin;
 pub use read::csv::TableText;
+pub use read::read_alone;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use research::{ResearchSet, research};

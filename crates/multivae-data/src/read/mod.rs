@@ -18,6 +18,7 @@ use crate::{
     storage::Storage,
 };
 
+mod alone;
 #[cfg(feature = "arrow")]
 pub(crate) mod arrow;
 pub(crate) mod csv;
@@ -53,6 +54,8 @@ mod tiff;
 pub(crate) mod torch;
 pub(crate) mod tree;
 pub(crate) mod volume;
+
+pub use alone::read_alone;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
