@@ -3,6 +3,8 @@
 //! The files here are harmless: where a crate of others ends the process or takes all memory, what is
 //! tested is that it is not handed such a file, by one that claims little more than may be claimed.
 
+use std::io::Cursor;
+
 use flate2::Crc;
 
 use crate::{
@@ -19,8 +21,8 @@ fn refused(files: &[(&str, Vec<u8>)]) -> String {
     folder.message(error)
 }
 
-/// A PNG of one bit a pixel that claims a size and holds nothing.
-fn png(width: u32, height: u32) -> Vec<u8> {
+/// A grey PNG that claims a size and holds nothing.
+fn claims(width: u32, height: u32) -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
     let header = [&width.to_be_bytes()[..], &height.to_be_bytes()[..], &[8, 0, 0, 0, 0]].concat();
     for (name, content) in [(b"IHDR", header), (b"IDAT", vec![0x78, 0x9c]), (b"IEND", vec![])] {
@@ -39,17 +41,17 @@ fn png(width: u32, height: u32) -> Vec<u8> {
 /// decoder asked for their memory at once.
 #[test]
 fn an_image_that_claims_more_pixels_than_its_file_can_hold_is_refused() {
-    let file = png(9000, 9000);
+    let file = claims(1500, 1500);
     let length = file.len();
     let message = refused(&[("scan/a.png", file)]);
     let expected = format!(
-        "`scan/a.png` is not a valid PNG, JPEG or TIFF file: its header claims 81000000 bytes of \
+        "`scan/a.png` is not a valid PNG, JPEG or TIFF file: its header claims 2250000 bytes of \
          pixels, in a file of {length} bytes"
     );
     assert_eq!(message, expected);
     for (claimed, bytes, fits) in [
-        (64 << 20, 10, true),
-        ((64 << 20) + 1, 10, false),
+        (2 << 20, 10, true),
+        ((2 << 20) + 1, 10, false),
         (1_000_000_000, 1 << 20, true),
         (u64::MAX, 1 << 20, false),
     ] {
@@ -79,4 +81,37 @@ fn values_of_tiff_that_are_fewer_than_its_pixels_are_refused() {
     bytes[tag + 1] = 0;
     let message = refused(&[("scan/a.tif", bytes)]);
     assert!(message.starts_with("`scan/a.tif` is not a valid TIFF file: "), "{message}");
+}
+
+/// A TIFF of a few hundred bytes whose header claimed 64 MB of pixels took 194 MB before its end was
+/// missed, since any file could claim as many.
+#[test]
+fn an_image_takes_no_more_memory_than_its_file_can_hold() {
+    // What is said of width and height, each in two bytes.
+    let claiming = |file: &str, size: u16| {
+        let mut bytes = written_bytes(file);
+        for tag in [[0u8, 1], [1, 1]] {
+            let at = bytes.windows(2).position(|two| two == tag).expect("it has the tag");
+            bytes[at + 2..at + 4].copy_from_slice(&[3, 0]);
+            bytes[at + 8..at + 10].copy_from_slice(&size.to_le_bytes());
+        }
+        refused(&[("scan/a.tif", bytes)])
+    };
+    for file in ["tiff/u1.tif", "tiff/f4.tif"] {
+        let message = claiming(file, 2000);
+        assert!(message.contains("its header claims "), "{message}");
+    }
+    // A blank page of bits is a small file, which is read.
+    let mut blank = Cursor::new(Vec::new());
+    let mut encoder = png::Encoder::new(&mut blank, 4000, 4000);
+    encoder.set_color(png::ColorType::Grayscale);
+    encoder.set_depth(png::BitDepth::One);
+    let mut writer = encoder.write_header().expect("memory takes all");
+    writer.write_image_data(&[0; 500 * 4000]).expect("memory takes all");
+    writer.finish().expect("memory takes all");
+    let blank = blank.into_inner();
+    assert!(blank.len() < 4000, "{}", blank.len());
+    let folder = Folder::new([("scan/a.png", blank)]);
+    let found = inspect(&DataConfig::new(folder.source())).expect("a blank page");
+    assert_eq!(found.modalities[0].spec.shape, [1, 4000, 4000]);
 }
