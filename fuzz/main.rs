@@ -37,7 +37,7 @@ static ALLOCATOR: Counted = Counted;
 /// Seconds for all readers, unless `--seconds` says how long each may take.
 const TOTAL: f64 = 60.0;
 /// Of so many inputs one goes the whole way of a user's file.
-const WHOLE: u64 = 16;
+const WHOLE: u64 = 32;
 /// Inputs with new outcomes that are kept of a reader, and the bytes of the largest.
 const KEPT: (usize, usize) = (512, 1 << 18);
 /// What a reader may take for each byte of an input, and beside that, in bytes.
@@ -384,8 +384,10 @@ fn write(folder: &Path, files: &Files, there: &Files) -> Result<()> {
     for (name, bytes) in files {
         if there.get(name) != Some(bytes) {
             let path = folder.join(name);
-            fs::create_dir_all(path.parent().context("a file in a folder")?)?;
-            fs::write(path, bytes)?;
+            if fs::write(&path, bytes).is_err() {
+                fs::create_dir_all(path.parent().context("a file in a folder")?)?;
+                fs::write(path, bytes)?;
+            }
         }
     }
     Ok(())

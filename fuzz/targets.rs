@@ -438,8 +438,16 @@ fn weights(folder: &Path) -> Result<()> {
 
 /// A small bundle.
 fn small() -> Result<Bundle> {
-    let config = ModelConfig::named("mopoe").expect("a model of the list");
-    let config = config.with_modalities(&modalities()?)?;
+    const SMALL: &str = "[model]\nname = \"mopoe\"\nlatent = 2\n\
+        [[model.modalities]]\nname = \"a\"\nencoder = { kind = \"mlp\", hidden = [2] }\n\
+        decoder = { kind = \"mlp\", hidden = [2] }\n\
+        [[model.modalities]]\nname = \"b\"\nencoder = { kind = \"mlp\", hidden = [2] }\n\
+        decoder = { kind = \"mlp\", hidden = [2] }\n";
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, SMALL)?;
+    let config = RunConfig::assemble(Some(&path), Default::default(), "none")?;
+    let config = config.model_for(&modalities()?)?;
     let model = multivae::run::init(&config, &Networks::default(), 0, &Device::flex())?;
     let standardisation = multivae::data::Standardisation::none(&modalities()?);
     Ok(Bundle::new(&model, &config, &standardisation)?)

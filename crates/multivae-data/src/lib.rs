@@ -110,7 +110,8 @@
 //! takes its own unpacked length and 8 bytes for each value beside that. What does not fit is refused
 //! before it is read.
 //!
-//! *MATLAB*: while a file is read it takes its length, and 24 bytes for each value that it has.
+//! *MATLAB*: while a file is read it takes its length, and 24 bytes for each value that it has. A
+//! sparse array is held with its zeros, and refused if these are more than 4096 times its file and 64 MiB.
 //! Variables that are no arrays of numbers are left out and named.
 //!
 //! [`slices`]: multivae_core::schema::ImageConversion::slices

@@ -30,7 +30,7 @@ mod excel;
 mod feather;
 pub(crate) mod format;
 pub(crate) mod given;
-#[cfg(any(feature = "arrow", feature = "excel"))]
+#[cfg(any(feature = "arrow", feature = "excel", feature = "zarr"))]
 mod guard;
 mod idx;
 pub(crate) mod image;
@@ -359,7 +359,7 @@ pub(crate) fn stem(path: &Path) -> String {
     if let Some((stem, _)) = idx {
         return stem.into();
     }
-    let dot = if path.is_dir() { None } else { plain.rsplit_once('.') };
+    let dot = plain.rsplit_once('.').filter(|_| !path.is_dir());
     dot.map_or(plain, |(stem, _)| stem).into()
 }
 
