@@ -44,9 +44,17 @@ enum Task {
     /// Prints the layers of the crates and checks the rules of the source tree.
     Tidy,
     /// Licences and sources of all that the program is built of, and crates of several versions.
-    Audit,
+    Audit {
+        /// A copy of <https://github.com/rustsec/advisory-db>: what is known to be wrong with them.
+        #[arg(long, value_name = "FOLDER")]
+        advisories: Option<PathBuf>,
+    },
     /// Packs every published crate without building it, in their order, and checks that all is there.
-    Packages,
+    Packages {
+        /// Also asks the registry, over the network, as far as `cargo publish --dry-run` does.
+        #[arg(long)]
+        registry: bool,
+    },
     /// Kills runs and tasks at random moments, fills their disks and cuts their files; every run ends in
     /// the bits of an unbroken one, and what a task writes is whole or absent.
     Torture(torture::Options),
@@ -107,8 +115,8 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Ci { quick } => ci::run(&root, quick),
         Task::Tidy => tidy::run(&root),
-        Task::Audit => audit::run(&root),
-        Task::Packages => packages::run(&root),
+        Task::Audit { advisories } => audit::run(&root, advisories.as_deref()),
+        Task::Packages { registry } => packages::run(&root, registry),
         Task::Torture(options) => torture::run(&options),
         Task::Docs => {
             let files = tree::files(&root)?;
