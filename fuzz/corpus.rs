@@ -142,10 +142,10 @@ pub fn idx() -> Vec<u8> {
     bytes
 }
 
-/// Ten images of 6 x 5 in a format, grey or in colours.
+/// Four images of 6 x 5 in a format, grey or in colours.
 pub fn pictures(format: ImageFormat, end: &str, colours: bool) -> Result<Files> {
     let mut files = Files::new();
-    for i in 0..10u32 {
+    for i in 0..4u32 {
         let mut bytes = Cursor::new(Vec::new());
         if colours {
             RgbImage::from_fn(6, 5, |x, y| Rgb([(x * 40 + i) as u8, (y * 40) as u8, 90]))

@@ -31,46 +31,54 @@ pub struct Target {
     pub name: &'static str,
     /// Small inputs that it takes, or refuses for a reason.
     pub seeds: fn() -> Result<Vec<Files>>,
-    /// Reads the input in a folder; an error is a refusal.
+    /// Reads the input in a folder and nothing else; an error is a refusal.
     pub read: fn(&Path) -> Result<()>,
+    /// Reads it as a user has it read: what becomes of the values as well.
+    pub whole: fn(&Path) -> Result<()>,
 }
 
 /// All readers.
 pub const TARGETS: &[Target] = &[
-    Target { name: "csv", seeds: csv, read: rows },
-    Target { name: "json lines", seeds: lines, read: rows },
-    Target { name: "npy", seeds: arrays, read: rows },
-    Target { name: "npz", seeds: archives, read: file },
+    Target { name: "csv", seeds: csv, read: each, whole: rows },
+    Target { name: "json lines", seeds: lines, read: each, whole: rows },
+    Target { name: "npy", seeds: arrays, read: each, whole: rows },
+    Target { name: "npz", seeds: archives, read: each, whole: file },
     Target {
         name: "safetensors",
         seeds: || Ok(vec![one("a.safetensors", safetensors())]),
-        read: file,
+        read: each,
+        whole: file,
     },
-    Target { name: "idx", seeds: idx_files, read: rows },
-    Target { name: "png", seeds: png, read: rows },
-    Target { name: "jpeg", seeds: jpeg, read: rows },
-    Target { name: "tiff", seeds: tiff, read: rows },
-    Target { name: "parquet", seeds: parquet, read: rows },
-    Target { name: "arrow", seeds: arrow, read: rows },
-    Target { name: "excel", seeds: excel, read: rows },
-    Target { name: "hdf5", seeds: hdf5, read: file },
-    Target { name: "anndata", seeds: anndata, read: file },
-    Target { name: "zarr", seeds: zarr, read: file },
-    Target { name: "nifti", seeds: nifti, read: rows },
-    Target { name: "bids", seeds: bids, read: rows },
-    Target { name: "mat", seeds: mat, read: file },
-    Target { name: "pt of data", seeds: pt, read: mhd },
-    Target { name: "manifest", seeds: manifest, read: rows },
-    Target { name: "text", seeds: text, read: rows },
-    Target { name: "packed data", seeds: packed, read: rows },
-    Target { name: "configuration", seeds: configuration, read: configure },
-    Target { name: "run folder", seeds: run_folder, read: run },
-    Target { name: "checkpoint", seeds: checkpoint, read: weights },
-    Target { name: "bundle", seeds: bundle, read: trained },
-    Target { name: "bundle, one file", seeds: archive, read: trained_archive },
-    Target { name: "sampler", seeds: sampler, read: sampled },
-    Target { name: "model.pt", seeds: saved, read: imported },
-    Target { name: "yaml", seeds: yaml, read: settings },
+    Target { name: "idx", seeds: idx_files, read: each, whole: rows },
+    Target { name: "png", seeds: png, read: each, whole: rows },
+    Target { name: "jpeg", seeds: jpeg, read: each, whole: rows },
+    Target { name: "tiff", seeds: tiff, read: each, whole: rows },
+    Target { name: "parquet", seeds: parquet, read: each, whole: rows },
+    Target { name: "arrow", seeds: arrow, read: each, whole: rows },
+    Target { name: "excel", seeds: excel, read: each, whole: rows },
+    Target { name: "hdf5", seeds: hdf5, read: each, whole: file },
+    Target { name: "anndata", seeds: anndata, read: each, whole: file },
+    Target { name: "zarr", seeds: zarr, read: each, whole: file },
+    Target { name: "nifti", seeds: nifti, read: each, whole: rows },
+    Target { name: "bids", seeds: bids, read: alone, whole: rows },
+    Target { name: "mat", seeds: mat, read: each, whole: file },
+    Target { name: "pt of data", seeds: pt, read: each, whole: mhd },
+    Target { name: "manifest", seeds: manifest, read: listed, whole: rows },
+    Target { name: "text", seeds: text, read: each, whole: rows },
+    Target { name: "packed data", seeds: packed, read: listed, whole: rows },
+    Target { name: "configuration", seeds: configuration, read: complete, whole: configure },
+    Target { name: "run folder", seeds: run_folder, read: run_alone, whole: run },
+    Target { name: "checkpoint", seeds: checkpoint, read: state, whole: weights },
+    Target { name: "bundle", seeds: bundle, read: bundle_alone, whole: trained },
+    Target {
+        name: "bundle, one file",
+        seeds: archive,
+        read: unpacked_alone,
+        whole: trained_archive,
+    },
+    Target { name: "sampler", seeds: sampler, read: sampler_alone, whole: sampled },
+    Target { name: "model.pt", seeds: saved, read: imported, whole: imported },
+    Target { name: "yaml", seeds: yaml, read: settings, whole: settings },
 ];
 
 fn source(path: &Path) -> DataConfig {
@@ -85,6 +93,25 @@ fn rows(path: &Path) -> Result<()> {
         splits.train.batch(&rows, &Device::flex()).map_err(|error| anyhow::anyhow!("{error}"))?;
     }
     Ok(())
+}
+
+/// Each entry of a folder with its own reader; refused if one of them is.
+fn each(folder: &Path) -> Result<()> {
+    let mut done = Ok(());
+    for entry in std::fs::read_dir(folder)? {
+        done = done.and(multivae::data::read_alone(&entry?.path()));
+    }
+    Ok(done?)
+}
+
+/// A folder with the reader of its files together.
+fn alone(folder: &Path) -> Result<()> {
+    Ok(multivae::data::read_alone(folder)?)
+}
+
+/// The files that a manifest names.
+fn listed(folder: &Path) -> Result<()> {
+    alone(&folder.join("manifest.toml"))
 }
 
 /// Rows of the only entry of a folder.
@@ -348,6 +375,13 @@ fn modalities() -> Result<[ModalitySpec; 2]> {
 }
 
 /// Models are not made: sizes are what the user wants.
+fn complete(folder: &Path) -> Result<()> {
+    let config = RunConfig::assemble(Some(&folder.join("run.toml")), Default::default(), "none")?;
+    config.model_for(&modalities()?)?;
+    Ok(())
+}
+
+/// The same, written and read again.
 fn configure(folder: &Path) -> Result<()> {
     let path = folder.join("run.toml");
     let config = RunConfig::assemble(Some(&path), Default::default(), "nothing")?;
@@ -363,6 +397,11 @@ const RUN: &str = "multivae-run/tests/it/assets/run-1";
 
 fn run_folder() -> Result<Vec<Files>> {
     Ok(vec![folder(RUN)?])
+}
+
+fn run_alone(folder: &Path) -> Result<()> {
+    RunFolder::open(folder)?;
+    Ok(())
 }
 
 fn run(folder: &Path) -> Result<()> {
@@ -387,6 +426,11 @@ fn checkpoint() -> Result<Vec<Files>> {
     Ok(vec![one("a.ckpt", kept(&format!("{RUN}/checkpoints/epoch-2.ckpt"))?)])
 }
 
+fn state(folder: &Path) -> Result<()> {
+    Checkpoint::read(&folder.join("a.ckpt"))?;
+    Ok(())
+}
+
 fn weights(folder: &Path) -> Result<()> {
     Checkpoint::read(&folder.join("a.ckpt"))?.model(model().clone())?;
     Ok(())
@@ -394,8 +438,16 @@ fn weights(folder: &Path) -> Result<()> {
 
 /// A small bundle.
 fn small() -> Result<Bundle> {
-    let config = ModelConfig::named("mopoe").expect("a model of the list");
-    let config = config.with_modalities(&modalities()?)?;
+    const SMALL: &str = "[model]\nname = \"mopoe\"\nlatent = 2\n\
+        [[model.modalities]]\nname = \"a\"\nencoder = { kind = \"mlp\", hidden = [2] }\n\
+        decoder = { kind = \"mlp\", hidden = [2] }\n\
+        [[model.modalities]]\nname = \"b\"\nencoder = { kind = \"mlp\", hidden = [2] }\n\
+        decoder = { kind = \"mlp\", hidden = [2] }\n";
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("run.toml");
+    std::fs::write(&path, SMALL)?;
+    let config = RunConfig::assemble(Some(&path), Default::default(), "none")?;
+    let config = config.model_for(&modalities()?)?;
     let model = multivae::run::init(&config, &Networks::default(), 0, &Device::flex())?;
     let standardisation = multivae::data::Standardisation::none(&modalities()?);
     Ok(Bundle::new(&model, &config, &standardisation)?)
@@ -412,6 +464,11 @@ fn bundle() -> Result<Vec<Files>> {
     Ok(vec![inside(open()?.bundle()?)?, inside(small()?)?])
 }
 
+fn bundle_alone(folder: &Path) -> Result<()> {
+    Bundle::open(folder)?;
+    Ok(())
+}
+
 fn trained(folder: &Path) -> Result<()> {
     Bundle::open(folder)?.load(&Device::flex())?;
     Ok(())
@@ -419,6 +476,11 @@ fn trained(folder: &Path) -> Result<()> {
 
 fn archive() -> Result<Vec<Files>> {
     Ok(vec![one("a.tar", open()?.bundle()?.to_bytes()?), one("a.tar", small()?.to_bytes()?)])
+}
+
+fn unpacked_alone(folder: &Path) -> Result<()> {
+    Bundle::from_bytes(&std::fs::read(folder.join("a.tar"))?)?;
+    Ok(())
 }
 
 fn trained_archive(folder: &Path) -> Result<()> {
@@ -443,6 +505,11 @@ fn sampler() -> Result<Vec<Files>> {
         seeds.push(files);
     }
     Ok(seeds)
+}
+
+fn sampler_alone(folder: &Path) -> Result<()> {
+    Sampler::load(folder, model().generator()?, &Device::flex())?;
+    Ok(())
 }
 
 fn sampled(folder: &Path) -> Result<()> {

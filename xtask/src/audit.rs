@@ -1,12 +1,16 @@
-//! What the program stands on: licences, sources, and crates of which there are several versions.
+//! What the program stands on: licences, sources, crates of which there are several versions, and what
+//! is known to be wrong with them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     path::Path,
     process::ExitCode,
 };
 
 use anyhow::{Context, Result, ensure};
+use cargo_metadata::semver::{Version, VersionReq};
+use serde::Deserialize;
 
 /// Licences under which a crate may be part of the program: none asks for the source of what is linked
 /// to it. The same are in `deny.toml`, for those who have `cargo deny`.
@@ -42,8 +46,12 @@ struct Used {
     elsewhere: Option<String>,
 }
 
-/// Prints the tables and every complaint; fails if there is one.
-pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+/// The file for `cargo deny`, which says what is left out and why.
+const DENY: &str = "deny.toml";
+
+/// Prints the tables and every complaint; fails if there is one. `advisories` is a copy of the list of
+/// RustSec, <https://github.com/rustsec/advisory-db>.
+pub(crate) fn run(root: &Path, advisories: Option<&Path>) -> Result<ExitCode> {
     let used = used(root)?;
     let mut by_licence: BTreeMap<&str, usize> = BTreeMap::new();
     for one in &used {
@@ -58,12 +66,112 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     for (name, versions) in &several {
         println!("{name} in {} versions: {}", versions.len(), versions.join(", "));
     }
-    let complaints = complaints(&used);
+    let mut complaints = complaints(&used);
+    if let Some(folder) = advisories {
+        let path = root.join(DENY);
+        let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        let list = advisories_in(folder)?;
+        let about = list.iter().filter(|one| used.iter().any(|used| used.name == one.package));
+        println!("{} advisories, {} of crates that are used", list.len(), about.count());
+        let (known, unknown): (Vec<_>, Vec<_>) =
+            against(&list, &used)?.into_iter().partition(|(id, _)| passed_over(&text, id));
+        known.iter().for_each(|(_, text)| println!("passed over in {DENY}: {text}"));
+        complaints.extend(unknown.into_iter().map(|(_, text)| text));
+    }
     for complaint in &complaints {
         eprintln!("error: {complaint}");
     }
     println!("{} crates, {} of them in several versions", used.len(), several.len());
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What is known of some versions of a crate.
+#[derive(Debug, PartialEq)]
+struct Advisory {
+    id: String,
+    package: String,
+    title: String,
+    /// Of what kind, if it is no vulnerability.
+    informational: Option<String>,
+    /// Versions that it is not about.
+    spared: Vec<VersionReq>,
+}
+
+/// Reads an advisory: TOML in a fence, then Markdown. `None` of one that was taken back.
+fn advisory(text: &str) -> Result<Option<Advisory>> {
+    #[derive(Deserialize)]
+    struct Head {
+        advisory: Said,
+        #[serde(default)]
+        versions: Versions,
+    }
+    #[derive(Deserialize)]
+    struct Said {
+        id: String,
+        package: String,
+        informational: Option<String>,
+        withdrawn: Option<String>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Versions {
+        #[serde(default)]
+        patched: Vec<VersionReq>,
+        #[serde(default)]
+        unaffected: Vec<VersionReq>,
+    }
+    let rest = text.strip_prefix("```toml\n").context("no TOML at its beginning")?;
+    let (head, rest) = rest.split_once("\n```").context("TOML without an end")?;
+    let Head { advisory: said, versions } = toml::from_str(head)?;
+    let title = rest.lines().find_map(|line| line.strip_prefix("# "));
+    Ok(said.withdrawn.is_none().then(|| Advisory {
+        id: said.id,
+        package: said.package,
+        title: title.unwrap_or_default().to_owned(),
+        informational: said.informational,
+        spared: [versions.patched, versions.unaffected].concat(),
+    }))
+}
+
+/// All advisories of crates.
+fn advisories_in(folder: &Path) -> Result<Vec<Advisory>> {
+    let mut all = Vec::new();
+    let read = |folder: &Path| -> Result<Vec<_>> {
+        let entries = fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+        entries.map(|entry| Ok(entry?.path())).collect()
+    };
+    for package in read(&folder.join("crates"))? {
+        for path in read(&package)? {
+            let text = fs::read_to_string(&path)?;
+            all.extend(advisory(&text).with_context(|| path.display().to_string())?);
+        }
+    }
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(all)
+}
+
+/// The advisories that are about versions that are used, with what they say.
+fn against(list: &[Advisory], used: &[Used]) -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for one in list {
+        for used in used.iter().filter(|used| used.name == one.package) {
+            let version: Version = used.version.parse()?;
+            if !one.spared.iter().any(|spared| spared.matches(&version)) {
+                let kind = one.informational.as_deref().unwrap_or("vulnerable");
+                let Advisory { id, package, title, .. } = one;
+                found.push((id.clone(), format!("`{package}` {version}: {id}, {kind}: {title}")));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether the file for `cargo deny` passes an advisory over.
+fn passed_over(deny: &str, id: &str) -> bool {
+    let file: Option<toml::Table> = toml::from_str(deny).ok();
+    let ignored = file.as_ref().and_then(|file| file.get("advisories")?.get("ignore")?.as_array());
+    ignored.is_some_and(|list| {
+        list.iter().any(|entry| entry.get("id").and_then(toml::Value::as_str) == Some(id))
+    })
 }
 
 /// All crates but ours that the program is built of, with what may be built in on any machine.
@@ -226,5 +334,34 @@ mod tests {
         let listed = file["licenses"]["allow"].as_array().expect("a list");
         let listed: Vec<&str> = listed.iter().filter_map(|name| name.as_str()).collect();
         assert_eq!(listed, ALLOWED);
+    }
+
+    #[test]
+    fn a_version_that_an_advisory_does_not_spare_is_found() {
+        let text = "```toml\n[advisory]\nid = \"RUSTSEC-1\"\npackage = \"a\"\n\
+                    [versions]\npatched = [\">= 1.2.3\"]\nunaffected = [\"< 1.1\"]\n```\n\n# Wrong sums\n";
+        let one = advisory(text).expect("well-formed").expect("not taken back");
+        let used = ["1.0.9", "1.1.0", "1.2.2", "1.2.3", "2.0.0"];
+        let used =
+            used.map(|version| of(&format!("a v{version};MIT"), Path::new("/")).expect("used"));
+        let found = against(&[one], &used).expect("versions");
+        let texts: Vec<&str> = found.iter().map(|(_, text)| text.as_str()).collect();
+        assert_eq!(
+            texts,
+            [
+                "`a` 1.1.0: RUSTSEC-1, vulnerable: Wrong sums",
+                "`a` 1.2.2: RUSTSEC-1, vulnerable: Wrong sums"
+            ]
+        );
+        let back = text.replace("package", "withdrawn = \"2020-01-01\"\npackage");
+        assert_eq!(advisory(&back).expect("well-formed"), None);
+        assert!(advisory("# No TOML").is_err());
+    }
+
+    #[test]
+    fn an_advisory_is_passed_over_only_with_its_name() {
+        let deny = "[advisories]\nignore = [{ id = \"RUSTSEC-1\", reason = \"never called\" }]\n";
+        assert!(passed_over(deny, "RUSTSEC-1"));
+        assert!(!passed_over(deny, "RUSTSEC-12") && !passed_over("", "RUSTSEC-1"));
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{page, scratch::Scratch};
+use crate::{page, python, scratch::Scratch};
 
 /// Cases recorded from the reference implementation, where a clone has them beside it.
 const PARITY: &str = "../shared/parity/public";
@@ -99,6 +99,10 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
         // A number of inputs, so that they are the same on every machine.
         Step::new("fuzz", "test --quiet --release --workspace --test fuzz -- --inputs 300"),
     ];
+    match python::missing() {
+        None => steps.push(Step::new("python", "xtask python")),
+        Some(reason) => println!("the step `python` is left out: {reason}"),
+    }
     let parity = root.join(PARITY);
     if parity.is_dir() {
         steps.push(Step::new("parity", &format!("xtask parity {PARITY}")));

@@ -9,6 +9,7 @@ mod loc;
 mod packages;
 mod page;
 mod pages;
+mod python;
 mod scratch;
 mod served;
 mod tidy;
@@ -43,9 +44,17 @@ enum Task {
     /// Prints the layers of the crates and checks the rules of the source tree.
     Tidy,
     /// Licences and sources of all that the program is built of, and crates of several versions.
-    Audit,
+    Audit {
+        /// A copy of <https://github.com/rustsec/advisory-db>: what is known to be wrong with them.
+        #[arg(long, value_name = "FOLDER")]
+        advisories: Option<PathBuf>,
+    },
     /// Packs every published crate without building it, in their order, and checks that all is there.
-    Packages,
+    Packages {
+        /// Also asks the registry, over the network, as far as `cargo publish --dry-run` does.
+        #[arg(long)]
+        registry: bool,
+    },
     /// Kills runs and tasks at random moments, fills their disks and cuts their files; every run ends in
     /// the bits of an unbroken one, and what a task writes is whole or absent.
     Torture(torture::Options),
@@ -85,6 +94,8 @@ enum Task {
         #[arg(long)]
         pictures: Option<PathBuf>,
     },
+    /// Builds the wheel for Python, installs it into an environment of its own and runs its tests.
+    Python,
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -104,14 +115,15 @@ fn run(task: Task) -> Result<ExitCode> {
     match task {
         Task::Ci { quick } => ci::run(&root, quick),
         Task::Tidy => tidy::run(&root),
-        Task::Audit => audit::run(&root),
-        Task::Packages => packages::run(&root),
+        Task::Audit { advisories } => audit::run(&root, advisories.as_deref()),
+        Task::Packages { registry } => packages::run(&root, registry),
         Task::Torture(options) => torture::run(&options),
         Task::Docs => {
             let files = tree::files(&root)?;
             unsafe_code::write(&root, &files)?;
             pages::run(&root, &files)
         }
+        Task::Python => python::run(&root),
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
         Task::Served { runs, pictures } => served::run(&runs, pictures.as_deref()),

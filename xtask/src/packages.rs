@@ -17,8 +17,9 @@ const LARGEST: u64 = 10 << 20;
 /// Macros that read files when a crate is built.
 const READING: &[&str] = &["include_str!(\"", "include_bytes!(\"", "include!(\""];
 
-/// Packs every published crate without building it, prints their order, and every complaint.
-pub(crate) fn run(root: &Path) -> Result<ExitCode> {
+/// Packs every published crate without building it, prints their order, and every complaint; asks the
+/// registry as well, if that is wanted: whether it has all dependencies, in these versions.
+pub(crate) fn run(root: &Path, registry: bool) -> Result<ExitCode> {
     let metadata =
         MetadataCommand::new().current_dir(root).no_deps().exec().context("cargo metadata")?;
     let members = metadata.workspace_packages();
@@ -45,6 +46,17 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
             complaints
                 .extend(missing.map(|file| format!("{name}: {path} reads `{file}`, not packed")));
         }
+    }
+    if registry && complaints.is_empty() {
+        let mut publish = crate::cargo();
+        publish.args(["publish", "--dry-run", "--no-verify", "--workspace", "--allow-dirty"]);
+        let output = publish.current_dir(root).output().context("cargo does not start")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "cargo: {said}");
+        let odd = said.lines().filter(|line| line.starts_with("warning: "));
+        let odd = odd.filter(|line| !line.contains("due to dry run"));
+        complaints.extend(odd.map(|line| format!("cargo publish: {line}")));
+        println!("the registry takes all of them, as far as it can be asked without an account");
     }
     for complaint in &complaints {
         eprintln!("error: {complaint}");
@@ -101,7 +113,34 @@ fn lacking(package: &Package, listed: &BTreeSet<&str>, bytes: u64) -> Vec<String
     if bytes > LARGEST {
         complaints.push(format!("{name}: {bytes} bytes, and the registry takes {LARGEST}"));
     }
+    complaints.extend(words("keywords", &package.keywords).map(|text| format!("{name}: {text}")));
     complaints
+        .extend(words("categories", &package.categories).map(|text| format!("{name}: {text}")));
+    let unbound = package.dependencies.iter().filter(|dependency| {
+        let development = dependency.kind == DependencyKind::Development;
+        // Cargo leaves out what tests depend on by its path alone.
+        dependency.req.comparators.is_empty() && !(development && dependency.path.is_some())
+    });
+    complaints.extend(unbound.map(|dependency| {
+        format!("{name}: the registry takes no `{}` of any version", dependency.name)
+    }));
+    complaints
+}
+
+/// What the registry does not take of keywords and categories.
+fn words(field: &str, words: &[String]) -> impl Iterator<Item = String> {
+    let many = (words.len() > 5).then(|| format!("{} `{field}`, of 5 at most", words.len()));
+    let bad = |word: &&String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '+' | ':');
+        let starts = word.starts_with(|c: char| c.is_ascii_alphanumeric());
+        word.len() > 20 || !starts || !word.chars().all(plain)
+    };
+    let bad: Vec<String> = words
+        .iter()
+        .filter(bad)
+        .map(|word| format!("`{word}` in `{field}`: 20 letters, digits, `-`, `_` or `+` at most"))
+        .collect();
+    many.into_iter().chain(bad)
 }
 
 /// Files that a source reads and its package lacks.
@@ -150,5 +189,16 @@ mod tests {
         let bad =
             "#![doc = include_str!(\"../../../README.md\")]\nconst A: &str = include_str!(\"c\");";
         assert_eq!(find(bad), ["../../../README.md", "c"]);
+    }
+
+    #[test]
+    fn keywords_that_the_registry_does_not_take_are_found() {
+        let found = |list: &[&str]| {
+            let list: Vec<String> = list.iter().map(|&word| word.to_owned()).collect();
+            words("keywords", &list).collect::<Vec<_>>()
+        };
+        assert_eq!(found(&["vae", "deep-learning", "c++"]), Vec::<String>::new());
+        assert_eq!(found(&["a b", "-a", "variational-autoencoders"]).len(), 3);
+        assert_eq!(found(&["a", "b", "c", "d", "e", "f"]), ["6 `keywords`, of 5 at most"]);
     }
 }

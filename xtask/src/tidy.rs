@@ -25,7 +25,7 @@ const LAYERS: &[&[&str]] = &[
     &["multivae-run", "multivae-report"],
     &["multivae"],
     &["multivae-cli", "multivae-benches", "xtask"],
-    &["own-model", "multivae-fuzz"],
+    &["own-model", "multivae-fuzz", "multivae-python"],
 ];
 /// Holds what is written for one backend, behind a feature that the facade turns on.
 const KERNELS: &str = "multivae-kernels";

@@ -58,6 +58,11 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ),
     (
         "data.standardise",
+        "likelihoods of modalities by name, where the data is not to say them",
+        "likelihoods = { rna = { kind = \"negative_binomial\" } }",
+    ),
+    (
+        "data.standardise",
         "channels (\"grey\", \"colour\", \"alpha\"), height and width, and background (\"black\", \
          \"white\", \"ignore\") that images are made to have, slices (\"axial\", \"coronal\", \
          \"sagittal\") of volumes, and whether values are classes (label_map)",

@@ -8,9 +8,10 @@ use toml::{Table, Value};
 use crate::{arguments::TrainArguments, failure::bad_input};
 
 /// From defaults, the file, flags and `--set`.
-pub(crate) fn of(arguments: &TrainArguments) -> Result<RunConfig> {
+///
+/// `origin` is what messages call the last.
+pub(crate) fn of(arguments: &TrainArguments, origin: &str) -> Result<RunConfig> {
     let overrides = overrides(arguments)?;
-    let origin = "configuration by flags and `--set`";
     Ok(RunConfig::assemble(arguments.config.as_deref(), overrides, origin)?)
 }
 
@@ -74,7 +75,7 @@ mod tests {
         let Task::Train(arguments) = Arguments::try_parse_from(words)?.task else {
             unreachable!("the task is given above");
         };
-        super::of(&arguments)
+        super::of(&arguments, "flags")
     }
 
     fn message(arguments: &str) -> String {

@@ -333,8 +333,10 @@ pub fn generate(run: &Run, source: Option<&str>, choice: &Choice) -> Result<Outp
     let lacking = decoded::lacking(&rows.data, given);
     if let Some((first, count)) = lacking {
         let label = given.label(run.trained.modalities());
+        let others =
+            if count > 1 { format!(", nor do {} others", count - 1) } else { String::new() };
         return Err(bad_input(format!(
-            "{count} rows do not observe all of `{label}`, which is given; the first is `{first}`"
+            "row `{first}` does not observe all of `{label}`, which is given{others}"
         )));
     }
     on_workers(&run.trained.device, || {

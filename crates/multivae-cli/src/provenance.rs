@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use multivae::{
     core::{dataset::Dataset, model::MultimodalModel, schema::Fingerprint},
-    data::data_code,
+    data::{data_code, is_held},
     report::Fact,
     run::{Run, RunFolder},
     train::{History, LOSS, Split},
@@ -15,6 +15,9 @@ use crate::arguments::EvaluateArguments;
 
 /// The data's name: of a path its last part.
 pub(crate) fn data_name(source: &str) -> String {
+    if is_held(source) {
+        return "data in memory".into();
+    }
     let path = std::path::Path::new(source);
     path.file_name().map_or_else(|| source.to_owned(), |name| name.to_string_lossy().into_owned())
 }

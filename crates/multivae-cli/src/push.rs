@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context, Result};
 use multivae::{
     core::schema::Schema,
-    data,
+    data, device,
     models::exchange,
     report::{Comparison, Measures, Tone},
     run::{
@@ -117,6 +117,12 @@ type Files = Vec<(String, Vec<u8>)>;
 fn opened(folder: &Path) -> Result<(Bundle, Files, Known)> {
     if Bundle::is_at(folder) {
         let bundle = Bundle::open(folder)?;
+        // One with networks of the user cannot be made here.
+        let trained = bundle.load(&device::open(None)?).ok();
+        let bundle = match trained {
+            Some(trained) => bundle.with_model(&trained.model),
+            None => bundle,
+        };
         let mut content = Vec::new();
         for name in Bundle::members(folder)? {
             let path = folder.join(&name);

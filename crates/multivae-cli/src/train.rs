@@ -23,7 +23,7 @@ use multivae::{
         start::at_means,
         subset::Subset,
     },
-    data::{MemoryDataset, Splits, Standardisation},
+    data::{MemoryDataset, Splits, Standardisation, is_held},
     device::{self, on_workers},
     models::{Model, ModelConfig},
     run::{
@@ -116,7 +116,9 @@ fn start(
     arguments: &TrainArguments,
     listener: Option<(Listener, Interrupt)>,
 ) -> Result<(PathBuf, Outcome)> {
-    let mut config = config::of(arguments)?;
+    // In another program there are no flags.
+    let origin = if listener.is_some() { "settings" } else { "configuration by flags and `--set`" };
+    let mut config = config::of(arguments, origin)?;
     if let Some(track) = &arguments.track {
         config.train.track.clone_from(track);
         config.train.check()?;
@@ -126,7 +128,7 @@ fn start(
     let instead = format!("go on with `--resume {shown}`, or choose another folder with `--out`");
     files::check_free(&folder, &instead)?;
     let devices = devices(arguments)?;
-    let mut data = config.data.take().unwrap_or_default();
+    let mut data = config.data_for_model()?;
     let splits = data.open()?;
     data.source = absolute(&data.source);
     config.data = Some(data);
@@ -278,7 +280,10 @@ fn train(
     place.tell(&format!(
         "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
         config.model.name(),
-        config.data.as_ref().map_or("", |data| data.source.as_str()),
+        match config.data.as_ref().map(|data| data.source.as_str()) {
+            Some(source) if is_held(source) => "data in memory",
+            source => source.unwrap_or_default(),
+        },
         splits.train.len(),
         splits.valid.len(),
         match incomplete {

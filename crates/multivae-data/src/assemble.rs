@@ -51,6 +51,8 @@ pub(crate) struct Source {
     pub(crate) said: BTreeMap<String, mixed::Said>,
     /// What is said of its text, if it is text.
     pub(crate) text: Option<TextOptions>,
+    /// Whether it comes from the memory of a program and not from a file.
+    pub(crate) held: bool,
 }
 
 impl Source {
@@ -62,7 +64,8 @@ impl Source {
         images: ImageConversion,
     ) -> Self {
         let said = BTreeMap::new();
-        Self { name, block, shape: None, likelihood: None, missing, images, said, text: None }
+        let (shape, likelihood, text, held) = (None, None, None, false);
+        Self { name, block, shape, likelihood, missing, images, said, text, held }
     }
 }
 
@@ -770,6 +773,19 @@ fn by_place(sources: &[Source]) -> Option<Warning> {
     let without: Vec<_> =
         sources.iter().filter(|s| s.block.ids.is_none()).map(|s| name(&s.block.path)).collect();
     let tables = sources.iter().any(|s| s.block.columns.is_some());
+    if sources.iter().all(|source| source.held) {
+        // Who gives rows without an index has them in one order.
+        let some = sources.iter().any(|source| source.block.ids.is_some());
+        return (!without.is_empty() && some).then(|| {
+            let found = format!(
+                "rows are matched by their place, since {} has no identifiers",
+                list(without)
+            );
+            let remedy =
+                "give it as a table with the same index if its rows could be in another order";
+            Warning::new("join", found, remedy)
+        });
+    }
     (!without.is_empty() && tables).then(|| {
         Warning::new(
             "join",
@@ -1028,7 +1044,7 @@ fn likelihood(shape: &[usize], values: &Storage) -> Result<Likelihood> {
 }
 
 /// Checks that the values are such as their likelihood takes.
-fn check_values(data: &MemoryDataset) -> Result<()> {
+pub(crate) fn check_values(data: &MemoryDataset) -> Result<()> {
     for (m, spec) in data.modalities().iter().enumerate() {
         let family = spec.likelihood.family();
         let mixed = matches!(spec.likelihood, Likelihood::Mixed(_));

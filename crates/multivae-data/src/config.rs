@@ -1,18 +1,19 @@
 //! The description of data in a run, and how it becomes data.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use multivae_core::{
     dataset::Dataset,
+    distribution::Likelihood,
     schema::{ImageConversion, Schema},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    assemble::{Assembled, Files},
+    assemble::{self, Assembled, Files},
     conform::{Known, Lacking},
     embedded,
-    error::{DataError, Result},
+    error::{DataError, Result, list},
     fingerprint, folder, held, manifest,
     memory::MemoryDataset,
     missing::MissingConfig,
@@ -39,6 +40,7 @@ use crate::{
 /// | `standardise` | `"auto"` | see [`Standardise`] |
 /// | `missing_codes` | none | codes in files that mean that nothing was measured, beside the usual ones, as `[-999, "LOD"]` |
 /// | `library_size` | none | modalities of counts whose means are relative to the size of a row, as `["rna"]`: the offset of a row is the logarithm of its mean observed count |
+/// | `likelihoods` | by the values | likelihoods of modalities by name, where the data is not to say them, as `{ rna = { kind = "negative_binomial" } }`; values that one cannot have are refused, and what is standardised follows it |
 /// | `images` | as they are | channels, size and background of all images, slices of all volumes, and whether values are classes, see [`ImageConversion`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -63,6 +65,9 @@ pub struct DataConfig {
     /// Modalities of counts whose means are relative to the size of a row.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub library_size: Vec<String>,
+    /// Likelihoods of modalities by name, where neither values nor a manifest are to say them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub likelihoods: BTreeMap<String, Likelihood>,
     /// What images are made to be, where a manifest does not say it.
     #[serde(skip_serializing_if = "ImageConversion::is_identity")]
     pub images: ImageConversion,
@@ -168,6 +173,7 @@ impl DataConfig {
             standardise: Standardise::default(),
             missing_codes: Vec::new(),
             library_size: Vec::new(),
+            likelihoods: BTreeMap::new(),
             images: ImageConversion::default(),
         }
     }
@@ -198,7 +204,7 @@ impl DataConfig {
         let train = self.missing.drop_rows(self.missing.mask(&data)?.select(&parts.train));
         if train.is_empty() || !Standardisation::fit(&train, self.standardise)?.agrees(fitted) {
             return Err(DataError::Changed {
-                name: self.source.clone(),
+                name: self.name().to_owned(),
                 changes: "its training rows have other means and standard deviations".into(),
                 remedy: REMEDY.into(),
             });
@@ -214,8 +220,8 @@ impl DataConfig {
     /// [`DataError::Changed`] with what changed; any other [`DataError`].
     pub fn reopen(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Splits> {
         let Read { data, report, .. } = self.load(Some(&Known::own(&record.schema)))?;
-        record.check(&report.fingerprint, &self.source)?;
-        let (parts, _) = record.split.parts(&data, &self.source)?;
+        record.check(&report.fingerprint, self.name())?;
+        let (parts, _) = record.split.parts(&data, self.name())?;
         self.share_out(data, &parts, report, record.clone(), Some(fitted))
     }
 
@@ -228,7 +234,7 @@ impl DataConfig {
     pub fn reopen_all(&self, record: &DataRecord, fitted: &Standardisation) -> Result<Opened> {
         let Read { data: raw, report, origins, empty_rows, .. } =
             self.load(Some(&Known::own(&record.schema)))?;
-        record.check(&report.fingerprint, &self.source)?;
+        record.check(&report.fingerprint, self.name())?;
         Ok(Opened { data: fitted.apply_to(&raw)?, raw, origins, empty_rows, report })
     }
 
@@ -307,6 +313,34 @@ impl DataConfig {
         })
     }
 
+    /// The data with the likelihoods that are said, which its values must be able to have.
+    fn with_likelihoods(&self, data: MemoryDataset) -> Result<MemoryDataset> {
+        if self.likelihoods.is_empty() {
+            return Ok(data);
+        }
+        self.check_likelihoods(data.modalities().iter().map(|spec| spec.name.as_str()))?;
+        let data = data.with_likelihoods(&self.likelihoods)?;
+        assemble::check_values(&data)?;
+        Ok(data)
+    }
+
+    fn check_likelihoods<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
+        let unknown = |said: &&String| !names.clone().any(|name| name == said.as_str());
+        match self.likelihoods.keys().find(unknown) {
+            None => Ok(()),
+            Some(unknown) => Err(DataError::Config {
+                field: "likelihoods".into(),
+                expected: format!("names of modalities, of {}", list(names)),
+                found: unknown.clone(),
+            }),
+        }
+    }
+
+    /// What the data is called in messages.
+    fn name(&self) -> &str {
+        if held::is_held(&self.source) { "data in memory" } else { &self.source }
+    }
+
     /// Refuses what is said about reading files where none are read.
     fn check_unread(&self) -> Result<()> {
         let said = [
@@ -344,6 +378,7 @@ impl DataConfig {
         if let Some(loaded) = embedded {
             self.check_unread()?;
             let (data, parts) = loaded?;
+            let data = self.with_likelihoods(data)?;
             if let Some(known) = known {
                 known.check_specs(data.modalities())?;
             }
@@ -368,7 +403,7 @@ impl DataConfig {
             images: self.images,
             known: known.map(|known| known.schema),
         };
-        let files = if let Some(held) = held {
+        let mut files = if let Some(held) = held {
             held.files(reading)?
         } else if let Some((set, path)) = set {
             set.open(path, reading)?
@@ -379,6 +414,14 @@ impl DataConfig {
         } else {
             folder::open(path, reading)?
         };
+        // Of data that a model knows it says the likelihoods.
+        if known.is_none() {
+            self.check_likelihoods(files.sources.iter().map(|source| source.name.as_str()))?;
+            for source in &mut files.sources {
+                let said = self.likelihoods.get(&source.name).cloned();
+                source.likelihood = said.or(source.likelihood.take());
+            }
+        }
         if self.images.slices.is_some() && files.sources.iter().all(|s| s.images.slices.is_none()) {
             return Err(DataError::Config {
                 field: "images.slices".into(),
@@ -609,6 +652,47 @@ mod tests {
         ] {
             assert_eq!(refused(config), expected);
         }
+    }
+
+    #[test]
+    fn likelihoods_that_are_said_are_those_of_the_data_and_its_values_are_checked() {
+        let counts = "x,y\n1,20\n2,30\n0,10\n5,70\n1,0\n3,11\n2,8\n9,1\n4,4\n0,3\n";
+        let folder = Folder::new([("a.csv", text(counts)), ("b.npy", npy(10, 2))]);
+        let said = |name: &str, likelihood| DataConfig {
+            likelihoods: BTreeMap::from([(name.to_owned(), likelihood)]),
+            ..DataConfig::new(folder.source())
+        };
+        let config = said("a", Likelihood::Poisson {});
+        let splits = config.open().expect("counts");
+        assert_eq!(splits.train.modalities()[0].likelihood, Likelihood::Poisson {});
+        // What is counted is not standardised.
+        assert!(splits.standardisation.moments("a").is_none());
+        let again = config.reopen(&splits.record, &splits.standardisation).expect("the same");
+        assert_eq!(again.train.values(0), splits.train.values(0));
+        assert_eq!(again.train.modalities(), splits.train.modalities());
+        let other = said("c", Likelihood::Poisson {});
+        assert_eq!(
+            refused(other),
+            "`likelihoods`: expected names of modalities, of `a`, `b`, found `c`"
+        );
+        let embedded = DataConfig {
+            likelihoods: BTreeMap::from([("fou".to_owned(), Likelihood::laplace(0.5))]),
+            ..DataConfig::new("mfeat")
+        };
+        let splits = embedded.open().expect("numbers");
+        let laplace = |data: &MemoryDataset| {
+            let mut specs = data.modalities().iter();
+            specs.any(|spec| spec.likelihood == Likelihood::laplace(0.5))
+        };
+        assert!(laplace(&splits.train));
+        let again = embedded.reopen(&splits.record, &splits.standardisation).expect("the same");
+        assert!(laplace(&again.train));
+        let no_counts = DataConfig {
+            likelihoods: BTreeMap::from([("fou".to_owned(), Likelihood::Poisson {})]),
+            ..DataConfig::new("mfeat")
+        };
+        let found = refused(no_counts);
+        assert!(found.contains("modality `fou`, row") && found.contains("poisson"), "{found}");
     }
 
     #[test]

@@ -318,7 +318,8 @@ impl HeldData {
             }
             let block = modality.read(name, &path)?;
             let codes = reading.codes_of(name, &[]);
-            sources.push(Source::plain(name.clone(), block, codes, ImageConversion::default()));
+            let source = Source::plain(name.clone(), block, codes, ImageConversion::default());
+            sources.push(Source { held: true, ..source });
         }
         if sources.is_empty() {
             let reason = "it has no modalities";
@@ -372,5 +373,174 @@ impl HeldLabels {
                 }))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use multivae_core::dataset::Dataset;
+
+    use super::*;
+    use crate::{
+        config::DataConfig,
+        fixture::{Folder, npy, text},
+    };
+
+    fn values(data: &dyn Dataset) -> Vec<Vec<f32>> {
+        let rows: Vec<usize> = (0..data.len()).collect();
+        let batch = data.batch(&rows, &burn::tensor::Device::flex()).expect("there");
+        let dense = batch.values().iter().map(|values| values.dense().expect("numbers").clone());
+        dense.map(|values| values.into_data().try_into_vec().expect("floats")).collect()
+    }
+
+    #[test]
+    fn what_is_held_is_what_the_same_files_hold() {
+        let table = "id,x,kind\nr2,0.5,a\nr0,,b\nr1,2.5,a\nr3,1,b\n";
+        let folder = Folder::new([
+            ("a.npy", npy(4, 3)),
+            ("ids.csv", text("id\nr0\nr1\nr2\nr3\n")),
+            ("b.csv", text(table)),
+            ("labels.csv", text("id,label\nr3,u\nr2,v\nr1,u\nr0,v\n")),
+        ]);
+        let files = DataConfig::new(folder.source()).open().expect("whole");
+        let array = files.train.modalities().iter().position(|spec| spec.name.as_str() == "a");
+        let opened = DataConfig::new(folder.source()).read().expect("whole").raw;
+        let mut numbers = Vec::new();
+        for row in 0..4 {
+            let mut out = [0.0; 3];
+            assert!(opened.precise(row, array.expect("its name"), &mut out));
+            numbers.extend(out.map(|value| value as f32));
+        }
+        let ids = |ids: [usize; 4]| ids.map(|id| format!("r{id}")).to_vec();
+        let order: Vec<usize> =
+            (0..4).map(|row| opened.id(row)[1..].parse().expect("a number")).collect();
+        let a = HeldModality::floats(vec![4, 3], Arc::new(numbers))
+            .with_ids(order.iter().map(|row| format!("r{row}")).collect());
+        let fields =
+            [("x", arrow_schema::DataType::Float64), ("kind", arrow_schema::DataType::Utf8)]
+                .map(|(name, kind)| arrow_schema::Field::new(name, kind, true));
+        let batch = arrow_array::RecordBatch::try_new(
+            Arc::new(arrow_schema::Schema::new(fields.to_vec())),
+            vec![
+                Arc::new(arrow_array::Float64Array::from(vec![
+                    Some(0.5),
+                    None,
+                    Some(2.5),
+                    Some(1.0),
+                ])),
+                Arc::new(arrow_array::StringArray::from(vec!["a", "b", "a", "b"])),
+            ],
+        );
+        let b = HeldModality::table(vec![batch.expect("two columns")]).with_ids(ids([2, 0, 1, 3]));
+        let labels = ["u", "v", "u", "v"].map(str::to_owned).to_vec();
+        let held = HeldData::new(vec![("a".into(), a), ("b".into(), b)])
+            .with_named_labels(labels, Some(ids([3, 2, 1, 0])))
+            .hold();
+        let memory = DataConfig::new(held.source()).open().expect("whole");
+        let found = |splits: &crate::Splits| {
+            let data = &splits.train;
+            let rows = 0..data.len();
+            let about: Vec<_> = rows.map(|row| (data.id(row), data.label(row))).collect();
+            let cells: Vec<_> = (0..data.len()).map(|row| data.cells(row, 1)).collect();
+            (about, cells, values(data), splits.record.schema.specs())
+        };
+        assert_eq!(found(&files), found(&memory));
+        // It is opened again as a run does, and refused once it is gone.
+        let again = DataConfig::new(held.source())
+            .reopen(&memory.record, &memory.standardisation)
+            .expect("the same");
+        assert_eq!(values(&again.train), values(&memory.train));
+        let config = DataConfig::new(held.source());
+        drop(held);
+        let gone = config.reopen(&memory.record, &memory.standardisation).map(|_| ());
+        let gone = gone.expect_err("dropped").to_string();
+        assert!(gone.ends_with("in the memory of a program and is no longer: give the data again"));
+    }
+
+    #[test]
+    fn a_column_of_words_or_classes_alone_is_a_modality() {
+        let words = |cells: [&str; 4]| {
+            let field = arrow_schema::Field::new("t", arrow_schema::DataType::Utf8, true);
+            let cells = arrow_array::StringArray::from(cells.to_vec());
+            let schema = Arc::new(arrow_schema::Schema::new(vec![field]));
+            let batch = arrow_array::RecordBatch::try_new(schema, vec![Arc::new(cells)]);
+            HeldModality::table(vec![batch.expect("one column")])
+        };
+        let numbers = || HeldModality::doubles(vec![4, 2], (0..8).map(f64::from).collect());
+        let ids = || ["p", "q", "r", "s"].map(str::to_owned).to_vec();
+        let of = |cells: [&str; 4], with: bool| {
+            let (t, a) = (words(cells), numbers());
+            let (t, a) = if with { (t.with_ids(ids()), a.with_ids(ids())) } else { (t, a) };
+            let held = HeldData::new(vec![("t".into(), t), ("a".into(), a)]).hold();
+            DataConfig::new(held.source()).read().expect("two modalities")
+        };
+        let texts = ["a red bird", "a blue bird with wings", "one of many", "none so far"];
+        for with in [false, true] {
+            let text = of(texts, with);
+            let known = text.data.schema().expect("its own").modalities[0].clone();
+            assert!(known.text.is_some(), "{known:?}");
+            let classes = of(["i", "ii", "i", "ii"], with);
+            let known = classes.data.schema().expect("its own").modalities[0].clone();
+            assert!(known.table.is_some(), "{known:?}");
+            // Who gives rows without identifiers has them in one order.
+            assert!(!classes.report.warnings.iter().any(|w| w.to_string().contains("place")));
+        }
+        let mixed = vec![("t".into(), words(texts).with_ids(ids())), ("a".into(), numbers())];
+        let held = HeldData::new(mixed).hold();
+        let report = DataConfig::new(held.source()).read().expect("by place").report;
+        let said = report.warnings.iter().map(ToString::to_string).collect::<String>();
+        assert!(said.contains("`a` has no identifiers") && said.contains("same index"), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_data_is_refused_by_its_name() {
+        let one = |modality| HeldData::new(vec![("a".into(), modality)]);
+        let of = |data: HeldData| {
+            let held = data.hold();
+            DataConfig::new(held.source()).read().map(|_| ()).expect_err("refused").to_string()
+        };
+        let doubles = |rows: usize| HeldModality::doubles(vec![rows, 2], vec![1.5; 2 * rows]);
+        let cases = [
+            (
+                one(HeldModality::doubles(vec![2, 3], vec![0.0; 5])),
+                "(`data/a`): expected [2, 3], found 5 values",
+            ),
+            (one(HeldModality::doubles(vec![0, 3], vec![])), "`data/a` is empty: it has no rows"),
+            (
+                one(HeldModality::doubles(vec![1, 2], vec![0.0, f64::INFINITY])),
+                "`data/a`, row 0, value 1",
+            ),
+            (
+                one(doubles(2).with_ids(vec!["r".into(), "r".into()])),
+                "`data/a`: identifier `r` is given twice",
+            ),
+            (one(doubles(2).with_columns(vec!["x".into()])), "expected 2 names"),
+            (one(doubles(2)).with_labels(vec![Some(1); 3]), "3"),
+            (HeldData::default(), "`data` is empty: it has no modalities"),
+            (
+                HeldData::new(vec![("a".into(), doubles(2)), ("b".into(), doubles(3))]),
+                "`data/a` has 2 rows",
+            ),
+        ];
+        let other = cases.into_iter().filter_map(|(data, expected)| {
+            let found = of(data);
+            (!found.contains(expected)).then(|| format!("{found} has not {expected}"))
+        });
+        assert_eq!(other.collect::<Vec<_>>(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn large_arrays_are_standardised_to_the_same_bits_where_they_lie() {
+        let numbers: Vec<f32> = (0..600).map(|i| ((i * 37 % 101) as f32) * 0.31 - 7.0).collect();
+        let copied = HeldModality::floats(vec![200, 3], Arc::new(numbers.clone()));
+        let copied = HeldData::new(vec![("a".into(), copied)]).hold();
+        let copied = DataConfig::new(copied.source()).open().expect("whole");
+        let shared = Storage::Held(HeldArray::new(Arc::new(numbers)));
+        let changed = copied.standardisation.apply_to(
+            &crate::MemoryDataset::new(vec![(copied.train.modalities()[0].clone(), shared)])
+                .expect("one modality"),
+        );
+        let changed = changed.expect("its own").select(copied.train.stored_rows());
+        assert_eq!(values(&changed), values(&copied.train));
     }
 }

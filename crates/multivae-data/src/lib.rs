@@ -110,7 +110,8 @@
 //! takes its own unpacked length and 8 bytes for each value beside that. What does not fit is refused
 //! before it is read.
 //!
-//! *MATLAB*: while a file is read it takes its length, and 24 bytes for each value that it has.
+//! *MATLAB*: while a file is read it takes its length, and 24 bytes for each value that it has. A
+//! sparse array is held with its zeros, and refused if these are more than 4096 times its file and 64 MiB.
 //! Variables that are no arrays of numbers are left out and named.
 //!
 //! [`slices`]: multivae_core::schema::ImageConversion::slices
@@ -151,6 +152,7 @@
 //! | [`text`] | text as tokens of a vocabulary, and back |
 //! | [`manifest`] | the format of manifests |
 //! | [`annotate`](mod@annotate) | results in a copy of an `.h5ad` or `.h5mu` |
+//! | [`read_alone()`] | one file, tried with its reader |
 //! | [`DataError`] | what can be wrong, and where |
 
 #[cfg(feature = "hdf5")]
@@ -209,6 +211,7 @@ pub use missing::{MissingConfig, Pattern};
 pub use mixed::cell_text;
 pub use origin::Origin;
 pub use read::csv::TableText;
+pub use read::read_alone;
 pub use record::{DataRecord, RowKey, SplitAssignment};
 pub use report::{IdEvidence, JoinKind, JoinReport, LoadReport, ModalityReport, Warning};
 pub use research::{ResearchSet, research};

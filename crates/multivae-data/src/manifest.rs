@@ -265,7 +265,17 @@ pub(crate) fn open(path: &Path, reading: Reading) -> Result<Files> {
             _ if format.is_volumes() => {}
             _ => images = ImageConversion { slices: images.slices, ..ImageConversion::default() },
         }
-        sources.push(Source { name, block, shape, likelihood, missing, images, said, text });
+        sources.push(Source {
+            name,
+            block,
+            shape,
+            likelihood,
+            missing,
+            images,
+            said,
+            text,
+            held: false,
+        });
     }
     let label_codes = reading.codes_of_labels();
     let labels = labels

@@ -1,12 +1,17 @@
 //! Rows of which all that is not a value is in memory, and most values are.
 
-use std::{collections::HashSet, ops::Range, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    ops::Range,
+    path::Path,
+    sync::Arc,
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use multivae_core::{
     batch::{Batch, Presence, Values},
     dataset::{Dataset, DatasetError},
-    distribution::Support,
+    distribution::{Likelihood, Support},
     modality::{self, ModalitySpec},
     schema::{Fingerprint, ModalitySchema, Schema},
     subset::Subset,
@@ -237,6 +242,28 @@ impl MemoryDataset {
             if let Some(known) = schema.modalities.get_mut(m) {
                 known.library_size = true;
             }
+            self.schema = Some(Arc::new(schema));
+        }
+        Ok(self)
+    }
+
+    /// The same with other likelihoods of some modalities.
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Core`] for one that cannot be of its modality.
+    pub(crate) fn with_likelihoods(mut self, said: &BTreeMap<String, Likelihood>) -> Result<Self> {
+        let changed = |spec: &ModalitySpec| match said.get(spec.name.as_str()) {
+            Some(likelihood) => spec.clone().with_likelihood(likelihood.clone()),
+            None => spec.clone(),
+        };
+        self.specs = self.specs.iter().map(changed).collect();
+        for spec in self.specs.iter() {
+            spec.check()?;
+        }
+        if let Some(schema) = &self.schema {
+            let mut schema = Schema::clone(schema);
+            schema.modalities.iter_mut().for_each(|known| known.spec = changed(&known.spec));
             self.schema = Some(Arc::new(schema));
         }
         Ok(self)

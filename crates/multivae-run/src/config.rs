@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use multivae_core::{modality::ModalitySpec, subset::Subset};
+use multivae_core::{distribution::Likelihood, modality::ModalitySpec, subset::Subset};
 use multivae_data::DataConfig;
 use multivae_models::ModelConfig;
 use serde::{Deserialize, Serialize};
@@ -222,6 +222,37 @@ impl RunConfig {
         #[cfg(feature = "train")]
         self.train.check()?;
         Ok(())
+    }
+
+    /// The data with the likelihoods that the configuration of the model says, so that values are
+    /// checked and standardised as they have to be.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Setting`] if both say a likelihood of a modality, and not the same.
+    pub fn data_for_model(&self) -> Result<DataConfig> {
+        #[derive(Deserialize)]
+        struct Said {
+            #[serde(default)]
+            modalities: Vec<Modality>,
+        }
+        #[derive(Deserialize)]
+        struct Modality {
+            name: String,
+            likelihood: Option<Likelihood>,
+        }
+        let mut data = self.data.clone().unwrap_or_default();
+        let model = serde_json::to_value(&self.model);
+        let said: Option<Said> = model.ok().and_then(|model| serde_json::from_value(model).ok());
+        for Modality { name, likelihood } in said.into_iter().flat_map(|said| said.modalities) {
+            let Some(likelihood) = likelihood else { continue };
+            let known = data.likelihoods.entry(name.clone()).or_insert_with(|| likelihood.clone());
+            if *known != likelihood {
+                let reason = format!("another one of `{name}` than that of its model");
+                return Err(RunError::setting("data.likelihoods", reason));
+            }
+        }
+        Ok(data)
     }
 
     /// The configuration of the model, complete for data of these modalities, with what is said of

@@ -23,8 +23,10 @@ use crate::{
     written::Written,
 };
 
-/// Rows at once, as the tasks of the program take them unless something else is said.
+/// Rows at once at most, as the tasks of the program take them unless something else is said.
 const BATCH: usize = 256;
+/// Values at once, unless a row has more: what is computed between two looks at the clock.
+const AT_ONCE: usize = 1 << 18;
 /// Rows of the prior if it is not said how many.
 const PRIOR: u64 = 10;
 /// Values of an answer at most.
@@ -70,6 +72,17 @@ pub(super) struct Answer {
     pub(super) notes: Vec<String>,
 }
 
+/// Rows that are computed between two looks at the clock: the fewer, the more values a row has and the
+/// more samples are drawn of it. What comes out does not depend on it.
+fn rows_at_once(run: &Run, task: Task, samples: Option<usize>) -> usize {
+    let features = run.trained.modalities().iter().map(|spec| spec.features()).sum::<usize>();
+    at_once(features, if task == Task::Impute { samples.unwrap_or(1) } else { 1 })
+}
+
+fn at_once(features: usize, samples: usize) -> usize {
+    (AT_ONCE / features.saturating_mul(samples).max(1)).clamp(1, BATCH)
+}
+
 /// Does what is asked for, which ends at the deadline at the latest between two batches.
 pub(super) fn answer(
     run: &Run,
@@ -105,10 +118,11 @@ pub(super) fn answer(
         notes.push(format!("rows that observe nothing are left out: {count}, first `{first}`"));
     }
     let (seed, samples) = (settings.seed.unwrap_or(0), settings.samples.map(|n| n as usize));
+    let batch_size = rows_at_once(run, task, samples);
     let given = || -> Result<Subset> { Ok(run.trained.given(&words(settings.given.as_ref()))?) };
     let written = match task {
         Task::Encode => {
-            let (pass, given) = (Pass { batch_size: BATCH, seed }, given()?);
+            let (pass, given) = (Pass { batch_size, seed }, given()?);
             let parts = encode::parts(run, &rows.data, given, samples, pass)?;
             notes.extend(encode::notes(run, &rows.data, given)?);
             let written = Written::of(task.name(), &rows.data, rows.files.data.schema());
@@ -125,12 +139,12 @@ pub(super) fn answer(
                 }
             };
             check_given(run, &rows, given)?;
-            let decoded = Decoded::of(run, &rows.data, given, targets, BATCH)?;
+            let decoded = Decoded::of(run, &rows.data, given, targets, batch_size)?;
             decoded.written(run, &rows.data, Some(&rows.files), given, targets)?
         }
         Task::Impute => {
             check_values(run, count, run.trained.targets(&[])?)?;
-            let how = Impute { batch_size: BATCH, seed, samples };
+            let how = Impute { batch_size, seed, samples };
             let (written, said) = impute::written(run, &rows, &how)?;
             notes.extend(said);
             written
@@ -147,7 +161,8 @@ fn from_prior(run: &Run, count: u64, settings: &Settings, deadline: Instant) -> 
     let targets = run.trained.targets(&words(settings.target.as_ref()))?;
     check_values(run, count, targets)?;
     let seed = settings.seed.unwrap_or(0);
-    let sampler = PriorSampler { rows: count as usize, chunk: BATCH, seed };
+    let chunk = rows_at_once(run, task, None);
+    let sampler = PriorSampler { rows: count as usize, chunk, seed };
     let chunks = sampler.chunks(run.trained.model.generator()?, &run.trained.device);
     let chunks = chunks.map_err(|error| {
         Refusal::new(422, "lacks", format!("{error}; give rows as `modalities`"))
@@ -213,4 +228,23 @@ fn check_given(run: &Run, rows: &OpenedRows, given: Subset) -> Result<(), Refusa
     let id = rows.data.id(row);
     let message = format!("row `{id}` does not observe all of `{label}`, which is given");
     Err(Refusal::new(422, "rows", message).with("row", id).with("expected", label))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_of_time_is_kept_within_the_work_of_so_many_values_or_one_row() {
+        assert_eq!(at_once(5, 1), BATCH);
+        assert_eq!(at_once(1024, 1), BATCH);
+        for (features, samples) in [(1025, 1), (4000, 1), (5, 1000), (20_000, 10), (1 << 18, 1)] {
+            let rows = at_once(features, samples);
+            assert!((1..=BATCH).contains(&rows), "{features} {samples}");
+            assert!(rows * features * samples <= AT_ONCE, "{features} {samples}");
+        }
+        assert_eq!(at_once(196_608, 1), 1);
+        assert_eq!(at_once(usize::MAX, 2), 1);
+        assert_eq!(at_once(0, 1), BATCH);
+    }
 }

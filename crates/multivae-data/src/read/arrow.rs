@@ -87,9 +87,13 @@ pub(crate) fn held(path: &Path, batches: Vec<RecordBatch>) -> Result<ModalityTab
         return Err(DataError::EmptyFile { path: path.into(), reason: "it has no rows" });
     };
     const FORMAT: &str = "Arrow";
-    guarded(path, FORMAT, || {
-        Frame::new(path, FORMAT, schema, batches, true).block(ReadOptions::default())
-    })
+    // A column that is alone holds values, be they words; identifiers are given beside it.
+    let column = match schema.fields().iter().as_slice() {
+        [only] => Some(only.name().clone()),
+        _ => None,
+    };
+    let said = ReadOptions { column: column.as_deref(), ..ReadOptions::default() };
+    guarded(path, FORMAT, || Frame::new(path, FORMAT, schema.clone(), batches, true).block(said))
 }
 
 impl Frame {

@@ -273,7 +273,7 @@ pub(super) fn ends(path: &Path, ends: &[&str], packed: bool) -> bool {
     let name = name(path).to_ascii_lowercase();
     let plain = if packed { name.strip_suffix(".gz").unwrap_or(&name) } else { &name };
     let end = plain.rsplit_once('.').map(|(_, end)| end);
-    !path.is_dir() && end.is_some_and(|end| ends.contains(&end))
+    end.is_some_and(|end| ends.contains(&end)) && !path.is_dir()
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ impl Format for Idx {
     fn is(&self, path: &Path) -> bool {
         let name = name(path).to_ascii_lowercase();
         let plain = name.strip_suffix(".gz").unwrap_or(&name);
-        format::ends(path, &["idx"], true) || !path.is_dir() && plain.ends_with("-ubyte")
+        format::ends(path, &["idx"], true) || plain.ends_with("-ubyte") && !path.is_dir()
     }
 
     fn arrays(&self, path: &Path) -> Result<Vec<Array>> {

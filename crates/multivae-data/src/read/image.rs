@@ -346,8 +346,8 @@ impl Pixels {
 /// Bytes of pixels for each byte of a file, at most: deflate packs 1032 equal bytes into one, and LZW
 /// some more.
 const UNPACKED: u64 = 1400;
-/// Bytes of pixels that any file may claim.
-const FREE: u64 = 64 << 20;
+/// Bytes of pixels that any file may claim, as they are packed: a blank page of bits takes few bytes.
+const FREE: u64 = 2 << 20;
 
 /// Refuses a header that claims more pixels than its file can hold, before any memory is asked for.
 pub(crate) fn check_claim(path: &Path, claimed: u64, bytes: usize) -> Result<()> {
@@ -388,7 +388,11 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
         None => ImageReader::new(Cursor::new(&bytes)).with_guessed_format().map_err(read)?,
     };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
-    check_claim(path, decoder.total_bytes(), bytes.len())?;
+    // Pixels of fewer bits are held in bytes.
+    let own = u64::from(decoder.original_color_type().bits_per_pixel());
+    let held = u64::from(decoder.color_type().bits_per_pixel());
+    let packed = decoder.total_bytes() / held * own.clamp(1, held);
+    check_claim(path, packed, bytes.len())?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = match palette && is_classes {

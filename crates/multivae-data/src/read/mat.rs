@@ -26,6 +26,9 @@ const FORMAT: &str = "MAT 5";
 /// Where the elements begin.
 const HEADER: usize = 128;
 /// Types of elements.
+/// Bytes that a sparse array may take with its zeros for each byte of its file, and beside that.
+const SPREAD: u64 = 4096;
+const FREE: u64 = 64 << 20;
 const MATRIX: u32 = 14;
 const COMPRESSED: u32 = 15;
 /// Flags of a matrix.
@@ -132,6 +135,7 @@ fn variables(path: &Path) -> Result<(Vec<Array>, Vec<Left>)> {
     let malformed =
         |reason: String| DataError::Malformed { path: path.into(), format: FORMAT, reason };
     let big = order(&bytes).map_err(malformed)?;
+    let most = (bytes.len() as u64).saturating_mul(SPREAD).saturating_add(FREE);
     let mut arrays = Vec::new();
     let mut left = Vec::new();
     let mut rest = &bytes[HEADER..];
@@ -150,7 +154,7 @@ fn variables(path: &Path) -> Result<(Vec<Array>, Vec<Left>)> {
                 element.kind
             )));
         }
-        match matrix(element.data, big, 0, path)? {
+        match matrix(element.data, big, 0, path, most)? {
             Variable { name, .. } if name.is_empty() => {}
             Variable { name, value: Value::Left(why) } => left.push(Left { name, why }),
             Variable { name, value: Value::Array { shape, dtype, numbers } } => {
@@ -263,7 +267,8 @@ enum Stored {
     Floats(Vec<f64>),
 }
 
-fn matrix(data: &[u8], big: bool, depth: usize, path: &Path) -> Result<Variable> {
+/// A variable, of which a sparse one may take `most` bytes with all its zeros.
+fn matrix(data: &[u8], big: bool, depth: usize, path: &Path, most: u64) -> Result<Variable> {
     let malformed =
         |reason: String| DataError::Malformed { path: path.into(), format: FORMAT, reason };
     let mut rest = data;
@@ -301,7 +306,7 @@ fn matrix(data: &[u8], big: bool, depth: usize, path: &Path) -> Result<Variable>
                     return Err(inside("its cells lie too deep".into()));
                 }
                 let cell = next()?;
-                match matrix(cell.data, big, depth + 1, path)?.value {
+                match matrix(cell.data, big, depth + 1, path, most)?.value {
                     Value::Array { shape, numbers: Numbers::Text(mut text), .. }
                         if shape == [1] =>
                     {
@@ -336,6 +341,12 @@ fn matrix(data: &[u8], big: bool, depth: usize, path: &Path) -> Result<Variable>
     }
     let stored = if class == 5 {
         let needed = 8 * count as u64;
+        if needed > most {
+            return Err(inside(format!(
+                "its shape {shape:?} takes {needed} bytes with all its zeros, and {most} are few \
+                 enough for the file; save it with `scipy.sparse.save_npz`, which is read as it is"
+            )));
+        }
         room::check(path, needed, "save it in parts, or fewer columns of it")?;
         sparse(&shape, [next()?, next()?, next()?], big).map_err(inside)?
     } else {

@@ -18,6 +18,7 @@ use crate::{
     storage::Storage,
 };
 
+mod alone;
 #[cfg(feature = "arrow")]
 pub(crate) mod arrow;
 pub(crate) mod csv;
@@ -29,7 +30,7 @@ mod excel;
 mod feather;
 pub(crate) mod format;
 pub(crate) mod given;
-#[cfg(any(feature = "arrow", feature = "excel"))]
+#[cfg(any(feature = "arrow", feature = "excel", feature = "zarr"))]
 mod guard;
 mod idx;
 pub(crate) mod image;
@@ -53,6 +54,8 @@ mod tiff;
 pub(crate) mod torch;
 pub(crate) mod tree;
 pub(crate) mod volume;
+
+pub use alone::read_alone;
 
 /// Names that columns of identifiers usually have, without case and marks, the most usual first.
 const USUAL_IDS: &[&str] = &[
@@ -356,7 +359,7 @@ pub(crate) fn stem(path: &Path) -> String {
     if let Some((stem, _)) = idx {
         return stem.into();
     }
-    let dot = if path.is_dir() { None } else { plain.rsplit_once('.') };
+    let dot = plain.rsplit_once('.').filter(|_| !path.is_dir());
     dot.map_or(plain, |(stem, _)| stem).into()
 }
 

@@ -140,6 +140,10 @@ fn floats(numbers: Numbers) -> Option<Vec<f32>> {
     })
 }
 
+/// Columns that any matrix may have, and more of them for each byte of its file.
+const WIDEST: usize = 1 << 20;
+const COLUMNS: usize = 64;
+
 /// The matrix of a file; one of more than `limit` bytes stays in it if it is not packed.
 fn block(path: &Path, limit: u64) -> Result<ModalityTable> {
     let read = |cause| DataError::Read { path: path.into(), cause };
@@ -157,6 +161,11 @@ fn block(path: &Path, limit: u64) -> Result<ModalityTable> {
         Some(&[rows, width]) if rows > 0 && width > 0 => (rows, width),
         _ => return Err(members.malformed(format!("its shape is {:?}", axes.numbers))),
     };
+    // Rows are bounded by where they begin; of columns nothing but the shape is said.
+    if width > WIDEST.max(usize::try_from(size).unwrap_or(usize::MAX).saturating_mul(COLUMNS)) {
+        let reason = format!("its shape claims {width} columns, in a file of {size} bytes");
+        return Err(members.malformed(reason));
+    }
     let starts = members.array(MEMBERS[1])?;
     let lines = if format == "csr" { rows } else { width };
     let starts: Vec<u64> = match whole(&starts) {

@@ -1,6 +1,10 @@
 //! The card of a bundle: what it is, for people, and at its top in YAML for the Hugging Face Hub.
 
-use multivae_core::modality::ModalitySpec;
+use multivae_core::{
+    modality::ModalitySpec,
+    model::{Lacks, MultimodalModel},
+    subset::Subset,
+};
 use multivae_data::Standardisation;
 use multivae_models::{ModelConfig, exchange::Entry};
 use serde_json::{Number, Value};
@@ -63,8 +67,28 @@ impl Measured {
     }
 }
 
+/// What a model can do, or why it cannot.
+#[derive(Clone, Debug)]
+pub(super) struct Abilities {
+    /// What encoding needs: the conditions of a conditional model.
+    encodes: Result<Option<Subset>, Lacks>,
+    /// The modalities that it generates.
+    generates: Result<Subset, Lacks>,
+}
+
+impl Abilities {
+    pub(super) fn of(model: &dyn MultimodalModel) -> Self {
+        Self {
+            encodes: model.encoder().map(|encoder| encoder.conditions()),
+            generates: model.generator().map(|generator| generator.generated()),
+        }
+    }
+}
+
 /// What a bundle knows of its model.
 pub(super) struct Known<'a> {
+    /// `None` of a model that was not made.
+    pub(super) abilities: Option<&'a Abilities>,
     pub(super) config: &'a ModelConfig,
     pub(super) specs: &'a [ModalitySpec],
     pub(super) standardisation: &'a Standardisation,
@@ -99,7 +123,7 @@ pub(super) fn write(known: &Known<'_>, details: &Details) -> String {
             card += &format!("\n![{about}]({file})\n");
         }
     }
-    card += &usage(&names, details);
+    card += &usage(known, &names, details);
     card + LIMITS
 }
 
@@ -190,38 +214,92 @@ fn cell(text: &str) -> String {
     text.replace('|', "\\|")
 }
 
-fn usage(names: &[String], details: &Details) -> String {
-    let (first, last) = (&names[0], &names[names.len() - 1]);
-    let pull = match &details.repository {
-        Some(repository) => format!(
-            "```sh\n\
-             multivae pull {repository} --out run\n\
-             multivae generate run --data DATA --given {first} --target {last} --out generated.npz\n\
-             ```\n\n"
-        ),
-        None => String::new(),
-    };
+/// How the model is used: commands and lines that work for this one.
+fn usage(known: &Known<'_>, names: &[String], details: &Details) -> String {
     let python = if details.reference {
         "The Python library MultiVae rebuilds the model from `model_config.json`; its weights are \
          `model.safetensors`, under its own names.\n"
     } else {
         "`model.safetensors` has the weights under names of PyTorch.\n"
     };
-    format!(
-        "\n## Use\n\n{pull}\
-         ```rust\n\
-         let trained = Bundle::open(folder)?.load(&device)?;\n\
-         let rows = trained.batch(&[(\"{first}\", values)])?;\n\
-         let given = trained.given(&[\"{first}\"])?;\n\
-         let latent = trained.encode(&rows, given, Draws::Mean, &mut Noise::zero())?;\n\
-         let generated = trained.generate(&latent, trained.targets(&[\"{last}\"])?)?;\n\
-         ```\n\
-         \n\
-         `multivae encode`, `generate` and `evaluate` take the folder in place of the folder of a run, \
-         with `--data`.\n\
+    let mut text = "\n## Use\n".to_owned();
+    if let Some(repository) = &details.repository {
+        text += &format!("\n```sh\nmultivae pull {repository} --out run\n```\n");
+    }
+    if let Some(abilities) = known.abilities {
+        text += &possible(abilities, names);
+    }
+    text + &format!(
+        "\nThe program takes the folder of these files in place of the folder of a run.\n\
          Values go in and come out in the units of the data.\n\
          {python}"
     )
+}
+
+fn possible(abilities: &Abilities, names: &[String]) -> String {
+    let Abilities { encodes, generates } = abilities;
+    let conditions = match encodes {
+        Ok(conditions) => *conditions,
+        Err(lacks) => return format!("\n{}.\n", sentence(lacks)),
+    };
+    let of = |set: Subset| set.iter().map(|m| names[m].as_str()).collect::<Vec<_>>();
+    let given = conditions.map_or_else(|| vec![names[0].as_str()], of);
+    let target = generates.as_ref().ok().map(|&set| *of(set).last().expect("at least one"));
+    let mut commands = match conditions {
+        // Of all, with what the conditions leave open.
+        Some(_) => "multivae encode run --data DATA --out latents.npz\n".to_owned(),
+        None => format!(
+            "multivae encode run --data DATA --given {} --out latents.npz\n",
+            listed(&given)
+        ),
+    };
+    let mut code = format!(
+        "let trained = Bundle::open(folder)?.load(&device)?;\n\
+         let rows = trained.batch(&[{}])?;\n\
+         let given = trained.given(&[{}])?;\n\
+         let latent = trained.encode(&rows, given, Draws::Mean, &mut Noise::zero())?;\n",
+        joined(&given, |name| format!("({name:?}, values)")),
+        joined(&given, |name| format!("{name:?}")),
+    );
+    if let Some(target) = target {
+        commands += &format!(
+            "multivae generate run --data DATA --given {} --target {} --out generated.npz\n",
+            listed(&given),
+            listed(&[target])
+        );
+        code += &format!(
+            "let generated = trained.generate(&latent, trained.targets(&[{target:?}])?)?;\n"
+        );
+    }
+    let mut text = format!("\n```sh\n{commands}```\n\n```rust\n{code}```\n");
+    if conditions.is_some() {
+        text += &format!(
+            "\nThe model generates `{}` from {}, which must be given.\n",
+            target.unwrap_or_default(),
+            joined(&given, |name| format!("`{name}`"))
+        );
+    }
+    if let Err(lacks) = generates {
+        text += &format!("\n{}.\n", sentence(lacks));
+    }
+    text
+}
+
+fn sentence(lacks: &Lacks) -> String {
+    let text = lacks.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+fn joined(names: &[&str], shown: impl Fn(&str) -> String) -> String {
+    names.iter().map(|name| shown(name)).collect::<Vec<_>>().join(", ")
+}
+
+/// Names as one word of a shell.
+fn listed(names: &[&str]) -> String {
+    let list = names.join(",");
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, ',' | '.' | '_' | '-');
+    if list.chars().all(plain) { list } else { format!("'{}'", list.replace('\'', "'\\''")) }
 }
 
 /// What a model must not be used for.
@@ -237,6 +315,12 @@ const LIMITS: &str = "
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_one_word_of_a_shell() {
+        assert_eq!(listed(&["a", "b_2"]), "a,b_2");
+        assert_eq!(listed(&["a b", "c's"]), r"'a b,c'\''s'");
+    }
 
     #[test]
     fn the_name_of_a_measure_becomes_one_word() {

@@ -34,6 +34,7 @@ use multivae_models::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
+use self::card::Abilities;
 pub use self::card::{Details, Measured, Results};
 use crate::{
     error::{Result, RunError},
@@ -88,6 +89,8 @@ pub struct Bundle {
     schema: Option<Value>,
     weights: Vec<Entry>,
     card: String,
+    /// What the model can do, if it was made.
+    abilities: Option<Abilities>,
     /// Where it was read, for messages.
     origin: PathBuf,
 }
@@ -134,6 +137,7 @@ impl Bundle {
             schema: None,
             weights,
             card: String::new(),
+            abilities: Some(Abilities::of(model)),
             origin: PathBuf::new(),
         };
         let reference = exchange::describe(config).is_some();
@@ -157,9 +161,16 @@ impl Bundle {
         Self { card: card.into(), ..self }
     }
 
+    /// The same, of a bundle that was opened and of which the model was made: its card says how it is
+    /// used.
+    pub fn with_model(self, model: &Model) -> Self {
+        Self { abilities: Some(Abilities::of(model)), ..self }
+    }
+
     /// A card as it is written for the bundle, with more than it knows of itself.
     pub fn card_with(&self, details: &Details) -> String {
         let known = card::Known {
+            abilities: self.abilities.as_ref(),
             config: &self.config,
             specs: &self.specs,
             standardisation: &self.standardisation,
@@ -337,6 +348,7 @@ impl Bundle {
             schema,
             weights,
             card: card.unwrap_or_default(),
+            abilities: None,
             origin: origin.to_owned(),
         })
     }

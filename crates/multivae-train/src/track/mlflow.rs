@@ -13,7 +13,6 @@
 use std::{
     collections::BTreeSet,
     env, fs,
-    io::Write,
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -21,10 +20,9 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 
 use super::{
-    Ending, Failure, Point, Sink, leaves,
+    Ending, Failure, Point, Sink, beside, leaves,
     server::{Credentials, Refused, Server},
     text,
 };
@@ -178,15 +176,9 @@ fn known(path: &Path) -> Result<Option<Known>, Failure> {
 }
 
 fn remember(path: &Path, known: &Known) -> Result<(), Failure> {
-    let written = || -> std::io::Result<()> {
-        let mut file = NamedTempFile::new_in(path.parent().expect("a file in a folder"))?;
-        let text = serde_json::to_string_pretty(known).expect("plain data");
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|error| error.error)?;
-        Ok(())
-    };
-    Ok(written().map_err(|error| format!("`{}`: {error}", path.display()))?)
+    let text = serde_json::to_string_pretty(known).expect("plain data");
+    let written = beside::replace(path, text.as_bytes());
+    Ok(written.map_err(|error| format!("`{}`: {error}", path.display()))?)
 }
 
 /// A word of an answer.

@@ -5,17 +5,18 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    io::{Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::Value as Json;
-use tempfile::NamedTempFile;
 
 use super::{
-    Ending, Failure, Point, Sink, leaves,
+    Ending, Failure, Point, Sink,
+    beside::replace,
+    leaves,
     records::{Message, Seen, record, records},
     text,
 };
@@ -161,20 +162,6 @@ impl Kept {
         }
         Ok(kept)
     }
-}
-
-/// Puts a file in place of another.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(path.parent().expect("a file in a folder"))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(file.path(), fs::Permissions::from_mode(0o644))?;
-    }
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn seconds() -> f64 {

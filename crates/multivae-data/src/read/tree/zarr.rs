@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::{DataError, Result},
-    read::element::Element,
+    read::{element::Element, guard::guarded},
 };
 
 /// Folders of Zarr.
@@ -242,18 +242,23 @@ impl Tree for Opened<'_> {
         if let Some(first) = ranges.first_mut() {
             *first = rows;
         }
-        let bytes = chunks
-            .retrieve_array_subset::<ArrayBytes<'static>>(&ArraySubset::new_with_ranges(&ranges))
-            .map_err(|error| malformed(self.path, at, error))?;
+        let subset = ArraySubset::new_with_ranges(&ranges);
+        let bytes = guarded(self.path, ZARR, || {
+            chunks
+                .retrieve_array_subset::<ArrayBytes<'static>>(&subset)
+                .map_err(|error| malformed(self.path, at, error))
+        })?;
         let bytes = bytes.into_fixed().map_err(|error| malformed(self.path, at, error))?;
         Ok(bytes.into_owned())
     }
 
     fn texts(&self, at: &str) -> Result<Vec<String>> {
         let chunks = self.chunks(at)?;
-        chunks
-            .retrieve_array_subset::<Vec<String>>(&chunks.subset_all())
-            .map_err(|error| malformed(self.path, at, error))
+        guarded(self.path, ZARR, || {
+            chunks
+                .retrieve_array_subset::<Vec<String>>(&chunks.subset_all())
+                .map_err(|error| malformed(self.path, at, error))
+        })
     }
 }
 
