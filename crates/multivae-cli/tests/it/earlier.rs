@@ -42,3 +42,28 @@ fn an_earlier_run_that_is_finished_gets_its_bundle() {
     place.succeeds("encode run --out z.npz");
     place.succeeds("encode run/bundle --data mfeat --out all.npz");
 }
+
+#[test]
+fn what_version_0_2_has_written_is_used_as_it_is() {
+    let place = Place::new();
+    let run = Path::new(env!("CARGO_MANIFEST_DIR")).join("../multivae-run/tests/it/assets/run-0.2");
+    for name in ["blood.csv", "gait.csv"] {
+        place.file(&format!("ward/{name}"), fs::read(run.join("data").join(name)).expect("it"));
+    }
+    let names = ["run.toml", "standardisation.json", "data.json", "metrics.jsonl"];
+    for name in names.into_iter().chain(["checkpoints/epoch-2.ckpt"]) {
+        place.file(&format!("run/{name}"), fs::read(run.join(name)).expect("an asset"));
+    }
+    let sampler = "sampler.safetensors";
+    let bytes = fs::read(run.join("sampler").join(sampler)).expect("an asset");
+    place.file(&format!("run/samplers/gmm/{sampler}"), bytes);
+    place.succeeds("encode run --data ward --out z.csv");
+    let text = fs::read_to_string(place.path("z.csv")).expect("written");
+    let row = text.lines().nth(1).expect("a row");
+    let values: Vec<f64> = row.split(',').skip(1).map(|cell| cell.parse().expect("it")).collect();
+    assert!(row.starts_with("p00,") && (values[0] + 0.026_960_693).abs() < 1e-5, "{row}");
+    place.succeeds("sampler sample run --kind gmm -n 3 --out sampled.npz");
+    // It goes on with data that has moved.
+    let text = place.succeeds("train --resume run --data ward --epochs 3");
+    assert!(text.contains("`run`: 3 epochs"), "{text}");
+}

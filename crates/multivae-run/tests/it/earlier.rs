@@ -69,3 +69,27 @@ fn a_run_of_the_first_format_becomes_a_bundle() {
     assert_eq!(bits(&trained.model), bits(&run.trained.model));
     assert_eq!(bundle.standardisation(), &RunFolder::open(&run_1()).expect("it").standardisation);
 }
+
+fn run_0_2() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/assets/run-0.2")
+}
+
+#[test]
+fn a_run_and_a_bundle_of_version_0_2_encode_tables_of_several_kinds_as_they_did() {
+    let device = Device::flex();
+    for folder in [run_0_2(), run_0_2().join("bundle")] {
+        let run = Run::open(&folder, &device).expect("intact");
+        let data = run_0_2().join("data").display().to_string();
+        let rows = run.open_rows(Some(&data), Lacking::default()).expect("its own data").data;
+        assert_eq!((rows.len(), &*rows.id(3)), (24, "p03"));
+        let (given, pass) =
+            (run.trained.given(&[]).expect("all"), Pass { batch_size: 64, seed: 0 });
+        let model = run.trained.model.encoder().expect("it encodes");
+        let tables = pass.encode(model, &rows, given, Draws::Mean, &device).expect("its own data");
+        // What the program printed that has trained it.
+        let expected = [-0.026_960_693, -0.083_696_13, -0.026_560_43, 0.076_203_36];
+        let found = &tables[0].values;
+        let far = found.iter().zip(expected).map(|(a, b): (&f32, f32)| (a - b).abs());
+        assert!(far.fold(0.0, f32::max) < 1e-5, "{:?}", &found[..4]);
+    }
+}
