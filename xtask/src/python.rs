@@ -25,6 +25,7 @@ const LIBRARIES: &[&str] = &[
     "mypy",
     "nbclient",
     "ipykernel",
+    "matplotlib",
 ];
 /// The largest wheel, in bytes.
 const LARGEST: u64 = 40_000_000;

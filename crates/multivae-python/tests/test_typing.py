@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import inspect
 import pathlib
+import site
 import subprocess
 import sys
 import textwrap
@@ -50,14 +51,20 @@ def test_mypy_finds_nothing_in_the_package(tmp_path):
     assert done.returncode == 0, done.stdout
 
 
+def _found(environment):
+    """Where the package is found, unless it is installed, where mypy wants to find it by itself."""
+    place = environment["PYTHONPATH"]
+    return environment if place in site.getsitepackages() else {**environment, "MYPYPATH": place}
+
+
 def test_mypy_reads_the_program_of_a_user(tmp_path, environment):
     _checker("mypy")
     program = tmp_path / "user.py"
     program.write_text(textwrap.dedent(USER))
-    done = _run("mypy", "--strict", "--cache-dir", tmp_path / "cache", program, env={**environment, "MYPYPATH": environment["PYTHONPATH"]})
+    done = _run("mypy", "--strict", "--cache-dir", tmp_path / "cache", program, env=_found(environment))
     assert done.returncode == 0, done.stdout
     program.write_text("import multivae_rs as mv\nmv.MVAE(latnt=3)\nmv.MVAE(latent='x')\nmv.Nonsense()\n")
-    wrong = _run("mypy", "--strict", "--cache-dir", tmp_path / "cache", program, env={**environment, "MYPYPATH": environment["PYTHONPATH"]})
+    wrong = _run("mypy", "--strict", "--cache-dir", tmp_path / "cache", program, env=_found(environment))
     assert wrong.returncode == 1
     assert all(f"user.py:{line}: error" in wrong.stdout for line in (2, 3, 4)), wrong.stdout
 
