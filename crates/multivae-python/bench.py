@@ -3,9 +3,10 @@
     python bench.py --program target/release/multivae --peer PYTHON_WITH_MULTIVAE
 
 The workload is `tabular` of `cargo xtask bench`: modalities of 40, 60 and 20 values, 4096 rows, MVAE with
-subsampling and beta 2.5, latent 10, batches of 64, the default perceptrons of both, no validation. Wall
-seconds are of the call in Python and of the whole process of the program, which reads a file; processor
-seconds are of the process. Each is the median over the rounds, with the least in brackets.
+subsampling and beta 2.5, latent 10, batches of 64, the default perceptrons of both, no validation. Seconds
+are of the call in Python and of the whole process of the program, which reads a file; on a machine with
+other work only those of the processors say much. Each is the median over the rounds, with the least in
+brackets.
 """
 
 import argparse
@@ -28,13 +29,17 @@ FIT = """
 import sys, time, numpy as np, multivae_rs as mv
 data = dict(np.load(sys.argv[1]))
 model = mv.MVAE(latent=10, beta=2.5, epochs=int(sys.argv[3]), batch_size=64, valid=0.0, out=sys.argv[2])
-began = time.perf_counter(); model.fit(data); print(time.perf_counter() - began)
+began = time.perf_counter(), time.process_time()
+model.fit(data)
+print(time.perf_counter() - began[0], time.process_time() - began[1])
 """
 TRANSFORM = """
 import sys, time, numpy as np, multivae_rs as mv
 data = dict(np.load(sys.argv[1]))
 model = mv.load(sys.argv[2])
-began = time.perf_counter(); z = model.transform(data); print(time.perf_counter() - began)
+began = time.perf_counter(), time.process_time()
+z = model.transform(data)
+print(time.perf_counter() - began[0], time.process_time() - began[1])
 assert z.shape == (len(data["a"]), 10)
 """
 PEER = """
@@ -54,8 +59,10 @@ with tempfile.TemporaryDirectory() as place:
     config = BaseTrainerConfig(output_dir=place, num_epochs=int(sys.argv[2]), per_device_train_batch_size=64,
                                learning_rate=1e-3, optimizer_cls="Adam", no_cuda=True, seed=0)
     trainer = BaseTrainer(model, train_dataset=MultimodalBaseDataset(data), training_config=config)
-    began = time.perf_counter(); trainer.train(); spent = time.perf_counter() - began
-print(spent)
+    began = time.perf_counter(), time.process_time()
+    trainer.train()
+    spent = time.perf_counter() - began[0], time.process_time() - began[1]
+print(*spent)
 """
 
 
@@ -115,11 +122,11 @@ def main():
                 if task == "program":
                     _, wall, processor = timed([*program, "train", *words, "--out", place / f"program{turn}"], own)
                 elif task == "python":
-                    out, _, processor = timed([sys.executable, "-c", FIT, place / "rows.npz", place / f"python{turn}", given.epochs], own)
-                    wall = float(out)
+                    fit = [sys.executable, "-c", FIT, place / "rows.npz", place / f"python{turn}", given.epochs]
+                    wall, processor = map(float, timed(fit, own)[0].split()[-2:])
                 else:
-                    out, _, processor = timed([given.peer, "-c", PEER, place / "rows.npz", given.epochs], plain)
-                    wall = float(out.split()[-1])
+                    fit = [given.peer, "-c", PEER, place / "rows.npz", given.epochs]
+                    wall, processor = map(float, timed(fit, plain)[0].split()[-2:])
                 note(f"fit, {task}: wall s", wall)
                 note(f"fit, {task}: processor s", processor)
             weights = [(place / f"{task}{turn}/bundle/model.safetensors").read_bytes() for task in ("program", "python")]
@@ -129,8 +136,8 @@ def main():
                     encode = ["encode", place / "program0", "--data", place / "many.npz", "--out", place / f"z{turn}.npz"]
                     _, wall, processor = timed([*program, *encode], own)
                 else:
-                    out, _, processor = timed([sys.executable, "-c", TRANSFORM, place / "many.npz", place / "program0"], own)
-                    wall = float(out)
+                    transform = [sys.executable, "-c", TRANSFORM, place / "many.npz", place / "program0"]
+                    wall, processor = map(float, timed(transform, own)[0].split()[-2:])
                 note(f"transform, {task}: wall s", wall)
                 note(f"transform, {task}: processor s", processor)
             for name, python, environment in [("numpy", sys.executable, own), ("multivae_rs", sys.executable, own), ("multivae", given.peer, plain)]:

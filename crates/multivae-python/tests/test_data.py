@@ -271,6 +271,28 @@ def test_words_that_are_numbers_are_told():
     assert mv.MVAE(latent=2, epochs=1).fit({"x": frame}).modalities_["x"]["shape"] == (5,)
 
 
+def test_columns_that_are_alone(arrays):
+    """Of classes, of words that come again, and of texts."""
+    pandas = pytest.importorskip("pandas")
+    words = [["a cat sits", "a dog", "the fish swims here"][row % 3] for row in range(120)]
+    texts = [f"{words[row]} and {row % 7} {'xyz'[row % 3]}{row % 11}" for row in range(120)]
+    classes = pandas.Series(pandas.Categorical([row % 4 for row in range(120)]), name="digit")
+    for index in (None, [f"p{row}" for row in range(120)]):
+        frame = pandas.DataFrame({"digit": classes.array, "word": words}, index=index)
+        other = pandas.DataFrame(arrays["b"], index=index)
+        model = fitted({"digit": frame[["digit"]], "word": frame["word"], "b": other})
+        assert [model.modalities_[name]["likelihood"] for name in ("digit", "word")] == ["mixed", "mixed"]
+        whole = model.generate({"b": other}, target=["digit", "word"])
+        assert set(whole["digit"]["digit"]) <= {0, 1, 2, 3} and set(whole["word"]["word"]) <= set(words)
+        assert whole["digit"].index.equals(other.index)
+    model = fitted({"note": texts, "b": arrays["b"]})
+    assert model.modalities_["note"]["likelihood"] == "categorical" and len(model.modalities_["note"]["shape"]) == 2
+    sampled = model.sample(3)["note"]
+    assert len(sampled) == 3 and all(isinstance(text, str) for text in sampled)
+    same(model, {"note": texts[:5]}, {"note": np.array(texts[:5])})
+    assert fitted({"word": words, "b": arrays["b"]}).sample(2)["word"][0] in words
+
+
 # Other tables.
 
 

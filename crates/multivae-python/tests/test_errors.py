@@ -226,7 +226,7 @@ def test_other_rows_than_those_of_the_training(model):
         (lambda: model.transform({"a": A[:, :3]}), ValueError, "modality `a` .*expected [5].*found [3]"),
         (lambda: model.transform({"a": A}, given="zz"), ValueError, "unknown modality `zz`; there are `a`, `b`"),
         (lambda: model.generate({"a": A}, target="zz"), ValueError, "unknown modality `zz`"),
-        (lambda: model.generate({"a": A}, given="b"), ValueError, "row `0` does not observe all of `b`, which is given, nor do 59 others"),
+        (lambda: model.generate({"a": A}, given="b"), ValueError, "observe all of `b`, which is given"),
         (lambda: model.transform({"a": np.full((2, 5), np.nan)}), ValueError, "row `0` observes no modality"),
     ]
     for use, error, message in cases:

@@ -215,8 +215,8 @@ def _numbered(ids: list[str]) -> bool:
 
 def _plain(cells: list[tuple[str, dict[str, Any]]]) -> Any:
     """The columns of a table whose columns are of several kinds, by name."""
-    if len(cells) == 1 and cells[0][1]["kind"] == "text":
-        return cells[0][1]["values"]
+    if len(cells) == 1:
+        return _column(cells[0][1])
     return {name: _column(cell) for name, cell in cells}
 
 
