@@ -411,3 +411,28 @@ pub fn absolute(source: &str) -> String {
         _ => source.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_published_set_is_where_its_folder_is() {
+        let place = tempfile::tempdir().expect("a folder");
+        let folder = fs::canonicalize(place.path()).expect("it is there").display().to_string();
+        let source = absolute(&format!("mnist-labels:{folder}/."));
+        assert_eq!(source, format!("mnist-labels:{folder}"));
+        assert_eq!(absolute("memory:1"), "memory:1");
+        assert_eq!(absolute("mfeat"), "mfeat");
+        let splits = DataConfig { rows: Some(20), ..DataConfig::new("mfeat") }.open();
+        let config = RunConfig { data: Some(DataConfig::new(source)), ..RunConfig::main_job() };
+        let run = place.path().join("run");
+        fs::create_dir(&run).expect("a folder");
+        let standardisation = splits.expect("embedded").standardisation;
+        RunFolder::write(&run, &config, &standardisation).expect("written");
+        let run = RunFolder::open(&run).expect("written");
+        assert!(run.data_there().is_ok());
+        drop(place);
+        assert!(matches!(run.data_there(), Err(RunError::Moved { .. })));
+    }
+}
