@@ -389,10 +389,9 @@ fn decode(path: &PathBuf, said: ReadOptions) -> Result<Decoded> {
     };
     let mut decoder = reader.into_decoder().map_err(malformed)?;
     // Pixels of fewer bits are held in bytes.
-    let own = u64::from(decoder.original_color_type().bits_per_pixel());
     let held = u64::from(decoder.color_type().bits_per_pixel());
-    let packed = decoder.total_bytes() / held * own.clamp(1, held);
-    check_claim(path, packed, bytes.len())?;
+    let own = palette::bits(&bytes).unwrap_or(held);
+    check_claim(path, decoder.total_bytes() / held * own.clamp(1, held), bytes.len())?;
     // An orientation that cannot be read is none.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut image = match palette && is_classes {

@@ -11,6 +11,24 @@ use crate::error::{DataError, Result};
 const PLACE: usize = 25;
 const PALETTE: u8 = 3;
 
+/// The bits that a pixel of a PNG has in its file; `None` of another file.
+///
+/// The decoder of `image` says them of what it makes of pixels.
+pub(super) fn bits(bytes: &[u8]) -> Option<u64> {
+    // The signature, the length and name of the first chunk, width and height.
+    let [depth, kind] = bytes.get(24..26)? else { return None };
+    if !bytes.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return None;
+    }
+    let samples = match kind {
+        2 => 3,
+        4 => 2,
+        6 => 4,
+        _ => 1,
+    };
+    Some(u64::from(*depth) * samples)
+}
+
 /// Whether bytes are those of a PNG image with a palette.
 pub(super) fn is(bytes: &[u8]) -> bool {
     bytes.starts_with(b"\x89PNG\r\n\x1a\n") && bytes.get(PLACE) == Some(&PALETTE)
