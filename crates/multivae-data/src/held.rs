@@ -376,7 +376,7 @@ impl HeldLabels {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "arrow"))]
 mod tests {
     use multivae_core::dataset::Dataset;
 

@@ -34,6 +34,7 @@ pub(crate) enum Place {
     /// One after the other from this byte on.
     From(u64),
     /// In chunks of as many numbers each, which begin at these bytes.
+    #[cfg_attr(not(feature = "hdf5"), allow(dead_code, reason = "only HDF5 has them"))]
     Chunks { starts: Arc<[u64]>, len: usize },
 }
 

@@ -32,6 +32,7 @@ use crate::{
 
 mod anndata;
 mod arrays;
+#[cfg(feature = "hdf5")]
 mod bounded;
 #[cfg(all(test, feature = "hdf5"))]
 mod damaged;
