@@ -5,6 +5,7 @@
 
 import json
 import pathlib
+import re
 import sys
 import time
 
@@ -34,6 +35,9 @@ def stripped(notebook):
         cell.metadata = {}
         for output in cell.get("outputs", []):
             output.get("metadata", {}).clear()
+            if "text" in output:
+                # Where a cell was executed.
+                output["text"] = re.sub(r"\S*ipykernel_\S*: ", "", output["text"])
             data = output.get("data", {})
             for kind in [kind for kind, value in data.items() if kind.startswith("image/") and len(value) > MOST]:
                 del data[kind]
