@@ -16,6 +16,8 @@ use multivae_core::{
 };
 use multivae_data::{DataError, Standardisation, Warning, standardise::LEEWAY};
 use multivae_models::{Model, ModelConfig};
+#[cfg(feature = "train")]
+use multivae_train::alone;
 
 use crate::{
     align::{AlignedDataset, filler},
@@ -316,10 +318,20 @@ pub fn init(
     seed: u64,
     device: &Device,
 ) -> Result<Model> {
-    device.seed(seed);
-    let model = config.init(networks, device)?;
-    // Burn draws a parameter when it is first used: now, before anything else is drawn.
-    Ok(init_parameters(model))
+    alone(|| {
+        device.seed(seed);
+        let model = config.init(networks, device)?;
+        // Burn draws a parameter when it is first used: now, before anything else is drawn.
+        Ok(init_parameters(model))
+    })
+}
+
+/// Draws first weights while no others are drawn.
+#[cfg(not(feature = "train"))]
+fn alone<T>(draw: impl FnOnce() -> T) -> T {
+    static USED: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = USED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    draw()
 }
 
 #[cfg(test)]

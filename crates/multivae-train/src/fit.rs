@@ -26,6 +26,7 @@ use crate::{
     TrainError,
     config::ClipConfig,
     context::{Context, Place},
+    generator,
     rows::{TrainItem, ValidationItem},
     split::Split,
     terms::{Terms, Unread},
@@ -83,25 +84,27 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
             phase: step.phase,
         };
         context.begin_step(place);
-        if step.first {
-            // Dropout draws from the device; its state is in no checkpoint.
-            step.batch.device().seed(step.device_seed);
-        }
         let phase = context.phase(place);
         // Gradients of what does not learn in this phase are not even computed.
         let partial = phase.partial.then(|| hold_others(self.model.clone(), &phase.learns));
         let model = partial.as_ref().unwrap_or(&self.model);
-        let (loss, grads) = on_workers(&step.batch.device(), || {
-            let made = model.learner().step(&step.batch, &mut Noise::of(&step.batch));
-            let (loss, mut grads) = made.into_gradients(model);
-            if phase.partial {
-                // An estimator of the model's own may give more of them.
-                grads = keep(model, grads, &phase.learns);
+        let (loss, grads) = generator::with_others(|| {
+            if step.first {
+                // Dropout draws from the device; its state is in no checkpoint.
+                step.batch.device().seed(step.device_seed);
             }
-            if step.weight != 1.0 {
-                model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
-            }
-            (loss, grads)
+            on_workers(&step.batch.device(), || {
+                let made = model.learner().step(&step.batch, &mut Noise::of(&step.batch));
+                let (loss, mut grads) = made.into_gradients(model);
+                if phase.partial {
+                    // An estimator of the model's own may give more of them.
+                    grads = keep(model, grads, &phase.learns);
+                }
+                if step.weight != 1.0 {
+                    model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
+                }
+                (loss, grads)
+            })
         });
         let Some(item) = self.terms(&loss, place, step.rows) else {
             // Without gradients the weights stay as they are.

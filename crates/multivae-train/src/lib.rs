@@ -31,6 +31,7 @@ mod context;
 mod epoch;
 mod error;
 mod fit;
+mod generator;
 mod history;
 mod json_lines;
 mod launch;
@@ -56,6 +57,7 @@ pub use config::{
 pub use context::Interrupt;
 pub use epoch::OnEpoch;
 pub use error::{Result, TrainError};
+pub use generator::alone;
 pub use history::History;
 pub use json_lines::JsonLines;
 pub use names::LOSS;
