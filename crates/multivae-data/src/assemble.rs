@@ -945,10 +945,11 @@ impl Join {
             }
             Assigned::Lists { path, train, valid, test } => {
                 let mut seen = HashSet::new();
+                let known = self.rows_by_id();
                 let mut rows = |field: &str, names: Vec<RowName>| -> Result<Vec<usize>> {
                     let mut rows = Vec::new();
                     for name in names {
-                        rows.extend(self.named(&path, field, name, &mut seen)?);
+                        rows.extend(self.named(&path, field, &known, name, &mut seen)?);
                     }
                     Ok(rows)
                 };
@@ -968,11 +969,28 @@ impl Join {
         Ok((parts, self.rows() - used))
     }
 
+    /// The numbers of the row of each identifier, and of the slices of each subject.
+    fn rows_by_id(&self) -> HashMap<&str, Vec<usize>> {
+        let (ids, sliced) = match self {
+            Self::Place { ids, .. } => (ids.as_deref().unwrap_or_default(), false),
+            Self::Ids { ids, sliced } => (&ids[..], *sliced),
+        };
+        let mut rows: HashMap<&str, Vec<usize>> = HashMap::with_capacity(ids.len());
+        for (row, id) in ids.iter().enumerate() {
+            rows.entry(id).or_default().push(row);
+            if let Some(subject) = subject(id, sliced).filter(|subject| *subject != id.as_str()) {
+                rows.entry(subject).or_default().push(row);
+            }
+        }
+        rows
+    }
+
     /// The numbers of the row that is named in a list, or of the slices of a subject.
     fn named(
         &self,
         path: &Path,
         field: &str,
+        known: &HashMap<&str, Vec<usize>>,
         name: RowName,
         seen: &mut HashSet<usize>,
     ) -> Result<Vec<usize>> {
@@ -986,18 +1004,10 @@ impl Join {
             RowName::Number(row) => {
                 return Err(bad(&format!("rows below {}", self.rows()), row.to_string()));
             }
-            RowName::Id(id) => {
-                let (known, sliced) = match self {
-                    Self::Place { ids, .. } => (ids.as_deref().unwrap_or_default(), false),
-                    Self::Ids { ids, sliced } => (&ids[..], *sliced),
-                };
-                let is = |known: &String| known == id || subject(known, sliced) == Some(id);
-                let rows: Vec<usize> = (0..known.len()).filter(|&row| is(&known[row])).collect();
-                if rows.is_empty() {
-                    return Err(bad("identifiers of rows", id.clone()));
-                }
-                rows
-            }
+            RowName::Id(id) => match known.get(id.as_str()) {
+                Some(rows) => rows.clone(),
+                None => return Err(bad("identifiers of rows", id.clone())),
+            },
         };
         match rows.iter().find(|&&row| !seen.insert(row)) {
             None => Ok(rows),

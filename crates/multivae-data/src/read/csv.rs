@@ -116,6 +116,18 @@ impl Rows for Table {
     fn place(&self, mark: u64) -> Place {
         Place::Line(self.line(mark))
     }
+
+    fn places(&self, marks: Vec<u64>) -> Vec<Place> {
+        let (mut counted, mut line) = (0, 1);
+        let place = |mark| {
+            // From row to row: from the start for each row it would take the square of their number.
+            let end = self.end(mark);
+            line += lines(&self.dialect.bytes[counted..end]);
+            counted = end;
+            Place::Line(line)
+        };
+        marks.into_iter().map(place).collect()
+    }
 }
 
 impl Table {
@@ -194,13 +206,18 @@ impl Table {
 
     /// The number of the line, from 1, of the row read at a place.
     fn line(&self, byte: u64) -> u64 {
+        lines(&self.dialect.bytes[..self.end(byte)]) + 1
+    }
+
+    /// Where the first cell of the row read at a place begins.
+    fn end(&self, byte: u64) -> usize {
         let bytes = &self.dialect.bytes;
         let mut end = self.dialect.start + byte as usize;
         // A row is said to begin at the line breaks before it.
         while matches!(bytes.get(end), Some(b'\n' | b'\r')) {
             end += 1;
         }
-        lines(&bytes[..end.min(bytes.len())]) + 1
+        end.min(bytes.len())
     }
 
     fn invalid(&self, reason: String) -> DataError {
@@ -254,7 +271,7 @@ mod tests {
     use multivae_core::schema::Dtype;
 
     use super::*;
-    use crate::{read::number, storage::Storage};
+    use crate::{fixture::Folder, read::number, storage::Storage};
 
     fn block(path: &Path, said: ReadOptions) -> Result<ModalityTable> {
         Csv.block(path, said)
@@ -377,6 +394,20 @@ mod tests {
 
     #[test]
     fn lines_are_counted_whatever_ends_them_and_comes_before() {
+        for text in ["x,y\r\n1,2\r\n\r\n3,red\r\n", "x\ty\n1\t2\n\n3\tred", "x,y\r1,2\r\r3,red"] {
+            let folder = Folder::new([("a.csv", text.as_bytes().to_vec())]);
+            let table =
+                Table::open(&folder.path("a.csv"), ReadOptions::default()).expect("a table");
+            let mut marks = Vec::new();
+            let visited = table.visit(&mut |mark, _| {
+                marks.push(mark);
+                Ok(())
+            });
+            visited.expect("two cells each");
+            let one_by_one: Vec<Place> = marks.iter().map(|&mark| table.place(mark)).collect();
+            assert_eq!(table.places(marks), one_by_one, "{text:?}");
+            assert_eq!(one_by_one.last(), Some(&Place::Line(4)), "{text:?}");
+        }
         for text in [
             "x,y\n1,2\n3,red\n",
             "x,y\r\n1,2\r\n3,red\r\n",

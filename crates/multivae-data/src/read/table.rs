@@ -201,6 +201,11 @@ pub(super) trait Rows {
     /// The place in the file that a mark says.
     fn place(&self, mark: u64) -> Place;
 
+    /// The places of all rows, whose marks come in the order of the file.
+    fn places(&self, marks: Vec<u64>) -> Vec<Place> {
+        marks.into_iter().map(|mark| self.place(mark)).collect()
+    }
+
     /// As [`visit`](Self::visit), without rows that hold nothing: those at the end are left over by
     /// spreadsheets; those between others hold a place, unless identifiers say which row is which.
     /// Gives how many were passed over, and refuses identifiers that are missing or given twice.
@@ -311,7 +316,7 @@ pub(super) fn text(table: impl Rows, said: ReadOptions) -> Result<TextTable> {
         }
         Ok(())
     })?;
-    let places = marks.into_iter().map(|mark| table.place(mark)).collect();
+    let places = table.places(marks);
     let mut head = table.into_head();
     note_blanks(&mut head, blanks);
     Ok(of_text(head, columns, places, wanted))
