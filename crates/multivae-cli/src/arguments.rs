@@ -540,6 +540,16 @@ pub(crate) struct EvaluateArguments {
     /// Rows of likelihoods at most, evenly spread
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = positive)]
     pub(crate) likelihood_rows: usize,
+    /// Which likelihoods, from `joint,marginal,conditional`: of all modalities, always there; of single
+    /// ones; and of each from every subset, which is most of the work
+    #[arg(
+        long,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        value_enum,
+        default_values = ["joint", "marginal", "conditional"]
+    )]
+    pub(crate) likelihoods: Vec<LikelihoodKind>,
     /// Classifiers that coherence is read by, of `multivae classifier` [default: those in the run's
     /// folder; without any they are trained and kept there]
     #[arg(long, value_name = "FOLDER")]
@@ -563,6 +573,17 @@ pub(crate) struct CompareArguments {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// Of what log-likelihoods are estimated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LikelihoodKind {
+    /// Of all that a row observes
+    Joint,
+    /// Of single modalities
+    Marginal,
+    /// Of each modality from every subset without it
+    Conditional,
+}
+
 /// What can be measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Metric {
@@ -571,7 +592,7 @@ pub(crate) enum Metric {
     /// Bound, divergences, and every modality from every subset
     #[value(alias = "elbo")]
     Evaluation,
-    /// Log-likelihoods by importance sampling, joint and from every subset
+    /// Log-likelihoods by importance sampling: joint, of single modalities, and from every subset
     Likelihood,
     /// Whether what is generated shows the class of what was given, by classifiers
     Coherence,

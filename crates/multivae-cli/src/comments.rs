@@ -58,6 +58,12 @@ const ABSENT: &[(&str, &str, &str)] = &[
     ),
     (
         "data.standardise",
+        "modalities whose values are probabilities, as those of grey images, of which 0 and 1 are \
+         drawn, for each epoch anew",
+        "binarise = [\"image\"]",
+    ),
+    (
+        "data.standardise",
         "likelihoods of modalities by name, where the data is not to say them",
         "likelihoods = { rna = { kind = \"negative_binomial\" } }",
     ),

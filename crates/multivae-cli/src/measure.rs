@@ -24,7 +24,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::{
-    arguments::{EvaluateArguments, Metric},
+    arguments::{EvaluateArguments, LikelihoodKind, Metric},
     classifier, drawing,
     failure::{self, bad_input},
     progress::Bar,
@@ -154,6 +154,8 @@ impl<'a> Evaluator<'a> {
                     seed,
                     samples: arguments.samples,
                     rows,
+                    marginal: arguments.likelihoods.contains(&LikelihoodKind::Marginal),
+                    conditional: arguments.likelihoods.contains(&LikelihoodKind::Conditional),
                     ..Default::default()
                 };
                 let report = likelihood(model.density()?, data, &config, device, &show)?;

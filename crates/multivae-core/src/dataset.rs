@@ -51,6 +51,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 
 use crate::{
@@ -115,6 +117,12 @@ pub trait Dataset: Send + Sync {
     /// `out` is left as it was.
     fn precise(&self, _row: usize, _modality: usize, _out: &mut [f64]) -> bool {
         false
+    }
+
+    /// The same rows as a run learns from them in an epoch, from 1, where values are drawn anew each
+    /// time they are read; `None` if they are the same in every epoch.
+    fn in_epoch(&self, _seed: u64, _epoch: usize) -> Option<Arc<dyn Dataset>> {
+        None
     }
 
     /// Codes of the contents, by which a change is noticed.

@@ -456,6 +456,9 @@ pub struct ModalitySchema {
     /// observed count of the row is the offset of a batch.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub library_size: bool,
+    /// Whether its values are probabilities, of which a batch holds draws of 0 and 1.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binarise: bool,
     /// How its text became tokens, if it is text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub text: Option<TextSchema>,
@@ -474,6 +477,7 @@ impl ModalitySchema {
             missing_codes: Vec::new(),
             images: ImageConversion::default(),
             library_size: false,
+            binarise: false,
             text: None,
         }
     }

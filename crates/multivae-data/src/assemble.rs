@@ -235,6 +235,7 @@ impl Files {
                 missing_codes: codes.codes().to_vec(),
                 images,
                 library_size: false,
+                binarise: false,
                 text: None,
             };
             let mut found = ModalityReport { modality: name, ..Default::default() };

@@ -40,6 +40,7 @@ use crate::{
 /// | `standardise` | `"auto"` | see [`Standardise`] |
 /// | `missing_codes` | none | codes in files that mean that nothing was measured, beside the usual ones, as `[-999, "LOD"]` |
 /// | `library_size` | none | modalities of counts whose means are relative to the size of a row, as `["rna"]`: the offset of a row is the logarithm of its mean observed count |
+/// | `binarise` | none | modalities whose values are probabilities, as those of grey images: a batch holds draws of 0 and 1, of training rows anew in each epoch and of others the same each time (Salakhutdinov and Murray, ICML 2008), and their likelihood is `bernoulli` |
 /// | `likelihoods` | by the values | likelihoods of modalities by name, where the data is not to say them, as `{ rna = { kind = "negative_binomial" } }`; values that one cannot have are refused, and what is standardised follows it |
 /// | `images` | as they are | channels, size and background of all images, slices of all volumes, and whether values are classes, see [`ImageConversion`] |
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct DataConfig {
     /// Modalities of counts whose means are relative to the size of a row.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub library_size: Vec<String>,
+    /// Modalities whose values are probabilities, of which batches hold draws of 0 and 1.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub binarise: Vec<String>,
     /// Likelihoods of modalities by name, where neither values nor a manifest are to say them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub likelihoods: BTreeMap<String, Likelihood>,
@@ -120,8 +124,8 @@ impl Opened {
     ) -> Result<Self> {
         let Assembled { data, parts, report, origins, empty_rows } = files.join(Some(known))?;
         let read = Read { data, parts, report, origins, empty_rows };
-        let sizes = known.library_sizes(&read.data);
-        Self::of_new(read.completed(Some(known), &sizes)?, standardisation)
+        let derived = Derived::known(known, &read.data);
+        Self::of_new(read.completed(&derived)?.tokenised(known)?, standardisation)
     }
 
     fn of_new(read: Read, standardisation: &Standardisation) -> Result<Self> {
@@ -173,6 +177,7 @@ impl DataConfig {
             standardise: Standardise::default(),
             missing_codes: Vec::new(),
             library_size: Vec::new(),
+            binarise: Vec::new(),
             likelihoods: BTreeMap::new(),
             images: ImageConversion::default(),
         }
@@ -315,13 +320,21 @@ impl DataConfig {
 
     /// The data with the likelihoods that are said, which its values must be able to have.
     fn with_likelihoods(&self, data: MemoryDataset) -> Result<MemoryDataset> {
-        if self.likelihoods.is_empty() {
+        let said = self.said_likelihoods();
+        if said.is_empty() {
             return Ok(data);
         }
         self.check_likelihoods(data.modalities().iter().map(|spec| spec.name.as_str()))?;
-        let data = data.with_likelihoods(&self.likelihoods)?;
+        let data = data.with_likelihoods(&said)?;
         assemble::check_values(&data)?;
         Ok(data)
+    }
+
+    /// Likelihoods of modalities by name, those included that follow from what else is said.
+    fn said_likelihoods(&self) -> BTreeMap<String, Likelihood> {
+        let drawn = self.binarise.iter().cloned();
+        let drawn = drawn.map(|name| (name, Likelihood::Bernoulli {}));
+        drawn.chain(self.likelihoods.clone()).collect()
     }
 
     fn check_likelihoods<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Result<()> {
@@ -366,11 +379,12 @@ impl DataConfig {
     /// All rows; their splits where the data says them.
     fn load(&self, known: Option<&Known>) -> Result<Read> {
         let read = self.load_files(known)?;
-        let sizes = match known {
-            Some(known) => known.library_sizes(&read.data),
-            None => self.library_size.clone(),
+        let Some(known) = known else {
+            let (library_size, binarise) = (self.library_size.clone(), self.binarise.clone());
+            return read.completed(&Derived { library_size, binarise });
         };
-        read.completed(known, &sizes)
+        let derived = Derived::known(known, &read.data);
+        read.completed(&derived)?.tokenised(known)
     }
 
     fn load_files(&self, known: Option<&Known>) -> Result<Read> {
@@ -417,9 +431,9 @@ impl DataConfig {
         // Of data that a model knows it says the likelihoods.
         if known.is_none() {
             self.check_likelihoods(files.sources.iter().map(|source| source.name.as_str()))?;
+            let mut said = self.said_likelihoods();
             for source in &mut files.sources {
-                let said = self.likelihoods.get(&source.name).cloned();
-                source.likelihood = said.or(source.likelihood.take());
+                source.likelihood = said.remove(&source.name).or(source.likelihood.take());
             }
         }
         if self.images.slices.is_some() && files.sources.iter().all(|s| s.images.slices.is_none()) {
@@ -453,6 +467,24 @@ fn schema_of(data: &MemoryDataset) -> Schema {
     data.schema().cloned().unwrap_or_else(|| Schema::of_specs(data.modalities()))
 }
 
+/// Names of modalities of which something is derived from their values.
+struct Derived {
+    /// Offsets, from the sizes of rows.
+    library_size: Vec<String>,
+    /// Zeros and ones, drawn.
+    binarise: Vec<String>,
+}
+
+impl Derived {
+    /// Of data that a model knows.
+    fn known(known: &Known, data: &MemoryDataset) -> Self {
+        Self {
+            library_size: known.names(data, |known| known.library_size),
+            binarise: known.names(data, |known| known.binarise),
+        }
+    }
+}
+
 /// Rows as they were read.
 struct Read {
     data: MemoryDataset,
@@ -464,14 +496,20 @@ struct Read {
 }
 
 impl Read {
-    /// With the sizes of the rows of some modalities, and text as tokens of the known vocabulary.
-    fn completed(mut self, known: Option<&Known>, sizes: &[String]) -> Result<Self> {
-        for name in sizes {
+    /// With what is derived from its values.
+    fn completed(mut self, derived: &Derived) -> Result<Self> {
+        for name in &derived.library_size {
             self.data = self.data.with_library_size(name)?;
         }
-        if let Some(known) = known {
-            text::finish(&mut self.data, &mut self.report, text::By::Known(known.schema))?;
+        for name in &derived.binarise {
+            self.data = self.data.with_binarise(name)?;
         }
+        Ok(self)
+    }
+
+    /// Text as tokens of the known vocabulary.
+    fn tokenised(mut self, known: &Known) -> Result<Self> {
+        text::finish(&mut self.data, &mut self.report, text::By::Known(known.schema))?;
         Ok(self)
     }
 
@@ -532,7 +570,7 @@ impl Loaded {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::distribution::Likelihood;
+    use burn::tensor::Device;
 
     use super::*;
     use crate::{
@@ -693,6 +731,68 @@ mod tests {
         };
         let found = refused(no_counts);
         assert!(found.contains("modality `fou`, row") && found.contains("poisson"), "{found}");
+    }
+
+    #[test]
+    fn values_that_are_probabilities_are_drawn_for_each_epoch_to_learn_from_and_once_for_others() {
+        let config = DataConfig {
+            rows: Some(200),
+            binarise: vec!["image".into()],
+            ..DataConfig::new("mnist-labels")
+        };
+        let splits = config.open().expect("images");
+        assert_eq!(splits.train.modalities()[0].likelihood, Likelihood::Bernoulli {});
+        let values = |data: &dyn Dataset| -> Vec<f32> {
+            let rows: Vec<_> = (0..data.len()).collect();
+            let batch = data.batch(&rows, &Device::flex()).expect("rows exist");
+            batch.values()[0].dense().expect("dense").clone().into_data().try_into_vec().expect("f")
+        };
+        let epoch = |data: &MemoryDataset, seed, epoch| {
+            values(&*data.in_epoch(seed, epoch).expect("its values are drawn"))
+        };
+        let first = epoch(&splits.train, 1, 1);
+        assert!(first.iter().all(|&value| value == 0.0 || value == 1.0));
+        assert_eq!(first, epoch(&splits.train, 1, 1));
+        for other in [epoch(&splits.train, 1, 2), epoch(&splits.train, 2, 1)] {
+            assert!(first.iter().zip(&other).filter(|(a, b)| a != b).count() > first.len() / 100);
+        }
+        // As near to the grey values as the mean of so many draws.
+        let grey = config.read().expect("images").raw;
+        let grey = grey.select(splits.train.stored_rows());
+        let draws: Vec<_> = (1..=40).map(|e| epoch(&splits.train, 1, e)).collect();
+        let error = grey.values(0).iter().enumerate().map(|(i, grey)| {
+            let mean = draws.iter().map(|draw| draw[i]).sum::<f32>() / 40.0;
+            (mean - grey).powi(2) - grey * (1.0 - grey) / 40.0
+        });
+        assert!((error.sum::<f32>() / first.len() as f32).abs() < 1e-5);
+        // What is not learned from, and what is opened again, is the same each time.
+        let again = config.reopen(&splits.record, &splits.standardisation).expect("the same");
+        for (a, b) in [(&splits.valid, &again.valid), (&splits.test, &again.test)] {
+            assert_eq!(values(a), values(b));
+            assert!(values(a).iter().all(|&value| value == 0.0 || value == 1.0));
+        }
+        assert_eq!(epoch(&again.train, 1, 3), epoch(&splits.train, 1, 3));
+        let new = DataConfig { binarise: Vec::new(), ..config.clone() };
+        let schema = &splits.record.schema;
+        let new = new.open_new(schema, &splits.standardisation, Lacking::default());
+        let new = new.expect("as the model knows it");
+        assert_eq!(values(&new.data.select(splits.test.stored_rows())), values(&splits.test));
+        assert!(new.raw.values(0).iter().any(|&value| value > 0.0 && value < 1.0));
+        assert!(DataConfig::new("mfeat").open().expect("tables").train.in_epoch(1, 1).is_none());
+
+        let unknown = DataConfig { binarise: vec!["scan".into()], ..config.clone() };
+        let expected = "`binarise`: expected modalities, of `image`, `label`, found `scan`";
+        assert_eq!(refused(unknown), expected);
+        let likelihoods = BTreeMap::from([("image".to_owned(), Likelihood::normal(0.1))]);
+        assert_eq!(
+            refused(DataConfig { likelihoods, ..config }),
+            "`binarise`: expected modalities with a bernoulli likelihood, found `image, normal`"
+        );
+        let folder = Folder::new([("a.csv", text("x,y\n0.5,0.1\n1,0.2\n0,1.5\n1,0\n0,0\n"))]);
+        let outside = DataConfig { binarise: vec!["a".into()], ..DataConfig::new(folder.source()) };
+        let found = refused(outside);
+        let named = ["modality `a`", "row", "1.5", "column `y`", "from 0 to 1"];
+        assert!(named.iter().all(|part| found.contains(part)), "{found}");
     }
 
     #[test]

@@ -65,13 +65,17 @@ impl<'a> Known<'a> {
 }
 
 impl Known<'_> {
-    /// The modalities of data whose means are relative to the size of a row.
-    pub(crate) fn library_sizes(&self, data: &dyn Dataset) -> Vec<String> {
-        let sized = self.schema.modalities.iter().filter(|known| known.library_size);
+    /// The modalities of data of which something is known.
+    pub(crate) fn names(
+        &self,
+        data: &dyn Dataset,
+        which: impl Fn(&ModalitySchema) -> bool,
+    ) -> Vec<String> {
         let there = |known: &&ModalitySchema| {
             data.modalities().iter().any(|spec| spec.name == known.spec.name)
         };
-        sized.filter(there).map(|known| known.spec.name.to_string()).collect()
+        let known = self.schema.modalities.iter().filter(there).filter(|known| which(known));
+        known.map(|known| known.spec.name.to_string()).collect()
     }
 
     fn modality(&self, name: &str) -> Result<&ModalitySchema> {

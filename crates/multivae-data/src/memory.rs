@@ -22,7 +22,7 @@ use crate::{
     cells::MissingCells,
     error::{DataError, Result, list},
     fingerprint,
-    storage::Storage,
+    storage::{self, Draws, Storage},
 };
 
 /// Values above which a batch is gathered by several threads: below, waking them costs more.
@@ -237,14 +237,62 @@ impl MemoryDataset {
             offsets[place] = offset;
         }
         self.offsets[m] = Some(offsets.into());
-        if let Some(schema) = &self.schema {
-            let mut schema = Schema::clone(schema);
-            if let Some(known) = schema.modalities.get_mut(m) {
-                known.library_size = true;
-            }
-            self.schema = Some(Arc::new(schema));
-        }
+        self.known(m).library_size = true;
         Ok(self)
+    }
+
+    /// The same with values of a modality that are probabilities of 0 and 1: what is modelled are draws
+    /// of these, once [`MemoryDataset::binarised`].
+    ///
+    /// # Errors
+    ///
+    /// [`DataError::Config`] if there is no such modality, or if it has another likelihood than that of
+    /// zeros and ones.
+    pub(crate) fn with_binarise(mut self, modality: &str) -> Result<Self> {
+        let bad = |expected: String, found: String| DataError::Config {
+            field: "binarise".into(),
+            expected,
+            found,
+        };
+        let Some(m) = self.specs.iter().position(|spec| spec.name.as_str() == modality) else {
+            let names = list(self.specs.iter().map(|spec| spec.name.as_str()));
+            return Err(bad(format!("modalities, of {names}"), modality.into()));
+        };
+        let likelihood = &self.specs[m].likelihood;
+        if *likelihood != Likelihood::Bernoulli {}
+        {
+            let found = format!("{modality}, {}", likelihood.family().name());
+            return Err(bad("modalities with a bernoulli likelihood".into(), found));
+        }
+        self.known(m).binarise = true;
+        Ok(self)
+    }
+
+    /// The same with draws of 0 and 1 in the place of values that are their probabilities, those of an
+    /// epoch of a run; epoch 0 for rows that are not learned from.
+    pub(crate) fn binarised(mut self, seed: u64, epoch: u64) -> Self {
+        for m in 0..self.specs.len() {
+            if self.is_binarised(m) {
+                let draws = Draws::new(&self.values[m], storage::key(seed, epoch, m));
+                self.values[m] = Arc::new(Storage::Draws(draws));
+            }
+        }
+        self
+    }
+
+    fn is_binarised(&self, modality: usize) -> bool {
+        let name = self.specs[modality].name.as_str();
+        let known = self.schema.as_ref().and_then(|schema| schema.modality(name));
+        known.is_some_and(|known| known.binarise)
+    }
+
+    /// What is known of a modality, to be changed.
+    fn known(&mut self, modality: usize) -> &mut ModalitySchema {
+        let specs = &self.specs;
+        let schema = self.schema.get_or_insert_with(|| Arc::new(Schema::of_specs(specs)));
+        let name = &specs[modality].name;
+        let known = Arc::make_mut(schema).modalities.iter_mut().find(|of| of.spec.name == *name);
+        known.expect("a schema has all modalities of its data")
     }
 
     /// The same with other likelihoods of some modalities.
@@ -499,6 +547,11 @@ impl Dataset for MemoryDataset {
         let cells: Vec<_> =
             (0..self.specs.len()).map(|m| self.cell_tensor(m, rows, device)).collect();
         if cells.iter().all(Option::is_none) { Ok(batch) } else { Ok(batch.with_cells(cells)?) }
+    }
+
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let drawn = (0..self.specs.len()).any(|m| self.is_binarised(m));
+        drawn.then(|| Arc::new(self.clone().binarised(seed, epoch as u64)) as Arc<dyn Dataset>)
     }
 
     fn presence(&self, row: usize) -> Subset {

@@ -293,7 +293,8 @@ impl Standardisation {
         values
     }
 
-    /// The data set with standardised values; modalities that stay are shared.
+    /// The data set with standardised values, and draws of those that are probabilities; modalities
+    /// that stay are shared.
     ///
     /// # Errors
     ///
@@ -332,7 +333,8 @@ impl Standardisation {
             Ok(Arc::new(Storage::Floats(values)))
         };
         let values: Vec<Result<_>> = data.modalities().par_iter().enumerate().map(apply).collect();
-        Ok(data.clone().with_storage(values.into_iter().collect::<Result<_>>()?))
+        let changed = data.clone().with_storage(values.into_iter().collect::<Result<_>>()?);
+        Ok(changed.binarised(0, 0))
     }
 
     /// New data with standardised values, and what lies far outside of the training's range, by row

@@ -369,7 +369,8 @@ mod tests {
             pair(&["age"], 2.0, 1.2),
             pair(&["age", "scan"], 9.0, 1.4),
         ];
-        let mut likelihoods = Likelihoods { samples: 40, joint: of(-9.0, 2.0), conditional };
+        let mut likelihoods =
+            Likelihoods { samples: 40, joint: of(-9.0, 2.0), marginal: vec![], conditional };
         let found = likelihood_findings(&likelihoods).expect("two of three");
         assert_eq!((found.kind, found.value), (FindingKind::UnreliableLikelihood, 2.0 / 3.0));
         for part in ["2 of 3", "samples of 40", "`genes` given `age`, `scan` is 9.0", "it -3.0"] {

@@ -121,7 +121,8 @@ pub use findings::{
 };
 pub use inception::Inception;
 pub use likelihood::{
-    ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood, likelihood,
+    ConditionalLikelihood, LikelihoodConfig, Likelihoods, LogLikelihood, MarginalLikelihood,
+    likelihood,
 };
 pub use mean::Mean;
 pub use projection::{PrincipalComponents, TsneConfig, principal_components, tsne};

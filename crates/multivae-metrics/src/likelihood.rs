@@ -31,7 +31,8 @@ use crate::{
 /// | `samples` | 1000 | importance samples per row | at least 1 |
 /// | `chunk` | 50 | samples of a row that are decoded at once | at least 1 |
 /// | `rows` | all | most rows that are used, evenly spread over the data | at least 1 |
-/// | `conditional` | true | whether likelihoods from given subsets are estimated, too | |
+/// | `marginal` | true | whether likelihoods of single modalities are estimated, too | |
+/// | `conditional` | true | whether likelihoods from given subsets are estimated, too: with many modalities most of the work | |
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LikelihoodConfig {
@@ -47,13 +48,23 @@ pub struct LikelihoodConfig {
     /// Most rows that are used, at least 1; `None` for all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
+    /// Whether likelihoods of single modalities are estimated, too.
+    pub marginal: bool,
     /// Whether likelihoods from given subsets are estimated, too.
     pub conditional: bool,
 }
 
 impl Default for LikelihoodConfig {
     fn default() -> Self {
-        Self { batch_size: 64, seed: 0, samples: 1000, chunk: 50, rows: None, conditional: true }
+        Self {
+            batch_size: 64,
+            seed: 0,
+            samples: 1000,
+            chunk: 50,
+            rows: None,
+            marginal: true,
+            conditional: true,
+        }
     }
 }
 
@@ -77,9 +88,21 @@ pub struct Likelihoods {
     pub samples: usize,
     /// `log p(x)` of all that a row observes; of a conditional model given its conditions.
     pub joint: LogLikelihood,
+    /// `log p(x_m)` of single modalities, over the rows that observe them; none of a conditional model,
+    /// and none if there is but one modality.
+    pub marginal: Vec<MarginalLikelihood>,
     /// Every modality that the model generates from every given subset without it, over the rows
     /// that observe both. Where no row does, there is no entry.
     pub conditional: Vec<ConditionalLikelihood>,
+}
+
+/// The log-likelihood of one modality, whatever else a row observes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MarginalLikelihood {
+    /// The modality.
+    pub target: String,
+    /// `log p(x_m)`.
+    pub values: LogLikelihood,
 }
 
 /// The log-likelihood of one modality from a given subset.
@@ -121,13 +144,19 @@ impl Entries for Likelihoods {
             let about = |row: Entry| row.given(&entry.given).target(&entry.target);
             values.into_iter().chain(posterior).map(about).collect::<Vec<_>>()
         });
-        self.joint.entries("joint_log_likelihood").into_iter().chain(conditional).collect()
+        let marginal = self.marginal.iter().flat_map(|entry| {
+            let values = entry.values.entries("marginal_log_likelihood");
+            values.map(|row| row.target(&entry.target))
+        });
+        let joint = self.joint.entries("joint_log_likelihood").into_iter();
+        joint.chain(marginal).chain(conditional).collect()
     }
 }
 
 /// Estimates log-likelihoods by importance sampling.
 ///
-/// The joint likelihood is what MultiVae calls `joint_likelihood`, there with the other sign. A
+/// A marginal likelihood is the joint one of a single modality, with the posterior given it as the
+/// proposal. The joint likelihood is what MultiVae calls `joint_likelihood`, there with the other sign. A
 /// conditional one is the difference of two joint ones, each of which is estimated once for all
 /// the pairs in which it occurs; that over the posterior is MultiVae's `compute_cond_nll`, with the
 /// other sign. Rows are reproducible: a row's samples derive from the seed and its number among
@@ -160,6 +189,10 @@ pub fn likelihood(
     let data = Chosen::spread(data, config.rows);
     let full = Subset::full(specs.len());
     let mut joint = Sum::default();
+    let mut singles: Vec<(usize, Sum)> = Vec::new();
+    if config.marginal && model.conditions().is_none() && specs.len() > 1 {
+        singles.extend((0..specs.len()).map(|m| (m, Sum::default())));
+    }
     let mut pairs: Vec<Pair> = Vec::new();
     if config.conditional {
         for given in given_with(specs.len(), model.conditions()) {
@@ -177,6 +210,15 @@ pub fn likelihood(
             .collect();
         let all = work.joint(full)?;
         joint.push(&work.finite(&all, &counts, "joint log-likelihood")?);
+        for (m, sum) in &mut singles {
+            let target = Subset::single(*m);
+            let counts: Vec<bool> = work.observed().map(|observed| observed.contains(*m)).collect();
+            if counts.contains(&true) {
+                let values = work.joint(target)?;
+                let what = format!("log-likelihood of `{}`", target.label(specs));
+                sum.push(&work.finite(&values, &counts, &what)?);
+            }
+        }
         for pair in &mut pairs {
             let (given, target) = (pair.given, Subset::single(pair.target));
             let both = given.union(target);
@@ -208,7 +250,16 @@ pub fn likelihood(
             posterior: pair.sums[1].finish()?,
         })
     });
-    Ok(Likelihoods { samples: config.samples, joint, conditional: conditional.collect() })
+    let marginal = singles.iter().filter_map(|(m, sum)| {
+        let target = specs[*m].name.to_string();
+        Some(MarginalLikelihood { target, values: sum.finish()? })
+    });
+    Ok(Likelihoods {
+        samples: config.samples,
+        joint,
+        marginal: marginal.collect(),
+        conditional: conditional.collect(),
+    })
 }
 
 /// A target from a given subset, with what is summed of its values and over its posterior.
@@ -368,6 +419,22 @@ mod tests {
         let mean = joint.iter().sum::<f64>() / 4.0;
         assert!((found.joint.mean.mean - mean).abs() < 1e-5, "{:?} {mean}", found.joint);
         assert_eq!(found.joint.rows, 4);
+        let [first, second, third] = &found.marginal[..] else { panic!("three modalities") };
+        for (entry, values) in
+            [(first, &[0.5, 1.5, -0.7][..]), (second, &[-1.0, 0.3, 0.9]), (third, &[0.2, 2.0])]
+        {
+            let mean = values.iter().map(|&x| density(&[x])).sum::<f64>() / values.len() as f64;
+            assert_eq!(entry.values.rows, values.len());
+            assert!((entry.values.mean.mean - mean).abs() < 1e-5, "{entry:?} {mean}");
+        }
+        let config = LikelihoodConfig {
+            samples: 20_000,
+            marginal: false,
+            conditional: false,
+            ..Default::default()
+        };
+        let alone = of(&data, &config);
+        assert_eq!((alone.joint, alone.marginal, alone.conditional), (found.joint, vec![], vec![]));
         // Rows 0 and 3 observe both.
         let pair = found.conditional(&["m0"], "m1").expect("two rows");
         let conditional =

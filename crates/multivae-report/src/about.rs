@@ -353,6 +353,27 @@ pub(crate) const MEASURES: &[Measure] = &[
     },
     Measure {
         report: "likelihood",
+        name: "marginal_log_likelihood",
+        title: "Log-likelihood of single modalities",
+        unit: "nats",
+        better: Better::Higher,
+        visibility: Visibility::Table,
+        map: Map::None,
+        meaning: "log p(x_m) of a modality, whatever else a row observes, estimated by importance \
+                  sampling; summed over features.",
+    },
+    Measure {
+        report: "likelihood",
+        name: "marginal_log_likelihood_sampling_error",
+        title: "Sampling error, single modalities",
+        unit: "nats",
+        better: Better::Lower,
+        visibility: Visibility::Files,
+        map: Map::None,
+        meaning: "How uncertain the estimate of one row is.",
+    },
+    Measure {
+        report: "likelihood",
         name: "conditional_log_likelihood",
         title: "Conditional log-likelihood",
         unit: "nats",

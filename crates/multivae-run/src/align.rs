@@ -161,6 +161,11 @@ impl Dataset for AlignedDataset {
         Ok(aligned)
     }
 
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let data = self.data.in_epoch(seed, epoch)?;
+        Some(Arc::new(Self { data, ..self.clone() }))
+    }
+
     fn presence(&self, row: usize) -> Subset {
         let observed = self.data.presence(self.rows[row]);
         let places = self.places.iter().enumerate();

@@ -262,7 +262,12 @@ impl Source {
         let total = plans.iter().map(|plan| plan.counted).sum();
         let left = plans.len();
         let (sender, receiver) = sync_channel(AHEAD - 1);
-        let source = self.clone();
+        let mut source = self.clone();
+        if purpose == Purpose::Train
+            && let Some(data) = self.data.in_epoch(self.seed, epoch)
+        {
+            source.data = data;
+        }
         let reader = std::thread::spawn(move || {
             let mut last = None;
             for plan in plans {
@@ -513,8 +518,11 @@ mod tests {
         context::{Interrupt, Live},
         observer::Observers,
     };
-    use burn::train::Interrupter;
-    use multivae_core::modality::ModalitySpec;
+    use burn::{tensor::Tensor, train::Interrupter};
+    use multivae_core::{
+        batch::{Presence, Values},
+        modality::ModalitySpec,
+    };
 
     /// So many rows that cannot be read.
     struct Numbers(usize);
@@ -651,6 +659,54 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(plans[0].rows, plans[2].rows);
         assert_eq!(source.cutting.steps(10, 3), 2);
+    }
+
+    /// One row whose value is the epoch, and 0 outside of one.
+    struct Epochs([ModalitySpec; 1], usize);
+
+    impl Dataset for Epochs {
+        fn modalities(&self) -> &[ModalitySpec] {
+            &self.0
+        }
+        fn len(&self) -> usize {
+            1
+        }
+        fn batch(
+            &self,
+            _: &[usize],
+            device: &Device,
+        ) -> Result<Batch, multivae_core::dataset::DatasetError> {
+            let values = Values::Dense(Tensor::full([1, 1], self.1 as f32, device));
+            Ok(Batch::new(vec![values], Presence::complete(1, 1, device))?)
+        }
+        fn presence(&self, _: usize) -> Subset {
+            Subset::full(1)
+        }
+        fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+            assert_eq!(seed, 3);
+            Some(Arc::new(Self(self.0.clone(), epoch)))
+        }
+    }
+
+    #[test]
+    fn training_rows_are_those_of_their_epoch_and_validation_rows_of_none() {
+        let specs = [ModalitySpec::new("a", &[1]).expect("valid")];
+        let source = Source { data: Arc::new(Epochs(specs, 0)), ..source(1, 1, 1) };
+        let value = |step: &Step| -> f32 {
+            step.batch.values()[0].dense().expect("dense").clone().into_scalar()
+        };
+        // As after a resume, two epochs are done.
+        let rows = TrainRows::new(source.clone(), 2);
+        for epoch in [3.0, 4.0] {
+            let found: Vec<_> = rows.iter().map(|item| item.expect("readable")).collect();
+            let [TrainItem::Rows(step)] = &found[..] else { panic!("one step") };
+            assert_eq!(value(step), epoch);
+        }
+        let steps = source.read(source.plans(&[0]), 0, Purpose::Evaluate, None);
+        for item in steps {
+            let TrainItem::Rows(step) = item.expect("readable") else { panic!("one step") };
+            assert_eq!(value(&step), 0.0);
+        }
     }
 
     #[test]

@@ -84,6 +84,7 @@ pub(crate) struct Evaluate {
     pub(crate) rows: Option<usize>,
     pub(crate) samples: Option<usize>,
     pub(crate) likelihood_rows: Option<usize>,
+    pub(crate) likelihoods: Vec<String>,
 }
 
 impl Default for Evaluate {
@@ -94,6 +95,7 @@ impl Default for Evaluate {
             rows: None,
             samples: None,
             likelihood_rows: None,
+            likelihoods: Vec::new(),
         }
     }
 }

@@ -356,6 +356,9 @@ impl Evaluate {
         for (name, number) in numbers {
             list.extend(number.into_iter().flat_map(|n| [name.to_owned(), n.to_string()]));
         }
+        if !self.likelihoods.is_empty() {
+            list.extend(["--likelihoods".to_owned(), self.likelihoods.join(",")]);
+        }
         list
     }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use crate::error::{DataError, Result};
 
 mod disk;
+mod draws;
 mod held;
 mod sparse;
 mod tokens;
@@ -17,6 +18,8 @@ mod view;
 
 pub use disk::DiskArray;
 pub(crate) use disk::Place;
+pub use draws::Draws;
+pub(crate) use draws::key;
 pub(crate) use held::COPIED;
 pub use held::HeldArray;
 pub use sparse::SparseRows;
@@ -51,6 +54,8 @@ pub enum Storage {
     Tokens(TokenRows),
     /// Values of another storage that are changed as they are read.
     View(View),
+    /// Zeros and ones whose probabilities are the values of another storage.
+    Draws(Draws),
 }
 
 /// Least and greatest value, and whether all are whole numbers.
@@ -76,6 +81,7 @@ impl Storage {
             Self::Held(array) => array.len(),
             Self::Tokens(rows) => rows.len(),
             Self::View(view) => view.len(),
+            Self::Draws(draws) => draws.len(),
         }
     }
 
@@ -159,6 +165,7 @@ impl Storage {
             Self::Held(array) => array.read(from, out),
             Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read(from, out)?,
+            Self::Draws(draws) => draws.read(from, out)?,
         }
         Ok(())
     }
@@ -188,6 +195,7 @@ impl Storage {
             Self::Held(array) => array.read_precise(from, out),
             Self::Tokens(rows) => rows.read(from, out),
             Self::View(view) => view.read_precise(from, out)?,
+            Self::Draws(draws) => draws.read(from, out)?,
         }
         Ok(())
     }
@@ -211,7 +219,7 @@ impl Storage {
             Self::Bytes(values) => places.iter().for_each(|&place| values[place] = 0),
             Self::Doubles(values) => places.iter().for_each(|&place| values[place] = 0.0),
             Self::Sparse(rows) => rows.zero(places),
-            Self::Disk(_) | Self::Held(_) | Self::Tokens(_) | Self::View(_) => {}
+            Self::Disk(_) | Self::Held(_) | Self::Tokens(_) | Self::View(_) | Self::Draws(_) => {}
         }
     }
 

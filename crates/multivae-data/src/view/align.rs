@@ -103,6 +103,11 @@ impl Dataset for Aligned {
             .with_labels(batch.labels().map(<[i64]>::to_vec))?)
     }
 
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let data = self.data.in_epoch(seed, epoch)?;
+        Some(Arc::new(Self { data, ..self.clone() }))
+    }
+
     fn presence(&self, row: usize) -> Subset {
         let observed = self.data.presence(row);
         let places = self.places.iter().enumerate();

@@ -143,6 +143,11 @@ impl Dataset for Masked {
         Ok(batch)
     }
 
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let data = self.data.in_epoch(seed, epoch)?;
+        Some(Arc::new(Self { data, ..self.clone() }))
+    }
+
     fn presence(&self, row: usize) -> Subset {
         self.presence[row]
     }

@@ -81,6 +81,11 @@ impl Dataset for Select {
         self.data.batch(&rows, device)
     }
 
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let data = self.data.in_epoch(seed, epoch)?;
+        Some(Arc::new(Self { data, ..self.clone() }))
+    }
+
     fn presence(&self, row: usize) -> Subset {
         self.data.presence(self.rows[row])
     }

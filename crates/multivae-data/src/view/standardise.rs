@@ -88,6 +88,11 @@ impl Dataset for Standardised {
         Ok(batch)
     }
 
+    fn in_epoch(&self, seed: u64, epoch: usize) -> Option<Arc<dyn Dataset>> {
+        let data = self.data.in_epoch(seed, epoch)?;
+        Some(Arc::new(Self { data, ..self.clone() }))
+    }
+
     fn presence(&self, row: usize) -> Subset {
         self.data.presence(row)
     }

@@ -589,6 +589,7 @@ class Model:
         rows: int | None = None,
         samples: int = 100,
         likelihood_rows: int = 100,
+        likelihoods: str | Sequence[str] = ("joint", "marginal", "conditional"),
         classifiers: str | os.PathLike[str] | None = None,
         inception: str | os.PathLike[str] | None = None,
         seed: int = 0,
@@ -597,12 +598,14 @@ class Model:
 
         On rows that training has not seen: `X` with classes `y`, or the test rows of the run, of which
         there are some if `test` was set before :meth:`fit`. `rows` bounds how many are measured,
-        `samples` are importance samples of likelihoods on `likelihood_rows` rows.
+        `samples` are importance samples of likelihoods on `likelihood_rows` rows, of all modalities,
+        which is always there, of single ones, and of each from every subset, which is most of the work.
         """
         self._ready()
         words = [self._on_disk(), "--metrics", ",".join(_names(metrics) or ["all"]), "--seed", str(_count("seed", seed, 0))]
         words += ["--samples", str(_count("samples", samples, 1))]
         words += ["--likelihood-rows", str(_count("likelihood_rows", likelihood_rows, 1))]
+        words += ["--likelihoods", ",".join(_names(likelihoods) or ["joint"])]
         held = None if X is None else hold(X, y, self._places(X) if modalities is None else modalities)
         if held is not None:
             words += ["--data", held.source]
