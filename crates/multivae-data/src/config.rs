@@ -756,11 +756,16 @@ mod tests {
         for other in [epoch(&splits.train, 1, 2), epoch(&splits.train, 2, 1)] {
             assert!(first.iter().zip(&other).filter(|(a, b)| a != b).count() > first.len() / 100);
         }
+        // The rows of a split among all.
+        let of = |all: &MemoryDataset, part: &MemoryDataset| {
+            let place = |row| all.stored_rows().iter().position(|stored| stored == row);
+            let places = part.stored_rows().iter().map(|row| place(row).expect("one of all"));
+            all.select(&places.collect::<Vec<_>>())
+        };
         // As near to the grey values as the mean of so many draws.
-        let grey = config.read().expect("images").raw;
-        let grey = grey.select(splits.train.stored_rows());
+        let grey = of(&config.read().expect("images").raw, &splits.train);
         let draws: Vec<_> = (1..=40).map(|e| epoch(&splits.train, 1, e)).collect();
-        let error = grey.values(0).iter().enumerate().map(|(i, grey)| {
+        let error = grey.values(0).into_iter().enumerate().map(|(i, grey)| {
             let mean = draws.iter().map(|draw| draw[i]).sum::<f32>() / 40.0;
             (mean - grey).powi(2) - grey * (1.0 - grey) / 40.0
         });
@@ -776,7 +781,7 @@ mod tests {
         let schema = &splits.record.schema;
         let new = new.open_new(schema, &splits.standardisation, Lacking::default());
         let new = new.expect("as the model knows it");
-        assert_eq!(values(&new.data.select(splits.test.stored_rows())), values(&splits.test));
+        assert_eq!(values(&of(&new.data, &splits.test)), values(&splits.test));
         assert!(new.raw.values(0).iter().any(|&value| value > 0.0 && value < 1.0));
         assert!(DataConfig::new("mfeat").open().expect("tables").train.in_epoch(1, 1).is_none());
 

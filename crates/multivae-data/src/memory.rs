@@ -259,8 +259,7 @@ impl MemoryDataset {
             return Err(bad(format!("modalities, of {names}"), modality.into()));
         };
         let likelihood = &self.specs[m].likelihood;
-        if *likelihood != Likelihood::Bernoulli {}
-        {
+        if !matches!(likelihood, Likelihood::Bernoulli {}) {
             let found = format!("{modality}, {}", likelihood.family().name());
             return Err(bad("modalities with a bernoulli likelihood".into(), found));
         }
@@ -290,9 +289,13 @@ impl MemoryDataset {
     fn known(&mut self, modality: usize) -> &mut ModalitySchema {
         let specs = &self.specs;
         let schema = self.schema.get_or_insert_with(|| Arc::new(Schema::of_specs(specs)));
-        let name = &specs[modality].name;
-        let known = Arc::make_mut(schema).modalities.iter_mut().find(|of| of.spec.name == *name);
-        known.expect("a schema has all modalities of its data")
+        let schema = Arc::make_mut(schema);
+        let entry = |spec: &ModalitySpec| {
+            let known = schema.modality(spec.name.as_str()).cloned();
+            known.unwrap_or_else(|| ModalitySchema::new(spec.clone()))
+        };
+        schema.modalities = specs.iter().map(entry).collect();
+        &mut schema.modalities[modality]
     }
 
     /// The same with other likelihoods of some modalities.
