@@ -552,7 +552,7 @@ pub fn load_best<M: TrainableModel>(dir: &Path, model: M) -> Result<M> {
     let folder = dir.join(CHECKPOINTS);
     let newest = Checkpoint::newest(dir)?.ok_or_else(|| TrainError::Checkpoint {
         path: folder.clone(),
-        reason: "holds no checkpoint".into(),
+        reason: "holds no checkpoint, as of a run that ended before its first epoch did: go on with it by `train --resume`".into(),
         previous: None,
     })?;
     match newest.best() {
