@@ -8,7 +8,7 @@ use std::{
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use multivae::{
     core::schema::{self, Channels, ImageConversion, Plane},
-    data,
+    data::{self, annotate::is_annotated},
     train::Track,
 };
 
@@ -201,7 +201,7 @@ pub(crate) struct GetArguments {
     /// Name of the set, as `multivae data` lists it before `:PATH`
     pub(crate) name: String,
     /// Folder of the set
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) to: PathBuf,
     /// Address of a folder that has the files under their names, in place of the published addresses
     #[arg(long, value_name = "URL")]
@@ -219,7 +219,7 @@ pub(crate) struct MakeArguments {
     #[arg(long, value_name = "FOLDER")]
     pub(crate) photos: PathBuf,
     /// Folder, which must be empty or not there
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) to: PathBuf,
     /// Number of modalities [default: one for each photograph, 5 at most]
     #[arg(long, value_name = "N")]
@@ -242,7 +242,7 @@ pub(crate) struct PackArguments {
     #[command(flatten)]
     pub(crate) reading: ReadingArguments,
     /// Folder, which must be empty or not there
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: PathBuf,
 }
 
@@ -349,7 +349,7 @@ pub(crate) struct TrainArguments {
     #[arg(long, value_name = "SEED")]
     pub(crate) seed: Option<u64>,
     /// Folder of the run, new or empty [default: runs/MODEL-DATA]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: Option<PathBuf>,
     /// Go on with the run in this folder, to more epochs if `--epochs` says so; `--data` says where
     /// its data is now, if that was moved
@@ -382,7 +382,7 @@ pub(crate) struct SweepArguments {
     #[arg(value_name = "FILE")]
     pub(crate) sweep: PathBuf,
     /// Folder of the runs and tables [default: runs/FILE]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: Option<PathBuf>,
     /// Runs at a time, which share the processor's cores
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = positive)]
@@ -487,7 +487,7 @@ pub(crate) struct ImputeArguments {
     #[arg(long, value_name = "N", value_parser = several)]
     pub(crate) samples: Option<usize>,
     /// Folder to write, which must not exist; .h5ad or .h5mu is a copy of the data's
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder_or_copy)]
     pub(crate) out: PathBuf,
 }
 
@@ -529,7 +529,7 @@ pub(crate) struct EvaluateArguments {
     #[arg(long, requires = "metrics")]
     pub(crate) where_possible: bool,
     /// Folder to write, new or empty [default with `--metrics`: evaluation in the run's folder]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: Option<PathBuf>,
     /// Most rows, evenly spread over the data
     #[arg(long, value_name = "N", value_parser = positive)]
@@ -569,7 +569,7 @@ pub(crate) struct CompareArguments {
     #[arg(required = true, num_args = 2.., value_name = "FOLDER")]
     pub(crate) folders: Vec<PathBuf>,
     /// Folder for report.html, comparison.csv and figures, new or empty
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -660,7 +660,7 @@ pub(crate) struct SamplerFitArguments {
     #[arg(long, value_name = "KEY=VALUE")]
     pub(crate) set: Vec<String>,
     /// Folder of the sampler, new or empty [default: samplers/KIND in the folder of the run]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: Option<PathBuf>,
 }
 
@@ -729,7 +729,7 @@ pub(crate) struct ClassifierArguments {
     #[arg(long, value_name = "NAME|PATH", requires = "out")]
     pub(crate) data: Option<String>,
     /// Folder to write, new or empty
-    #[arg(long, value_name = "FOLDER", requires = "data")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder, requires = "data")]
     pub(crate) out: Option<PathBuf>,
     /// Device; `multivae devices` lists them
     #[arg(long, value_name = "DEVICE")]
@@ -750,7 +750,7 @@ pub(crate) struct ImportArguments {
     /// Folder that MultiVae or multi-view-AE has saved, a checkpoint of the latter, or a bundle
     pub(crate) folder: PathBuf,
     /// Folder of the run, new or empty
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: PathBuf,
     /// Of MultiVae: description of pickled networks as TOML or JSON, the section `model` of a
     /// configuration; of multi-view-AE: its settings as YAML
@@ -812,7 +812,7 @@ pub(crate) struct PullArguments {
     #[arg(value_name = "OWNER/NAME[@REVISION]")]
     pub(crate) place: String,
     /// Folder of the run, new or empty
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", value_parser = folder)]
     pub(crate) out: PathBuf,
     /// Of MultiVae: description of pickled networks, as for `import`
     #[arg(long, value_name = "FILE")]
@@ -826,6 +826,43 @@ pub(crate) enum Format {
     Safetensors,
     /// The same files in one tar archive
     Tar,
+}
+
+/// A folder that is written, which is not called as a file: who says `--out imputed.csv` wants a table.
+fn folder(text: &str) -> Result<PathBuf, String> {
+    const FILES: [&str; 16] = [
+        "npz",
+        "npy",
+        "csv",
+        "tsv",
+        "txt",
+        "parquet",
+        "xlsx",
+        "json",
+        "jsonl",
+        "h5",
+        "h5ad",
+        "h5mu",
+        "safetensors",
+        "html",
+        "png",
+        "pdf",
+    ];
+    let path = PathBuf::from(text);
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    let named = extension.map(str::to_lowercase).filter(|name| FILES.contains(&&**name));
+    match named {
+        Some(name) if !path.is_dir() => Err(format!(
+            "expected the name of a folder, into which files are written, found that of a file, .{name}"
+        )),
+        _ => Ok(path),
+    }
+}
+
+/// The same, or a copy of the data's own file.
+fn folder_or_copy(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    if is_annotated(&path) { Ok(path) } else { folder(text) }
 }
 
 fn minutes(text: &str) -> Result<f64, String> {
@@ -882,6 +919,23 @@ mod tests {
         assert!(parse("multivae train --resume a --out b").is_err());
         assert!(parse("multivae train --resume a --missing-codes -9").is_err());
         assert!(parse("multivae train --resume a --data b").is_ok());
+    }
+
+    #[test]
+    fn folders_are_not_called_as_files() {
+        let parse = |arguments: &str| Arguments::try_parse_from(arguments.split(' '));
+        for wrong in [
+            "multivae impute run --out imputed.npz",
+            "multivae impute run --out a/imputed.CSV",
+            "multivae evaluate run --metrics all --out report.html",
+            "multivae train --out run.safetensors",
+        ] {
+            let error = parse(wrong).expect_err(wrong).to_string();
+            assert!(error.contains("expected the name of a folder"), "{error}");
+        }
+        for right in ["impute run --out cells.h5ad", "train --out runs/rate-0.001"] {
+            assert!(parse(&format!("multivae {right}")).is_ok(), "{right}");
+        }
     }
 
     #[test]
