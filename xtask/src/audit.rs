@@ -33,8 +33,8 @@ const ALLOWED: &[&str] = &[
 ];
 /// Crates whose manifest names no licence, and what their file of it is.
 const CLARIFIED: &[(&str, &str)] = &[("cfg_block", "Apache-2.0")];
-/// Features of the program that need nothing of the machine that it is built on.
-const FEATURES: &str = "remote,text";
+/// Features of the program whose crates are known on any machine, also where they cannot be built.
+const FEATURES: &str = "mpi,remote,text";
 
 /// A crate that the program or the building of it needs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

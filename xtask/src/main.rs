@@ -6,6 +6,7 @@ mod audit;
 mod bench;
 mod ci;
 mod loc;
+mod mpi;
 mod packages;
 mod page;
 mod pages;
@@ -96,6 +97,9 @@ enum Task {
     },
     /// Builds the wheel for Python, installs it into an environment of its own and runs its tests.
     Python,
+    /// Builds the program with MPI and compares every model on several processes with one, where there
+    /// is an MPI.
+    Mpi,
     /// Counts lines of code, tests and documentation of each crate.
     Loc,
 }
@@ -124,6 +128,7 @@ fn run(task: Task) -> Result<ExitCode> {
             pages::run(&root, &files)
         }
         Task::Python => python::run(&root),
+        Task::Mpi => mpi::run(&root),
         Task::Loc => loc::run(&root),
         Task::Page { files, pictures } => page::run(&files, pictures.as_deref()),
         Task::Served { runs, pictures } => served::run(&runs, pictures.as_deref()),

@@ -41,6 +41,37 @@ impl fmt::Display for BadInput {
 
 impl std::error::Error for BadInput {}
 
+/// Another rank of the run tells what has happened.
+#[derive(Debug)]
+struct ToldElsewhere {
+    message: String,
+    code: u8,
+}
+
+impl fmt::Display for ToldElsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ToldElsewhere {}
+
+/// The error of a rank of a run, silent if another one tells of it: what a rank has met with is told by
+/// that rank, what all of them have come to by the first.
+pub(crate) fn of_rank(error: Error, rank: usize) -> Error {
+    let train = error.chain().find_map(|cause| cause.downcast_ref::<TrainError>());
+    let elsewhere = match train {
+        Some(TrainError::Rank { .. }) => true,
+        Some(TrainError::NotFinite { .. } | TrainError::Apart { .. }) => rank > 0,
+        _ => false,
+    };
+    if !elsewhere {
+        return error;
+    }
+    let (message, code) = (message(&error), code(&error));
+    Error::new(ToldElsewhere { message, code })
+}
+
 /// An error about what the user gave.
 pub(crate) fn bad_input(message: impl Into<String>) -> Error {
     Error::new(BadInput(message.into()))
@@ -51,6 +82,9 @@ pub(crate) fn report(error: &Error) -> u8 {
     if is_closed_pipe(error) {
         // Who reads our output has seen enough.
         return 0;
+    }
+    if let Some(told) = error.downcast_ref::<ToldElsewhere>() {
+        return told.code;
     }
     let message = message(error);
     terminal::print_err(&format!("error: {message}"));
@@ -173,6 +207,17 @@ mod tests {
     use anyhow::Context;
 
     use super::*;
+
+    #[test]
+    fn one_rank_tells_what_has_happened() {
+        let of = |error: TrainError, rank| of_rank(error.into(), rank).is::<ToldElsewhere>();
+        let gone = || TrainError::Rank { rank: 2, reason: "the disk is full".into() };
+        assert!(of(gone(), 0) && of(gone(), 1));
+        let apart = || TrainError::Apart { rank: 1, epoch: 3 };
+        assert_eq!([of(apart(), 0), of(apart(), 1)], [false, true]);
+        let own = of_rank(bad_input("no such file"), 3);
+        assert!(!own.is::<ToldElsewhere>() && code(&own) == BAD_INPUT);
+    }
 
     #[test]
     fn what_the_user_gave_is_told_from_what_went_wrong() {

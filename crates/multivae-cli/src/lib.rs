@@ -85,7 +85,7 @@ pub fn main() -> ExitCode {
 fn with(arguments: &Arguments) -> u8 {
     keep_pages();
     let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(terminal::log)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
         .without_time()
         .with_target(false);

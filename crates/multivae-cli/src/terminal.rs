@@ -3,6 +3,7 @@
 use std::{
     fmt::Display,
     io::{self, IsTerminal, Write},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context, Result};
@@ -10,6 +11,19 @@ use multivae::train::Interrupt;
 
 /// Exit code after an interrupt from the terminal.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Whether another process says what happens.
+static HUSHED: AtomicBool = AtomicBool::new(false);
+
+/// Leaves it to another process to say what happens: this one tells its own errors only.
+pub(crate) fn hush() {
+    HUSHED.store(true, Ordering::SeqCst);
+}
+
+/// Where lines of a log go.
+pub(crate) fn log() -> Box<dyn Write> {
+    if HUSHED.load(Ordering::SeqCst) { Box::new(io::sink()) } else { Box::new(io::stderr()) }
+}
 
 /// Writes a line of results to standard output.
 pub(crate) fn print_out(line: impl Display) -> Result<()> {
@@ -38,7 +52,9 @@ pub(crate) fn interrupt() -> Result<Interrupt> {
             std::process::exit(INTERRUPTED.into());
         }
         handle.stop();
-        print_err("interrupted: the run ends after this step; once more to end at once");
+        if !HUSHED.load(Ordering::SeqCst) {
+            print_err("interrupted: the run ends after this step; once more to end at once");
+        }
     })
     .context("the handler of interrupts cannot be set")?;
     Ok(interrupt)

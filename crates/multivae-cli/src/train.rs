@@ -32,8 +32,8 @@ use multivae::{
         init,
     },
     train::{
-        Checkpoint, Content, EpochSummary, Exhibit, Exhibits, Fitted, Interrupt, JsonLines, LOSS,
-        Observed, Observer, Split, Stopped, TrainError, Trainer,
+        Checkpoint, Collective, Content, EpochSummary, Exhibit, Exhibits, Fitted, Interrupt,
+        JsonLines, LOSS, Observed, Observer, Split, Stopped, TrainError, Trainer, agree, join,
     },
 };
 use serde_json::Value;
@@ -41,7 +41,7 @@ use serde_json::Value;
 use crate::{
     arguments::TrainArguments,
     check, closing, config,
-    failure::{Outcome, bad_input},
+    failure::{Outcome, bad_input, of_rank},
     generate::{means, original},
     picture,
     program::{Listener, Telling, Told},
@@ -69,15 +69,22 @@ fn started(
     arguments: &TrainArguments,
     listener: Option<(Listener, Interrupt)>,
 ) -> Result<(PathBuf, Outcome)> {
-    match &arguments.resume {
-        None => start(arguments, listener),
-        Some(folder) => resume(arguments, folder, listener),
+    let ranks = join()?;
+    if !ranks.is_first() {
+        terminal::hush();
     }
+    let result = match &arguments.resume {
+        None => start(arguments, listener, &ranks),
+        Some(folder) => resume(arguments, folder, listener, &ranks),
+    };
+    result.map_err(|error| of_rank(error, ranks.rank()))
 }
 
 /// Where a run is trained.
 struct Place {
     folder: PathBuf,
+    /// Those who train it together; the first alone writes, and says what happens.
+    ranks: Arc<dyn Collective>,
     /// The first is where the model lies.
     devices: Vec<Device>,
     json: bool,
@@ -90,6 +97,9 @@ struct Place {
 impl Place {
     /// A line about what happens, on standard error.
     fn tell(&self, line: &str) {
+        if !self.ranks.is_first() {
+            return;
+        }
         match &self.listener {
             Some((listener, _)) => listener(Told::Line(line.to_owned())),
             None => print_err(line),
@@ -112,10 +122,47 @@ fn devices(arguments: &TrainArguments) -> Result<Vec<Device>> {
     Ok(if named.is_empty() { vec![device::open(None)?] } else { named })
 }
 
+/// A run that is about to begin; nothing was written yet.
+struct Prepared {
+    config: RunConfig,
+    place: Place,
+    model: Model,
+    splits: Splits,
+}
+
 fn start(
     arguments: &TrainArguments,
     listener: Option<(Listener, Interrupt)>,
+    ranks: &Arc<dyn Collective>,
 ) -> Result<(PathBuf, Outcome)> {
+    let prepared = agree(&**ranks, prepared(arguments, listener, ranks))?;
+    let Prepared { config, place, model, splits } = prepared;
+    let write = || -> Result<()> {
+        let new = NewFolder::new(&place.folder)?;
+        RunFolder::write(new.path(), &config, &splits.standardisation)?;
+        splits.record.save(&new.path().join(RunFolder::DATA))?;
+        new.finish()?;
+        Ok(())
+    };
+    agree(&**ranks, ranks.is_first().then(write).transpose())?;
+    let result = train(&config, &place, model, splits, None, Trainer::fit);
+    if let Err(error) = &result
+        && ranks.is_first()
+        && error
+            .downcast_ref::<TrainError>()
+            .is_some_and(|e| matches!(e, TrainError::Config { .. }))
+    {
+        // Nothing was trained: the folder would only be in the way of the next try.
+        let _ = fs::remove_dir_all(&place.folder);
+    }
+    Ok((place.folder, result?))
+}
+
+fn prepared(
+    arguments: &TrainArguments,
+    listener: Option<(Listener, Interrupt)>,
+    ranks: &Arc<dyn Collective>,
+) -> Result<Prepared> {
     // In another program there are no flags.
     let origin = if listener.is_some() { "settings" } else { "configuration by flags and `--set`" };
     let mut config = config::of(arguments, origin)?;
@@ -133,29 +180,15 @@ fn start(
     data.source = absolute(&data.source);
     config.data = Some(data);
     config.model = config.model_for(splits.train.modalities())?;
-    let place =
-        Place { folder, devices, json: arguments.json, minutes: arguments.minutes, listener };
+    let (json, minutes) = (arguments.json, arguments.minutes);
+    let place = Place { folder, ranks: Arc::clone(ranks), devices, json, minutes, listener };
     if let Some(size) = large(&config.model)? {
         place.tell(&size);
     }
     let model = init(&config.model, &Networks::default(), config.train.seed, &place.devices[0])?;
     check_rows(&config, &model, &splits)?;
     check_labels(&config, &splits)?;
-
-    let new = NewFolder::new(&place.folder)?;
-    RunFolder::write(new.path(), &config, &splits.standardisation)?;
-    splits.record.save(&new.path().join(RunFolder::DATA))?;
-    new.finish()?;
-    let result = train(&config, &place, model, splits, None, Trainer::fit);
-    if let Err(error) = &result
-        && error
-            .downcast_ref::<TrainError>()
-            .is_some_and(|e| matches!(e, TrainError::Config { .. }))
-    {
-        // Nothing was trained: the folder would only be in the way of the next try.
-        let _ = fs::remove_dir_all(&place.folder);
-    }
-    Ok((place.folder, result?))
+    Ok(Prepared { config, place, model, splits })
 }
 
 /// Parameters from which on the memory for them is said before it is taken.
@@ -221,7 +254,21 @@ fn resume(
     arguments: &TrainArguments,
     folder: &Path,
     listener: Option<(Listener, Interrupt)>,
+    ranks: &Arc<dyn Collective>,
 ) -> Result<(PathBuf, Outcome)> {
+    let found = agree(&**ranks, found(arguments, folder, listener, ranks))?;
+    let (Prepared { config, place, model, splits }, newest) = found;
+    let outcome = train(&config, &place, model, splits, newest.as_ref(), Trainer::resume)?;
+    Ok((place.folder, outcome))
+}
+
+/// A run that is about to go on, and its newest checkpoint.
+fn found(
+    arguments: &TrainArguments,
+    folder: &Path,
+    listener: Option<(Listener, Interrupt)>,
+    ranks: &Arc<dyn Collective>,
+) -> Result<(Prepared, Option<Checkpoint>)> {
     let mut stored = RunFolder::open(folder)?;
     let devices = devices(arguments)?;
     if stored.config.data.is_none() {
@@ -235,8 +282,13 @@ fn resume(
     }
     let splits = stored.splits()?;
     // Before anything is changed; the trainer would find it later.
-    let newest = Checkpoint::newest(folder).map_err(RunError::Train)?;
-    files::sweep(folder);
+    let newest = match ranks.is_first() {
+        true => Checkpoint::newest(folder).map_err(RunError::Train)?,
+        false => None,
+    };
+    if ranks.is_first() {
+        files::sweep(folder);
+    }
     let epochs = arguments.epochs.filter(|&n| n != stored.config.train.epochs);
     if let Some(epochs) = epochs {
         stored.config.train.epochs = epochs;
@@ -246,15 +298,16 @@ fn resume(
         stored.config.train.track.clone_from(track);
         stored.config.train.check()?;
     }
-    if epochs.is_some() || arguments.data.is_some() || arguments.track.is_some() {
+    let changed = epochs.is_some() || arguments.data.is_some() || arguments.track.is_some();
+    if changed && ranks.is_first() {
         stored.save_config()?;
     }
     let config = stored.config;
     let model = init(&config.model, &Networks::default(), config.train.seed, &devices[0])?;
     let (json, minutes) = (arguments.json, arguments.minutes);
-    let place = Place { folder: stored.path, devices, json, minutes, listener };
-    let outcome = train(&config, &place, model, splits, newest.as_ref(), Trainer::resume)?;
-    Ok((place.folder, outcome))
+    let (folder, ranks) = (stored.path, Arc::clone(ranks));
+    let place = Place { folder, ranks, devices, json, minutes, listener };
+    Ok((Prepared { config, place, model, splits }, newest))
 }
 
 /// How a trainer is set off: [`Trainer::fit`] or [`Trainer::resume`].
@@ -274,8 +327,10 @@ fn train(
     newest: Option<&Checkpoint>,
     launch: Launch,
 ) -> Result<Outcome> {
+    let ranks = &*place.ranks;
     // Also of a run that goes on: it may have been stopped before its first checkpoint.
-    let model = at_means(model, &splits.train, &place.devices[0])?;
+    let model = at_means(model, &splits.train, &place.devices[0]).map_err(anyhow::Error::from);
+    let model = agree(ranks, model)?;
     let incomplete = splits.train.incomplete_rows() + splits.valid.incomplete_rows();
     place.tell(&format!(
         "{} on {}: {} training and {} validation rows{}, {} modalities, {} parameters, in `{}`",
@@ -296,17 +351,24 @@ fn train(
     ));
     let epochs_run = Arc::new(AtomicUsize::new(0));
     let dashboard = cfg!(feature = "dashboard") && terminal::is_watched() && !place.json;
-    let dashboard = dashboard && place.listener.is_none();
-    let pictures = Pictures::new(config, place, &splits, &model)?;
-    let shown = Shown::new(config, place, &splits, &model)?;
+    let dashboard = dashboard && place.listener.is_none() && !ranks.is_several();
     let (count, last) = (Arc::clone(&epochs_run), config.train.epochs);
-    if let (Some(pictures), Some(newest)) = (&pictures, newest) {
-        pictures.make_up(newest, &model, last)?;
-    }
-    let interrupt = place.interrupt()?;
-    let time = place.minutes.map(|minutes| Time::limit(minutes, &interrupt));
+    let shows = || -> Result<_> {
+        let pictures = Pictures::new(config, place, &splits, &model)?;
+        if let (Some(pictures), Some(newest)) = (&pictures, newest) {
+            pictures.make_up(newest, &model, last)?;
+        }
+        Ok((pictures, Shown::new(config, place, &splits, &model)?))
+    };
+    let shows = agree(ranks, ranks.is_first().then(shows).transpose())?;
+    let (pictures, shown) = shows.unwrap_or_default();
+    let interrupt = agree(ranks, place.interrupt())?;
+    // The first rank has the time for all.
+    let minutes = place.minutes.filter(|_| ranks.is_first());
+    let time = minutes.map(|minutes| Time::limit(minutes, &interrupt));
     let mut trainer = Trainer::new(config.train.clone(), &place.folder)
         .devices(place.devices.clone())
+        .ranks(Arc::clone(&place.ranks))
         .dashboard(dashboard)
         .configuration(described(config)?)
         .interrupt(interrupt);
@@ -345,15 +407,22 @@ fn train(
     let (train, valid): (Arc<dyn Dataset>, Arc<dyn Dataset>) = (Arc::new(train), Arc::new(valid));
     let fitted = launch(trainer, model, Arc::clone(&train), Arc::clone(&valid))?;
     let epochs_run = epochs_run.load(Ordering::SeqCst);
-    bundle(config, place, &fitted, &standardisation, epochs_run)?;
-    if epochs_run > 0 && fitted.stopped != Stopped::Interrupted {
-        let device = &place.devices[0];
-        for line in check::lines(&fitted.model, &train, &valid, epochs_run, device) {
-            say(place, line)?;
+    let close = || {
+        bundle(config, place, &fitted, &standardisation, epochs_run)?;
+        if epochs_run > 0 && fitted.stopped != Stopped::Interrupted {
+            let device = &place.devices[0];
+            for line in check::lines(&fitted.model, &train, &valid, epochs_run, device) {
+                say(place, line)?;
+            }
         }
-    }
-    let over = time.is_some_and(|time| time.is_over());
-    summarise(place, &fitted, epochs_run, over)
+        let over = time.is_some_and(|time| time.is_over());
+        summarise(place, &fitted, epochs_run, over)
+    };
+    let outcome = agree(ranks, ranks.is_first().then(close).transpose())?;
+    let interrupted = outcome == Some(Outcome::Interrupted);
+    // All processes end alike.
+    let first = ranks.gather(&[f64::from(u8::from(interrupted))])?[0];
+    Ok(if first == 0.0 { Outcome::Done } else { Outcome::Interrupted })
 }
 
 /// The time that a run has.

@@ -17,7 +17,12 @@ use burn::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{Result, TrainError, context::Context, observer::Artifact};
+use crate::{
+    Result, TrainError,
+    collective::{Collective, agree},
+    context::Context,
+    observer::Artifact,
+};
 
 /// Folder of the checkpoints in a run's directory.
 pub(crate) const CHECKPOINTS: &str = "checkpoints";
@@ -161,6 +166,31 @@ impl Checkpoint {
         }
     }
 
+    /// The same checkpoint on all ranks, by the bytes that the first one finds in the file which it has
+    /// read: the others need not see the file, nor may they see an older state of its folder.
+    pub(crate) fn shared(ranks: &dyn Collective, read: Option<Self>) -> Result<Option<Self>> {
+        if !ranks.is_several() {
+            return Ok(read);
+        }
+        let bytes = match &read {
+            Some(found) => fs::read(&found.path).map_err(|e| TrainError::file(&found.path, e)),
+            None => Ok(Vec::new()),
+        };
+        let mut bytes = agree(ranks, bytes)?;
+        let path = read.as_ref().map_or_else(PathBuf::new, |found| found.path.clone());
+        let mut path = path.to_string_lossy().into_owned().into_bytes();
+        ranks.share(&mut path, 0)?;
+        ranks.share(&mut bytes, 0)?;
+        if read.is_some() || bytes.is_empty() {
+            return Ok(read);
+        }
+        let path = PathBuf::from(String::from_utf8_lossy(&path).into_owned());
+        match Self::of(&path, &bytes) {
+            Ok(found) => Ok(Some(found)),
+            Err(reason) => Err(TrainError::Checkpoint { path, reason, previous: None }),
+        }
+    }
+
     /// The epoch after which it was written.
     pub fn epoch(&self) -> usize {
         self.header.epoch
@@ -205,8 +235,13 @@ impl Checkpoint {
 
     fn try_read(path: &Path) -> Result<Self, String> {
         let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        Self::of(path, &bytes)
+    }
+
+    /// Out of the bytes of a file.
+    fn of(path: &Path, bytes: &[u8]) -> Result<Self, String> {
         let foreign = || "is not a checkpoint of multivae".to_owned();
-        let (first, body) = line(&bytes).ok_or_else(foreign)?;
+        let (first, body) = line(bytes).ok_or_else(foreign)?;
         let mut words = std::str::from_utf8(first).map_err(|_| foreign())?.split(' ');
         if words.next() != Some(MAGIC) {
             return Err(foreign());
@@ -307,6 +342,12 @@ impl Checkpoints {
         }
         let create: Create = |path| Ok(Box::new(fs::File::create(path)?));
         Ok(Self { folder: folder.into(), keep_last, create })
+    }
+
+    /// The folder of a run's directory for a rank that does not write.
+    pub(crate) fn elsewhere(dir: &Path, keep_last: usize) -> Self {
+        let create: Create = |_| Err(io::Error::other("the first rank writes"));
+        Self { folder: dir.join(CHECKPOINTS), keep_last, create }
     }
 
     pub(crate) fn path(&self, epoch: usize) -> PathBuf {

@@ -1,6 +1,7 @@
 //! What the parts of one launch share.
 
 use std::{
+    mem,
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,6 +19,7 @@ use multivae_kernels::is_eager;
 
 use crate::{
     TrainError,
+    collective::Collective,
     config::{ClipConfig, NonFinite},
     names::GRADIENT,
     observer::Observers,
@@ -52,7 +54,12 @@ impl Interrupt {
 
 /// What the loader, the steps, the checkpoints and the strategies of one launch share.
 pub(crate) struct Context {
-    /// The run's handle.
+    /// The processes that make the steps together.
+    pub(crate) ranks: Arc<dyn Collective>,
+    /// By which this process is asked to end the run.
+    pub(crate) asked: Interrupt,
+    /// The run's handle. Where there are several ranks it is used once all of them know of it, so that
+    /// they end after the same step; otherwise it is the one above.
     pub(crate) interrupt: Interrupt,
     /// The launch's handle.
     pub(crate) stop: Interrupter,
@@ -91,6 +98,7 @@ impl Live {
             norm: None,
             started: Instant::now(),
             trained: Duration::ZERO,
+            found: Found::default(),
         };
         Self { state: Mutex::new(state), completed: AtomicUsize::new(done) }
     }
@@ -111,6 +119,18 @@ struct State {
     started: Instant,
     /// How long the steps of the epoch took.
     trained: Duration,
+    /// What this rank has found in validation, where there are several.
+    found: Found,
+}
+
+/// What a rank has found in its batches of validation.
+#[derive(Default)]
+struct Found {
+    /// Values times rows, summed.
+    sums: Vec<f64>,
+    rows: usize,
+    /// The first step with a value that is not finite, the term's place and the value.
+    wrong: Option<(usize, usize, f64)>,
 }
 
 /// A step of the run.
@@ -210,9 +230,10 @@ impl Context {
     }
 
     /// Whether values of a device are read while the next steps are on their way to it. Where a
-    /// step that is not finite is to be left out, it has to be known before the weights change.
+    /// step that is not finite is to be left out, it has to be known before the weights change; and
+    /// several ranks bring their gradients to the host anyway.
     pub(crate) fn reads_later(&self, device: &Device) -> bool {
-        self.policy != NonFinite::Skip && !is_eager(device)
+        self.policy != NonFinite::Skip && !is_eager(device) && !self.ranks.is_several()
     }
 
     /// Waits for values; none if the device has failed.
@@ -259,6 +280,93 @@ impl Context {
         self.stop.should_stop()
     }
 
+    /// What all ranks have found, by the numbers of each; none if one of them has gone. Whoever was
+    /// asked to end the run tells the others on the way.
+    fn meet(&self, numbers: &[f64]) -> Option<Vec<Vec<f64>>> {
+        let asked = f64::from(u8::from(self.asked.is_stopped()));
+        let mine: Vec<f64> = std::iter::once(asked).chain(numbers.iter().copied()).collect();
+        let all = match self.ranks.gather(&mine) {
+            Ok(all) => all,
+            Err(gone) => {
+                self.fail(gone);
+                return None;
+            }
+        };
+        let each = all.chunks(mine.len());
+        if each.clone().any(|numbers| numbers[0] != 0.0) {
+            self.interrupt.stop();
+        }
+        Some(each.map(|numbers| numbers[1..].to_vec()).collect())
+    }
+
+    /// Where there are several ranks: ends the launch on all of them if one was asked to.
+    pub(crate) fn agree_on_end(&self) {
+        if self.ranks.is_several() && !self.failed() {
+            self.meet(&[]);
+        }
+    }
+
+    /// The means of terms over the rows of all ranks, and how many these are; those of this rank are
+    /// given. None if there is nothing to go on with.
+    pub(crate) fn of_all_ranks(&self, values: &[f64], rows: usize) -> Option<(Vec<f64>, usize)> {
+        let mine: Vec<f64> = std::iter::once(rows as f64).chain(values.iter().copied()).collect();
+        // Ranks without rows have no values.
+        let all = self.meet(&mine)?.into_iter().filter(|of_rank| of_rank[0] > 0.0);
+        let (mut sums, mut rows) = (vec![0.0; values.len()], 0.0);
+        for of_rank in all {
+            rows += of_rank[0];
+            sums.iter_mut().zip(&of_rank[1..]).for_each(|(sum, value)| *sum += of_rank[0] * value);
+        }
+        Some((sums.into_iter().map(|sum| sum / rows).collect(), rows as usize))
+    }
+
+    /// Keeps what a batch of validation came to on this rank.
+    pub(crate) fn found(&self, values: &[f64], step: usize, rows: usize) {
+        let mut state = self.state();
+        let found = &mut state.found;
+        found.sums.resize(values.len(), 0.0);
+        found.sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += rows as f64 * value);
+        found.rows += rows;
+        if found.wrong.is_none()
+            && let Some(term) = wrong(values)
+        {
+            found.wrong = Some((step, term, values[term]));
+        }
+    }
+
+    /// What the batches of validation came to on all ranks: means over rows, how many these are, and
+    /// the first value that is not finite.
+    pub(crate) fn found_by_all(
+        &self,
+        place: Place,
+    ) -> Option<(Vec<f64>, usize, Option<NonFiniteValue>)> {
+        let Found { mut sums, rows, wrong } = mem::take(&mut self.state().found);
+        let terms = &self.phase(place).terms;
+        sums.resize(terms.len(), 0.0);
+        let (step, term, value) = wrong.unwrap_or((usize::MAX, 0, 0.0));
+        let mut mine = vec![rows as f64, step as f64, term as f64, value];
+        mine.append(&mut sums);
+        let all = self.meet(&mine)?;
+        let rows: f64 = all.iter().map(|of_rank| of_rank[0]).sum();
+        let mean = |i: usize| all.iter().map(|of_rank| of_rank[4 + i]).sum::<f64>() / rows;
+        let means = (0..terms.len()).map(mean).collect();
+        let first = all.iter().min_by(|a, b| a[1].total_cmp(&b[1])).expect("there are ranks");
+        let wrong = (first[1] < usize::MAX as f64).then(|| NonFiniteValue {
+            term: terms[first[2] as usize].clone(),
+            place: Place { step: first[1] as usize, ..place },
+            value: first[3],
+        });
+        Some((means, rows as usize, wrong))
+    }
+
+    /// Compares the weights of all ranks by a checksum, and ends the launch if they differ.
+    pub(crate) fn compare_weights(&self, checksum: u32) {
+        let Some(all) = self.meet(&[f64::from(checksum)]) else { return };
+        if let Some(rank) = all.iter().position(|of_rank| *of_rank != all[0]) {
+            self.fail(TrainError::Apart { rank, epoch: self.epoch() });
+        }
+    }
+
     /// Whether a part of the step at work is not finite, so that all of it is left out.
     pub(crate) fn leaves_out(&self) -> bool {
         let now = self.step();
@@ -277,7 +385,9 @@ impl Context {
             return;
         }
         let message = format!("{}: left out", self.error_of(found.clone()));
-        tracing::warn!("{message}");
+        if self.ranks.is_first() {
+            tracing::warn!("{message}");
+        }
         self.observers.each(|observer| observer.event(&message));
         if found.place.split == Split::Train {
             self.state().skipped = Some(found);
@@ -326,6 +436,12 @@ impl Context {
     fn state(&self) -> MutexGuard<'_, State> {
         self.live.state.lock().expect("no thread panics while it holds the state")
     }
+}
+
+/// The place of a value that is not finite. The total is not whenever a term is not: the term says more.
+pub(crate) fn wrong(values: &[f64]) -> Option<usize> {
+    let found = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite())?;
+    Some((found + 1) % values.len())
 }
 
 /// An error of which only the words are passed on.

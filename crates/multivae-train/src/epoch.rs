@@ -96,7 +96,7 @@ impl CheckpointingStrategy for Keep {
         // The history is written on the store's thread: its answer comes after all of the epoch.
         store.find_metric(LOSS, epoch, Aggregate::Mean, &BurnSplit::Train);
         self.context.check_epoch();
-        if self.context.failed() {
+        if self.context.failed() || !self.context.ranks.is_first() {
             return Vec::new();
         }
         let best = self.selection.best(epoch);
@@ -169,6 +169,7 @@ impl<M: Send + 'static> EarlyStoppingStrategy for AfterEpoch<M> {
         };
         context.observers.each(|observer| observer.epoch_finished(&summary));
         self.call(epoch);
+        context.agree_on_end();
         context.is_over() || self.selection.is_over(epoch)
     }
 }

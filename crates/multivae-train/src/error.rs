@@ -80,6 +80,26 @@ pub enum TrainError {
         /// Names from [`loss`](multivae_core::model::Learn::loss).
         found: Vec<String>,
     },
+    /// Another of the processes that make the steps of the run together cannot go on.
+    #[error("rank {rank} cannot go on: {reason}")]
+    Rank {
+        /// Which one, from 0.
+        rank: usize,
+        /// Why.
+        reason: String,
+    },
+    /// The weights of the processes that make the steps of the run together are no longer the same.
+    #[error(
+        "the weights of rank {rank} are not those of rank 0 after epoch {epoch}: all processes must \
+         run the same program on processors of the same kind; `--resume` goes on from the last \
+         checkpoint"
+    )]
+    Apart {
+        /// The first whose weights differ, from 0.
+        rank: usize,
+        /// The epoch, from 1.
+        epoch: usize,
+    },
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),
@@ -103,6 +123,11 @@ impl TrainError {
         found: impl ToString,
     ) -> Self {
         Self::Config { field: field.into(), expected: expected.into(), found: found.to_string() }
+    }
+
+    /// Whether all ranks of the run have come to it: nobody has to be told.
+    pub(crate) fn is_of_all(&self) -> bool {
+        matches!(self, Self::NotFinite { .. } | Self::Rank { .. } | Self::Apart { .. })
     }
 
     pub(crate) fn file(path: &Path, source: io::Error) -> Self {

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Result, TrainError, split::Split};
+use crate::{Result, TrainError, collective::Collective, split::Split};
 
 /// Loss terms of all epochs, in memory and as a file of JSON lines.
 ///
@@ -25,6 +25,8 @@ use crate::{Result, TrainError, split::Split};
 #[derive(Clone, Debug)]
 pub struct History {
     path: PathBuf,
+    /// Whether there is a file: of several ranks, only the first has one.
+    written: bool,
     epochs: Arc<Mutex<BTreeMap<(usize, Split), Line>>>,
 }
 
@@ -49,6 +51,11 @@ impl History {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
             text => text.map_err(|error| TrainError::file(path, error))?,
         };
+        Ok(Self::of(path, &text, true))
+    }
+
+    /// The lines of a text; those that come later are written to a file or not.
+    fn of(path: &Path, text: &str, written: bool) -> Self {
         // A line that was cut by a kill belongs to an epoch that is repeated.
         let lines = text.lines().filter_map(|line| match serde_json::from_str::<Line>(line) {
             Ok(line) => Some(line),
@@ -58,7 +65,18 @@ impl History {
             }
         });
         let epochs = lines.map(|line| ((line.epoch, line.split), line)).collect();
-        Ok(Self { path: path.into(), epochs: Arc::new(Mutex::new(epochs)) })
+        Self { path: path.into(), written, epochs: Arc::new(Mutex::new(epochs)) }
+    }
+
+    /// The same lines on all ranks, those of the first, which writes on; it has read them.
+    pub(crate) fn shared(ranks: &dyn Collective, path: &Path, read: Option<Self>) -> Result<Self> {
+        let mut text = read.as_ref().map_or_else(String::new, Self::text).into_bytes();
+        ranks.share(&mut text, 0)?;
+        Ok(read.unwrap_or_else(|| Self::of(path, &String::from_utf8_lossy(&text), false)))
+    }
+
+    fn text(&self) -> String {
+        self.lines().values().map(Line::text).collect()
     }
 
     /// A value.
@@ -110,8 +128,11 @@ impl History {
     pub(crate) fn cut(&self, epoch: usize) -> Result<()> {
         let mut lines = self.lines();
         lines.retain(|(e, _), _| *e <= epoch);
-        let text: String = lines.values().map(Line::text).collect();
         drop(lines);
+        if !self.written {
+            return Ok(());
+        }
+        let text = self.text();
         if fs::read_to_string(&self.path).is_ok_and(|found| found == text) {
             return Ok(());
         }
@@ -135,6 +156,9 @@ impl History {
         // Read back, so that a run sees the numbers that its continuation will see.
         let line = serde_json::from_str::<Line>(&text)?;
         self.lines().insert((line.epoch, line.split), line);
+        if !self.written {
+            return Ok(());
+        }
         let mut file = fs::OpenOptions::new().append(true).create(true).open(&self.path)?;
         file.write_all(text.as_bytes())?;
         file.sync_data()

@@ -23,6 +23,7 @@ use crate::{
         CHECKPOINTS, Checkpoint, Checkpoints, Collector, Fingerprint, MODEL, OPTIMIZER, Part,
         Parts, SCHEDULER, optimizer_of,
     },
+    collective::{Collective, agree},
     config::TrainConfig,
     context::{Context, Interrupt, Live},
     epoch::{AfterEpoch, Keep, ModelSelection, OnEpoch},
@@ -35,7 +36,7 @@ use crate::{
     plan::{self, PhasePlan, StageEpochs},
     preflight::cutting,
     renderer::{ProgressLogger, Silent},
-    rows::{Cutting, Source, TrainRows, ValidRows},
+    rows::{Cutting, Source, TrainRows, ValidRows, share_of_rank},
     schedule::Curve,
     split::Split,
     terms::{Rate, Term},
@@ -45,6 +46,7 @@ use crate::{
 pub(crate) struct Run {
     pub(crate) config: TrainConfig,
     pub(crate) dir: PathBuf,
+    pub(crate) ranks: Arc<dyn Collective>,
     /// Where it is trained; the first device makes the steps.
     pub(crate) devices: Vec<Device>,
     pub(crate) train: Arc<dyn Dataset>,
@@ -53,6 +55,8 @@ pub(crate) struct Run {
     pub(crate) history: History,
     pub(crate) fingerprint: Fingerprint,
     pub(crate) stages: Vec<StageEpochs>,
+    /// By which this process is asked to end the run, and what all ranks have been asked.
+    pub(crate) asked: Interrupt,
     pub(crate) interrupt: Interrupt,
     pub(crate) observers: Observers,
     /// Whether Burn's renderer is used.
@@ -91,8 +95,13 @@ impl Run {
         }
     }
 
+    /// A checkpoint, which the first rank reads for all.
     pub(crate) fn checkpoint(&self, epoch: usize) -> Result<Checkpoint> {
-        Checkpoint::read(&self.checkpoints.path(epoch))
+        let ranks = &*self.ranks;
+        let path = self.checkpoints.path(epoch);
+        let read = ranks.is_first().then(|| Checkpoint::read(&path)).transpose();
+        let found = Checkpoint::shared(ranks, agree(ranks, read)?)?;
+        Ok(found.expect("the first rank has read it"))
     }
 
     /// Records of a model with fresh optimisers and the schedule of a stage, after `epoch` or at
@@ -124,7 +133,7 @@ impl Run {
 
     /// How the training rows of a stage are cut.
     fn cutting(&self, stage: &StageEpochs) -> Cutting {
-        cutting(&self.config, stage, self.devices.len())
+        cutting(&self.config, stage, self.devices.len() * self.ranks.ranks())
     }
 
     /// The learning rate of a stage, as it is after an epoch.
@@ -203,6 +212,8 @@ impl Run {
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Context {
+            ranks: self.ranks.clone(),
+            asked: self.asked.clone(),
             interrupt: self.interrupt.clone(),
             stop: Interrupter::new(),
             policy: self.config.non_finite,
@@ -238,7 +249,10 @@ impl Run {
             context: context.clone(),
         };
         let cutting = self.cutting(stage);
-        let train = TrainRows::new(source(&self.train, cutting, turns), context.completed());
+        let mut of_train = source(&self.train, cutting, turns);
+        let (rank, ranks) = (self.ranks.rank(), self.ranks.ranks());
+        of_train.share = share_of_rank(of_train.share.1, rank, ranks);
+        let train = TrainRows::new(of_train, context.completed());
         let least = stage.phases[0].rows.least();
         let undivided = Cutting { accumulate: 1, devices: 1, least, ..cutting };
         let valid = ValidRows {

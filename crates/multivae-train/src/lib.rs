@@ -23,9 +23,12 @@
 //! | `observer`, `json_lines` | what a run tells while it goes on |
 //! | `track` | runs followed by TensorBoard and MLflow |
 //! | `renderer` | what burn-train tells of its progress |
+//! | `collective` | ranks that make the steps of one run together |
+//! | `launcher` | whether this process is one of several; `mpi` joins them |
 //! | `context` | what the parts of a launch share |
 
 mod checkpoint;
+mod collective;
 mod config;
 mod context;
 mod epoch;
@@ -35,7 +38,10 @@ mod generator;
 mod history;
 mod json_lines;
 mod launch;
+mod launcher;
 mod logger;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod names;
 mod observer;
 mod plan;
@@ -49,6 +55,7 @@ mod track;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, latest_intact, save_weights};
+pub use collective::{Alone, Collective, Threads, agree};
 pub use config::{
     Adam, AdamW, ClipConfig, ClipNorm, ClipValue, Constant, Cosine, EarlyStopping, Exponential,
     Linear, NoClip, NonFinite, OptimizerConfig, PhaseConfig, RmsProp, ScheduleConfig, Sgd, Steps,
@@ -60,6 +67,7 @@ pub use error::{Result, TrainError};
 pub use generator::alone;
 pub use history::History;
 pub use json_lines::JsonLines;
+pub use launcher::{check_single, join};
 pub use names::LOSS;
 pub use observer::{
     Artifact, Content, EpochSummary, Exhibit, Exhibits, Observed, Observer, RunEnd, RunInfo,

@@ -32,7 +32,13 @@ pub(crate) fn check<M: TrainableModel>(
     train: &dyn Dataset,
     valid: &dyn Dataset,
     devices: &[Device],
+    ranks: usize,
 ) -> Result<()> {
+    if ranks > 1 && devices.len() > 1 {
+        let expected =
+            format!("one, since the run has {ranks} ranks, each with a device of its own");
+        return Err(TrainError::config("devices", expected, devices.len()));
+    }
     if train.is_empty() {
         return Err(TrainError::config("training rows", "at least 1", 0));
     }
@@ -47,7 +53,7 @@ pub(crate) fn check<M: TrainableModel>(
     }
     for stage in stages {
         phases(model, stage, config)?;
-        check_batches(config, stage, train.data.len(), valid.data.len(), devices.len())?;
+        check_batches(config, stage, train.data.len(), valid.data.len(), devices.len(), ranks)?;
     }
     let known = |name: &String| stages.iter().any(|s| s.phases.iter().any(|p| p.name == *name));
     if let Some(unknown) = config.phases.keys().find(|name| !known(name)) {
@@ -129,12 +135,17 @@ fn check_batches(
     rows: usize,
     validation_rows: usize,
     devices: usize,
+    ranks: usize,
 ) -> Result<()> {
+    let parts = devices * ranks;
     if let Some(phase) = stage.indivisible() {
         let name = &phase.name;
         let reason = format!("1, since phase `{name}` needs the rows of a batch all at once");
         if devices > 1 {
             return Err(TrainError::config("devices", reason, devices));
+        }
+        if ranks > 1 {
+            return Err(TrainError::config("ranks", reason, ranks));
         }
         if config.accumulate > 1 {
             return Err(TrainError::config("accumulate", reason, config.accumulate));
@@ -142,9 +153,13 @@ fn check_batches(
     }
     if let Some(phase) = stage.most_demanding() {
         let items = rows * stage.turns().len();
-        let cutting = cutting(config, stage, devices);
+        let cutting = cutting(config, stage, parts);
         let at_least = |what: &str| {
-            let on_each = if devices > 1 { " on each device" } else { "" };
+            let on_each = match (devices, ranks) {
+                (1, 1) => "",
+                (_, 1) => " on each device",
+                _ => " on each rank",
+            };
             format!("at least {}{on_each}, which phase `{}` needs{what}", least(phase), phase.name)
         };
         if !cutting.is_enough(config.batch_size, items) {

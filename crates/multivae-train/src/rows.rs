@@ -82,6 +82,8 @@ pub(crate) struct Step {
     pub(crate) weight: f64,
     /// How many of its rows count in means.
     pub(crate) rows: usize,
+    /// How many rows are done with it, those of other ranks included.
+    done: usize,
     /// The first part of its turn.
     pub(crate) first: bool,
     /// From what the generator of the device is seeded.
@@ -104,6 +106,8 @@ pub(crate) enum ValidationItem {
     Keep,
     /// Rows to evaluate.
     Rows(Box<Step>),
+    /// Comes last where several ranks evaluate, each some of the batches: what they come to.
+    Total,
 }
 
 /// A batch that is to be read.
@@ -122,6 +126,8 @@ struct BatchPlan {
     phase: usize,
     weight: f64,
     counted: usize,
+    /// Rows that are done with it, on all ranks.
+    done: usize,
     first: bool,
 }
 
@@ -131,7 +137,7 @@ pub(crate) struct Cutting {
     pub(crate) batch_size: usize,
     /// Batches in a step.
     pub(crate) accumulate: usize,
-    /// Devices that share each batch.
+    /// Devices that share each batch, on all ranks.
     pub(crate) devices: usize,
     /// The fewest rows of a batch that a device gets. With 1, a device may get none.
     pub(crate) least: usize,
@@ -195,6 +201,13 @@ pub(crate) struct Source {
     pub(crate) context: Arc<Context>,
 }
 
+/// The part of each batch that a rank takes, as a range of `0..items`: cut as burn-train cuts for
+/// devices.
+pub(crate) fn share_of_rank(items: usize, rank: usize, ranks: usize) -> (usize, usize) {
+    let step = items / ranks;
+    (rank * step, if rank + 1 == ranks { items } else { (rank + 1) * step })
+}
+
 impl Source {
     /// Rows of an epoch, each counted once a turn.
     fn items(&self) -> usize {
@@ -227,6 +240,8 @@ impl Source {
                         phase,
                         weight: (to - from) as f64 / whole.len() as f64,
                         counted: to - from,
+                        // All ranks take their parts at once, and end the epoch together.
+                        done: if self.context.ranks.is_several() { part.len() } else { to - from },
                         first: i == 0,
                     });
                 }
@@ -238,6 +253,7 @@ impl Source {
                         of_step: None,
                         weight: 0.0,
                         counted: 0,
+                        done: 0,
                         first: false,
                         step,
                         steps,
@@ -259,7 +275,7 @@ impl Source {
         purpose: Purpose,
         progress: Option<Progress>,
     ) -> Steps {
-        let total = plans.iter().map(|plan| plan.counted).sum();
+        let total = plans.iter().map(|plan| plan.done).sum();
         let left = plans.len();
         let (sender, receiver) = sync_channel(AHEAD - 1);
         let mut source = self.clone();
@@ -323,6 +339,11 @@ impl Source {
         let step = plan.step as u64 | (plan.turn as u64) << 32;
         batch.key =
             NoiseKey { seed: self.seed, epoch: epoch as u64, step, first_row: plan.first_row };
+        // The masks of dropout differ between ranks, as they do between the rows of one.
+        let mut device_seed = stream(self.seed, epoch, step, Use::Device);
+        for _ in 0..self.context.ranks.rank() {
+            device_seed.next_u64();
+        }
         Ok(TrainItem::Rows(Box::new(Step {
             batch,
             step: plan.step + 1,
@@ -330,8 +351,9 @@ impl Source {
             phase: plan.phase,
             weight: plan.weight,
             rows: plan.counted,
+            done: plan.done,
             first: plan.first,
-            device_seed: stream(self.seed, epoch, step, Use::Device).next_u64(),
+            device_seed: device_seed.next_u64(),
         })))
     }
 
@@ -370,7 +392,7 @@ impl Iterator for Steps {
         Some(match item {
             Ok(item) => {
                 if let TrainItem::Rows(step) = &item {
-                    self.done += step.rows;
+                    self.done += step.done;
                 }
                 Ok(item)
             }
@@ -466,9 +488,14 @@ impl DataLoader<ValidationItem> for ValidRows {
         let epoch = self.source.context.epoch();
         let wanted = epoch.is_multiple_of(self.every) || epoch == self.last;
         let order: Vec<usize> = if wanted { (0..self.source.data.len()).collect() } else { vec![] };
-        let plans = self.source.plans(&order);
+        let mut plans = self.source.plans(&order);
+        let ranks = &self.source.context.ranks;
+        if ranks.is_several() {
+            plans = dealt(&plans, ranks.rank(), ranks.ranks());
+        }
+        let total = ranks.is_several() && !order.is_empty();
         let steps = self.source.read(plans, 0, Purpose::Evaluate, Some(self.progress));
-        Box::new(ValidationItems { kept: false, steps })
+        Box::new(ValidationItems { kept: false, steps, total })
     }
 
     fn num_items(&self) -> usize {
@@ -485,9 +512,21 @@ impl DataLoader<ValidationItem> for ValidRows {
     }
 }
 
+/// The batches of one rank. They are dealt out whole, so that each has the value that it has in a run
+/// of one process, whatever an objective makes of the rows of a batch.
+fn dealt(plans: &[BatchPlan], rank: usize, ranks: usize) -> Vec<BatchPlan> {
+    let round = |plans: &[BatchPlan]| {
+        let done = plans.iter().map(|plan| plan.counted).sum();
+        plans.get(rank).map(|plan| BatchPlan { done, ..plan.clone() })
+    };
+    plans.chunks(ranks).filter_map(round).collect()
+}
+
 struct ValidationItems {
     kept: bool,
     steps: Steps,
+    /// Whether what all ranks have found is still to be added.
+    total: bool,
 }
 
 impl Iterator for ValidationItems {
@@ -497,7 +536,11 @@ impl Iterator for ValidationItems {
         if !std::mem::replace(&mut self.kept, true) {
             return Some(Ok(ValidationItem::Keep));
         }
-        Some(self.steps.next()?.map(|item| match item {
+        let Some(item) = self.steps.next() else {
+            let due = std::mem::take(&mut self.total) && !self.steps.context.is_over();
+            return due.then_some(Ok(ValidationItem::Total));
+        };
+        Some(item.map(|item| match item {
             TrainItem::Rows(step) => ValidationItem::Rows(step),
             TrainItem::Filler => unreachable!("validation has one turn and nothing to fill up"),
         }))
@@ -514,6 +557,7 @@ impl DataLoaderIterator<ValidationItem> for ValidationItems {
 mod tests {
     use super::*;
     use crate::{
+        collective::Alone,
         config::{ClipConfig, NonFinite},
         context::{Interrupt, Live},
         observer::Observers,
@@ -548,6 +592,8 @@ mod tests {
 
     fn source(rows: usize, batch_size: usize, accumulate: usize) -> Source {
         let context = Context {
+            ranks: Arc::new(Alone),
+            asked: Interrupt::new(),
             interrupt: Interrupt::new(),
             stop: Interrupter::new(),
             policy: NonFinite::Stop,
@@ -588,12 +634,11 @@ mod tests {
             let whole = source(rows, 4, 2);
             let order = shuffled(rows, 1, 1);
             let of_all = whole.plans(&order);
-            let step = rows / devices;
-            let bounds = |d| (d * step, if d + 1 == devices { rows } else { (d + 1) * step });
             let shares: Vec<Vec<BatchPlan>> = (0..devices)
                 .map(|d| {
                     let cutting = Cutting { devices, ..whole.cutting };
-                    Source { share: bounds(d), cutting, ..whole.clone() }.plans(&order)
+                    let share = share_of_rank(rows, d, devices);
+                    Source { share, cutting, ..whole.clone() }.plans(&order)
                 })
                 .collect();
             for (i, plan) in of_all.iter().enumerate() {
@@ -707,6 +752,19 @@ mod tests {
             let TrainItem::Rows(step) = item.expect("readable") else { panic!("one step") };
             assert_eq!(value(&step), 0.0);
         }
+    }
+
+    #[test]
+    fn batches_of_validation_are_dealt_to_ranks_in_turn_and_each_is_done_by_one() {
+        let plans = source(23, 4, 1).plans(&(0..23).collect::<Vec<_>>());
+        let of = |rank| dealt(&plans, rank, 4);
+        let rows = |rank| of(rank).iter().map(|plan| plan.rows[0]).collect::<Vec<_>>();
+        assert_eq!(
+            [rows(0), rows(1), rows(2), rows(3)],
+            [vec![0, 16], vec![4, 20], vec![8], vec![12]]
+        );
+        // The first rank, which shows how far all are, has a batch in every round.
+        assert_eq!(of(0).iter().map(|plan| plan.done).collect::<Vec<_>>(), [16, 7]);
     }
 
     #[test]

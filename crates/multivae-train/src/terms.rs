@@ -18,7 +18,7 @@ use multivae_core::model::Loss;
 
 use crate::{
     config::NonFinite,
-    context::{Context, NonFiniteValue, Place},
+    context::{Context, NonFiniteValue, Place, wrong},
     names::RATE,
     observer::StepInfo,
     split::Split,
@@ -73,11 +73,20 @@ impl Unread {
             context.read_norm(norm, place)?;
         }
         let values = context.read(values)?;
+        Terms::of(values, place, rows, &context)
+    }
+}
+
+impl Terms {
+    /// Values that were read. None if the step is not to be made, of which the context is told.
+    pub(crate) fn of(
+        values: Vec<f64>,
+        place: Place,
+        rows: usize,
+        context: &Context,
+    ) -> Option<Self> {
         let phase = context.phase(place);
-        // The total is not finite whenever a term is not: the term says more.
-        let found = values.iter().skip(1).chain(values.first()).position(|v| !v.is_finite());
-        if let Some(found) = found {
-            let found = (found + 1) % values.len();
+        if let Some(found) = wrong(&values) {
             let term = phase.terms[found].clone();
             context.not_finite(NonFiniteValue { term, place, value: values[found] });
             // Under other policies than to end the run, validation reports what it found.
@@ -97,7 +106,7 @@ impl Unread {
             };
             context.observers.each(|observer| observer.step(&step));
         }
-        Some(Terms::Read { values: Arc::new(values), first: phase.first, rows })
+        Some(Self::Read { values: Arc::new(values), first: phase.first, rows })
     }
 }
 

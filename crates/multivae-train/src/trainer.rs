@@ -8,13 +8,17 @@ use std::{
     time::Duration,
 };
 
-use burn::tensor::Device;
+use burn::{
+    store::{ModuleRecord, RecordError},
+    tensor::{Bytes, Device},
+};
 use multivae_core::{dataset::Dataset, model::TrainableModel, module::init_parameters};
 use serde_json::{Map, Value};
 
 use crate::{
     Result, TrainError,
     checkpoint::{CHECKPOINTS, Checkpoint, Checkpoints, Fingerprint, Header, OPTIMIZER},
+    collective::{Alone, Collective, Together, agree},
     config::{NonFinite, TrainConfig},
     context::Interrupt,
     epoch::{ModelSelection, OnEpoch},
@@ -144,6 +148,7 @@ pub struct Trainer<M> {
     config: TrainConfig,
     dir: PathBuf,
     devices: Vec<Device>,
+    ranks: Arc<dyn Collective>,
     dashboard: bool,
     observers: Vec<Box<dyn Observer>>,
     exhibits: Exhibits,
@@ -178,6 +183,7 @@ impl<M: TrainableModel> Trainer<M> {
             config,
             dir: dir.into(),
             devices: Vec::new(),
+            ranks: Arc::new(Alone),
             dashboard: false,
             observers: Vec::new(),
             exhibits: Exhibits::default(),
@@ -199,6 +205,22 @@ impl<M: TrainableModel> Trainer<M> {
     /// their batch are those of its share.
     pub fn devices(mut self, devices: Vec<Device>) -> Self {
         self.devices = devices;
+        self
+    }
+
+    /// Makes the steps of the run together with other processes, or threads: each calls
+    /// [`fit`](Self::fit) or [`resume`](Self::resume) with the same settings, model and data, and has one
+    /// device. Each takes a share of every batch, with the noise that these rows have anyway, and
+    /// gradients are summed once a step: what [`devices`](Self::devices) says of several devices holds of
+    /// several ranks too. Batches of validation are dealt out whole. Dropout draws other masks.
+    ///
+    /// The first rank alone reads and writes the directory, has observers and is called after epochs;
+    /// first weights are its own. Checkpoints know nothing of ranks: a run goes on with another number
+    /// of them.
+    ///
+    /// A rank that fails on its own [ends](Collective::abort) the run on all of them.
+    pub fn ranks(mut self, ranks: Arc<dyn Collective>) -> Self {
+        self.ranks = ranks;
         self
     }
 
@@ -262,10 +284,7 @@ impl<M: TrainableModel> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        if Checkpoint::newest(&self.dir).map_or(true, |found| found.is_some()) {
-            return Err(TrainError::Occupied(self.dir));
-        }
-        self.run(model, train, valid)
+        self.run(model, train, valid, true)
     }
 
     /// Goes on from the newest checkpoint, or starts at epoch 1 if there is none.
@@ -285,7 +304,7 @@ impl<M: TrainableModel> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        self.run(model, train, valid)
+        self.run(model, train, valid, false)
     }
 
     fn run(
@@ -293,7 +312,38 @@ impl<M: TrainableModel> Trainer<M> {
         model: M,
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
+        is_new: bool,
     ) -> Result<Fitted<M>> {
+        let ranks = Arc::clone(&self.ranks);
+        let _together = Together(&*ranks);
+        let checked = self.checked(model, &*train, &*valid, is_new);
+        let checked = agree(&*ranks, checked)?;
+        let opened = ranks.is_first().then(|| self.opened()).transpose();
+        let opened = agree(&*ranks, opened)?;
+        let result = self.trained(checked, opened, train, valid);
+        if let Err(error) = &result
+            && ranks.is_several()
+            && !error.is_of_all()
+        {
+            ranks.abort(&error.to_string());
+        }
+        result
+    }
+
+    /// What is known before anything is written.
+    fn checked(
+        &mut self,
+        model: M,
+        train: &dyn Dataset,
+        valid: &dyn Dataset,
+        is_new: bool,
+    ) -> Result<Checked<M>> {
+        if is_new
+            && self.ranks.is_first()
+            && Checkpoint::newest(&self.dir).map_or(true, |found| found.is_some())
+        {
+            return Err(TrainError::Occupied(self.dir.clone()));
+        }
         self.config.check()?;
         let model = init_parameters(model);
         let devices = match self.devices.is_empty() {
@@ -304,10 +354,37 @@ impl<M: TrainableModel> Trainer<M> {
             return Err(TrainError::config("model", "parameters to learn", "none"));
         }
         let (stages, note) = stages(model.learner(), self.config.epochs)?;
-        preflight::check(&self.config, &stages, &model, &*train, &*valid, &devices)?;
-        let _lock = lock(&self.dir)?;
+        let ranks = self.ranks.ranks();
+        preflight::check(&self.config, &stages, &model, train, valid, &devices, ranks)?;
+        Ok(Checked { model, devices, stages, note })
+    }
+
+    /// Holds the directory, and finds what is there.
+    fn opened(&self) -> Result<Opened> {
+        let lock = lock(&self.dir)?;
         let checkpoints = Checkpoints::open(&self.dir, self.config.keep_last)?;
         let newest = Checkpoint::newest(&self.dir)?;
+        Ok(Opened { _lock: lock, checkpoints, newest })
+    }
+
+    fn trained(
+        mut self,
+        checked: Checked<M>,
+        opened: Option<Opened>,
+        train: Arc<dyn Dataset>,
+        valid: Arc<dyn Dataset>,
+    ) -> Result<Fitted<M>> {
+        let Checked { model, devices, stages, note } = checked;
+        let ranks = Arc::clone(&self.ranks);
+        let (_lock, checkpoints, newest) = match opened {
+            Some(Opened { _lock, checkpoints, newest }) => (Some(_lock), checkpoints, newest),
+            None => (None, Checkpoints::elsewhere(&self.dir, self.config.keep_last), None),
+        };
+        let newest = Checkpoint::shared(&*ranks, newest)?;
+        let model = match newest {
+            None => first_weights(&*ranks, model)?,
+            Some(_) => model,
+        };
         let fingerprint = Fingerprint {
             seed: self.config.seed,
             batch_size: self.config.batch_size,
@@ -320,8 +397,10 @@ impl<M: TrainableModel> Trainer<M> {
         };
         if let Some(newest) = &newest {
             check_continuation(newest, &fingerprint, &stages)?;
-            // A kill may have come before what it made superfluous was removed.
-            checkpoints.prune(newest.epoch(), newest.best());
+            if ranks.is_first() {
+                // A kill may have come before what it made superfluous was removed.
+                checkpoints.prune(newest.epoch(), newest.best());
+            }
         }
         let done = newest.as_ref().map_or(0, Checkpoint::epoch);
         tracing::info!(
@@ -329,12 +408,19 @@ impl<M: TrainableModel> Trainer<M> {
             self.dir.display(),
             self.config.epochs
         );
-        let history = History::read(&self.dir.join(METRICS))?;
+        let path = self.dir.join(METRICS);
+        let read = ranks.is_first().then(|| History::read(&path)).transpose()?;
+        let history = History::shared(&*ranks, &path, read)?;
         history.cut(done)?;
         let configuration = self.described();
         let trackers = self.config.track.iter();
         self.observers
             .extend(trackers.map(|track| Box::new(track.follower()) as Box<dyn Observer>));
+        if !ranks.is_first() {
+            // They would tell everything once more.
+            self.observers.clear();
+            self.on_epoch = None;
+        }
         let observers = Observers::new(std::mem::take(&mut self.observers), self.exhibits);
         let info = RunInfo {
             dir: self.dir.clone(),
@@ -348,7 +434,7 @@ impl<M: TrainableModel> Trainer<M> {
             parameters: burn::module::Module::num_params(&model),
         };
         observers.each(|observer| observer.run_started(&info));
-        if let Some(note) = note {
+        if let Some(note) = note.filter(|_| ranks.is_first()) {
             tracing::warn!("{note}");
             observers.each(|observer| observer.event(&note));
         }
@@ -356,18 +442,24 @@ impl<M: TrainableModel> Trainer<M> {
             config: self.config,
             dir: self.dir,
             devices,
+            // Nobody but burn-train knows when its dashboard ends a run.
+            dashboard: self.dashboard && !ranks.is_several(),
+            interrupt: match ranks.is_several() {
+                true => Interrupt::new(),
+                false => self.interrupt.clone(),
+            },
+            asked: self.interrupt,
+            ranks,
             train,
             valid,
             checkpoints,
             history,
             fingerprint,
             stages,
-            interrupt: self.interrupt,
             observers,
-            dashboard: self.dashboard,
         };
         let result = run_stages(&run, self.on_epoch, model, newest);
-        if run.history.path().exists() {
+        if run.ranks.is_first() && run.history.path().exists() {
             let path = run.history.path();
             run.observers.each(|observer| observer.artifact(path, Artifact::Metrics));
         }
@@ -390,6 +482,43 @@ impl<M: TrainableModel> Trainer<M> {
         all.insert("train".into(), train);
         all.into()
     }
+}
+
+/// A run that was found to be possible.
+struct Checked<M> {
+    model: M,
+    devices: Vec<Device>,
+    stages: Vec<StageEpochs>,
+    note: Option<String>,
+}
+
+/// The directory of a run, which the first rank holds.
+struct Opened {
+    _lock: File,
+    checkpoints: Checkpoints,
+    newest: Option<Checkpoint>,
+}
+
+/// The model of the first rank on all of them: what derives from the data, such as first means, may
+/// differ in its last bits between processors.
+fn first_weights<M: TrainableModel>(ranks: &dyn Collective, model: M) -> Result<M> {
+    if !ranks.is_several() {
+        return Ok(model);
+    }
+    let bytes = match ranks.is_first() {
+        true => model.clone().into_record().into_bytes().map(|bytes| bytes.to_vec()),
+        false => Ok(Vec::new()),
+    };
+    let device = |error: RecordError| TrainError::Device(error.to_string());
+    let mut bytes = bytes.map_err(device)?;
+    ranks.share(&mut bytes, 0)?;
+    if ranks.is_first() {
+        return Ok(model);
+    }
+    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes)).map_err(device)?;
+    model.try_load_record(record).map_err(|error| {
+        TrainError::config("model", "the same on all ranks", format!("another: {error}"))
+    })
 }
 
 /// Checks that a run goes on as it was begun.
@@ -507,7 +636,9 @@ fn restore(
         return Err(error);
     };
     let message = format!("{error}: going on from epoch {best}");
-    tracing::warn!("{message}");
+    if run.ranks.is_first() {
+        tracing::warn!("{message}");
+    }
     run.observers.each(|observer| observer.event(&message));
     let source = run.checkpoint(best)?;
     let is_optimizer = |name: &str| name.split('/').next() == Some(OPTIMIZER);
@@ -516,7 +647,9 @@ fn restore(
     let mut parts = run.fresh(stage, source.parts, Some(epoch))?;
     parts.extend(optimizers);
     let header = Header::new(epoch, stage.from, Some(best), run.fingerprint.clone());
-    run.checkpoints.write(header, &parts)?;
+    if run.ranks.is_first() {
+        run.checkpoints.write(header, &parts)?;
+    }
     let path = run.checkpoints.path(epoch);
     run.observers.each(|observer| observer.artifact(&path, Artifact::Checkpoint));
     Ok(epoch)

@@ -17,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use multivae::train::check_single;
 
 use self::{
     plan::Plan,
@@ -53,7 +54,8 @@ pub(crate) fn run(arguments: &SweepArguments) -> Result<Outcome> {
             bad_input(format!("`--only`: expected at most {}, found {k}", places.len()))
         })?],
     };
-    // Before anything is done.
+    // Before anything is done. Processes of the runs would take each other for ranks.
+    check_single()?;
     chosen.iter().try_for_each(|place| place.check())?;
     let mut interrupted = false;
     if !arguments.collect {

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+#[cfg(not(feature = "mpi"))]
+use crate::place::error;
 use crate::place::{CONFIG, Place, ROWS, table, trained, with_run};
 
 /// Training on a small data set that was changed.
@@ -30,6 +32,31 @@ fn refuses_file(name: &str, content: impl AsRef<[u8]>, parts: &[&str]) {
         },
         parts,
     );
+}
+
+// Processes.
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn a_program_without_mpi_that_was_started_several_times_is_refused() {
+    let place = Place::new();
+    let before = place.content();
+    let train = |variables: &[(&str, &str)]| {
+        let mut command = place.command("train --config small.toml --out run");
+        let output = command.envs(variables.iter().copied()).output().expect("it starts");
+        (output.status.code(), error(&output))
+    };
+    for variable in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+        let (code, message) = train(&[(variable, "4")]);
+        assert_eq!(code, Some(2), "{message}");
+        for part in ["`processes`", "`--features mpi`", variable, "found 4"] {
+            assert!(message.contains(part), "`{part}` is not in\n{message}");
+        }
+        assert_eq!(place.content(), before);
+    }
+    // A job of several tasks, of which this is one without the others.
+    let (code, message) = train(&[("SLURM_NTASKS", "4"), ("SLURM_STEP_NUM_TASKS", "1")]);
+    assert_eq!(code, Some(0), "{message}");
 }
 
 // Names.

@@ -1,5 +1,5 @@
 //! Every model of the list: a run that was interrupted and resumed is the run that never stopped, and a
-//! run on two devices makes the steps of one, or is refused.
+//! run on two devices, or on several ranks, makes the steps of one, or is refused.
 
 use std::{
     path::Path,
@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use burn::tensor::Device;
@@ -22,7 +23,8 @@ use multivae::{
     models::{Model, ModelConfig},
     run::init,
     train::{
-        Adam, Fitted, Interrupt, OptimizerConfig, Sgd, Stopped, TrainConfig, TrainError, Trainer,
+        Adam, Collective, Fitted, Interrupt, OptimizerConfig, Sgd, Stopped, Threads, TrainConfig,
+        TrainError, Trainer,
     },
 };
 use serde_json::{Value, json};
@@ -81,7 +83,7 @@ impl Dataset for Rows {
 }
 
 /// Every model of the list with all its parts, and the hierarchical one with its critics too.
-fn cases() -> Vec<(&'static str, Value)> {
+pub(crate) fn cases() -> Vec<(&'static str, Value)> {
     let critics = json!({ "adversarial": 0.5, "adversarial_after": 0, "warmup": 0 });
     let listed = ModelConfig::NAMES.iter().map(|name| (*name, json!({})));
     listed.chain([("mhvae", critics)]).collect()
@@ -91,7 +93,7 @@ fn cases() -> Vec<(&'static str, Value)> {
 static DRAWN: Mutex<()> = Mutex::new(());
 
 /// A small model, whose stages are an epoch each but for the last, with the weights of a seed.
-fn model(name: &str, options: &Value, seed: u64) -> Model {
+pub(crate) fn model(name: &str, options: &Value, seed: u64) -> Model {
     let specs = Incomplete::new(1).modalities().to_vec();
     let listed = ModelConfig::named(name).expect("a model of the list");
     let mut value = serde_json::to_value(&listed).expect("plain data");
@@ -166,28 +168,88 @@ fn an_interrupted_run_of_every_model_goes_on_as_if_nothing_had_been() {
     }
 }
 
+/// The learning rate by which runs that round otherwise are compared, and how far their weights may be
+/// apart.
+pub(crate) fn rate_and_most(name: &str) -> (f64, f32) {
+    // Its precisions have no bound near a mean of 0: the sums of two devices, which round
+    // otherwise, part within some steps of another size.
+    if name == "sparse_mvae" { (1e-6, 2e-7) } else { (1e-3, 2e-5) }
+}
+
+/// A run on several devices, or on the ranks of which this is one.
+pub(crate) fn fit(
+    model: &Model,
+    name: &str,
+    devices: usize,
+    ranks: Option<Arc<dyn Collective>>,
+    folder: &Path,
+) -> Result<Fitted<Model>, TrainError> {
+    let sgd = Sgd { learning_rate: rate_and_most(name).0, ..Sgd::default() };
+    let [train, valid] = data(model);
+    let mut trainer = trainer(folder, OptimizerConfig::Sgd(sgd));
+    if let Some(ranks) = ranks {
+        trainer = trainer.ranks(ranks);
+    }
+    trainer.devices(vec![Device::flex(); devices]).fit(model.clone(), train, valid)
+}
+
+/// Largest difference.
+pub(crate) fn distance(a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len());
+    a.iter().zip(b).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
+}
+
+#[test]
+fn two_and_four_ranks_make_the_steps_of_one_with_every_model_or_are_refused() {
+    let (mut refused, mut apart) = (Vec::new(), Vec::new());
+    for (name, options) in cases() {
+        let model = &self::model(name, &options, 5);
+        let folder = tempfile::tempdir().expect("a folder");
+        let alone = fit(model, name, 1, None, &folder.path().join("alone"));
+        let one = weights(&alone.unwrap_or_else(|error| panic!("{name}: {error}")).last);
+        for ranks in [2, 4] {
+            let own = &folder.path().join(ranks.to_string());
+            let all: Vec<_> = thread::scope(|scope| {
+                let fit = |rank: Threads| fit(model, name, 1, Some(Arc::new(rank)), own);
+                let ranks = Threads::new(ranks).into_iter();
+                let threads: Vec<_> = ranks.map(|rank| scope.spawn(move || fit(rank))).collect();
+                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            });
+            let mut found = Vec::new();
+            for ended in all {
+                match ended {
+                    Ok(fitted) => found.push(weights(&fitted.last)),
+                    Err(TrainError::Config { field, .. }) if field == "ranks" => refused.push(name),
+                    Err(TrainError::Rank { .. }) => {}
+                    Err(error) => panic!("{name}: {error}"),
+                }
+            }
+            assert!(found.iter().all(|weights| *weights == found[0]), "{name}: ranks differ");
+            let off = found.first().map_or(0.0, |several| distance(&one, several));
+            if off > rate_and_most(name).1 {
+                apart.push(format!("{name}, {ranks} ranks: weights differ by {off}"));
+            }
+        }
+    }
+    assert!(apart.is_empty(), "{apart:#?}");
+    refused.dedup();
+    assert_eq!(refused, ["nexus", "dccae", "dcca_ey"]);
+}
+
 #[test]
 fn two_devices_make_the_steps_of_one_with_every_model_or_are_refused() {
     let (mut refused, mut apart) = (Vec::new(), Vec::new());
     for (name, options) in cases() {
         let model = self::model(name, &options, 5);
-        // Its precisions have no bound near a mean of 0: the sums of two devices, which round
-        // otherwise, part within some steps of another size.
-        let (learning_rate, most) = if name == "sparse_mvae" { (1e-6, 2e-7) } else { (1e-3, 2e-5) };
+        let most = rate_and_most(name).1;
         let fit = |devices: usize| {
             let folder = tempfile::tempdir().expect("a folder");
-            let sgd = Sgd { learning_rate, ..Sgd::default() };
-            let [train, valid] = data(&model);
-            trainer(folder.path(), OptimizerConfig::Sgd(sgd))
-                .devices(vec![Device::flex(); devices])
-                .fit(model.clone(), train, valid)
+            fit(&model, name, devices, None, folder.path())
         };
         let one = weights(&fit(1).unwrap_or_else(|error| panic!("{name}: {error}")).last);
         match fit(2) {
             Ok(two) => {
-                let two = weights(&two.last);
-                let off =
-                    one.iter().zip(&two).fold(0.0, |most: f32, (a, b)| most.max((a - b).abs()));
+                let off = distance(&one, &weights(&two.last));
                 if off > most {
                     apart.push(format!("{name}: weights differ by {off}"));
                 }

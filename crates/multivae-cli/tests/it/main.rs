@@ -15,6 +15,8 @@ mod impute;
 mod interruption;
 #[cfg(feature = "hub")]
 mod loopback;
+#[cfg(feature = "mpi")]
+mod mpi;
 mod multiview_ae;
 mod place;
 mod report;

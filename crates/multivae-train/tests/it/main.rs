@@ -5,6 +5,7 @@ mod failures;
 mod kit;
 mod observers;
 mod phases;
+mod ranks;
 mod resume;
 mod settings;
 mod stages;
