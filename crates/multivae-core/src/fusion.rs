@@ -46,11 +46,11 @@
 //! # Ok::<(), multivae_core::Error>(())
 //! ```
 
-use burn::tensor::{IndexingUpdateOp, Int, Tensor, TensorData};
-use multivae_kernels::{Activation, activate};
+use burn::tensor::{Int, Tensor, TensorData};
+use multivae_kernels::{Activation, ExpertSettings, activate, product_of_experts};
 
 use crate::{
-    distribution::Normal,
+    distribution::{LOG_VAR_LIMIT, Normal},
     subset::{Subset, Subsets},
 };
 
@@ -163,44 +163,28 @@ fn normalised(precision: Tensor<3>, weighted_mean: Tensor<3>) -> Normal<3> {
     Normal::new(weighted_mean / precision.clone(), activate(precision, Activation::NegLog))
 }
 
-/// A posterior of one modality for some of the subsets of a stack.
+/// Posteriors of single modalities for some of the subsets of a stack.
 #[derive(Clone, Debug)]
-pub struct Member {
-    /// Places in the stack of the subsets that hold the modality, ascending.
-    pub subsets: Vec<usize>,
-    /// The posterior in those subsets, `[held, batch, latent]`.
-    pub posterior: Normal<3>,
-    /// 1 where the modality is observed, `[batch]`.
-    pub presence: Tensor<1>,
+pub struct Conditional<'a> {
+    /// Places of subsets in the stack, and of modalities that they hold in `presence`.
+    pub pairs: &'a [[usize; 2]],
+    /// Mean and log-variance of each pair side by side, `[pairs * batch, 2 latent]`.
+    pub posteriors: Tensor<2>,
+    /// 1 where a modality is observed, `[modality, batch]`.
+    pub presence: Tensor<2>,
 }
 
 /// The product of a prior that differs by subset and row, `[subset, batch, latent]`, with the
-/// posteriors of the modalities of each subset: one level of a hierarchical model.
+/// posteriors of the modalities of each subset, whose log-variances are held within
+/// ±[`LOG_VAR_LIMIT`]: one level of a hierarchical model.
 ///
 /// Source: Dorent et al. 2023, arXiv 2309.08747.
-pub fn product_with(prior: &Normal<3>, members: &[Member]) -> Normal<3> {
-    let mut sum = precision(&prior.log_var, POE_FLOOR);
-    let mut weighted_mean = sum.clone() * prior.mean.clone();
-    let total = sum.dims()[0];
-    for member in members {
-        let presence = member.presence.clone().unsqueeze_dims::<3>(&[0, 2]);
-        let p = precision(&member.posterior.log_var, POE_FLOOR) * presence;
-        let mean = p.clone() * member.posterior.mean.clone();
-        sum = add_at(sum, &member.subsets, p, total);
-        weighted_mean = add_at(weighted_mean, &member.subsets, mean, total);
-    }
-    normalised(sum, weighted_mean)
-}
-
-/// Adds `values` `[indices, ..]` to the entries of the first axis of `stack`.
-fn add_at(stack: Tensor<3>, indices: &[usize], values: Tensor<3>, total: usize) -> Tensor<3> {
-    if indices.len() == total {
-        return stack + values;
-    }
-    let indices: Vec<i64> = indices.iter().map(|&i| i as i64).collect();
-    let n = indices.len();
-    let indices = Tensor::from_data(TensorData::new(indices, [n]), &stack.device());
-    stack.select_assign(0, indices, values, IndexingUpdateOp::Add)
+pub fn product_with(prior: &Normal<3>, experts: Conditional<'_>) -> Normal<3> {
+    let Conditional { pairs, posteriors, presence } = experts;
+    let settings = ExpertSettings { floor: POE_FLOOR as f32, limit: LOG_VAR_LIMIT as f32 };
+    let prior = [prior.mean.clone(), prior.log_var.clone()];
+    let [mean, log_var] = product_of_experts(prior, posteriors, presence, pairs, settings);
+    Normal::new(mean, log_var)
 }
 
 /// The variance that MultiVae's `poe` adds to every expert's.
@@ -408,23 +392,21 @@ mod tests {
 
     #[test]
     fn a_product_with_a_standard_normal_prior_is_that_of_all_subsets() {
-        let (device, subsets) = (Device::flex(), Subsets::all(2));
+        let subsets = Subsets::all(2);
         for presence in [[1.0, 1.0], [1.0, 0.0]] {
             let stack = experts(&MEAN, &LOG_VAR, &presence);
             let rule = Product { prior: PriorExpert::Always, floor: POE_FLOOR };
             let expected = rule.of(&stack, &subsets);
-            let members: Vec<_> = (0..2)
-                .map(|m| {
-                    let held = subsets.holding(m);
-                    let one = |x: &Tensor<3>| x.clone().narrow(0, m, 1).repeat(&[held.len(), 1, 1]);
-                    Member {
-                        posterior: Normal::new(one(&stack.mean), one(&stack.log_var)),
-                        subsets: held.clone(),
-                        presence: Tensor::from_floats([presence[m]], &device),
-                    }
-                })
-                .collect();
-            let found = product_with(&Normal::standard_like(&expected.mean), &members);
+            let held = |m: usize| subsets.holding(m).into_iter().map(move |t| [t, m]);
+            let pairs: Vec<[usize; 2]> = (0..2).flat_map(held).collect();
+            let one = |&[_, m]: &[usize; 2]| {
+                let of = |x: &Tensor<3>| x.clone().narrow(0, m, 1).reshape([1, 2]);
+                Tensor::cat(vec![of(&stack.mean), of(&stack.log_var)], 1)
+            };
+            let posteriors = Tensor::cat(pairs.iter().map(one).collect(), 0);
+            let presence = stack.presence.clone();
+            let experts = Conditional { pairs: &pairs, posteriors, presence };
+            let found = product_with(&Normal::standard_like(&expected.mean), experts);
             check(values(found.mean), &values(expected.mean), 1e-6);
             check(values(found.log_var), &values(expected.log_var), 1e-6);
         }

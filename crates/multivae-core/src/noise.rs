@@ -27,7 +27,7 @@
 //! assert_eq!(recorded.remaining(), 0);
 //! ```
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
@@ -260,13 +260,14 @@ impl Noise {
                 *draws += 1;
                 // The whole batch shares the choice, whatever its first row.
                 let mut rng = stream(NoiseKey { first_row: 0, ..*key }, *draws, 0);
-                let mut all: Vec<usize> = (0..of).collect();
-                for i in 0..n {
+                // The first steps of a shuffle, with those places alone that have another number.
+                let mut moved = BTreeMap::new();
+                let mut pick = |i: usize| {
                     let j = i + (rng.next_u64() % (of - i) as u64) as usize;
-                    all.swap(i, j);
-                }
-                all.truncate(n);
-                all
+                    let first = moved.get(&i).copied().unwrap_or(i);
+                    moved.insert(j, first).unwrap_or(j)
+                };
+                (0..n).map(&mut pick).collect()
             }
             Source::Recorded(draws) => match draws.pop_front() {
                 Some(Draw::Choice(found)) if found.len() == n => found,

@@ -8,6 +8,8 @@
 //! | [`log_density`] | terms and their sum over features | three to five arrays of all terms |
 //! | [`negative_binomial`] | counts, of which a 0 costs a logarithm and others Stirling's formula | some sixty arrays of all terms |
 //! | [`rsample`], [`normal_kl`] | reparameterised samples and divergences of normal distributions | five to ten arrays of all values |
+//! | [`sum_pairs`] | sums of blocks of rows of two matrices and what follows them | copies of both for all pairs, and an operation each |
+//! | [`product_of_experts`] | precisions of experts, their sums, and those of weighted means, by set | some ten arrays of all experts |
 //! | [`FlowProduct`] | densities seen through flows, with their gradient: all blocks forth and back | several operations for each layer of each block, and a graph of them |
 //! | [`sum_of_squares`] | squares and their sum, for norms of gradients | an array of all squares |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
@@ -84,7 +86,7 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `flow`, `squares` and `adam` are the
+//! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `pairs`, `experts`, `flow`, `squares` and `adam` are the
 //! functions with Burn's composition, but for `flow` and `count`, which are composed by who calls
 //! them; `flex` has a file for each with the kernel on slices and its place in the backend.
 
@@ -93,11 +95,13 @@ mod adam;
 mod conv;
 mod count;
 mod density;
+mod experts;
 #[cfg(feature = "flex")]
 mod flex;
 mod flow;
 mod linear;
 mod normal;
+mod pairs;
 mod squares;
 #[cfg(feature = "flex")]
 mod subnormal;
@@ -108,11 +112,13 @@ pub use adam::{Adam, AdamSettings, Decay};
 pub use conv::{Order, conv_transpose2d, conv2d};
 pub use count::negative_binomial;
 pub use density::{Density, log_density};
+pub use experts::{ExpertSettings, product_of_experts};
 #[cfg(feature = "flex")]
 pub use flex::operations;
 pub use flow::{FlowFactor, FlowProduct};
 pub use linear::linear;
 pub use normal::{normal_kl, rsample};
+pub use pairs::sum_pairs;
 pub use squares::sum_of_squares;
 pub use workers::{is_eager, on_workers};
 

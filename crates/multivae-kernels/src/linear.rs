@@ -4,8 +4,6 @@ use burn::tensor::{Tensor, module};
 
 use crate::Activation;
 #[cfg(feature = "flex")]
-use crate::activate;
-#[cfg(feature = "flex")]
 use crate::flex;
 
 /// Affine map of rows `[rows, inputs]` by a weight `[inputs, outputs]` and a bias `[outputs]`, and
@@ -20,10 +18,6 @@ pub fn linear(
     bias: Option<Tensor<1>>,
     activation: Activation,
 ) -> Tensor<2> {
-    #[cfg(feature = "flex")]
-    if !activation.is_known_by_output() {
-        return activate(linear(x, weight, bias, Activation::Identity), activation);
-    }
     #[cfg(feature = "flex")]
     if let Some(bias) = &bias
         && let Some(y) = flex::linear::linear(&x, &weight, bias, activation)
@@ -90,7 +84,15 @@ mod tests {
     #[test]
     fn maps_and_gradients_are_those_of_burn() {
         for activation in crate::activation::ALL {
-            for shape in [[1, 1, 1], [3, 5, 2], [64, 40, 512], [300, 70, 33]] {
+            // Large enough to be worked on in parts. Among so many values some lie where the gradient of
+            // a function that has corners is up to rounding.
+            let corners = matches!(
+                activation,
+                Activation::Relu | Activation::LeakyRelu(_) | Activation::Clamp(_)
+            );
+            let large = (!corners).then_some([2500, 30, 270]);
+            let shapes = [[1, 1, 1], [3, 5, 2], [64, 40, 512], [300, 70, 33]];
+            for shape in shapes.into_iter().chain(large) {
                 for swapped in [false, true] {
                     let found = all(linear, shape, activation, swapped);
                     let expected = all(plain, shape, activation, swapped);

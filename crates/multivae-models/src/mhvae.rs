@@ -23,6 +23,15 @@
 //! loss = mean_S mean_b [ -Σ_m λ_m log p(x_m | z_1) + β Σ_i KL(q(z_i | z_{i+1}, x_S) ‖ p(z_i | z_{i+1})) ]
 //! ```
 //!
+//! With `subsets = { sampled = n }` the mean is over `n` different sets, of which each is as likely as
+//! any other: on average the same objective, at a cost that grows with `n M` and not with `M 2^M`, for more
+//! modalities than ten. They are drawn for a batch and not for a row, so that a block is called with whole
+//! batches of few sets, as with all of them: rows of sets of their own would have to be gathered for each
+//! modality, and all devices of a step would not share what they do. What a validation batch draws follows
+//! from its noise key, as all else that is random: it is the same in every epoch, so that epochs can be
+//! compared. Bounds and likelihoods are of the modalities that they are asked for, and draw no sets. There
+//! are no critics then.
+//!
 //! All observed modalities are reconstructed, also those that are not in `S`. A set of which a row
 //! observes nothing contributes its reconstruction from the prior. `β` grows from 0 over the first
 //! `warmup` epochs, so that levels are in use before they are held to their priors, and the divergence of
@@ -81,10 +90,13 @@
 //! **Incomplete data.** Yes.
 //!
 //! **Cost of a step.** `M` encoder calls and `M (L - 1)` bottom-up calls of `B` rows; with
-//! `T = 2^M - 1`, `L - 1` top-down and `L - 1` prior calls of `T B` rows, `(L - 1) M` posterior
-//! calls of `2^(M-1) B` rows (`L - 1` calls of all of them if blocks are shared), `M` decoder calls
-//! of `T B` rows. The adversarial term adds a critic call of `M B` rows a modality; the phase of the
-//! critics takes the calls of a step for single modalities, and two critic calls of `M B` and `B` rows.
+//! `T = 2^M - 1`, or the `n` sets that are drawn, `L - 1` top-down and `L - 1` prior calls of `T B` rows,
+//! `M` decoder calls of `T B` rows, and `L - 1` posterior calls for all pairs of a set and one of its
+//! modalities, about `M T B / 2` rows (`(L - 1) M` calls if blocks are not shared). A posterior block that
+//! begins with an affine map or a convolution has it on `h_i` and `s_i` apart, `W [h; s] = W_h h + W_s s`:
+//! of `T B` rows and of `M B`, and pairs are sums of the two. The adversarial term adds a critic call of
+//! `M B` rows a modality; the phase of the critics takes the calls of a step for single modalities, and
+//! two critic calls of `M B` and `B` rows.
 //!
 //! **Memory.** A step keeps what all layers put out for `T` sets, gigabytes for five modalities of
 //! images. With `memory_mb` the sets are walked in parts, as many at once as the budget allows;
@@ -101,7 +113,7 @@ use multivae_core::{
     Error, Result,
     batch::{Batch, Progress, Purpose, Values},
     distribution::Normal,
-    fusion::{Experts, Member, POE_FLOOR, PriorExpert, Product, product_with},
+    fusion::{Conditional, Experts, POE_FLOOR, PriorExpert, Product, product_with},
     modality::{ModalityName, ModalitySpec},
     model::{
         Bound, Density, Draws, Encode, Generate, Latent, Learn, Loss, Multimodal, Phase, Stage,
@@ -109,8 +121,8 @@ use multivae_core::{
     },
     module::Named,
     nn::{
-        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, Network, NetworkConfig,
-        NetworkNet, Networks, ObservedRows, PosteriorConfig,
+        Decoder, Encoder, EncoderNet, Hierarchy, HierarchyConfig, JoinedPairs, Network,
+        NetworkConfig, NetworkNet, Networks, ObservedRows, PosteriorConfig,
     },
     noise::Noise,
     objective::{Budget, Estimate, Rescale, Warmup, importance_estimate},
@@ -126,6 +138,7 @@ use crate::{
         adversary::Critic,
         codes::shares,
         critics::{self, Critics},
+        subset_mixture::{SampledSubsets, SubsetsConfig},
     },
     exchange::models::{self as classes, Class},
     registry::Listed,
@@ -155,6 +168,9 @@ options! {
         /// Critics by modality, from its values to one value, or to one a patch; what is not given suits
         /// the shape.
         pub critics: BTreeMap<ModalityName, NetworkConfig> = BTreeMap::new(),
+        /// Sets that the objective is a mean over: empty for all; or { sampled = n } for n of all, drawn for
+        /// each batch, where all are too many.
+        pub subsets: SubsetsConfig = SubsetsConfig::default(),
         /// Whether the default networks have one posterior block a level for all modalities, or one
         /// for each.
         pub shared_posterior: bool = true,
@@ -195,6 +211,8 @@ pub(crate) enum Sets {
     /// All, which weigh the same in every row. Critics judge what is decoded from single modalities.
     #[default]
     All,
+    /// So many of all, drawn for each batch, which weigh the same in every row.
+    Sampled { count: usize },
     /// All modalities, one of them alone, and a set of the others, which is drawn for each batch that
     /// is learned from, and is all others elsewhere. Those of which a row observes anything weigh the
     /// same. Critics judge what is decoded from the second and the third, and learn from modalities
@@ -208,7 +226,11 @@ pub(crate) enum Sets {
 impl Sets {
     /// The sets of a batch.
     pub(crate) fn of(self, modalities: usize, batch: &Batch, noise: &mut Noise) -> Subsets {
-        let Self::Three { reference } = self else { return Subsets::all(modalities) };
+        let reference = match self {
+            Self::All => return Subsets::all(modalities),
+            Self::Sampled { count } => return drawn(modalities, count, noise),
+            Self::Three { reference } => reference,
+        };
         let others: Vec<usize> = (0..modalities).filter(|&m| m != reference).collect();
         let mut list = vec![Subset::full(modalities), Subset::single(reference)];
         if !others.is_empty() {
@@ -228,6 +250,7 @@ impl Sets {
     fn most(self, modalities: usize) -> usize {
         match self {
             Self::All => (1 << modalities) - 1,
+            Self::Sampled { count } => count.min((1 << modalities) - 1),
             Self::Three { .. } => 3,
         }
     }
@@ -235,7 +258,7 @@ impl Sets {
     /// Whether critics judge what is decoded from a set.
     fn is_judged(self, set: Subset, modalities: usize) -> bool {
         match self {
-            Self::All => set.len() == 1,
+            Self::All | Self::Sampled { .. } => set.len() == 1,
             Self::Three { .. } => set != Subset::full(modalities),
         }
     }
@@ -244,10 +267,25 @@ impl Sets {
     /// same.
     fn weights(self, subsets: &Subsets, batch: &Batch) -> Option<Tensor<2>> {
         match self {
-            Self::All => None,
+            Self::All | Self::Sampled { .. } => None,
             Self::Three { .. } => Some(shares(&usable(subsets, batch))),
         }
     }
+}
+
+/// So many different sets of all, each as likely as any other; all, if they are no more.
+fn drawn(modalities: usize, count: usize, noise: &mut Noise) -> Subsets {
+    let all = (1_usize << modalities) - 1;
+    if count >= all {
+        return Subsets::all(modalities);
+    }
+    // A number from 1 is a set in binary.
+    let set = |number: usize| {
+        let members = (0..modalities).filter(|m| ((number + 1) >> m) & 1 == 1);
+        Subset::new(members).expect("a number above 0 has a bit")
+    };
+    let sets = noise.choose(count, all).into_iter().map(set).collect();
+    Subsets::new(modalities, sets).expect("different numbers are different sets")
 }
 
 /// 1 where a row observes anything of a set, `[set, batch]`.
@@ -277,7 +315,8 @@ impl MhvaeConfig {
     ///
     /// When configuration and data contradict each other.
     pub fn with_modalities(self, specs: &[ModalitySpec]) -> Result<Self> {
-        self.completed(specs, Sets::All)
+        let sets = self.sets()?;
+        self.completed(specs, sets)
     }
 
     /// The same for a model of other sets.
@@ -313,6 +352,25 @@ impl MhvaeConfig {
         blocks
     }
 
+    fn sets(&self) -> Result<Sets> {
+        match &self.subsets {
+            SubsetsConfig::Given(list) => {
+                let expected = "empty for all sets, or { sampled = n }";
+                blocks::check(list.is_empty(), "model.subsets", expected, "a list of sets")?;
+                Ok(Sets::All)
+            }
+            SubsetsConfig::Sampled(SampledSubsets { sampled: count }) => {
+                let (field, expected) = ("model.subsets.sampled", format!("1 to {MOST_DRAWN}"));
+                blocks::check((1..=MOST_DRAWN).contains(count), field, &expected, count)?;
+                let expected = "0 with `model.subsets.sampled`: few of the sets that are drawn are \
+                                single modalities, which critics judge";
+                let judged = self.adversarial > 0.0;
+                blocks::check(!judged, "model.adversarial", expected, self.adversarial)?;
+                Ok(Sets::Sampled { count: *count })
+            }
+        }
+    }
+
     fn check(&self, sets: Sets) -> Result<()> {
         blocks::check(self.latent > 0, "model.latent", "at least 1", self.latent)?;
         blocks::check((1..=16).contains(&self.levels), "model.levels", "1 to 16", self.levels)?;
@@ -330,7 +388,11 @@ impl MhvaeConfig {
         blocks::check(memory > 0.0, "model.memory_mb", "above 0, or none", memory)?;
         let n = self.modalities.len();
         let (most, sets) = match sets {
-            Sets::All => (MOST_MODALITIES, format!(", of {} sets", 1 << MOST_MODALITIES)),
+            Sets::All => {
+                let way = "or `model.subsets = { sampled = n }`";
+                (MOST_MODALITIES, format!(", of {} sets, {way}", 1 << MOST_MODALITIES))
+            }
+            Sets::Sampled { .. } => (MOST_TO_DRAW_FROM, String::new()),
             Sets::Three { .. } => (MOST_IN_A_SET, String::new()),
         };
         blocks::check(n <= most, "modalities", &format!("at most {most}{sets}"), n)?;
@@ -343,7 +405,7 @@ impl MhvaeConfig {
     ///
     /// When a value is out of its range or a network cannot be built.
     pub fn init(&self, networks: &Networks, device: &Device) -> Result<Mhvae> {
-        self.built(Sets::All, networks, device)
+        self.built(self.sets()?, networks, device)
     }
 
     /// The same for a model of other sets.
@@ -364,6 +426,12 @@ impl MhvaeConfig {
 
 /// All sets of more modalities than this are more than a thousand.
 const MOST_MODALITIES: usize = 10;
+
+/// Most sets that are drawn for a batch: those of [`MOST_MODALITIES`].
+const MOST_DRAWN: usize = 1 << MOST_MODALITIES;
+
+/// Most modalities whose sets have numbers.
+const MOST_TO_DRAW_FROM: usize = 60;
 
 /// Most modalities among which a set is drawn.
 const MOST_IN_A_SET: usize = 16;
@@ -505,80 +573,50 @@ impl Mhvae {
                 self.hierarchy.prior[i].encode(&Values::Dense(hidden.clone())).shared.bounded();
             let prior = prior.map(|x| stacked(x, stack, rows));
             let hidden = stacked(hidden, stack, rows);
-            let members = bottom_up.map_or_else(Vec::new, |(pass, holding)| {
-                self.posteriors(i, &hidden, pass, holding)
-            });
-            let posterior =
-                if members.is_empty() { prior.clone() } else { product_with(&prior, &members) };
+            let posterior = match bottom_up {
+                None => prior.clone(),
+                Some((pass, holding)) => {
+                    let posteriors = self.posteriors(i, &hidden, pass, holding);
+                    let (pairs, presence) = (&pairs(holding), pass.experts.presence.clone());
+                    product_with(&prior, Conditional { pairs, posteriors, presence })
+                }
+            };
             levels.push(Level::sample(posterior, prior, noise));
         }
         levels.reverse();
         levels
     }
 
-    /// The posteriors of a level below the top, of each member in the subsets that hold it.
+    /// The posteriors of a level below the top given single modalities: mean and log-variance of each
+    /// pair of a subset and a member that it holds, `[pairs * batch, 2 features]`, in the order of
+    /// [`pairs`].
     fn posteriors(
         &self,
         level: usize,
         hidden: &Tensor<3>,
         pass: &BottomUp,
         holding: &[Vec<usize>],
-    ) -> Vec<Member> {
-        let [_, rows, _] = hidden.dims();
-        let used: Vec<usize> = (0..holding.len()).filter(|&i| !holding[i].is_empty()).collect();
-        let block = |i: usize| self.hierarchy.posterior.at(level, pass.members[i]);
-        let observed = |i: usize| pass.observed[i].as_ref().filter(|_| block(i).mixes_rows());
-        // Channels come first in memory, so that joining features joins the channels of images.
-        let input = |&i: &usize| {
-            let (held, skip) = (&holding[i], &pass.skips[i][level]);
-            let [_, width] = skip.dims();
-            let skip = skip.clone().unsqueeze_dim::<3>(0).expand([held.len(), rows, width]);
-            let input = Tensor::cat(vec![blocks::pick(hidden, held), skip], 2);
-            let [held, _, width] = input.dims();
-            let input = Values::Dense(input.reshape([held * rows, width]));
-            match observed(i) {
-                None => Some(input),
-                Some(observed) => (!observed.is_empty()).then(|| observed.take(&input)),
-            }
-        };
-        // None where no row observes the modality.
-        let inputs: Vec<Option<Tensor<2>>> =
-            used.iter().map(|i| input(i)?.dense().cloned()).collect();
-        let run = |block: &EncoderNet, input| block.encode(&Values::Dense(input)).shared.bounded();
-        let outputs: Vec<Option<Normal<2>>> = match self.hierarchy.posterior.shared(level) {
-            // One call for all modalities.
-            Some(block) if inputs.iter().any(Option::is_some) => {
-                let some: Vec<Tensor<2>> = inputs.iter().flatten().cloned().collect();
-                let sizes: Vec<usize> = some.iter().map(|x| x.dims()[0]).collect();
-                let all = run(block, Tensor::cat(some, 0));
-                let means = all.mean.split_with_sizes(sizes.clone(), 0).into_iter();
-                let mut parts = means.zip(all.log_var.split_with_sizes(sizes, 0));
-                let mut next = || parts.next().map(|(mean, log_var)| Normal::new(mean, log_var));
-                inputs.iter().map(|input| input.as_ref().and_then(|_| next())).collect()
-            }
-            _ => {
-                let own = |(&i, input): (&usize, Option<Tensor<2>>)| Some(run(block(i), input?));
-                used.iter().zip(inputs).map(own).collect()
-            }
-        };
-        let member = |(posterior, i): (Option<Normal<2>>, usize)| {
-            let held = holding[i].len();
-            let posterior = match (posterior, observed(i)) {
-                (Some(posterior), None) => posterior,
-                (Some(posterior), Some(observed)) => posterior.map(|x| observed.place(x)),
-                (None, _) => {
-                    let features = block(i).latent_shape().iter().product();
-                    let zeros = Tensor::zeros([held * rows, features], &hidden.device());
-                    Normal::new(zeros.clone(), zeros)
-                }
+    ) -> Tensor<2> {
+        let [_, rows, width] = hidden.dims();
+        let given =
+            |block: &EncoderNet, hidden: Tensor<3>, members: Range<usize>, pairs: &[[usize; 2]]| {
+                let [stack, ..] = hidden.dims();
+                let left = hidden.reshape([stack * rows, width]);
+                let skips = pass.skips[members.clone()].iter().map(|levels| levels[level].clone());
+                let right = Tensor::cat(skips.collect(), 0);
+                encode(block, &JoinedPairs { left, right, pairs, rows }, &pass.observed[members])
             };
-            Member {
-                posterior: posterior.map(|x| stacked(x, held, rows)),
-                subsets: holding[i].clone(),
-                presence: pass.experts.presence.clone().narrow(0, i, 1).squeeze_dim(0),
-            }
-        };
-        outputs.into_iter().zip(used).map(member).collect()
+        if let Some(block) = self.hierarchy.posterior.shared(level) {
+            return given(block, hidden.clone(), 0..holding.len(), &pairs(holding));
+        }
+        // Each modality by its own block, on the subsets that hold it.
+        let own =
+            holding.iter().enumerate().filter(|(_, held)| !held.is_empty()).map(|(i, held)| {
+                let block = self.hierarchy.posterior.at(level, pass.members[i]);
+                let places: Vec<[usize; 2]> = (0..held.len()).map(|place| [place, 0]).collect();
+                given(block, blocks::pick(hidden, held), i..i + 1, &places)
+            });
+        Tensor::cat(own.collect(), 0)
     }
 
     /// The posterior of the top level for a stack of subsets of the members.
@@ -888,6 +926,55 @@ fn pick_rows(matrix: &Tensor<2>, rows: &[usize]) -> Tensor<2> {
     Tensor::cat(rows.collect(), 0)
 }
 
+/// Each place of a stack and each member that it uses, members in order; `holding` as in
+/// [`Mhvae::top_down`].
+fn pairs(holding: &[Vec<usize>]) -> Vec<[usize; 2]> {
+    let of =
+        |(i, places): (usize, &Vec<usize>)| places.iter().map(move |&place| [place, i]).collect();
+    holding.iter().enumerate().flat_map::<Vec<_>, _>(of).collect()
+}
+
+/// What a block makes of pairs, mean and log-variance side by side, `[pairs * rows, 2 features]`. Where
+/// it mixes rows it sees those rows alone that observe the member on the right, and the others have
+/// zeros.
+fn encode(
+    block: &EncoderNet,
+    pairs: &JoinedPairs<'_>,
+    observed: &[Option<ObservedRows>],
+) -> Tensor<2> {
+    if !block.mixes_rows() || observed.iter().all(Option::is_none) {
+        return block.encode_pairs(pairs);
+    }
+    let (joined, rows) = (pairs.joined(), pairs.rows);
+    // None where no row observes the member.
+    let seen = |(place, &[_, member]): (usize, &[usize; 2])| {
+        let input = joined.clone().narrow(0, place * rows, rows);
+        match &observed[member] {
+            None => Some(input),
+            Some(observed) if observed.is_empty() => None,
+            Some(observed) => observed.take(&Values::Dense(input)).dense().cloned(),
+        }
+    };
+    let inputs: Vec<Option<Tensor<2>>> = pairs.pairs.iter().enumerate().map(seen).collect();
+    let some: Vec<Tensor<2>> = inputs.iter().flatten().cloned().collect();
+    let sizes: Vec<usize> = some.iter().map(|x| x.dims()[0]).collect();
+    let mut found = match some.is_empty() {
+        true => Vec::new(),
+        false => block.encode_beside(Tensor::cat(some, 0)).split_with_sizes(sizes, 0),
+    }
+    .into_iter();
+    let features = 2 * block.latent_shape().iter().product::<usize>();
+    let place = |(input, &[_, member]): (&Option<Tensor<2>>, &[usize; 2])| {
+        let output = input.as_ref().and_then(|_| found.next());
+        match (output, &observed[member]) {
+            (None, _) => Tensor::zeros([rows, features], &joined.device()),
+            (Some(output), None) => output,
+            (Some(output), Some(observed)) => observed.place(output),
+        }
+    };
+    Tensor::cat(inputs.iter().zip(pairs.pairs).map(place).collect(), 0)
+}
+
 /// From `[stack * rows, features]` to `[stack, rows, features]`.
 fn stacked(x: Tensor<2>, stack: usize, rows: usize) -> Tensor<3> {
     let [_, features] = x.dims();
@@ -1034,7 +1121,7 @@ impl Density for Mhvae {
 
 #[cfg(test)]
 mod tests {
-    use multivae_core::{batch::Presence, module::init_parameters};
+    use multivae_core::{batch::Presence, module::init_parameters, noise::Draw};
 
     use super::*;
 
@@ -1127,6 +1214,85 @@ mod tests {
         let found = loss(&growing, 1);
         assert!((total(&found) - term(&found, "reconstruction")).abs() < 1e-4);
         assert_eq!(total(&loss(&growing, 4)), total(&loss(&plain, 4)));
+    }
+
+    fn sampled(modalities: usize, sampled: usize) -> Result<Mhvae> {
+        let specs: Vec<ModalitySpec> = (0..modalities)
+            .map(|m| ModalitySpec::new(&format!("m{m}"), &[2]).expect("valid"))
+            .collect();
+        let subsets = match sampled {
+            0 => SubsetsConfig::default(),
+            sampled => SubsetsConfig::Sampled(SampledSubsets { sampled }),
+        };
+        let config = MhvaeConfig { latent: 2, levels: 2, subsets, ..Default::default() };
+        let config = config.with_modalities(&specs)?;
+        Ok(init_parameters(config.init(&Networks::default(), &Device::flex().autodiff())?))
+    }
+
+    /// Rows of which every second lacks every second modality.
+    fn rows(modalities: usize) -> Batch {
+        let device = Device::flex().autodiff();
+        let mut noise = Noise::seeded(7);
+        let values = (0..modalities).map(|_| noise.normal([4, 2], 0, &device));
+        let values: Vec<Values> = values.map(Values::Dense).collect();
+        let observed = |row: usize| {
+            Subset::new((0..modalities).filter(|m| row.is_multiple_of(2) || m.is_multiple_of(2)))
+        };
+        let observed = (0..4).map(|row| observed(row).expect("not empty")).collect();
+        Batch::new(values, Presence::new(observed, modalities, &device)).expect("one size")
+    }
+
+    #[test]
+    fn the_mean_over_all_draws_of_a_set_is_the_objective_of_all_sets() {
+        let (all, one) = (sampled(3, 0).expect("few"), sampled(3, 1).expect("one"));
+        let one = Mhvae { hierarchy: all.hierarchy.clone(), ..one };
+        let batch = rows(3);
+        let expected = total(&all.loss(&batch, &mut Noise::zero()));
+        let of = |number: usize| {
+            let zeros =
+                |features: usize| Draw::Normal(vec![1, 4, features], vec![0.0; 4 * features]);
+            let features = one.hierarchy.shapes().iter().rev().map(|s| s.iter().product());
+            let draws = [Draw::Choice(vec![number])].into_iter().chain(features.map(zeros));
+            total(&one.loss(&batch, &mut Noise::recorded(draws)))
+        };
+        let found: Vec<f32> = (0..7).map(of).collect();
+        assert!(found.iter().any(|x| (x - expected).abs() > 1e-3), "{found:?}");
+        let mean = found.iter().sum::<f32>() / 7.0;
+        assert!((mean - expected).abs() < 1e-4 * expected.abs(), "{mean}, expected {expected}");
+    }
+
+    #[test]
+    fn each_set_is_drawn_as_often_as_any_other_and_none_twice() {
+        let mut counts = [0_i32; 7];
+        for seed in 0..2000 {
+            let sets = drawn(3, 2, &mut Noise::seeded(seed));
+            assert_eq!(sets.len(), 2);
+            for set in sets.iter() {
+                counts[Subsets::all(3).position(set).expect("a set")] += 1;
+            }
+        }
+        // 571 of 4000 each; four standard deviations are 81.
+        assert!(counts.iter().all(|count| (count - 571).abs() < 81), "{counts:?}");
+        assert_eq!(drawn(3, 9, &mut Noise::seeded(0)), Subsets::all(3));
+    }
+
+    #[test]
+    fn a_batch_that_is_evaluated_draws_the_same_sets_each_time() {
+        let (model, batch) = (sampled(5, 2).expect("two"), rows(5));
+        let of = |batch: &Batch| total(&model.loss(batch, &mut Noise::of(batch)));
+        assert_eq!(of(&batch), of(&batch));
+    }
+
+    #[test]
+    fn twelve_and_twenty_modalities_learn_from_sets_that_are_drawn() {
+        for modalities in [12, 20] {
+            let (model, batch) = (sampled(modalities, 3).expect("three"), rows(modalities));
+            let step = model.step(&batch, &mut Noise::seeded(1));
+            let (loss, gradients) = step.into_gradients(&model);
+            assert!(total(&loss).is_finite() && !gradients.is_empty());
+        }
+        let error = sampled(12, 0).expect_err("4095 sets").to_string();
+        assert!(error.contains("{ sampled = n }"), "{error}");
     }
 
     #[test]

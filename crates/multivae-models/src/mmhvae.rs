@@ -64,7 +64,7 @@ use multivae_core::{
 use serde_json::{Value, json};
 
 use crate::{
-    blocks::{self, ModalityConfig},
+    blocks::{self, ModalityConfig, subset_mixture::SubsetsConfig},
     mhvae::{Mhvae, MhvaeConfig, Sets},
     registry::Listed,
 };
@@ -170,6 +170,7 @@ impl MmhvaeConfig {
             adversarial_after,
             critic_rate,
             critics,
+            subsets: SubsetsConfig::default(),
             shared_posterior,
             rescale,
             memory_mb,

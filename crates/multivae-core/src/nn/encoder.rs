@@ -2,7 +2,7 @@
 
 use burn::{
     module::{DisplaySettings, Module, ModuleDisplay},
-    tensor::Device,
+    tensor::{Device, Tensor},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,8 +11,9 @@ use super::{
     Encoder, Encoding,
     layer::{Flow, LayerConfig},
     networks::{CustomEncoder, Networks, Request},
+    pairs::JoinedPairs,
     presets::{self, Activation},
-    sequential::{Sequential, SequentialConfig, check_output},
+    sequential::{Sequential, SequentialConfig, Stream, check_output},
 };
 use crate::{
     Error, Result,
@@ -414,6 +415,34 @@ impl EncoderNet {
     }
 }
 
+impl EncoderNet {
+    /// The posteriors of the shared space of vectors that are joined end to end: mean and log-variance
+    /// side by side, `[pairs * rows, 2 latent]`. As [`Encoder::encode`] on [`JoinedPairs::joined`].
+    pub fn encode_pairs(&self, pairs: &JoinedPairs<'_>) -> Tensor<2> {
+        match self {
+            Self::Branches(Branches { shared: Branch { trunk, mean, log_var }, .. }) => {
+                mean.beside(log_var, trunk.of_pairs(pairs, mean.reads()))
+            }
+            Self::Custom(_) => self.encode_beside(pairs.joined()),
+        }
+    }
+
+    /// As [`Encoder::encode`], of the shared space: mean and log-variance side by side,
+    /// `[rows, 2 latent]`.
+    pub fn encode_beside(&self, values: Tensor<2>) -> Tensor<2> {
+        let values = Values::Dense(values);
+        match self {
+            Self::Branches(Branches { shared: Branch { trunk, mean, log_var }, .. }) => {
+                mean.beside(log_var, Stream::Flow(trunk.values(&values)))
+            }
+            Self::Custom(custom) => {
+                let Normal { mean, log_var } = custom.encode(&values).shared;
+                Tensor::cat(vec![mean, log_var], 1)
+            }
+        }
+    }
+}
+
 impl ModuleDisplay for EncoderNet {
     fn format(&self, settings: DisplaySettings) -> String {
         match self {
@@ -522,8 +551,6 @@ impl Encoder for Branches {
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::Tensor;
-
     use super::*;
     use crate::module::{init_parameters, tests::without_gradient};
 

@@ -25,7 +25,7 @@ use burn::{
 use multivae_kernels::{self as kernels, Activation, Order};
 use serde::{Deserialize, Serialize};
 
-use super::sequential::{Fault, Sequential, infer};
+use super::sequential::{Fault, Sequential, Stream, infer};
 
 /// Extents that are one number in files where all are equal, else a list.
 macro_rules! extents {
@@ -1026,6 +1026,61 @@ impl Layer {
         }
     }
 
+    /// The layer as a map of each of two parts that are joined, features after features or channels
+    /// after channels: what it yields is the sum of both. `None` where it is no affine map.
+    pub(crate) fn of_parts(&self, parts: [&Tensor<2>; 2], input: &[usize]) -> Option<Parts> {
+        let [left, right] = parts.map(Clone::clone);
+        let first = left.dims()[1];
+        match (self, input) {
+            (Self::Linear(layer), _) => {
+                let [a, b] = cut(&layer.weight.val(), 0, first);
+                let bias = layer.bias.as_ref().map(Param::val);
+                Some(Parts::Flat([
+                    kernels::linear(left, a, bias, Activation::Identity),
+                    kernels::linear(right, b, None, Activation::Identity),
+                ]))
+            }
+            (Self::Conv2d(layer), &[_, height, width])
+                if layer.groups == 1 && first % (height * width) == 0 =>
+            {
+                let channels = |x: &Tensor<2>| x.dims()[1] / (height * width);
+                let images = [&left, &right]
+                    .map(|x| x.clone().reshape([x.dims()[0], channels(x), height, width]));
+                let [a, b] = cut(&layer.weight.val(), 1, channels(&left));
+                let bias = layer.bias.as_ref().map(Param::val);
+                let [left, right] = images;
+                let map = |x, weight, bias| {
+                    conv2d_by(layer, weight, bias, x, Activation::Identity, Order::Pixels)
+                };
+                Some(Parts::Images([map(left, a, bias), map(right, b, None)]))
+            }
+            _ => None,
+        }
+    }
+
+    /// This map and another of the same kind as one; `None` where they are none.
+    pub(crate) fn beside<'a>(&'a self, other: &'a Self) -> Option<Beside<'a>> {
+        match (self, other) {
+            (Self::Linear(a), Self::Linear(b)) if a.bias.is_some() == b.bias.is_some() => {
+                Some(Beside::Linear([a, b]))
+            }
+            (Self::Conv2d(a), Self::Conv2d(b)) => {
+                let geometry = |layer: &Conv2d| {
+                    (
+                        layer.kernel_size,
+                        layer.stride,
+                        layer.dilation,
+                        layer.groups,
+                        layer.padding.clone(),
+                    )
+                };
+                let alike = geometry(a) == geometry(b) && a.bias.is_some() == b.bias.is_some();
+                (alike && a.groups == 1).then_some(Beside::Conv2d([a, b]))
+            }
+            _ => None,
+        }
+    }
+
     /// `[rows, features]` as images; a vector is one of a single pixel.
     pub(crate) fn image(x: Tensor<2>, input: &[usize]) -> Tensor<4> {
         let rows = x.dims()[0];
@@ -1102,22 +1157,78 @@ pub(crate) fn linear(layer: &Linear, x: Tensor<2>, activation: Activation) -> Te
     kernels::linear(x, layer.weight.val(), bias, activation)
 }
 
+/// What a layer makes of each of two parts of its input.
+#[derive(Debug)]
+pub(crate) enum Parts {
+    /// `[rows, features]` each.
+    Flat([Tensor<2>; 2]),
+    /// `[rows, channels, height, width]` each.
+    Images([Tensor<4>; 2]),
+}
+
+/// Two maps of the same input as one, whose outputs stand side by side.
+#[derive(Debug)]
+pub(crate) enum Beside<'a> {
+    Linear([&'a Linear; 2]),
+    Conv2d([&'a Conv2d; 2]),
+}
+
+impl Beside<'_> {
+    /// From `[rows, ..]`, each row of shape `input`, to `[rows, outputs of both]`.
+    pub(crate) fn forward(&self, x: Stream, input: &[usize], activation: Activation) -> Tensor<2> {
+        fn biases(both: [Option<&Param<Tensor<1>>>; 2]) -> Option<Tensor<1>> {
+            let [a, b] = both;
+            a.zip(b).map(|(a, b)| Tensor::cat(vec![a.val(), b.val()], 0))
+        }
+        match self {
+            Self::Linear([a, b]) => {
+                let weight = Tensor::cat(vec![a.weight.val(), b.weight.val()], 1);
+                let bias = biases([a.bias.as_ref(), b.bias.as_ref()]);
+                kernels::linear(x.flat().x, weight, bias, activation)
+            }
+            Self::Conv2d([a, b]) => {
+                let weight = Tensor::cat(vec![a.weight.val(), b.weight.val()], 0);
+                let bias = biases([a.bias.as_ref(), b.bias.as_ref()]);
+                let image = match x {
+                    Stream::Flow(flow) => Layer::image(flow.x, input),
+                    Stream::Image(image) => image,
+                };
+                conv2d_by(a, weight, bias, image, activation, Order::Planes).flatten(1, 3)
+            }
+        }
+    }
+}
+
+/// A tensor cut in two along an axis.
+fn cut<const D: usize>(tensor: &Tensor<D>, axis: usize, first: usize) -> [Tensor<D>; 2] {
+    let rest = tensor.dims()[axis] - first;
+    [tensor.clone().narrow(axis, 0, first), tensor.clone().narrow(axis, first, rest)]
+}
+
 /// What the module computes and what follows it, by the fast kernels where there are some.
 fn conv2d(layer: &Conv2d, x: Tensor<4>, activation: Activation, order: Order) -> Tensor<4> {
+    let bias = layer.bias.as_ref().map(Param::val);
+    conv2d_by(layer, layer.weight.val(), bias, x, activation, order)
+}
+
+/// The same by another weight and another bias.
+fn conv2d_by(
+    layer: &Conv2d,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    x: Tensor<4>,
+    activation: Activation,
+    order: Order,
+) -> Tensor<4> {
     let padding = match layer.padding {
         PaddingConfig2d::Explicit(top, left, bottom, right) => [(top, bottom), (left, right)],
         PaddingConfig2d::Valid => [(0, 0); 2],
-        // It depends on the image; no layer is built with it.
-        PaddingConfig2d::Same => return kernels::activate(layer.forward(x), activation),
+        // It depends on the image.
+        PaddingConfig2d::Same => unreachable!("no layer is built with it"),
     };
-    kernels::conv2d(
-        x,
-        layer.weight.val(),
-        layer.bias.as_ref().map(Param::val),
-        ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups),
-        activation,
-        order,
-    )
+    let options =
+        ConvOptions::new_with_padding(layer.stride, padding, layer.dilation, layer.groups);
+    kernels::conv2d(x, weight, bias, options, activation, order)
 }
 
 /// What the module computes and what follows it, by the fast kernels where there are some.

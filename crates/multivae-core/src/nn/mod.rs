@@ -44,6 +44,7 @@ mod layer;
 mod network;
 mod networks;
 mod observed;
+mod pairs;
 mod presets;
 mod sequential;
 
@@ -59,6 +60,7 @@ pub use layer::{Embed, FunctionLayer, Layer, LayerConfig, Pair, Residual, Triple
 pub use network::{CustomNetworkNet, NetworkConfig, NetworkNet};
 pub use networks::{CustomEncoder, CustomNetwork, DynEncoder, DynNetwork, Networks, Request};
 pub use observed::ObservedRows;
+pub use pairs::JoinedPairs;
 pub use presets::Activation;
 pub use sequential::{Sequential, SequentialConfig};
 

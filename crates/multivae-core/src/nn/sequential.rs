@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Network,
-    layer::{Flow, Layer, LayerConfig, linear},
+    layer::{Flow, Layer, LayerConfig, Parts, linear},
+    pairs::JoinedPairs,
 };
 use crate::{Error, Result, batch::Values};
 
@@ -236,31 +237,121 @@ impl Sequential {
         self.through(&self.layers, 0, flow)
     }
 
-    fn through(&self, layers: &[Layer], first: usize, mut flow: Flow) -> Flow {
+    fn through(&self, layers: &[Layer], first: usize, flow: Flow) -> Flow {
+        self.stream(layers, first, Stream::Flow(flow), Order::Planes).flat()
+    }
+
+    /// Some of the layers, one after the other; images that come out lie in memory in the order that
+    /// is asked for.
+    fn stream(&self, layers: &[Layer], first: usize, mut stream: Stream, end: Order) -> Stream {
         let mut rest = layers.iter().zip(&self.inputs[first..]).peekable();
         while let Some((layer, input)) = rest.next() {
             // There are kernels for maps and what follows them.
-            flow = match layer {
+            stream = match layer {
                 Layer::Linear(layer) => {
-                    Flow { x: linear(layer, flow.x, followed_by(&mut rest)), mask: None }
+                    let x = linear(layer, stream.flat().x, followed_by(&mut rest));
+                    Stream::Flow(Flow { x, mask: None })
                 }
                 layer if layer.is_convolution() => {
-                    let mut image = Layer::image(flow.x, input);
+                    let mut image = match stream {
+                        Stream::Flow(flow) => Layer::image(flow.x, input),
+                        Stream::Image(image) => image,
+                    };
                     let mut layer = Some(layer);
                     // What lies between convolutions is read by them alone.
                     while let Some(convolution) = layer {
                         let activation = followed_by(&mut rest);
                         layer =
                             rest.next_if(|(next, _)| next.is_convolution()).map(|(next, _)| next);
-                        let order = if layer.is_some() { Order::Pixels } else { Order::Planes };
+                        let order = match (layer, rest.peek()) {
+                            (Some(_), _) => Order::Pixels,
+                            (None, Some(_)) => Order::Planes,
+                            (None, None) => end,
+                        };
                         image = convolution.convolve(image, activation, order);
                     }
-                    Flow { x: image.flatten(1, 3), mask: None }
+                    Stream::Image(image)
                 }
-                layer => layer.forward(flow, input),
+                layer => Stream::Flow(layer.forward(stream.flat(), input)),
             };
         }
-        flow
+        stream
+    }
+
+    /// The order in memory that suits it of images that come in.
+    pub(crate) fn reads(&self) -> Order {
+        match self.layers.first() {
+            Some(layer) if layer.is_convolution() => Order::Pixels,
+            _ => Order::Planes,
+        }
+    }
+
+    /// What comes out for vectors that are joined end to end; images lie in the order that is asked
+    /// for. Where the first layer is an affine map, it maps each of the vectors once.
+    pub(crate) fn of_pairs(&self, pairs: &JoinedPairs<'_>, end: Order) -> Stream {
+        let sides = [&pairs.left, &pairs.right];
+        let first = self.layers.first().zip(self.inputs.first());
+        let Some(halves) = first.and_then(|(layer, input)| layer.of_parts(sides, input)) else {
+            let joined = Flow { x: pairs.joined(), mask: None };
+            return self.stream(&self.layers, 0, Stream::Flow(joined), end);
+        };
+        let activation = self.layers.get(1).and_then(Layer::activation);
+        let done = 1 + usize::from(activation.is_some());
+        let activation = activation.unwrap_or(Activation::Identity);
+        let sums = match halves {
+            Parts::Flat(halves) => {
+                Stream::Flow(Flow { x: pairs.sums(halves, activation), mask: None })
+            }
+            Parts::Images(halves) => {
+                let [_, channels, height, width] = halves[0].dims();
+                // Sums are the same in any order: that of the convolutions before and behind them.
+                let flat = |image: Tensor<4>| image.permute([0, 2, 3, 1]).flatten::<2>(1, 3);
+                let sums = pairs.sums(halves.map(flat), activation);
+                let images = sums.dims()[0];
+                let images = sums.reshape([images, height, width, channels]);
+                Stream::Image(images.permute([0, 3, 1, 2]))
+            }
+        };
+        self.stream(&self.layers[done..], done, sums, end)
+    }
+
+    /// What comes out, and what comes out of another network of as many outputs, side by side:
+    /// `[rows, outputs of both]`. Where both are one map of one kind, they are one map.
+    pub(crate) fn beside(&self, other: &Self, stream: Stream) -> Tensor<2> {
+        let functions = [self, other].map(|net| match &net.layers[..] {
+            [_] => Some(Activation::Identity),
+            [_, function] => function.activation(),
+            _ => None,
+        });
+        let ([Some(a), Some(b)], Some(input)) = (functions, self.inputs.first()) else {
+            return self.apart(other, stream);
+        };
+        let both = (a == b).then(|| self.layers[0].beside(&other.layers[0])).flatten();
+        match both {
+            Some(map) => map.forward(stream, input, a),
+            None => self.apart(other, stream),
+        }
+    }
+
+    fn apart(&self, other: &Self, stream: Stream) -> Tensor<2> {
+        let of = |net: &Self| net.stream(&net.layers, 0, stream.clone(), Order::Planes).flat().x;
+        Tensor::cat(vec![of(self), of(other)], 1)
+    }
+}
+
+/// What travels from layer to layer: rows, or images in whatever order they lie.
+#[derive(Clone, Debug)]
+pub(crate) enum Stream {
+    Flow(Flow),
+    Image(Tensor<4>),
+}
+
+impl Stream {
+    pub(crate) fn flat(self) -> Flow {
+        match self {
+            Self::Flow(flow) => flow,
+            Self::Image(image) => Flow { x: image.flatten(1, 3), mask: None },
+        }
     }
 }
 

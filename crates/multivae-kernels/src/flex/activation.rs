@@ -82,9 +82,12 @@ impl NullaryFnOnce for Apply<'_> {
 /// what goes in, where the derivative does not follow from the former.
 pub(super) fn to_gradient(activation: Activation, gradient: &mut [f32], kept: &[f32]) {
     let parts = gradient.par_chunks_mut(PART).zip(kept.par_chunks(PART));
-    parts.for_each(|(gradient, kept)| {
-        Arch::new().dispatch(Gradient { gradient, kept, activation });
-    });
+    parts.for_each(|(gradient, kept)| to_gradient_here(activation, gradient, kept));
+}
+
+/// The same on the calling thread.
+pub(super) fn to_gradient_here(activation: Activation, gradient: &mut [f32], kept: &[f32]) {
+    Arch::new().dispatch(Gradient { gradient, kept, activation });
 }
 
 struct Gradient<'a> {

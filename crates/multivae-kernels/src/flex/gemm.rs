@@ -1,6 +1,9 @@
 //! Matrix products on slices.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    mem::MaybeUninit,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use gemm::Parallelism;
 
@@ -38,10 +41,9 @@ const LARGE: usize = 1 << 21;
 /// If a matrix does not fit into its slice, or is empty.
 #[allow(unsafe_code)]
 pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
-    let [rows, depth, columns] = shape;
+    let [rows, _, columns] = shape;
     assert!(!shape.contains(&0), "there is something to multiply");
-    let large = rows * depth * columns > LARGE;
-    let parallelism = if large { Parallelism::Rayon(0) } else { Parallelism::None };
+    let parallelism = parallelism(shape);
     let mut product = Vec::with_capacity(rows * columns);
     // SAFETY: the allocation has room for all values of the product, and nobody else knows it.
     // All of them are written before they become part of the vector.
@@ -50,6 +52,31 @@ pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) ->
         product.set_len(rows * columns);
     }
     product
+}
+
+fn parallelism([rows, depth, columns]: [usize; 3]) -> Parallelism {
+    if rows * depth * columns > LARGE { Parallelism::Rayon(0) } else { Parallelism::None }
+}
+
+/// The product of [`product`], to where it is wanted; on the calling thread if it is `alone`.
+///
+/// # Panics
+///
+/// As [`product`], or if there is not room for exactly it.
+#[allow(unsafe_code)]
+pub(crate) fn product_into(
+    shape: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    product: &mut [MaybeUninit<f32>],
+    alone: bool,
+) {
+    assert!(!shape.contains(&0), "there is something to multiply");
+    assert_eq!(product.len(), shape[0] * shape[2], "there is room for the product");
+    let parallelism = if alone { Parallelism::None } else { parallelism(shape) };
+    // SAFETY: the slice has room for all values of the product, all of which are written, and is
+    // borrowed by nobody else.
+    unsafe { write(shape, left, right, product.as_mut_ptr().cast(), parallelism) };
 }
 
 /// # Safety

@@ -1,5 +1,7 @@
 //! Affine maps of rows, with what follows them.
 
+use std::mem::MaybeUninit;
+
 use burn::{
     backend::{
         Autodiff, Backend, Dispatch, Flex,
@@ -20,9 +22,9 @@ use rayon::prelude::*;
 
 use super::{
     activation::{PART, apply, to_gradient},
-    dense,
-    gemm::{Matrix, product},
-    shape, stored, suits, tensor,
+    dense, fill,
+    gemm::{Matrix, product, product_into},
+    room, shape, stored, suits, tensor,
     transpose::transposed,
     values, values_mut,
 };
@@ -63,26 +65,76 @@ pub(crate) trait Linear: Backend {
     ) -> FloatTensor<Self>;
 }
 
+/// Values of an output that are made at a time, where there are many: they stay in the second-level
+/// cache until what follows the map is done.
+const VALUES: usize = 1 << 16;
+
+/// Fewest rows that are worth packing the weight once more.
+const ROWS: usize = 256;
+
+/// Fewest parts that keep threads as busy as a product on all of them does.
+const PARTS: usize = 8;
+
+/// How many rows are worked on at a time; all, if they are few.
+fn part(rows: usize, outputs: usize) -> usize {
+    let part = (VALUES / outputs).max(ROWS);
+    if rows.div_ceil(part) < PARTS { rows } else { part }
+}
+
+/// What comes out and, where it has to be kept for its derivative, what goes into the activation.
+#[allow(unsafe_code)]
 fn forward(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: &FlexTensor,
     activation: Activation,
-) -> FlexTensor {
+) -> (FlexTensor, Option<FlexTensor>) {
     let (rows, [inputs, outputs]) = (shape(x)[0], [0, 1].map(|axis| shape(weight)[axis]));
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
     let (x, weight, bias) = (values(&x), values(&weight), values(&bias));
-    let mut y = product(
-        [rows, inputs, outputs],
-        Matrix { values: x, strides: [inputs, 1] },
-        Matrix { values: weight, strides: [outputs, 1] },
-    );
-    let part = PART.div_ceil(outputs) * outputs;
-    y.par_chunks_mut(part).for_each(|y| {
-        Arch::new().dispatch(AddBias { y, bias });
-        apply(y, activation);
-    });
-    tensor(y, &[rows, outputs])
+    let (part, tensor) = (part(rows, outputs), |y: Vec<f32>| tensor(y, &[rows, outputs]));
+    let map = |x: &[f32], y: &mut [MaybeUninit<f32>]| {
+        let left = Matrix { values: x, strides: [inputs, 1] };
+        let right = Matrix { values: weight, strides: [outputs, 1] };
+        product_into([x.len() / inputs, inputs, outputs], left, right, y, part < rows);
+    };
+    let add = |y: &mut [f32]| Arch::new().dispatch(AddBias { y, bias });
+    if activation.is_known_by_output() {
+        let write = |y: &mut [MaybeUninit<f32>]| {
+            let parts = y.par_chunks_mut(part * outputs).zip(x.par_chunks(part * inputs));
+            parts.for_each(|(y, x)| {
+                map(x, y);
+                // SAFETY: the product is there.
+                each(unsafe { y.assume_init_mut() }, outputs, |y| {
+                    add(y);
+                    apply(y, activation);
+                });
+            });
+        };
+        // SAFETY: every row is in one of the parts.
+        return (tensor(unsafe { fill(rows * outputs, write) }), None);
+    }
+    let mut before = vec![0.0; rows * outputs];
+    let write = |y: &mut [MaybeUninit<f32>]| {
+        let parts = y.par_chunks_mut(part * outputs).zip(x.par_chunks(part * inputs));
+        parts.zip(before.par_chunks_mut(part * outputs)).for_each(|((y, x), before)| {
+            map(x, room(before));
+            let rows = PART.div_ceil(outputs) * outputs;
+            let both = y.par_chunks_mut(rows).zip(before.par_chunks_mut(rows));
+            both.for_each(|(y, before)| {
+                add(before);
+                apply(y.write_copy_of_slice(before), activation);
+            });
+        });
+    };
+    // SAFETY: as above.
+    let y = unsafe { fill(rows * outputs, write) };
+    (tensor(y), Some(tensor(before)))
+}
+
+/// Calls a function with some rows at a time.
+fn each(y: &mut [f32], outputs: usize, f: impl Fn(&mut [f32]) + Send + Sync) {
+    y.par_chunks_mut(PART.div_ceil(outputs) * outputs).for_each(f);
 }
 
 /// Adds the bias to every row.
@@ -147,7 +199,7 @@ impl Linear for Flex {
         bias: FlexTensor,
         activation: Activation,
     ) -> FlexTensor {
-        forward(&x, &weight, &bias, activation)
+        forward(&x, &weight, &bias, activation).0
     }
 }
 
@@ -159,7 +211,7 @@ impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
         activation: Activation,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let y = forward(x.primitive(), weight.primitive(), bias.primitive(), activation);
+        let (y, before) = forward(x.primitive(), weight.primitive(), bias.primitive(), activation);
         match LinearBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let mut store = |tensor: &Tracked| prep.checkpoint(tensor);
@@ -169,7 +221,7 @@ impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
                     x: weight.is_tracked().then(|| store(&x)),
                     weight: x.is_tracked().then(|| store(&weight)),
                     activation: (activation != Activation::Identity)
-                        .then(|| (activation, y.clone())),
+                        .then(|| (activation, before.unwrap_or_else(|| y.clone()))),
                 };
                 prep.finish(state, y)
             }
@@ -183,7 +235,7 @@ impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
 struct State {
     x: Option<NodeId>,
     weight: Option<NodeId>,
-    /// The activation and what came out of it.
+    /// The activation and what tells its derivative: what came out of it, or else what went in.
     activation: Option<(Activation, FlexTensor)>,
 }
 
@@ -203,22 +255,56 @@ impl Backward<Flex, 3> for LinearBackward {
         let State { x, weight, activation } = ops.state;
         let mut gradient = dense(&gradients.consume::<Flex>(&ops.node));
         let [rows, outputs] = [0, 1].map(|axis| shape(&gradient)[axis]);
-        if let Some((kind, y)) = activation {
-            to_gradient(kind, values_mut(&mut gradient), values(&y));
-        }
-        let gradient = values(&gradient);
         let [x, weight] =
             [x, weight].map(|node| stored(checkpointer, node).map(|tensor| dense(&tensor)));
-        if let Some((node, weight)) = x_node.zip(weight) {
+        let weight = weight.map(|weight| {
             let inputs = shape(&weight)[0];
-            let weight = transposed(values(&weight), [inputs, outputs]);
-            let product = product(
-                [rows, outputs, inputs],
-                Matrix { values: gradient, strides: [outputs, 1] },
-                Matrix { values: &weight, strides: [inputs, 1] },
-            );
-            gradients.register::<Flex>(node, tensor(product, &[rows, inputs]));
+            (inputs, transposed(values(&weight), [inputs, outputs]))
+        });
+        let part = part(rows, outputs);
+        let mut sums = vec![0.0; rows.div_ceil(part) * outputs];
+        // Of some rows: sums for the bias, and the gradient in the input.
+        let of_rows =
+            |gradient: &[f32], sums: &mut [f32], of_x: Option<&mut [MaybeUninit<f32>]>| {
+                if bias_node.is_some() {
+                    sums.copy_from_slice(&column_sums(gradient, outputs));
+                }
+                if let Some(((inputs, weight), of_x)) = weight.as_ref().zip(of_x) {
+                    let left = Matrix { values: gradient, strides: [outputs, 1] };
+                    let right = Matrix { values: weight, strides: [*inputs, 1] };
+                    let shape = [gradient.len() / outputs, outputs, *inputs];
+                    product_into(shape, left, right, of_x, part < rows);
+                }
+            };
+        let write = |of_x: &mut [MaybeUninit<f32>]| {
+            let inputs = weight.as_ref().map_or(0, |(inputs, _)| *inputs);
+            let mut parts = of_x.chunks_mut((part * inputs).max(1));
+            let sums = sums.chunks_mut(outputs).map(|sums| (sums, parts.next()));
+            let parts: Vec<_> = sums.collect();
+            match activation {
+                // While they are near, gradients become those in what goes into the activation.
+                Some((kind, kept)) => values_mut(&mut gradient)
+                    .par_chunks_mut(part * outputs)
+                    .zip(values(&kept).par_chunks(part * outputs))
+                    .zip(parts)
+                    .for_each(|((gradient, kept), (sums, of_x))| {
+                        to_gradient(kind, gradient, kept);
+                        of_rows(gradient, sums, of_x);
+                    }),
+                None => values(&gradient)
+                    .par_chunks(part * outputs)
+                    .zip(parts)
+                    .for_each(|(gradient, (sums, of_x))| of_rows(gradient, sums, of_x)),
+            }
+        };
+        let count = weight.as_ref().map_or(0, |(inputs, _)| rows * inputs);
+        #[allow(unsafe_code)]
+        // SAFETY: every row is in one of the parts, if the gradient has any values.
+        let of_x = unsafe { fill(count, write) };
+        if let Some((node, (inputs, _))) = x_node.zip(weight) {
+            gradients.register::<Flex>(node, tensor(of_x, &[rows, inputs]));
         }
+        let gradient = values(&gradient);
         if let Some((node, x)) = weight_node.zip(x) {
             let inputs = shape(&x)[1];
             let product = product(
@@ -229,7 +315,8 @@ impl Backward<Flex, 3> for LinearBackward {
             gradients.register::<Flex>(node, tensor(product, &[inputs, outputs]));
         }
         if let Some(node) = bias_node {
-            gradients.register::<Flex>(node, tensor(column_sums(gradient, outputs), &[outputs]));
+            let sums = column_sums(&sums, outputs);
+            gradients.register::<Flex>(node, tensor(sums, &[outputs]));
         }
     }
 }
@@ -243,19 +330,22 @@ mod tests {
         let numbers = |count: usize| -> Vec<f32> {
             (0..count).map(|i| ((i * 37 + 11) % 101) as f32 * 0.0137 - 0.7).collect()
         };
-        let [rows, inputs, outputs] = [130, 700, 520];
-        let x = tensor(numbers(rows * inputs), &[rows, inputs]);
-        let weight = tensor(numbers(inputs * outputs), &[inputs, outputs]);
-        let bias = tensor(numbers(outputs), &[outputs]);
-        let run = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-            let y = pool
-                .build()
-                .expect("threads start")
-                .install(|| forward(&x, &weight, &bias, Activation::Relu));
-            values(&y).to_vec()
-        };
-        let one = run(1);
-        assert!(one == run(2) && one == run(5));
+        for [rows, inputs, outputs] in [[130, 700, 520], [3000, 40, 70]] {
+            let x = tensor(numbers(rows * inputs), &[rows, inputs]);
+            let weight = tensor(numbers(inputs * outputs), &[inputs, outputs]);
+            let bias = tensor(numbers(outputs), &[outputs]);
+            for activation in [Activation::Relu, Activation::Silu] {
+                let run = |threads| {
+                    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+                    let (y, _) = pool
+                        .build()
+                        .expect("threads start")
+                        .install(|| forward(&x, &weight, &bias, activation));
+                    values(&y).to_vec()
+                };
+                let one = run(1);
+                assert!(one == run(2) && one == run(5));
+            }
+        }
     }
 }

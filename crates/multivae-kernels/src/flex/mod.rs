@@ -10,11 +10,13 @@ pub(crate) mod conv;
 pub(crate) mod count;
 pub(crate) mod density;
 mod direct;
+pub(crate) mod experts;
 pub(crate) mod flow;
 mod gemm;
 pub(crate) mod linear;
 mod math;
 pub(crate) mod normal;
+pub(crate) mod pairs;
 pub(crate) mod squares;
 mod transpose;
 

@@ -39,7 +39,7 @@ pub enum SubsetsConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SampledSubsets {
-    /// For each row in each step, at least 1.
+    /// In each step, at least 1: for each row, or for the batch, as the model says.
     pub sampled: usize,
 }
 

@@ -1283,6 +1283,9 @@ class MHVAE(Model):
     critics
         Critics by modality, from its values to one value, or to one a patch; what is not given
         suits the shape; {} if not said
+    subsets
+        Sets that the objective is a mean over: empty for all; or { sampled = n } for n of all, drawn
+        for each batch, where all are too many; [] if not said
     shared_posterior
         Whether the default networks have one posterior block a level for all modalities, or one for
         each; true if not said
@@ -1321,7 +1324,7 @@ class MHVAE(Model):
     """
 
     _name = "mhvae"
-    _keys = ("latent", "levels", "beta", "warmup", "free_bits", "adversarial", "adversarial_after", "critic_rate", "critics", "shared_posterior", "rescale", )
+    _keys = ("latent", "levels", "beta", "warmup", "free_bits", "adversarial", "adversarial_after", "critic_rate", "critics", "subsets", "shared_posterior", "rescale", )
 
     def __init__(
         self,
@@ -1335,6 +1338,7 @@ class MHVAE(Model):
         adversarial_after: int = 100,
         critic_rate: float = 0.1,
         critics: Any = None,
+        subsets: Any = None,
         shared_posterior: bool = True,
         rescale: str = "none",
         encoder: Any = None,
@@ -1361,6 +1365,7 @@ class MHVAE(Model):
         self.adversarial_after = adversarial_after
         self.critic_rate = critic_rate
         self.critics = critics
+        self.subsets = subsets
         self.shared_posterior = shared_posterior
         self.rescale = rescale
         self.encoder = encoder

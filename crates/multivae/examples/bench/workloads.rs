@@ -96,22 +96,25 @@ pub(crate) fn config(model: &str, workload: &Workload, set: &[String]) -> Result
         let (key, new) = assignment.split_once('=').ok_or("expected KEY=VALUE")?;
         value[key] = serde_json::from_str(new).unwrap_or_else(|_| json!(new));
     }
-    Ok(serde_json::from_value(value)?)
+    let config: ModelConfig = serde_json::from_value(value)?;
+    if model != "mhvae" {
+        return Ok(config);
+    }
+    // The networks of the example are its defaults.
+    let specs: Vec<ModalitySpec> = modalities(model, workload)
+        .iter()
+        .map(|(name, shape)| ModalitySpec::new(name, shape))
+        .collect::<std::result::Result<_, _>>()?;
+    Ok(config.with_modalities(&specs)?)
 }
 
 fn standard(model: &str, workload: &Workload) -> Result<ModelConfig> {
     let modalities = modalities(model, workload);
     let images = workload.name == "polymnist";
     if model == "mhvae" {
-        // The networks of the example are its defaults.
-        let specs: Vec<ModalitySpec> = modalities
-            .iter()
-            .map(|(name, shape)| ModalitySpec::new(name, shape))
-            .collect::<std::result::Result<_, _>>()?;
-        let value = json!({
+        return Ok(serde_json::from_value(json!({
             "name": "mhvae", "latent": 128, "shared_posterior": false, "warmup": 0, "free_bits": 0,
-        });
-        return Ok(serde_json::from_value::<ModelConfig>(value)?.with_modalities(&specs)?);
+        }))?);
     }
     let by_name = |value: &dyn Fn(&[usize]) -> Value| -> Value {
         modalities.iter().map(|(name, shape)| ((*name).to_owned(), value(shape))).collect()
