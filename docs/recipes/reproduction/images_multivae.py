@@ -1,11 +1,13 @@
 """What images.toml trains, trained by MultiVae too, and both measured by MultiVae's evaluators.
 
     multivae sweep images.toml --out runs
-    python images_multivae.py runs results [JOB ..]
+    multivae sweep discarded.toml --out runs-discarded
+    python images_multivae.py results runs,runs-discarded [JOB ..]
 
 in the folder where images.py has written its files. A job is KIND-MODEL-SEED such as
-`full-mopoe-0`. What stands in `results` is not done again, and runs of ours that are not
-finished are left out. Weights of ours are loaded with strict=True. One thread.
+`full-mopoe-0`. All jobs go side by side, each in a process of one thread. What stands in `results`
+is not done again, and runs of ours that are not finished are left out. Weights of ours are loaded
+with strict=True.
 """
 import json
 import os
@@ -34,16 +36,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 torch.set_num_threads(1)
-EPOCHS, BATCH = 12, 64
+EPOCHS, BATCH = {"full": 6, "half": 6, "discarded": 48}, 64
 DIMS = {"digit": (1, 28, 28), "garment": (1, 28, 28), "photo": (3, 28, 28)}
 CLASSES = {
     "mopoe": ("MoPoE", dict(latent_dim=32, beta=1.0)),
     "mvtcae": ("MVTCAE", dict(latent_dim=32, alpha=0.1, beta=2.5)),
     "mmvae_plus": ("MMVAEPlus", dict(latent_dim=24, modalities_specific_dim=8, K=1)),
     "mmvae": ("MMVAE", dict(latent_dim=32, K=2)),
-    "jnf": ("JNF", dict(latent_dim=32, warmup=6)),
+    "jnf": ("JNF", dict(latent_dim=32, warmup=3)),
 }
-# MultiVae draws which modality a whole batch is encoded from.
+# Others than 1, since MultiVae draws which modality a whole batch is encoded from.
 DRAWS = {"mmvae": 10, "mmvae_plus": 10}
 
 
@@ -105,33 +107,33 @@ def learn_classifiers(path):
 
 
 def measure(model, kind, name, classifiers):
-    """Coherence by MultiVae's evaluator; what means over draws explain of images not given."""
-    draws, test = DRAWS.get(name, 3), part("test", kind)
-    coherence = []
-    for draw in range(draws):
-        torch.manual_seed(draw), np.random.seed(draw)
-        settings = CoherenceEvaluatorConfig(batch_size=1000, num_classes=10)
-        coherence.append(CoherenceEvaluator(model, classifiers, test, eval_config=settings).cross_coherences()[0])
+    """Coherence by MultiVae's evaluator; what means over draws explain of images not given, and of
+    those given where all are. By number given; means over subsets."""
+    draws, test = DRAWS.get(name, 1), part("test", kind)
+    sizes = [1, 3] if name == "jnf" else [1, 2, 3]  # its chains take minutes
+    settings = CoherenceEvaluatorConfig(batch_size=len(test), num_classes=10)
+    evaluator = CoherenceEvaluator(model, classifiers, test, eval_config=settings)
     means = {m: x.mean(0) for m, x in part("train", "full").data.items()}
     nothing = {m: ((x - means[m]) ** 2).sum() for m, x in test.data.items()}
-    explained = {}
-    for n in [1, 2, 3]:
-        shares = []
+    coherence, explained = {}, {}
+    for n in sizes:
+        scores, shares = [], []
         for given in combinations(DIMS, n):
             targets = [m for m in DIMS if m not in given] or list(DIMS)
             mean = dict.fromkeys(targets, 0)
             for draw in range(draws):
                 torch.manual_seed(draw), np.random.seed(draw)
                 with torch.no_grad():
+                    if n < 3:
+                        scores.append(float(evaluator.coherence_from_subset(list(given))[1]))
                     output = model.predict(test[:], list(given), targets)
                 for m in targets:
                     mean[m] = mean[m] + output[m] / draws
             shares += [1 - (((mean[m] - test.data[m]) ** 2).sum() / nothing[m]).item() for m in targets]
-        explained[n] = float(np.mean(shares))
-    coherence = np.array(coherence, float)
-    return dict(
-        coherence=coherence.mean(0).tolist(), draws=coherence.tolist(), explained=explained
-    )
+        explained[str(n)] = float(np.mean(shares))
+        if scores:
+            coherence[str(n)] = float(np.mean(scores))
+    return dict(coherence=coherence, explained=explained)
 
 
 def train(model, kind, seed):
@@ -146,7 +148,7 @@ def train(model, kind, seed):
             learn,
             valid,
             settings(
-                output_dir=folder, num_epochs=EPOCHS, per_device_train_batch_size=BATCH,
+                output_dir=folder, num_epochs=EPOCHS[kind], per_device_train_batch_size=BATCH,
                 per_device_eval_batch_size=BATCH, learning_rate=1e-3, optimizer_cls="Adam",
                 no_cuda=True, seed=seed,
             ),
@@ -160,8 +162,8 @@ def train(model, kind, seed):
     return trainer._best_model, dict(work=work, clock=time.time() - clock, mb=used.ru_maxrss / 1024)
 
 
-def apart(task, *arguments):
-    """In a process of its own, so that the memory of one job is not that of another."""
+def fork(task, *arguments):
+    """A process of its own, so that the memory of one job is not that of another."""
     child = os.fork()
     if child == 0:
         code = 1
@@ -172,7 +174,12 @@ def apart(task, *arguments):
             print(arguments, "failed:", repr(error)[:2000], flush=True)
         finally:
             os._exit(code)
-    return os.waitpid(child, 0)[1] == 0
+    return child
+
+
+def together(tasks):
+    for child in [fork(*task) for task in tasks]:
+        os.waitpid(child, 0)
 
 
 def write(path, result):
@@ -191,12 +198,20 @@ def judges(results):
 
 
 def theirs(results, kind, name, seed):
+    job = f"{results}/{kind}-{name}-{seed}"
     torch.manual_seed(seed), np.random.seed(seed)
+    model, cost = train(getattr(models, CLASSES[name][0])(config(name)), kind, seed)
+    torch.save([model.state_dict(), cost], f"{job}.pt")
+
+
+def measure_theirs(results, kind, name, seed):
+    job = f"{results}/{kind}-{name}-{seed}"
+    weights, cost = torch.load(f"{job}.pt")
     model = getattr(models, CLASSES[name][0])(config(name))
-    model, cost = train(model, kind, seed)
+    model.load_state_dict(weights, strict=True)
     numbers = measure(model.eval(), kind, name, judges(results))
     parameters = sum(p.numel() for p in model.parameters())
-    write(f"{results}/{kind}-{name}-{seed}.multivae.json", cost | numbers | {"parameters": parameters})
+    write(f"{job}.multivae.json", cost | numbers | {"parameters": parameters})
 
 
 def ours(results, folder, kind, name, seed):
@@ -220,16 +235,16 @@ def ours(results, folder, kind, name, seed):
     )
 
 
-def measure_ours(runs, results, failed):
-    for point in sorted(os.listdir(f"{runs}/points")) if os.path.isdir(f"{runs}/points") else []:
-        found = re.match(r"images_(\w+)\.toml-model=(\w+)#\d-seed=(\d)$", point)
-        kind, name, seed = found.groups()
-        folder = f"{runs}/points/{point}"
-        there = os.path.exists(f"{results}/{kind}-{name}-{seed}.ours.json")
-        done = os.path.exists(f"{folder}/cost.json") and os.path.exists(f"{folder}/run/bundle/SHA256SUMS")
-        if name in CLASSES and done and not there and point not in failed:
-            if not apart(ours, results, folder, kind, name, int(seed)):
-                failed.add(point)
+def finished(runs, results):
+    """Runs of ours that are finished and not measured."""
+    for folder in runs:
+        for point in sorted(os.listdir(f"{folder}/points")):
+            found = re.match(r"images_(\w+)\.toml-model=(\w+)#\d-seed=(\d)$", point)
+            kind, name, seed = found.groups()
+            point = f"{folder}/points/{point}"
+            there = os.path.exists(f"{results}/{kind}-{name}-{seed}.ours.json")
+            if name in CLASSES and os.path.exists(f"{point}/run/bundle/SHA256SUMS") and not there:
+                yield ours, results, point, kind, name, int(seed)
 
 
 def tables(results):
@@ -244,6 +259,8 @@ def tables(results):
                 found.setdefault((kind, model, by), []).append(json.load(file))
 
     def cell(values, digits):
+        if None in values:
+            return "–"
         values = np.array(values, float)
         text = f"{values.mean():.{digits}f}"
         if len(values) > 1:
@@ -253,9 +270,8 @@ def tables(results):
     for (kind, model, by), runs in sorted(found.items()):
         cost = [run.get("cost", run) for run in runs]
         cells = [
-            cell([run["coherence"][0] for run in runs], 3),
-            cell([run["coherence"][1] for run in runs], 3),
-            *(cell([run["explained"][n] for run in runs], 3) for n in "123"),
+            *(cell([run["coherence"].get(n) for run in runs], 3) for n in "12"),
+            *(cell([run["explained"].get(n) for run in runs], 3) for n in "123"),
             cell([c["work"] for c in cost], 0),
             cell([c["mb"] if "mb" in c else c["memory"] / 2**20 for c in cost], 0),
         ]
@@ -263,15 +279,14 @@ def tables(results):
 
 
 if __name__ == "__main__":
-    runs, results = sys.argv[1:3]
+    results, runs = sys.argv[1], sys.argv[2].split(",")
     os.makedirs(results, exist_ok=True)
+    jobs = [(results, *job.split("-")) for job in sys.argv[3:]]
+    tasks = [(theirs, *job) for job in jobs if not os.path.exists("%s/%s-%s-%s.pt" % job)]
     if not os.path.exists(f"{results}/classifiers.pt"):
-        apart(learn_classifiers, f"{results}/classifiers.pt")
-    failed = set()
-    for job in sys.argv[3:]:
-        kind, name, seed = job.split("-")
-        if not os.path.exists(f"{results}/{job}.multivae.json"):
-            apart(theirs, results, kind, name, int(seed))
-        measure_ours(runs, results, failed)
-    measure_ours(runs, results, failed)
+        tasks.insert(0, (learn_classifiers, f"{results}/classifiers.pt"))
+    together([(*task[:-1], int(task[-1])) if task[0] is theirs else task for task in tasks])
+    done = lambda job: os.path.exists("%s/%s-%s-%s.multivae.json" % job)
+    tasks = [(measure_theirs, *job[:-1], int(job[-1])) for job in jobs if not done(job)]
+    together(tasks + list(finished(runs, results)))
     tables(results)
