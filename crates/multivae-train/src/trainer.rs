@@ -667,7 +667,8 @@ fn fitted<M: TrainableModel>(
     let model = match best_epoch {
         // A run that was interrupted may have gone on since.
         Some(best) if best < done || stopped == Stopped::Interrupted => {
-            run.checkpoint(best)?.model(last.clone())?
+            // Not into a clone, with which it would share the running statistics of its layers.
+            run.checkpoint(best)?.model(last.valid())?
         }
         _ => last.clone(),
     };

@@ -9,21 +9,29 @@ use std::{
     thread,
 };
 
-use burn::tensor::Device;
-use multivae_core::model::{Phase, Rows, Stage};
+use burn::{
+    module::Module,
+    nn::{BatchNorm, BatchNormConfig, Linear},
+    tensor::{Device, Tensor},
+};
+use multivae_core::{
+    batch::{Batch, Progress},
+    modality::ModalitySpec,
+    model::{Learn, Loss, Multimodal, MultimodalModel, Phase, Rows, Stage},
+    noise::Noise,
+};
 use multivae_train::{
     Checkpoint, ClipConfig, ClipNorm, Collective, EarlyStopping, EpochSummary, Fitted, Interrupt,
-    NonFinite, Observed, Observer, Split, Stopped, Threads, TrainConfig, TrainError, Trainer,
+    NonFinite, Observed, Observer, Split, Stopped, Threads, TrainConfig, Trainer,
 };
 
 use crate::kit::{
-    Kind, Tiny, VALID, checkpoints, config, data, distance, metrics, tiny, toy, weights,
+    Kind, Tiny, VALID, checkpoints, config, data, distance, linear, metrics, specs, tiny, toy,
+    weights,
 };
 
-type Ended = Result<Fitted<Tiny>, TrainError>;
-
 /// What comes of a run on each of so many ranks.
-fn on(ranks: usize, run: impl Fn(Arc<dyn Collective>) -> Ended + Sync) -> Vec<Ended> {
+fn on<T: Send>(ranks: usize, run: impl Fn(Arc<dyn Collective>) -> T + Sync) -> Vec<T> {
     let run = &run;
     thread::scope(|scope| {
         let threads: Vec<_> = Threads::new(ranks)
@@ -301,4 +309,70 @@ fn what_cannot_be_shared_is_refused_before_anything_is_written() {
         error,
         "`devices`: expected one, since the run has 2 ranks, each with a device of its own, found 2"
     );
+}
+
+/// Predicts one modality from the other, whose values are normalised by running statistics.
+#[derive(Module, Debug)]
+struct Normed {
+    norm: BatchNorm,
+    decoder: Linear,
+    #[module(skip)]
+    specs: Vec<ModalitySpec>,
+}
+
+impl Multimodal for Normed {
+    fn modalities(&self) -> &[ModalitySpec] {
+        &self.specs
+    }
+}
+
+impl Learn for Normed {
+    fn terms(&self, _: Progress) -> Vec<String> {
+        vec!["error".into()]
+    }
+
+    fn loss(&self, batch: &Batch, _: &mut Noise) -> Loss {
+        let of = |m: usize| batch.observed(m).dense().expect("dense").clone();
+        let normed: Tensor<2> = self.norm.forward(of(0));
+        let error = (self.decoder.forward(normed) - of(1)).square().sum_dim(1).mean();
+        Loss { total: error.clone(), terms: vec![("error".into(), error)] }
+    }
+}
+
+impl MultimodalModel for Normed {
+    fn learner(&self) -> &dyn Learn {
+        self
+    }
+}
+
+#[test]
+fn running_statistics_are_the_means_of_those_of_all_ranks() {
+    let specs = specs();
+    let [inputs, outputs] = [specs[0].features(), specs[1].features()];
+    let model = Normed {
+        norm: BatchNormConfig::new(inputs).init(&Device::flex()),
+        decoder: linear(&mut Noise::seeded(7), inputs, outputs),
+        specs,
+    };
+    let run = |ranks: usize| -> Vec<(Vec<f32>, f64)> {
+        let dir = tempfile::tempdir().expect("a folder");
+        on(ranks, |rank| {
+            // Batches of equal shares, so that the mean of their means is that of the batch.
+            let fitted = Trainer::new(config(), dir.path())
+                .device(Device::flex())
+                .ranks(rank)
+                .fit(model.clone(), toy(40, 1), toy(VALID, 2))
+                .expect("trains");
+            let loss = fitted.history.get(6, Split::Valid, "loss").expect("measured");
+            (weights(&fitted.last, "norm.running_mean"), loss)
+        })
+    };
+    let one = run(1);
+    assert!(one[0].0.iter().any(|mean| mean.abs() > 1e-2), "the statistics have moved");
+    for ranks in [2, 4] {
+        let several = run(ranks);
+        assert!(several.iter().all(|rank| *rank == several[0]), "{ranks} ranks differ");
+        let apart = distance(&one[0].0, &several[0].0);
+        assert!(apart < 1e-5, "{ranks} ranks: {apart}");
+    }
 }
