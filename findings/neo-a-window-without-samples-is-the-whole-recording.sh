@@ -6,8 +6,8 @@
 # What happens: it is the whole recording. The slice is from the first sample in the window to
 # the first one after it, both are None where there is none, and signal[None:None] is all of
 # it. Means and counts per trial are then those of the whole session wherever a trial has no
-# sample, before the sensor was switched on and after it was switched off too. Slices of
-# segments and blocks cut by epochs have it as well, beside the empty ones.
+# sample, before the sensor was switched on and after it was switched off too. Slices of a
+# segment have it as well, beside events that are empty.
 #
 # Version: neo 0.14.6 with quantities 0.16.4.
 # Matters to: sparse measurements (glucose, blood gas, eye blinks, touches) beside continuous
