@@ -231,11 +231,7 @@ impl Collective for Threads {
         let all = self.meet(values.iter().flat_map(|value| value.to_le_bytes()).collect())?;
         values.fill(0.0);
         for bytes in all {
-            assert_eq!(
-                bytes.len(),
-                values.len() * size_of::<f32>(),
-                "all ranks sum as many values"
-            );
+            assert_eq!(bytes.len(), size_of_val(values), "all ranks sum as many values");
             for (sum, value) in values.iter_mut().zip(bytes.as_chunks().0) {
                 *sum += f32::from_le_bytes(*value);
             }

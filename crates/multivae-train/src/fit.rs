@@ -619,7 +619,7 @@ fn checksum<M: Module>(model: &M) -> u32 {
     struct Bits(u32);
     impl ModuleVisitor for Bits {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            self.0 = crc32c::crc32c_append(self.0, &param.val().into_data().bytes());
+            self.0 = crc32c::crc32c_append(self.0, param.val().into_data().bytes());
         }
     }
     let mut bits = Bits(0);

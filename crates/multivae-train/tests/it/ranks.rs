@@ -210,7 +210,7 @@ fn a_value_that_is_not_finite_ends_all_ranks_with_the_same_error() {
         trainer(&config(), dir.path(), rank).fit(model.clone(), train, valid)
     });
     for ended in ended {
-        let error = ended.err().expect("not a number").to_string();
+        let error = ended.expect_err("not a number").to_string();
         assert_eq!(error, "`reconstruction/b` is NaN in epoch 2, train step 2");
     }
 }
@@ -227,7 +227,7 @@ fn a_rank_that_fails_ends_the_run_of_all_who_say_which() {
         trainer(&config(), dir.path(), rank).fit(tiny(7), train, valid)
     });
     let errors: Vec<String> =
-        ended.into_iter().map(|ended| ended.err().expect("one has failed").to_string()).collect();
+        ended.into_iter().map(|ended| ended.expect_err("one has failed").to_string()).collect();
     assert!(errors[1].contains("the file is gone"), "{}", errors[1]);
     assert_eq!(errors[0], format!("rank 1 cannot go on: {}", errors[1]));
     assert_eq!(errors[2], errors[0]);
@@ -274,7 +274,7 @@ fn weights_that_come_apart_end_the_run_after_the_epoch() {
             let at = if rank.rank() == 2 { 8 } else { usize::MAX };
             let rank: Arc<dyn Collective> = Arc::new(Astray(rank, Mutex::new(at)));
             let ended = trainer(&config(), dir.path(), rank).fit(tiny(7), train, valid);
-            ended.err().expect("weights differ").to_string()
+            ended.expect_err("weights differ").to_string()
         };
         let threads: Vec<_> = ranks.map(|rank| scope.spawn(move || run(rank))).collect();
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
@@ -300,7 +300,7 @@ fn what_cannot_be_shared_is_refused_before_anything_is_written() {
             trainer.fit(model.clone(), train, valid)
         });
         assert!(!dir.exists());
-        ended[0].as_ref().err().expect("refused").to_string()
+        ended[0].as_ref().expect_err("refused").to_string()
     };
     let error = refused(&whole, 1);
     assert!(error.starts_with("`ranks`: expected 1, since phase"), "{error}");
