@@ -196,6 +196,11 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
                     // An estimator of the model's own may give more of them.
                     grads = keep(model, grads, &phase.learns);
                 }
+                if has_buffers(model) {
+                    // Burn keeps what a thread adds to running statistics apart from what others add, and
+                    // takes the mean when they are asked for: the next step may be on another thread.
+                    drop(model.valid());
+                }
                 if step.weight != 1.0 {
                     model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
                 }
@@ -582,6 +587,19 @@ impl ModuleVisitor for Summed<'_> {
             self.gradients.register(param.id, Tensor::<D>::from_data(data, &weight.device()));
         }
     }
+}
+
+/// Whether a model has values that do not learn.
+fn has_buffers<M: Module>(model: &M) -> bool {
+    struct Any(bool);
+    impl ModuleVisitor for Any {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+            self.0 |= !param.is_require_grad();
+        }
+    }
+    let mut any = Any(false);
+    model.visit(&mut any);
+    any.0
 }
 
 /// All floating-point values that do not learn: running statistics, and what is frozen.

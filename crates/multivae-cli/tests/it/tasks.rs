@@ -367,7 +367,8 @@ fn what_is_written_has_names_and_is_read_as_data() {
             "alone" => assert!(found["labels"].is_null()),
             _ => assert_eq!(found["labels"]["classes"], expected, "{source}"),
         }
-        let train = format!("train --data {source} --model mvae --epochs 1 --out of_{source}");
+        let run = format!("of_{}", source.replace('.', "_"));
+        let train = format!("train --data {source} --model mvae --epochs 1 --out {run}");
         place.succeeds(&train);
     }
     for out in ["g.npz", "g"] {

@@ -347,12 +347,15 @@ impl MultimodalModel for Normed {
 
 #[test]
 fn running_statistics_are_the_means_of_those_of_all_ranks() {
-    let specs = specs();
-    let [inputs, outputs] = [specs[0].features(), specs[1].features()];
-    let model = Normed {
-        norm: BatchNormConfig::new(inputs).init(&Device::flex()),
-        decoder: linear(&mut Noise::seeded(7), inputs, outputs),
-        specs,
+    // Clones share their running statistics: each rank has a model of its own, as each process has.
+    let model = || {
+        let specs = specs();
+        let [inputs, outputs] = [specs[0].features(), specs[1].features()];
+        Normed {
+            norm: BatchNormConfig::new(inputs).init(&Device::flex()),
+            decoder: linear(&mut Noise::seeded(7), inputs, outputs),
+            specs,
+        }
     };
     let run = |ranks: usize| -> Vec<(Vec<f32>, f64)> {
         let dir = tempfile::tempdir().expect("a folder");
@@ -361,7 +364,7 @@ fn running_statistics_are_the_means_of_those_of_all_ranks() {
             let fitted = Trainer::new(config(), dir.path())
                 .device(Device::flex())
                 .ranks(rank)
-                .fit(model.clone(), toy(40, 1), toy(VALID, 2))
+                .fit(model(), toy(40, 1), toy(VALID, 2))
                 .expect("trains");
             let loss = fitted.history.get(6, Split::Valid, "loss").expect("measured");
             (weights(&fitted.last, "norm.running_mean"), loss)
