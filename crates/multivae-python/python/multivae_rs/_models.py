@@ -1284,8 +1284,8 @@ class MHVAE(Model):
         Critics by modality, from its values to one value, or to one a patch; what is not given
         suits the shape; {} if not said
     subsets
-        Sets that the objective is a mean over: empty for all; or { sampled = n } for n of all, drawn
-        for each batch, where all are too many; [] if not said
+        Sets that the objective is a mean over: empty for all; or { sampled = n } for n of all,
+        drawn for each batch, where all are too many; [] if not said
     shared_posterior
         Whether the default networks have one posterior block a level for all modalities, or one for
         each; true if not said
