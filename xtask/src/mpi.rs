@@ -5,10 +5,7 @@ use std::{
     process::{Command, ExitCode, Stdio},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-
-/// How many processes are compared with one.
-const RANKS: [usize; 2] = [2, 4];
+use anyhow::{Context, Result, ensure};
 
 /// Why it cannot be checked here, if so.
 fn missing() -> Option<String> {
@@ -27,43 +24,12 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
         println!("NOT CHECKED: training over MPI: {reason}");
         return Ok(ExitCode::SUCCESS);
     }
-    let runner = format!("CARGO_TARGET_{}_RUNNER", host()?.to_uppercase().replace('-', "_"));
-    for ranks in RANKS {
-        let mpirun =
-            format!("mpirun --oversubscribe --allow-run-as-root --bind-to none -n {ranks}");
-        let test = "mpi::processes_make_the_steps_of_one";
-        call(tests(root, test).env(&runner, mpirun).env("RAYON_NUM_THREADS", "1"))?;
-    }
-    for test in [
-        "mpi::a_rank_that_dies_ends_the_run_which_goes_on_with_another_number",
-        "mpi::what_is_wrong_is_told_once_and_nothing_is_written",
-    ] {
-        call(&mut tests(root, test))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// A test of the program with MPI, which is left out elsewhere.
-fn tests(root: &Path, name: &str) -> Command {
     let mut cargo = crate::cargo();
     cargo.current_dir(root);
     cargo.args(["test", "--release", "--quiet", "--features", "multivae-cli/mpi", "--test", "cli"]);
-    cargo.args(["--", "--ignored", "--exact", "--nocapture", name]);
-    cargo
-}
-
-/// The platform that this machine builds for.
-fn host() -> Result<String> {
-    let output = Command::new("rustc").arg("-vV").output().context("rustc does not start")?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    match text.lines().find_map(|line| line.strip_prefix("host: ")) {
-        Some(host) => Ok(host.to_owned()),
-        None => bail!("rustc does not say its host: {text:?}"),
-    }
-}
-
-fn call(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("{command:?} does not start"))?;
-    ensure!(status.success(), "{command:?} has failed");
-    Ok(())
+    // One after the other, since some measure time.
+    cargo.args(["--", "--test-threads", "1", "--nocapture", "mpi::"]);
+    let status = cargo.status().with_context(|| format!("{cargo:?} does not start"))?;
+    ensure!(status.success(), "{cargo:?} has failed");
+    Ok(ExitCode::SUCCESS)
 }

@@ -45,6 +45,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::near::assert_near;
 
     fn numbers<const D: usize>(shape: [usize; D], seed: usize) -> TensorData {
         let count = shape.iter().product();
@@ -82,14 +83,8 @@ mod tests {
                 for (name, (found, expected)) in
                     ["sums", "outputs", "values"].iter().zip(found.iter().zip(&expected))
                 {
-                    assert_eq!(found.len(), expected.len());
-                    let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
-                    for (found, expected) in found.iter().zip(expected) {
-                        assert!(
-                            (found - expected).abs() <= 1e-5 * scale,
-                            "{name} of {density:?} {shape:?}: {found} {expected}"
-                        );
-                    }
+                    let what = format_args!("{name} of {density:?} {shape:?}");
+                    assert_near(found, expected, 1e-5, what);
                 }
             }
         }

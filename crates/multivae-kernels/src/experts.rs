@@ -51,13 +51,16 @@ fn plain(
 ) -> [Tensor<3>; 2] {
     let ([sets, batch, latent], device) = (mean.dims(), mean.device());
     let precision = |log_var: Tensor<3>| Activation::Precision(floor).plain(log_var);
-    let half = |i: usize| {
-        experts.clone().narrow(1, i * latent, latent).reshape([pairs.len(), batch, latent])
-    };
     let members: Vec<i64> = pairs.iter().map(|pair| pair[1] as i64).collect();
     let members = Tensor::<1, Int>::from_data(TensorData::new(members, [pairs.len()]), &device);
-    let p = precision(Activation::Clamp(limit).plain(half(1)))
-        * presence.select(0, members).unsqueeze_dim(2);
+    let presence: Tensor<3> = presence.select(0, members).unsqueeze_dim(2);
+    // What an absent expert says may be anything.
+    let absent = presence.clone().equal_scalar(0.0).expand([pairs.len(), batch, latent]);
+    let half = |i: usize| {
+        let half = experts.clone().narrow(1, i * latent, latent);
+        half.reshape([pairs.len(), batch, latent]).mask_fill(absent.clone(), 0.0)
+    };
+    let p = precision(Activation::Clamp(limit).plain(half(1))) * presence;
     // Sums over the experts of each set, as a product of matrices.
     let mut membership = vec![0f32; sets * pairs.len()];
     for (place, pair) in pairs.iter().enumerate() {
@@ -80,6 +83,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::near::assert_near;
 
     /// No log-variance lies at the limit, where a gradient on either side is right.
     const SETTINGS: ExpertSettings = ExpertSettings { floor: 0.01, limit: 2.43 };
@@ -123,12 +127,8 @@ mod tests {
             let (found, expected) =
                 (all(product_of_experts, batch, latent), all(plain, batch, latent));
             for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                assert_eq!(found.len(), expected.len());
-                let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
-                for (found, expected) in found.iter().zip(expected) {
-                    let near = (found - expected).abs() <= 1e-5 * scale;
-                    assert!(near, "{part} of {batch}, {latent}: {found} {expected}");
-                }
+                let what = format_args!("{part} of {batch}, {latent}");
+                assert_near(found, expected, 1e-5, what);
             }
         }
     }
@@ -137,15 +137,17 @@ mod tests {
     fn what_an_absent_expert_says_has_no_influence() {
         let device = Device::flex();
         let prior = || [1, 2].map(|seed| numbers([1, 2, 3], seed, &device));
-        let of = |filler: f32| {
+        let of = |f: Function, filler: f32| {
             let filler = Tensor::full([1, 6], filler, &device);
             let experts = Tensor::cat(vec![numbers([1, 6], 3, &device), filler], 0);
             let presence = Tensor::from_floats([[1.0, 0.0]], &device);
-            let product = product_of_experts(prior(), experts, presence, &[[0, 0]], SETTINGS);
+            let product = f(prior(), experts, presence, &[[0, 0]], SETTINGS);
             product.map(|x| x.into_data().try_into_vec::<f32>().expect("floats"))
         };
-        for filler in [40.0, f32::NAN] {
-            assert_eq!(of(0.0), of(filler));
+        for f in [product_of_experts, plain] {
+            for filler in [40.0, f32::NAN] {
+                assert_eq!(of(f, 0.0), of(f, filler));
+            }
         }
     }
 }

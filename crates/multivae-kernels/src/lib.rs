@@ -100,6 +100,8 @@ mod experts;
 mod flex;
 mod flow;
 mod linear;
+#[cfg(test)]
+mod near;
 mod normal;
 mod pairs;
 mod squares;

@@ -41,6 +41,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::near::assert_near;
 
     type Function = fn(Tensor<2>, Tensor<2>, Option<Tensor<1>>, Activation) -> Tensor<2>;
 
@@ -97,14 +98,8 @@ mod tests {
                     let found = all(linear, shape, activation, swapped);
                     let expected = all(plain, shape, activation, swapped);
                     for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                        assert_eq!(found.len(), expected.len());
-                        let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
-                        for (found, expected) in found.iter().zip(expected) {
-                            assert!(
-                                (found - expected).abs() <= 1e-5 * scale,
-                                "{part} of {shape:?} {activation:?}: {found} {expected}"
-                            );
-                        }
+                        let what = format_args!("{part} of {shape:?} {activation:?}");
+                        assert_near(found, expected, 1e-5, what);
                     }
                 }
             }

@@ -45,6 +45,7 @@ mod tests {
     use burn::tensor::{Device, TensorData};
 
     use super::*;
+    use crate::near::assert_near;
 
     fn numbers(seed: usize, rows: usize, features: usize, device: &Device) -> Tensor<3> {
         let number = |i: usize| ((i * 37 + seed * 29) % 101) as f32 * 0.06 - 3.0;
@@ -80,11 +81,7 @@ mod tests {
     fn same(found: Vec<Vec<f32>>, expected: Vec<Vec<f32>>, parts: usize) {
         assert_eq!((found.len(), expected.len()), (parts, parts));
         for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
-            assert_eq!(found.len(), expected.len());
-            let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
-            for (found, expected) in found.iter().zip(expected) {
-                assert!((found - expected).abs() <= 3e-6 * scale, "{part}: {found} {expected}");
-            }
+            assert_near(found, expected, 3e-6, part);
         }
     }
 

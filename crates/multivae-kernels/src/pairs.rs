@@ -54,6 +54,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
+    use crate::near::assert_near;
 
     type Function = fn(Tensor<2>, Tensor<2>, &[[usize; 2]], usize, Activation) -> Tensor<2>;
 
@@ -101,14 +102,8 @@ mod tests {
                     let found = all(sum_pairs, &pairs, shape, activation, swapped);
                     let expected = all(plain, &pairs, shape, activation, swapped);
                     for (part, (found, expected)) in found.iter().zip(&expected).enumerate() {
-                        assert_eq!(found.len(), expected.len());
-                        let scale = expected.iter().fold(1.0_f32, |scale, e| scale.max(e.abs()));
-                        for (found, expected) in found.iter().zip(expected) {
-                            assert!(
-                                (found - expected).abs() <= 1e-5 * scale,
-                                "{part} of {shape:?} {activation:?}: {found} {expected}"
-                            );
-                        }
+                        let what = format_args!("{part} of {shape:?} {activation:?}");
+                        assert_near(found, expected, 1e-5, what);
                     }
                 }
             }
