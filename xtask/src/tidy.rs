@@ -13,7 +13,7 @@ use crate::{
 
 /// The crates by layer, lowest first. A crate uses those of lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &[KERNELS],
+    &[KERNELS, "multivae-files"],
     &["multivae-core"],
     &[
         "multivae-models",
@@ -103,6 +103,8 @@ pub(crate) fn run(root: &Path) -> Result<ExitCode> {
     complaints.extend(large(&files));
     complaints.extend(licences(&files));
     complaints.extend(inheritance(&files)?);
+    let version = metadata.packages.iter().find(|p| p.name == "multivae").map(|p| &p.version);
+    complaints.extend(outdated(&version.context("there is a facade")?.to_string(), &files));
     complaints.extend(machine_paths(&files));
     complaints.extend(undescribed(&crates, &files));
     complaints.extend(pages::stale(&files)?);
@@ -319,6 +321,26 @@ fn inheritance(files: &[SourceFile]) -> Result<Vec<String>> {
         }
     }
     Ok(complaints)
+}
+
+/// The lines that users copy into their manifests name the version that there is.
+fn outdated(version: &str, files: &[SourceFile]) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let pages = lines(files, |path| path.ends_with(".md") && path != "CHANGELOG.md");
+    for (path, number, line) in pages {
+        for (at, _) in line.match_indices("multivae") {
+            let Some((name, value)) = line[at..].split_once(" = ") else { continue };
+            let value = value.strip_prefix("{ version = ").unwrap_or(value);
+            let Some((named, _)) = value.strip_prefix('"').and_then(|v| v.split_once('"')) else {
+                continue;
+            };
+            let fits = version == named || version.starts_with(&format!("{named}."));
+            if name.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !fits {
+                complaints.push(format!("{path}:{number}: `{name}` is {version}, not {named}"));
+            }
+        }
+    }
+    complaints
 }
 
 /// No text names a folder of one machine.
@@ -583,6 +605,23 @@ mod tests {
         let private = MANIFEST
             .replace("\nversion.workspace = true", "\nversion = \"0.0.0\"\npublish = false");
         assert_eq!(check(&private), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_line_with_an_old_version_is_refused() {
+        let bad = ["multivae-core = \"0.1\"", "so `multivae = { version = \"1.2.4\" }` and"];
+        for text in bad {
+            assert_eq!(outdated("1.2.3", &[file("a.md", text)]).len(), 1, "{text}");
+        }
+        let good = [
+            "multivae = \"1.2\"",
+            "multivae-core = { version = \"1.2.3\", a = \"0.1\" }",
+            "burn = \"=0.1\"",
+        ];
+        for text in good {
+            assert_eq!(outdated("1.2.3", &[file("a.md", text)]), Vec::<String>::new(), "{text}");
+        }
+        assert_eq!(outdated("1.2.3", &[file("CHANGELOG.md", bad[0])]), Vec::<String>::new());
     }
 
     #[test]

@@ -17,8 +17,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use hdf5_pure::{AttrValue, DatasetBuilder, Error, File, Group};
@@ -115,40 +114,13 @@ pub fn annotate(
         placed.push(Placed::new(source, ids, annotation)?);
     }
     let without = placed.iter().map(|placed| placed.without).max().unwrap_or_default();
-    let beside = Beside::copy(source, out)?;
-    let written = edit(&beside.0, &placed);
-    written.map_err(|error| hdf5::failed(out, "", error))?;
-    beside.finish(out)?;
+    multivae_files::edit_copy(source, out, |copy| edit(copy, &placed)).map_err(
+        |error| match error {
+            Error::Io(cause) => DataError::Write { path: out.into(), cause },
+            error => hdf5::failed(out, "", error),
+        },
+    )?;
     Ok(without)
-}
-
-/// A copy that is removed unless it gets its name.
-struct Beside(PathBuf);
-
-impl Beside {
-    fn copy(source: &Path, out: &Path) -> Result<Self> {
-        let name = out.file_name().unwrap_or_default().to_string_lossy();
-        let beside = Self(out.with_file_name(format!(".multivae-{}-{name}", std::process::id())));
-        let refused = |cause| DataError::Write { path: out.into(), cause };
-        fs::copy(source, &beside.0).map_err(refused)?;
-        // The file can be one that must not be written.
-        let mut permissions = fs::metadata(&beside.0).map_err(refused)?.permissions();
-        #[allow(clippy::permissions_set_readonly_false, reason = "the copy is ours")]
-        permissions.set_readonly(false);
-        fs::set_permissions(&beside.0, permissions).map_err(refused)?;
-        Ok(beside)
-    }
-
-    fn finish(self, out: &Path) -> Result<()> {
-        fs::rename(&self.0, out).map_err(|cause| DataError::Write { path: out.into(), cause })
-    }
-}
-
-impl Drop for Beside {
-    fn drop(&mut self) {
-        // After it has got its name there is nothing to remove.
-        let _ = fs::remove_file(&self.0);
-    }
 }
 
 /// Values in the order of the rows of the file.

@@ -181,11 +181,9 @@ fn read_json<T: DeserializeOwned>(path: &Path, format: &'static str) -> Result<T
     })
 }
 
-/// Writes a file beside its place and renames it.
+/// Writes a file that is whole or not there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let beside = path.with_extension("json.partial");
-    fs::write(&beside, bytes)
-        .and_then(|()| fs::rename(&beside, path))
+    multivae_files::write_whole(path, |file| file.write_all(bytes))
         .map_err(|cause| DataError::Write { path: path.into(), cause })
 }
 

@@ -600,19 +600,18 @@ struct Header {
 
 impl Classifier {
     /// Writes it as `MODALITY.classifier` to a folder: a line of JSON, and the weights as a record
-    /// of Burn. The file is written beside and renamed.
+    /// of Burn.
     ///
     /// # Errors
     ///
     /// [`MetricsError::ClassifierFile`].
     pub fn save(&self, folder: &Path) -> Result<PathBuf, MetricsError> {
         let path = folder.join(format!("{}.{EXTENSION}", self.report.modality));
-        self.write(folder, &path).map_err(|reason| refuse(&path, reason))?;
+        self.write(&path).map_err(|reason| refuse(&path, reason))?;
         Ok(path)
     }
 
-    fn write(&self, folder: &Path, path: &Path) -> Result<(), String> {
-        let said = |error: std::io::Error| error.to_string();
+    fn write(&self, path: &Path) -> Result<(), String> {
         let weights =
             self.net.clone().into_record().into_bytes().map_err(|error| error.to_string())?;
         let header = Header {
@@ -623,13 +622,11 @@ impl Classifier {
             bytes: weights.len(),
         };
         let header = serde_json::to_string(&header).map_err(|error| error.to_string())?;
-        let beside = folder.join(format!(".{}.{EXTENSION}.new", self.report.modality));
-        let mut file = fs::File::create(&beside).map_err(said)?;
-        writeln!(file, "{header}").map_err(said)?;
-        file.write_all(&weights).map_err(said)?;
-        file.sync_all().map_err(said)?;
-        fs::rename(&beside, path).map_err(said)?;
-        Ok(())
+        multivae_files::write_whole(path, |file| {
+            writeln!(file, "{header}")?;
+            file.write_all(&weights)
+        })
+        .map_err(|error: std::io::Error| error.to_string())
     }
 
     /// Reads a file that [`save`](Self::save) has written.

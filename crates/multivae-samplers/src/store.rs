@@ -91,16 +91,8 @@ impl Sampler {
         let metadata = HashMap::from([(KEY.to_owned(), about)]);
         let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))?;
         fs::create_dir_all(folder).map_err(|e| failed(&e))?;
-        let mut file = tempfile::Builder::new()
-            .prefix(".multivae-")
-            .suffix(".new")
-            .tempfile_in(folder)
-            .map_err(|e| failed(&e))?;
-        file.write_all(&bytes).map_err(|e| failed(&e))?;
-        readable(file.path()).map_err(|e| failed(&e))?;
-        file.as_file().sync_all().map_err(|e| failed(&e))?;
-        file.persist_noclobber(&path).map_err(|e| failed(&e.error))?;
-        Ok(())
+        multivae_files::write_new(&path, |file| file.write_all(&bytes))
+            .map_err(|e: std::io::Error| failed(&e))
     }
 
     /// Reads a sampler that was fitted to this model or to one with the same modalities and latent
@@ -262,16 +254,4 @@ impl File<'_> {
             scale: self.singles("scale", &[Some(features)])?,
         })
     }
-}
-
-/// Gives a temporary file the rights of any other new file.
-#[cfg(unix)]
-fn readable(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn readable(_path: &Path) -> std::io::Result<()> {
-    Ok(())
 }

@@ -137,12 +137,8 @@ impl History {
             return Ok(());
         }
         let error = |e| TrainError::file(&self.path, e);
-        // Under one name, so that a kill leaves no more than one, which the next cut writes anew.
-        let beside = self.path.with_extension("jsonl.part");
-        let written = fs::File::create(&beside)
-            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
-            .and_then(|()| fs::rename(&beside, &self.path));
-        written.inspect_err(|_| drop(fs::remove_file(&beside))).map_err(error)
+        multivae_files::write_whole(&self.path, |file| file.write_all(text.as_bytes()))
+            .map_err(error)
     }
 
     /// Where the file is.

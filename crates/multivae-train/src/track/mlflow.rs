@@ -13,6 +13,7 @@
 use std::{
     collections::BTreeSet,
     env, fs,
+    io::{self, Write},
     path::Path,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -22,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Ending, Failure, Point, Sink, beside, leaves,
+    Ending, Failure, Point, Sink, leaves,
     server::{Credentials, Refused, Server},
     text,
 };
@@ -177,8 +178,8 @@ fn known(path: &Path) -> Result<Option<Known>, Failure> {
 
 fn remember(path: &Path, known: &Known) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(known).expect("plain data");
-    let written = beside::replace(path, text.as_bytes());
-    Ok(written.map_err(|error| format!("`{}`: {error}", path.display()))?)
+    let written = multivae_files::write_whole(path, |file| file.write_all(text.as_bytes()));
+    Ok(written.map_err(|error: io::Error| format!("`{}`: {error}", path.display()))?)
 }
 
 /// A word of an answer.

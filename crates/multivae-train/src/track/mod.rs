@@ -10,11 +10,9 @@
 //! | `follower` | the observer, its queue and its thread |
 //! | `tensorboard` | event files in the run's folder |
 //! | `records` | their records and messages |
-//! | `beside` | files that are put in place of others |
 //! | `mlflow` | a server of MLflow, over HTTP |
 //! | `server` | requests, and why they fail |
 
-mod beside;
 mod follower;
 #[cfg(feature = "mlflow")]
 mod mlflow;

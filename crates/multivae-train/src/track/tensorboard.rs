@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{Seek, SeekFrom, Write},
+    io::{self, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -14,9 +14,7 @@ use std::{
 use serde_json::Value as Json;
 
 use super::{
-    Ending, Failure, Point, Sink,
-    beside::replace,
-    leaves,
+    Ending, Failure, Point, Sink, leaves,
     records::{Message, Seen, record, records},
     text,
 };
@@ -53,7 +51,8 @@ impl Sink for EventFile {
         let kept = Kept::of(&known, run.epochs_done)?;
         if known.len() > 1 || kept.was_cut || kept.bytes.is_empty() {
             let bytes = if kept.bytes.is_empty() { beginning(run) } else { kept.bytes };
-            replace(&path, &bytes).map_err(|error| said(&path, &error))?;
+            multivae_files::write_whole(&path, |file| file.write_all(&bytes))
+                .map_err(|error: io::Error| said(&path, &error))?;
             for other in known.iter().skip(1) {
                 fs::remove_file(other).map_err(|error| said(other, &error))?;
             }
