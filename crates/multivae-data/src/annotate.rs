@@ -319,6 +319,7 @@ fn categories(root: &Group, at: &str, words: &[Option<String>]) -> std::result::
 #[cfg(test)]
 mod tests {
     use std::{
+        fs,
         io::{self, Write},
         process::Command,
     };

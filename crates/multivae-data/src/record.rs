@@ -1,6 +1,6 @@
 //! What a run keeps of its data, so that it is the same data, read and split the same way, later.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{collections::HashMap, fs, io::Write, path::Path};
 
 use multivae_core::{
     dataset::Dataset,
