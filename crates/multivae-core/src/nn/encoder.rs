@@ -201,9 +201,12 @@ impl EncoderConfig {
     }
 
     /// An encoder that suits a modality: convolutions for images and volumes that are at least 8
-    /// along each axis, a transformer for texts with a large vocabulary, else a perceptron.
+    /// along each axis, but for grey images of at most 1024 pixels, a transformer for texts with a
+    /// large vocabulary, else a perceptron, as published models have it for MNIST (JMVAE, MVAE,
+    /// MMVAE).
     pub fn default_for(spec: &ModalitySpec) -> Self {
         match spec.shape.as_slice() {
+            shape if presets::is_small_grey(shape) => Self::mlp(),
             [3, 28, 28] => Self::PolymnistConv {},
             [_, 32, 32] => Self::Svhn {},
             shape if presets::grid(shape).is_some() => Self::Conv {

@@ -118,13 +118,13 @@ mod tests {
 
     #[test]
     fn networks_display_their_layers_by_number() {
-        let spec = ModalitySpec::new("a", &[1, 9, 9]).expect("valid");
+        let spec = ModalitySpec::new("a", &[2, 9, 9]).expect("valid");
         let net = EncoderConfig::default_for(&spec)
             .init("a", &spec.shape, Some(&[2]), None, &Networks::default(), &Device::flex())
             .expect("any shape");
         let text = net.to_string();
         assert!(text.starts_with("Branches {"), "{text}");
-        assert!(text.contains("0: Conv2d {ch_in: 1, ch_out: 32"), "{text}");
+        assert!(text.contains("0: Conv2d {ch_in: 2, ch_out: 32"), "{text}");
         assert!(text.contains("1: Relu\n") && !text.contains("_0"), "{text}");
     }
 

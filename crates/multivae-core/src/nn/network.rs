@@ -112,8 +112,11 @@ impl NetworkConfig {
     }
 
     /// A decoder that suits a modality: transposed convolutions for images and volumes that are at
-    /// least 8 along each axis, else a perceptron.
+    /// least 8 along each axis, but for grey images of at most 1024 pixels, else a perceptron.
     pub fn default_for(spec: &ModalitySpec) -> Self {
+        if presets::is_small_grey(&spec.shape) {
+            return Self::mlp();
+        }
         match spec.likelihood.family().output_shape(&spec.shape).as_slice() {
             [3, 28, 28] => Self::PolymnistConv {},
             [_, 32, 32] => Self::Svhn { output: Activation::None },

@@ -55,7 +55,9 @@ impl Activation {
 }
 
 /// The least extent of images and volumes for which convolutions are the default.
-pub(crate) const SMALLEST_IMAGE: usize = 8;
+const SMALLEST_IMAGE: usize = 8;
+/// The most pixels of grey images for which a perceptron is the default.
+const SMALL_GREY: usize = 1024;
 
 pub(crate) fn encoder_widths() -> Vec<usize> {
     vec![512, 512]
@@ -130,6 +132,13 @@ pub(crate) fn mlp_network(
 pub(crate) fn grid(shape: &[usize]) -> Option<&[usize]> {
     let extents = shape.get(1..).filter(|extents| matches!(extents.len(), 2 | 3))?;
     extents.iter().all(|&extent| extent >= SMALLEST_IMAGE).then_some(extents)
+}
+
+/// Whether values are a grey image as small as those of MNIST, for which published models have
+/// perceptrons: in the time that an epoch of convolutions takes these have seven, and have learned
+/// more.
+pub(crate) fn is_small_grey(shape: &[usize]) -> bool {
+    matches!(*shape, [1, height, width] if height * width <= SMALL_GREY)
 }
 
 /// Channels that double to at most 256 while maps are larger than 4: from 32 for images, and from 8
