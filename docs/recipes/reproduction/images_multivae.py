@@ -5,8 +5,8 @@
     python images_multivae.py results runs,runs-discarded [JOB ..]
 
 in the folder where images.py has written its files. A job is KIND-MODEL-SEED such as
-`full-mopoe-0`. All jobs go side by side, each in a process of one thread. What stands in `results`
-is not done again, and runs of ours that are not finished are left out. Weights of ours are loaded
+`full-mopoe-0`. Jobs go side by side, each in a process of one thread, as many as there are
+processors or as JOBS says. What stands in `results` is not done again, and runs of ours that are not finished are left out. Weights of ours are loaded
 with strict=True.
 """
 import json
@@ -29,21 +29,29 @@ import numpy as np
 import torch
 from multivae import models
 from multivae.data.datasets import IncompleteDataset, MultimodalBaseDataset
-from multivae.metrics import CoherenceEvaluator, CoherenceEvaluatorConfig
+from multivae.metrics import (
+    CoherenceEvaluator,
+    CoherenceEvaluatorConfig,
+    FIDEvaluator,
+    FIDEvaluatorConfig,
+)
 from multivae.models.auto_model import AutoConfig
+from multivae.models.base import ModelOutput
+from multivae.models.nn.base_architectures import BaseDecoder, BaseEncoder
 from multivae.trainers import BaseTrainer, BaseTrainerConfig, MultistageTrainer, MultistageTrainerConfig
 from safetensors.torch import load_file
 from torch import nn
 
 torch.set_num_threads(1)
-EPOCHS, BATCH = {"full": 6, "half": 6, "discarded": 48}, 64
+EPOCHS, BATCH = {"full": 12, "half": 12, "discarded": 96}, 64
 DIMS = {"digit": (1, 28, 28), "garment": (1, 28, 28), "photo": (3, 28, 28)}
 CLASSES = {
     "mopoe": ("MoPoE", dict(latent_dim=32, beta=1.0)),
     "mvtcae": ("MVTCAE", dict(latent_dim=32, alpha=0.1, beta=2.5)),
     "mmvae_plus": ("MMVAEPlus", dict(latent_dim=24, modalities_specific_dim=8, K=1)),
     "mmvae": ("MMVAE", dict(latent_dim=32, K=2)),
-    "jnf": ("JNF", dict(latent_dim=32, warmup=3)),
+    "jnf": ("JNF", dict(latent_dim=32, warmup=6)),
+    "mhvae": ("MHVAE", dict(latent_dim=32, n_latent=2)),
 }
 # Others than 1, since MultiVae draws which modality a whole batch is encoded from.
 DRAWS = {"mmvae": 10, "mmvae_plus": 10}
@@ -55,6 +63,66 @@ def config(model):
     laplace = {m: "laplace" for m in DIMS}
     return getattr(models, name + "Config")(
         n_modalities=3, input_dims=dict(DIMS), decoders_dist=laplace, decoder_dist_params=scales, **own
+    )
+
+
+class Heads(BaseEncoder):
+    """A mean and a logarithm of variances, softly bound to ±10."""
+
+    def __init__(self, inputs, hidden, outputs=32):
+        super().__init__()
+        self.latent_dim = outputs
+        trunk = [nn.Linear(inputs, hidden), nn.SiLU()] if hidden else []
+        heads = {name: nn.Sequential(nn.Linear(hidden or inputs, outputs)) for name in ("mean", "log_var")}
+        self.shared = nn.ModuleDict({"trunk": nn.Sequential(*trunk), **heads})
+
+    def forward(self, x):
+        h = self.shared["trunk"](x)
+        mean, log_var = (10 * torch.tanh(self.shared[name](h) / 10) for name in ("mean", "log_var"))
+        return ModelOutput(embedding=mean, log_covariance=log_var)
+
+
+class First(BaseEncoder):
+    """What is read of an image."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.add_module("0", nn.Linear(size, 256))
+
+    def forward(self, x):
+        return ModelOutput(embedding=torch.relu(getattr(self, "0")(x.flatten(1))))
+
+
+class Last(BaseDecoder):
+    """An image from the lowest level."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.shape = shape
+        layers = [nn.Linear(32, 256), nn.ReLU(), nn.Linear(256, int(np.prod(shape))), nn.Sigmoid()]
+        for i, layer in enumerate(layers):
+            self.add_module(str(i), layer)
+
+    def forward(self, z):
+        for i in range(4):
+            z = getattr(self, str(i))(z)
+        return ModelOutput(reconstruction=z.reshape(-1, *self.shape))
+
+
+def build(name):
+    """A model with MultiVae's own networks, or MHVAE, which has none, with those of images.toml."""
+    made = getattr(models, CLASSES[name][0])
+    if name != "mhvae":
+        return made(config(name))
+    sizes = {m: int(np.prod(shape)) for m, shape in DIMS.items()}
+    return made(
+        config(name),
+        encoders={m: First(size) for m, size in sizes.items()},
+        decoders={m: Last(shape) for m, shape in DIMS.items()},
+        bottom_up_blocks={m: nn.ModuleList([Heads(256, 128)]) for m in DIMS},
+        top_down_blocks=[nn.Sequential(nn.Linear(32, 128), nn.SiLU())],
+        posterior_blocks=[Heads(128 + 256, 128)],
+        prior_blocks=[Heads(128, 0)],
     )
 
 
@@ -107,20 +175,30 @@ def learn_classifiers(path):
 
 
 def measure(model, kind, name, classifiers):
-    """Coherence by MultiVae's evaluator; what means over draws explain of images not given, and of
-    those given where all are. By number given; means over subsets."""
+    """Coherence by MultiVae's evaluator; Fréchet distances of what is generated, by its evaluator with
+    what the classifiers see before their last layer; what means over draws explain of images not
+    given, and of those given where all are. By number given; means over subsets. And log p(x) of
+    100 rows by importance sampling, K = 100, where MultiVae has a right one."""
     draws, test = DRAWS.get(name, 1), part("test", kind)
     sizes = [1, 3] if name == "jnf" else [1, 2, 3]  # its chains take minutes
     settings = CoherenceEvaluatorConfig(batch_size=len(test), num_classes=10)
     evaluator = CoherenceEvaluator(model, classifiers, test, eval_config=settings)
     means = {m: x.mean(0) for m, x in part("train", "full").data.items()}
     nothing = {m: ((x - means[m]) ** 2).sum() for m, x in test.data.items()}
-    coherence, explained = {}, {}
+    features = {m: net[:-1] for m, net in classifiers.items()}
+    fids = FIDEvaluator(
+        model, test, custom_encoders=features, eval_config=FIDEvaluatorConfig(batch_size=len(test))
+    )
+    coherence, explained, distance = {}, {}, {}
     for n in sizes:
-        scores, shares = [], []
+        scores, shares, distances = [], [], []
         for given in combinations(DIMS, n):
             targets = [m for m in DIMS if m not in given] or list(DIMS)
             mean = dict.fromkeys(targets, 0)
+            torch.manual_seed(0), np.random.seed(0)
+            if n < 3:
+                for m in targets:
+                    distances.append(fids.compute_fid_from_conditional_generation(list(given), m))
             for draw in range(draws):
                 torch.manual_seed(draw), np.random.seed(draw)
                 with torch.no_grad():
@@ -133,7 +211,13 @@ def measure(model, kind, name, classifiers):
         explained[str(n)] = float(np.mean(shares))
         if scores:
             coherence[str(n)] = float(np.mean(scores))
-    return dict(coherence=coherence, explained=explained)
+            distance[str(n)] = float(np.mean(distances))
+    likelihood = None
+    if name in ("mopoe", "mvtcae", "jnf"):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            likelihood = -float(model.compute_joint_nll(test[:100], 100, 100)) / 100
+    return dict(coherence=coherence, explained=explained, distance=distance, likelihood=likelihood)
 
 
 def train(model, kind, seed):
@@ -178,8 +262,13 @@ def fork(task, *arguments):
 
 
 def together(tasks):
-    for child in [fork(*task) for task in tasks]:
-        os.waitpid(child, 0)
+    running = set()
+    for task in tasks:
+        if len(running) >= int(os.environ.get("JOBS", os.cpu_count())):
+            running.remove(os.wait()[0])
+        running.add(fork(*task))
+    while running:
+        running.remove(os.wait()[0])
 
 
 def write(path, result):
@@ -200,14 +289,14 @@ def judges(results):
 def theirs(results, kind, name, seed):
     job = f"{results}/{kind}-{name}-{seed}"
     torch.manual_seed(seed), np.random.seed(seed)
-    model, cost = train(getattr(models, CLASSES[name][0])(config(name)), kind, seed)
+    model, cost = train(build(name), kind, seed)
     torch.save([model.state_dict(), cost], f"{job}.pt")
 
 
 def measure_theirs(results, kind, name, seed):
     job = f"{results}/{kind}-{name}-{seed}"
     weights, cost = torch.load(f"{job}.pt")
-    model = getattr(models, CLASSES[name][0])(config(name))
+    model = build(name)
     model.load_state_dict(weights, strict=True)
     numbers = measure(model.eval(), kind, name, judges(results))
     parameters = sum(p.numel() for p in model.parameters())
@@ -216,14 +305,16 @@ def measure_theirs(results, kind, name, seed):
 
 def ours(results, folder, kind, name, seed):
     bundle = f"{folder}/run/bundle"
-    settings = AutoConfig.from_json_file(f"{bundle}/model_config.json")
-    model = getattr(models, CLASSES[name][0])(settings)
-    # The same but for the order of keys and what is a default.
-    differ = {
-        key: (a, getattr(config(name), key))
-        for key, a in vars(settings).items()
-        if key != "custom_architectures" and json.dumps(a) != json.dumps(getattr(config(name), key))
-    }
+    model, differ = build(name), None
+    if name != "mhvae":
+        settings = AutoConfig.from_json_file(f"{bundle}/model_config.json")
+        model = getattr(models, CLASSES[name][0])(settings)
+        # The same but for the order of keys and what is a default.
+        differ = {
+            key: (a, getattr(config(name), key))
+            for key, a in vars(settings).items()
+            if key != "custom_architectures" and json.dumps(a) != json.dumps(getattr(config(name), key))
+        }
     model.load_state_dict(load_file(f"{bundle}/model.safetensors"), strict=True)
     with open(f"{folder}/cost.json") as file:
         cost = json.load(file)
@@ -249,7 +340,7 @@ def finished(runs, results):
 
 def tables(results):
     """Means over seeds with their standard errors: coherence with 1 and 2 given, explained with 1, 2
-    and 3, work in seconds, memory in MiB."""
+    and 3, Fréchet distance with 1 and 2, log p(x) in nats, work in seconds, memory in MiB."""
     found = {}
     for file in sorted(os.listdir(results)):
         name = re.match(r"(\w+)-(\w+)-(\d)\.(\w+)\.json$", file)
@@ -272,6 +363,8 @@ def tables(results):
         cells = [
             *(cell([run["coherence"].get(n) for run in runs], 3) for n in "12"),
             *(cell([run["explained"].get(n) for run in runs], 3) for n in "123"),
+            *(cell([run["distance"].get(n) for run in runs], 0) for n in "12"),
+            cell([run["likelihood"] for run in runs], 1),
             cell([c["work"] for c in cost], 0),
             cell([c["mb"] if "mb" in c else c["memory"] / 2**20 for c in cost], 0),
         ]
