@@ -12,7 +12,7 @@ use burn::tensor::{
     ops::{ConvOptions, ConvTransposeOptions},
 };
 use criterion::{BatchSize, Criterion, SamplingMode, criterion_group, criterion_main};
-use multivae_kernels::{Activation, Order, conv_transpose2d, conv2d};
+use multivae_kernels::{Activation, Order, Precision, conv_transpose2d, conv2d};
 
 /// A layer: `up` is a transposed convolution, of output padding `extra`.
 struct Shape {
@@ -105,13 +105,18 @@ fn conv(c: &mut Criterion) {
         let device = Device::flex();
         let plain = Layer::new(shape, &device);
         let tracked = Layer::new(shape, &device.autodiff()).require_grad();
-        for (name, kernels) in [("kernels", true), ("burn", false)] {
+        let sides = [
+            ("kernels", true, Precision::F32),
+            ("bf16", true, Precision::Bf16),
+            ("burn", false, Precision::F32),
+        ];
+        for (name, kernels, precision) in sides.into_iter().filter(|side| side.2.is_on(&device)) {
             group.bench_function(format!("{}/forward/{name}", shape.id), |b| {
-                b.iter(|| black_box(plain.run(kernels)));
+                b.iter(|| black_box(precision.scope(|| plain.run(kernels))));
             });
             group.bench_function(format!("{}/backward/{name}", shape.id), |b| {
                 b.iter_batched(
-                    || tracked.run(kernels).sum(),
+                    || precision.scope(|| tracked.run(kernels)).sum(),
                     |loss| black_box(loss.backward()),
                     BatchSize::PerIteration,
                 );

@@ -11,8 +11,8 @@ use burn::{
 use criterion::Criterion;
 use multivae_core::{distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig};
 use multivae_kernels::{
-    Activation, AdamSettings, Decay, Density, activate, linear, log_density, normal_kl, on_workers,
-    rsample, sum_of_squares,
+    Activation, AdamSettings, Decay, Density, Precision, activate, linear, log_density, normal_kl,
+    on_workers, rsample, sum_of_squares,
 };
 
 fn maps(c: &mut Criterion) {
@@ -22,12 +22,14 @@ fn maps(c: &mut Criterion) {
         let x = Tensor::<2>::full([rows, inputs], 0.1, &device).require_grad();
         let weight = Tensor::<2>::full([inputs, outputs], 0.01, &device).require_grad();
         let bias = Tensor::<1>::full([outputs], 0.2, &device).require_grad();
-        group.bench_function("one pass", |b| {
-            b.iter(|| {
-                let y = linear(x.clone(), weight.clone(), Some(bias.clone()), Activation::Sigmoid);
-                black_box(y.sum().backward())
-            });
-        });
+        let one_pass = || {
+            let y = linear(x.clone(), weight.clone(), Some(bias.clone()), Activation::Sigmoid);
+            black_box(y.sum().backward())
+        };
+        group.bench_function("one pass", |b| b.iter(one_pass));
+        if Precision::Bf16.is_on(&device) {
+            group.bench_function("bf16", |b| b.iter(|| Precision::Bf16.scope(one_pass)));
+        }
         group.bench_function("burn", |b| {
             b.iter(|| {
                 let y = module::linear(x.clone(), weight.clone(), Some(bias.clone()));

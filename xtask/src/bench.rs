@@ -73,7 +73,8 @@ pub(crate) struct Options {
     /// What to measure, separated by commas.
     #[arg(long, value_delimiter = ',', default_values = ["train_step"])]
     benches: Vec<Bench>,
-    /// Backends that take turns, separated by commas; each is a feature and a device.
+    /// Backends that take turns, separated by commas; each is a feature and a device, and may end with
+    /// `:bf16` for that precision.
     #[arg(long, value_delimiter = ',', default_values = ["flex"])]
     backends: Vec<String>,
     /// Measured steps of a turn.
@@ -85,7 +86,7 @@ pub(crate) struct Options {
     /// Threads of each side; all processors if not given.
     #[arg(long)]
     threads: Option<usize>,
-    /// Takes turns with the Python library MultiVae.
+    /// Takes turns with the Python library MultiVae, or with the first backend in f32.
     #[arg(long, value_enum)]
     against: Option<Peer>,
     /// Takes turns with another build of this library: its measuring program, which `cargo build
@@ -120,6 +121,7 @@ const REST: Duration = Duration::from_millis(300);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Peer {
     Multivae,
+    F32,
 }
 
 /// Measures, prints and keeps.
@@ -128,9 +130,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
         Some(threads) => threads,
         None => std::thread::available_parallelism()?.get(),
     };
+    if options.record && options.against == Some(Peer::F32) {
+        bail!("what is kept is compared with the Python library");
+    }
     let program = build(root, &options.backends)?;
     let python = match (options.against, &options.python) {
-        (None, _) => None,
+        (None | Some(Peer::F32), _) => None,
         (Some(_), Some(python)) => Some(python.clone()),
         (Some(Peer::Multivae), None) => Some(environment(root)?),
     };
@@ -159,6 +164,12 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
             let mut command = Command::new(build);
             command.args([model, workload, &options.backends[0]]).args(&options.set);
             sides.push(Side::start("other build", command, threads)?);
+        }
+        if options.against == Some(Peer::F32) {
+            let backend = plain(&options.backends[0]);
+            let mut command = Command::new(&program);
+            command.args([model, workload, backend]).args(&options.set);
+            sides.push(Side::start("f32", command, threads)?);
         }
         if let Some(python) = &python {
             let mut command = Command::new(python);
@@ -220,9 +231,14 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// A backend without its precision.
+fn plain(backend: &str) -> &str {
+    backend.split_once(':').map_or(backend, |(name, _)| name)
+}
+
 /// Builds the measuring program with the backends and returns where it lies.
 fn build(root: &Path, backends: &[String]) -> Result<PathBuf> {
-    let backends = backends.iter().map(String::as_str);
+    let backends = backends.iter().map(|backend| plain(backend));
     let features: Vec<_> =
         backends.chain(["mimalloc"]).map(|name| format!("multivae/{name}")).collect();
     let output = crate::cargo()

@@ -5,9 +5,9 @@ use burn::tensor::{
     ops::{ConvOptions, ConvTransposeOptions},
 };
 
-use crate::Activation;
 #[cfg(feature = "flex")]
 use crate::flex::conv::operation;
+use crate::{Activation, Precision, precision::rounded};
 
 /// How images `[batch, channels, height, width]` lie in memory. What they are does not depend on
 /// it; what is fast does.
@@ -24,7 +24,8 @@ pub enum Order {
 /// `[features, channels / groups, kernel height, kernel width]` and a bias `[features]`, and what
 /// follows it: `[batch, features, height, width]`, which lies in memory as `order` says.
 ///
-/// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding. Dilation, groups, and
+/// Equals [`burn::tensor::module::conv2d`] and the activation, up to rounding, which depends on the
+/// current [`Precision`]. Dilation, groups, and
 /// types other than `f32` are left to it; they pay no heed to the order that is asked for.
 ///
 /// # Panics
@@ -42,7 +43,9 @@ pub fn conv2d(
     if let Some(y) = operation::conv2d(&x, &weight, bias.as_ref(), &options, activation, order) {
         return y;
     }
-    activation.plain(module::conv2d(x, weight, bias, options))
+    convolve([x, weight], bias, activation, |[x, weight], bias| {
+        module::conv2d(x, weight, bias, options)
+    })
 }
 
 /// Transposed convolution of images `[batch, features, height, width]` with a weight
@@ -70,7 +73,26 @@ pub fn conv_transpose2d(
     {
         return y;
     }
-    activation.plain(module::conv_transpose2d(x, weight, bias, options))
+    convolve([x, weight], bias, activation, |[x, weight], bias| {
+        module::conv_transpose2d(x, weight, bias, options)
+    })
+}
+
+/// One of Burn's convolutions in the current precision, and what follows it.
+fn convolve(
+    operands: [Tensor<4>; 2],
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+    f: impl FnOnce([Tensor<4>; 2], Option<Tensor<1>>) -> Tensor<4>,
+) -> Tensor<4> {
+    if !Precision::current().rounds(&operands[0].device()) {
+        return activation.plain(f(operands, bias));
+    }
+    let y = rounded(operands, |operands| f(operands, None));
+    activation.plain(match bias {
+        Some(bias) => y + bias.unsqueeze_dims(&[0, 2, 3]),
+        None => y,
+    })
 }
 
 #[cfg(test)]
@@ -196,14 +218,25 @@ mod tests {
     /// Output and all gradients are Burn's.
     #[track_caller]
     fn check(case: &Case) {
+        compare(case, Precision::F32);
+    }
+
+    /// The same for a precision, of operands that have it.
+    #[track_caller]
+    fn compare(case: &Case, precision: Precision) {
         let device = Device::flex().autodiff();
-        let x = values(case.input(), 1, &device).require_grad();
-        let weight = values(case.weight(), 2, &device).require_grad();
+        let exact = |x: Tensor<4>| match precision {
+            Precision::F32 => x,
+            Precision::Bf16 => (x * 64.0).round() / 64.0,
+        };
+        let x = exact(values(case.input(), 1, &device)).require_grad();
+        let weight = exact(values(case.weight(), 2, &device)).require_grad();
         let bias = case.bias.then(|| values([case.channels[1]], 3, &device).require_grad());
-        let [found, expected] =
-            [true, false].map(|kernels| case.run(kernels, x.clone(), weight.clone(), bias.clone()));
+        let [found, expected] = [true, false].map(|kernels| {
+            precision.scope(|| case.run(kernels, x.clone(), weight.clone(), bias.clone()))
+        });
         assert_close("output", case, found.clone().inner(), expected.clone().inner());
-        let factor = values(expected.dims(), 4, &device);
+        let factor = exact(values(expected.dims(), 4, &device));
         let [found, expected] = [found, expected].map(|y| (y * factor.clone()).sum().backward());
         let [a, b] = [&found, &expected].map(|g| x.grad(g).expect("it is asked for"));
         assert_close("input gradient", case, a, b);
@@ -253,6 +286,49 @@ mod tests {
             }
         }
         assert!(count > 120, "only {count} shapes fit");
+    }
+
+    /// Burn's functions would round what comes out.
+    #[cfg(feature = "flex")]
+    #[test]
+    fn products_of_rounded_operands_are_those_of_these_operands() {
+        for (number, channels) in
+            [[1, 5], [3, 32], [32, 3], [17, 64], [40, 70]].into_iter().enumerate()
+        {
+            for transposed in [false, true] {
+                for kernel in [1, 3, 4] {
+                    for stride in [1, 2] {
+                        let case = Case {
+                            transposed,
+                            batch: [1, 7, 40][number % 3],
+                            channels,
+                            size: [9, 8],
+                            kernel: [kernel; 2],
+                            stride: [stride; 2],
+                            bias: number % 2 == 0,
+                            order: [Order::Planes, Order::Pixels][number % 2],
+                            ..PLAIN
+                        };
+                        compare(&case, Precision::Bf16);
+                    }
+                }
+            }
+        }
+    }
+
+    /// On other backends Burn's functions get rounded operands.
+    #[test]
+    fn rounding_for_burn_keeps_output_and_bias_in_full() {
+        let device = Device::flex();
+        let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
+        let x = values(PLAIN.input(), 1, &device);
+        let weight = values(PLAIN.weight(), 2, &device);
+        let exact = module::conv2d(x.clone(), weight.clone(), None, options.clone());
+        let found = rounded([x, weight], |[x, weight]| module::conv2d(x, weight, None, options));
+        assert_eq!(found.dtype(), exact.dtype());
+        let off: f32 = (found - exact).abs().max().into_scalar();
+        // 27 products below 1, and the rounding of the sum itself.
+        assert!(off > 0.0 && off < 2.0 * 27.0 / 128.0, "{off}");
     }
 
     #[test]

@@ -16,7 +16,8 @@
 //!
 //! Matrix products of affine maps are those of the `gemm` crate; they, and the loops here by the
 //! `pulp` crate, use AVX-512, AVX2 or what else the processor has, as found at run time: one binary
-//! serves all. [`on_workers`] starts work where its threads are, which count subnormal numbers as
+//! serves all. In the scope of [`Precision::Bf16`] affine maps and convolutions multiply rounded operands,
+//! two pairs an instruction, where the processor can. [`on_workers`] starts work where its threads are, which count subnormal numbers as
 //! zero.
 //!
 //! With the feature `flex`, the kernels run for `f32` on the Flex backend, with or without
@@ -88,7 +89,8 @@
 //!
 //! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `pairs`, `experts`, `flow`, `squares` and `adam` are the
 //! functions with Burn's composition, but for `flow` and `count`, which are composed by who calls
-//! them; `flex` has a file for each with the kernel on slices and its place in the backend.
+//! them; `flex` has a file for each with the kernel on slices and its place in the backend, and products
+//! in `gemm`, `direct` (windows of images) and `bf16` (both, of rounded operands).
 
 mod activation;
 mod adam;
@@ -104,6 +106,7 @@ mod linear;
 mod near;
 mod normal;
 mod pairs;
+mod precision;
 mod squares;
 #[cfg(feature = "flex")]
 mod subnormal;
@@ -121,6 +124,7 @@ pub use flow::{FlowFactor, FlowProduct};
 pub use linear::linear;
 pub use normal::{normal_kl, rsample};
 pub use pairs::sum_pairs;
+pub use precision::Precision;
 pub use squares::sum_of_squares;
 pub use workers::{is_eager, on_workers};
 

@@ -2,12 +2,12 @@
 
 use burn::tensor::{Tensor, module};
 
-use crate::Activation;
 #[cfg(feature = "flex")]
 use crate::flex;
+use crate::{Activation, Precision, precision::rounded};
 
 /// Affine map of rows `[rows, inputs]` by a weight `[inputs, outputs]` and a bias `[outputs]`, and
-/// what follows it: `[rows, outputs]`.
+/// what follows it: `[rows, outputs]`. The product has the current [`Precision`].
 ///
 /// # Panics
 ///
@@ -33,7 +33,14 @@ fn plain(
     bias: Option<Tensor<1>>,
     activation: Activation,
 ) -> Tensor<2> {
-    activation.plain(module::linear(x, weight, bias))
+    if !Precision::current().rounds(&x.device()) {
+        return activation.plain(module::linear(x, weight, bias));
+    }
+    let y = rounded([x, weight], |[x, weight]| module::linear(x, weight, None));
+    activation.plain(match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    })
 }
 
 #[cfg(test)]
@@ -104,6 +111,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Of operands that are each off by at most 2^-8 of their size, products are by about 2^-7, and so
+    /// are their sums of that of the products' sizes, which is below `depth` here.
+    #[test]
+    fn maps_of_rounded_operands_are_near_and_the_same_by_both_ways() {
+        let shape = [70, 300, 40];
+        let exact = all(linear, shape, Activation::Identity, false);
+        let kernel = Precision::Bf16.scope(|| all(linear, shape, Activation::Identity, false));
+        let by_burn = all(
+            |x, weight, bias, _| {
+                let y = rounded([x, weight], |[x, weight]| module::linear(x, weight, None));
+                y + bias.expect("given").unsqueeze()
+            },
+            shape,
+            Activation::Identity,
+            false,
+        );
+        let [rows, inputs, outputs] = shape;
+        let differ = kernel != exact;
+        assert_eq!(differ, Precision::Bf16.is_on(&Device::flex()), "as the processor has it");
+        for (part, depth) in [inputs, outputs, rows].into_iter().enumerate() {
+            for found in [&kernel[part], &by_burn[part]] {
+                let off = found.iter().zip(&exact[part]).map(|(a, b)| (a - b).abs());
+                let most = off.fold(0.0, f32::max);
+                assert!(most < depth as f32 / 128.0, "{part}: {most}");
+            }
+        }
+        // Sums for the bias are not products.
+        assert_eq!(kernel[3], exact[3]);
     }
 
     #[test]

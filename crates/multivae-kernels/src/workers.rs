@@ -2,6 +2,9 @@
 
 use burn::tensor::Device;
 
+#[cfg(feature = "flex")]
+use crate::Precision;
+
 /// Calls a function on one of the threads that the kernels of a device share their work with, if
 /// it has some: work that starts there need not wake up others from outside, which takes a tenth
 /// of a training step of convolutions and a quarter of a small one.
@@ -10,13 +13,15 @@ use burn::tensor::Device;
 /// (`RAYON_NUM_THREADS`), on which subnormal numbers are zero, as operands and as results. They are
 /// zero on all of them, so that results do not depend on how many there are; what Flex and the
 /// matrix products of the `gemm` crate start from there runs on the same threads. The thread that
-/// calls keeps its mode, and so does Rayon's global pool.
+/// calls keeps its mode, and so does Rayon's global pool. The [`Precision`] of the caller is that of
+/// the function.
 ///
 /// The function must not wait for another thread that needs the same ones.
 pub fn on_workers<R: Send>(device: &Device, f: impl FnOnce() -> R + Send) -> R {
     #[cfg(feature = "flex")]
     if is_eager(device) {
-        return pool::call(f);
+        let precision = Precision::current();
+        return pool::call(|| precision.scope(f));
     }
     let _ = device;
     f()
@@ -76,6 +81,14 @@ mod tests {
             let nested = || on_workers(&device, rayon::current_thread_index);
             assert!(on_workers(&device, nested).is_some());
         }
+    }
+
+    #[test]
+    fn the_precision_goes_along() {
+        let device = Device::flex();
+        let there = || on_workers(&device, Precision::current);
+        assert_eq!(Precision::Bf16.scope(there), Precision::Bf16);
+        assert_eq!(there(), Precision::F32);
     }
 
     #[test]

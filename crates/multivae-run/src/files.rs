@@ -211,6 +211,23 @@ mod tests {
         assert_eq!(names(&folder.path().join("runs")), ["first"]);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn a_new_folder_removes_what_a_killed_process_has_left_beside_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut other = std::process::Command::new("true").spawn().expect("a process");
+        let (own, ended) = (std::process::id().to_string(), other.id().to_string());
+        other.wait().expect("it ends");
+        let mine = NewFolder::new(&folder.path().join("mine")).expect("a free place");
+        let name = mine.path().file_name().expect("it has one").to_string_lossy().into_owned();
+        let left = folder.path().join(name.replacen(&format!("-{own}-"), &format!("-{ended}-"), 1));
+        fs::create_dir(&left).expect("a name of the ended process");
+        fs::write(left.join("half"), "").expect("a file");
+        let new = NewFolder::new(&folder.path().join("new")).expect("a free place");
+        assert!(!left.exists());
+        assert!(mine.path().exists() && new.path().exists());
+    }
+
     #[test]
     fn a_folder_is_replaced_by_a_whole_one() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -15,7 +15,7 @@ use burn::{
     tensor::{Bytes, Device, Tensor},
     train::{Interrupter, TrainingError},
 };
-use multivae_kernels::is_eager;
+use multivae_kernels::{Precision, is_eager};
 
 use crate::{
     TrainError,
@@ -65,6 +65,7 @@ pub(crate) struct Context {
     pub(crate) stop: Interrupter,
     pub(crate) policy: NonFinite,
     pub(crate) clip: ClipConfig,
+    pub(crate) precision: Precision,
     pub(crate) observers: Observers,
     /// Names of the modalities.
     pub(crate) modalities: Vec<String>,

@@ -189,7 +189,8 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
                 // Dropout draws from the device; its state is in no checkpoint.
                 step.batch.device().seed(step.device_seed);
             }
-            on_workers(&step.batch.device(), || {
+            let device = step.batch.device();
+            let step = || {
                 let made = model.learner().step(&step.batch, &mut Noise::of(&step.batch));
                 let (loss, mut grads) = made.into_gradients(model);
                 if phase.partial {
@@ -205,7 +206,8 @@ impl<M: TrainableModel> TrainStep for Fit<M> {
                     model.visit(&mut Scale { gradients: &mut grads, factor: step.weight });
                 }
                 (loss, grads)
-            })
+            };
+            context.precision.scope(|| on_workers(&device, step))
         });
         let item = match context.ranks.is_several() {
             true => self.terms_of_all(Some(&loss), place, step.rows),

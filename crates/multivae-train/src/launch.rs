@@ -218,6 +218,7 @@ impl Run {
             stop: Interrupter::new(),
             policy: self.config.non_finite,
             clip: self.config.clip.clone(),
+            precision: self.config.precision,
             observers: self.observers.clone(),
             modalities: self.fingerprint.modalities.clone(),
             phases,

@@ -68,6 +68,7 @@ pub use generator::alone;
 pub use history::History;
 pub use json_lines::JsonLines;
 pub use launcher::{check_single, join};
+pub use multivae_kernels::Precision;
 pub use names::LOSS;
 pub use observer::{
     Artifact, Content, EpochSummary, Exhibit, Exhibits, Observed, Observer, RunEnd, RunInfo,

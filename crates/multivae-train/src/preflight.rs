@@ -6,6 +6,7 @@ use multivae_core::{
     modality::ModalitySpec,
     model::{Learn, Phase, TrainableModel},
 };
+use multivae_kernels::Precision;
 
 use crate::{
     Result, TrainError,
@@ -64,6 +65,21 @@ pub(crate) fn check<M: TrainableModel>(
         return Err(TrainError::config("phases", expected, unknown));
     }
     Ok(())
+}
+
+/// What is to be said of products that some devices do not take as they are asked for.
+pub(crate) fn precision(precision: Precision, devices: &[Device]) -> Option<String> {
+    let lacking: Vec<usize> =
+        (0..devices.len()).filter(|&i| !precision.is_on(&devices[i])).collect();
+    let which = match (lacking.is_empty(), devices) {
+        (true, _) => return None,
+        (false, [_]) => "the device".to_owned(),
+        (false, _) => format!("device {} of {}", lacking[0], devices.len()),
+    };
+    Some(format!(
+        "precision = \"bf16\": {which} has no products of such numbers (processors need AVX512_BF16); \
+         they are of f32"
+    ))
 }
 
 impl Rows<'_> {

@@ -567,6 +567,7 @@ mod tests {
         batch::{Presence, Values},
         modality::ModalitySpec,
     };
+    use multivae_kernels::Precision;
 
     /// So many rows that cannot be read.
     struct Numbers(usize);
@@ -598,6 +599,7 @@ mod tests {
             stop: Interrupter::new(),
             policy: NonFinite::Stop,
             clip: ClipConfig::default(),
+            precision: Precision::F32,
             observers: Observers::default(),
             modalities: vec![],
             phases: vec![],

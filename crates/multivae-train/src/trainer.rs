@@ -356,7 +356,9 @@ impl<M: TrainableModel> Trainer<M> {
         let (stages, note) = stages(model.learner(), self.config.epochs)?;
         let ranks = self.ranks.ranks();
         preflight::check(&self.config, &stages, &model, train, valid, &devices, ranks)?;
-        Ok(Checked { model, devices, stages, note })
+        let precision = preflight::precision(self.config.precision, &devices);
+        let notes = note.into_iter().chain(precision).collect();
+        Ok(Checked { model, devices, stages, notes })
     }
 
     /// Holds the directory, and finds what is there.
@@ -374,7 +376,7 @@ impl<M: TrainableModel> Trainer<M> {
         train: Arc<dyn Dataset>,
         valid: Arc<dyn Dataset>,
     ) -> Result<Fitted<M>> {
-        let Checked { model, devices, stages, note } = checked;
+        let Checked { model, devices, stages, notes } = checked;
         let ranks = Arc::clone(&self.ranks);
         let (_lock, checkpoints, newest) = match opened {
             Some(Opened { _lock, checkpoints, newest }) => (Some(_lock), checkpoints, newest),
@@ -434,9 +436,9 @@ impl<M: TrainableModel> Trainer<M> {
             parameters: burn::module::Module::num_params(&model),
         };
         observers.each(|observer| observer.run_started(&info));
-        if let Some(note) = note.filter(|_| ranks.is_first()) {
+        for note in notes.iter().filter(|_| ranks.is_first()) {
             tracing::warn!("{note}");
-            observers.each(|observer| observer.event(&note));
+            observers.each(|observer| observer.event(note));
         }
         let run = Run {
             config: self.config,
@@ -489,7 +491,7 @@ struct Checked<M> {
     model: M,
     devices: Vec<Device>,
     stages: Vec<StageEpochs>,
-    note: Option<String>,
+    notes: Vec<String>,
 }
 
 /// The directory of a run, which the first rank holds.

@@ -2,11 +2,15 @@
 
 use std::fs::{self, File};
 
-use multivae::{metrics::Evaluation, models::ModelConfig};
+use multivae::{
+    metrics::Evaluation,
+    models::ModelConfig,
+    train::{History, Precision, Split},
+};
 use ndarray::{Array1, Array2, Array3};
 use ndarray_npy::NpzReader;
 
-use crate::place::{CONFIG, Place, ROWS, table, with_run};
+use crate::place::{CONFIG, Place, ROWS, error, table, with_run};
 
 fn npz(place: &Place, name: &str) -> NpzReader<File> {
     NpzReader::new(File::open(place.path(name)).expect("it was written")).expect("an NPZ")
@@ -26,6 +30,30 @@ fn data_is_described_before_anything_is_trained_on_it() {
     assert_eq!(found["rows"], 4);
     assert_eq!(found["modalities"][0]["columns"][0]["missing"], 1);
     assert!(place.succeeds("data").contains("mfeat"));
+}
+
+/// The loss of validation of the last epoch of a run.
+fn last_valid_loss(place: &Place, run: &str) -> f64 {
+    let history = History::read(&place.path(run).join("metrics.jsonl")).expect("it was written");
+    history.get(2, Split::Valid, "loss").expect("every epoch is validated")
+}
+
+#[test]
+fn steps_of_bf16_are_near_those_of_f32_or_are_said_to_be_those() {
+    let place = Place::new();
+    let run = |name: &str, more: &str| {
+        let output = place.run(&format!("train --config small.toml --out {name} {more}"));
+        assert!(output.status.success(), "{}", error(&output));
+        error(&output) + &String::from_utf8(output.stdout).expect("text")
+    };
+    let said = [run("full", ""), run("half", "--set train.precision=bf16")];
+    let [full, half] = ["full", "half"].map(|name| last_valid_loss(&place, name));
+    let note = said.map(|said| said.contains("has no products of such numbers"));
+    let available = Precision::Bf16.is_on(&multivae::device::open(None).expect("a device"));
+    assert_eq!(note, [false, !available]);
+    assert_eq!(half != full, available, "{half} {full}");
+    assert!((half - full).abs() < 0.02 * full.abs(), "{half} {full}");
+    place.fails("train --config small.toml --out third --set train.precision=f16", 2, &["bf16"]);
 }
 
 #[test]

@@ -306,7 +306,10 @@ impl CustomNetworkNet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::module::{init_parameters, tests::without_gradient};
+    use crate::{
+        module::{init_parameters, tests::without_gradient},
+        nn::EncoderConfig,
+    };
 
     fn parse(text: &str) -> NetworkConfig {
         serde_json::from_str(text).expect("valid")
@@ -377,6 +380,25 @@ mod tests {
             assert_eq!(output.dims(), [2, spec.features()], "{shape:?}");
             let without = without_gradient(&net, &output.sum().backward());
             assert_eq!(without, Vec::<String>::new(), "{shape:?}");
+        }
+    }
+
+    #[test]
+    fn grey_images_of_at_most_1024_pixels_have_perceptrons_on_both_sides() {
+        let is_mlp = |shape: &[usize]| {
+            let spec = ModalitySpec::new("a", shape).expect("valid");
+            let sides = [
+                matches!(NetworkConfig::default_for(&spec), NetworkConfig::Mlp { .. }),
+                matches!(EncoderConfig::default_for(&spec), EncoderConfig::Mlp { .. }),
+            ];
+            assert_eq!(sides[0], sides[1], "{shape:?}");
+            sides[0]
+        };
+        for shape in [[1, 28, 28], [1, 32, 32], [1, 8, 8], [1, 16, 64]] {
+            assert!(is_mlp(&shape), "{shape:?}");
+        }
+        for shape in [[1, 32, 33], [1, 64, 64], [2, 28, 28], [3, 28, 28], [3, 32, 32]] {
+            assert!(!is_mlp(&shape), "{shape:?}");
         }
     }
 

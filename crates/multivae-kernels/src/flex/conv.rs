@@ -20,11 +20,12 @@ use rayon::prelude::*;
 
 use self::slide::{Cells, Frame, SCRATCH, Scratch, Slide, take};
 use super::{
+    bf16,
     direct::{self, Panels, Windows},
     gemm, room,
     transpose::{transpose, transposed},
 };
-use crate::{Activation, Order};
+use crate::{Activation, Order, Precision};
 
 /// Number of values in the images that are worked on at a time: they stay in the second-level
 /// cache.
@@ -74,6 +75,8 @@ pub(crate) struct Convolution {
     pub(crate) batch: usize,
     pub(crate) features: usize,
     pub(crate) geometry: Geometry,
+    /// Of the products.
+    pub(crate) precision: Precision,
 }
 
 /// Images in memory.
@@ -103,7 +106,7 @@ impl Convolution {
         order: Order,
     ) -> Vec<f32> {
         self.count();
-        self.along(weight).run(self.batch, x, bias, activation, order)
+        self.along(weight).run(self.batch, x, bias, activation, order, self.precision)
     }
 
     /// The adjoint of [`Self::forward`], which is the gradient in `x` where `y` holds that of the
@@ -121,9 +124,13 @@ impl Convolution {
             Some(size) => {
                 let bias = bias.map(|bias| bias.repeat(size[0] * size[1]));
                 let bias = bias.as_deref();
-                self.against_by_cells(weight, size).run(self.batch, y, bias, activation, order)
+                let slide = self.against_by_cells(weight, size);
+                slide.run(self.batch, y, bias, activation, order, self.precision)
             }
-            None => self.against(weight).run(self.batch, y, bias, activation, order),
+            None => {
+                let slide = self.against(weight);
+                slide.run(self.batch, y, bias, activation, order, self.precision)
+            }
         }
     }
 
@@ -167,7 +174,7 @@ impl Convolution {
     ) {
         let pixels = self.pixels();
         let columns = gradient.len() / windows.depth();
-        SCRATCH.with_borrow_mut(|Scratch { last, framed, pixels: buffer, .. }| {
+        SCRATCH.with_borrow_mut(|Scratch { last, framed, pixels: buffer, outer, .. }| {
             let source = self.frame().fill(x, images.clone(), last, framed);
             let image = self.features * pixels;
             let values = &y.values[images.start * image..images.end * image];
@@ -192,7 +199,13 @@ impl Convolution {
                     wide
                 }
             };
-            direct::add_outer(windows, &windows.places[..rows], source, y, columns, gradient);
+            let places = &windows.places[..rows];
+            match self.precision {
+                Precision::Bf16 if bf16::available() => {
+                    bf16::add_outer(windows, places, source, y, columns, gradient, outer);
+                }
+                _ => direct::add_outer(windows, places, source, y, columns, gradient),
+            }
         });
     }
 
@@ -456,7 +469,14 @@ mod tests {
             padding: [1, 1],
             end: [1, 1],
         };
-        let convolution = Convolution { batch: 613, features: 10, geometry };
+        for precision in [Precision::F32, Precision::Bf16] {
+            let convolution = Convolution { batch: 613, features: 10, geometry, precision };
+            independent(convolution);
+        }
+    }
+
+    fn independent(convolution: Convolution) {
+        let geometry = convolution.geometry;
         let x = values(613 * 12 * 90);
         let y = values(613 * 10 * convolution.pixels());
         let weight = values(10 * geometry.patch());

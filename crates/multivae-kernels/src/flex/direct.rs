@@ -29,7 +29,7 @@ impl Windows {
     }
 
     /// One more than the last of the values that some windows see.
-    fn extent(&self, places: &[[usize; 2]]) -> usize {
+    pub(crate) fn extent(&self, places: &[[usize; 2]]) -> usize {
         let reach = (self.taps.max(1) - 1) * self.line + self.run;
         places.iter().map(|[from, _]| from + reach).max().unwrap_or(0)
     }
@@ -110,6 +110,22 @@ impl Panels {
             let stride = columns.next_multiple_of(lanes);
             Panel { first, columns, stride, values: &mut values[row * stride..] }
         })
+    }
+}
+
+impl Panels {
+    pub(crate) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Copies a row of the matrix.
+    pub(crate) fn read_row(&self, row: usize, to: &mut [f32]) {
+        let most = most(self.lanes) * self.lanes;
+        let panels = self.values.chunks((self.depth * most).max(1));
+        for (values, to) in panels.zip(to.chunks_mut(most)) {
+            let stride = to.len().next_multiple_of(self.lanes);
+            to.copy_from_slice(&values[row * stride..][..to.len()]);
+        }
     }
 }
 

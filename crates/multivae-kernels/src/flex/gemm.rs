@@ -7,6 +7,9 @@ use std::{
 
 use gemm::Parallelism;
 
+use super::{bf16, fill};
+use crate::Precision;
+
 /// Floating-point operations so far.
 static OPERATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -34,28 +37,23 @@ const LARGE: usize = 1 << 21;
 
 /// The product of `left` `[rows, depth]` and `right` `[depth, columns]`, row after row, on all
 /// threads where it is worth it; it does not depend on their number. The instructions (AVX-512, AVX2
-/// with FMA, NEON, ..) are chosen at run time.
+/// with FMA, NEON, ..) are chosen at run time, and so is whether there are any for a precision.
 ///
 /// # Panics
 ///
 /// If a matrix does not fit into its slice, or is empty.
 #[allow(unsafe_code)]
-pub(crate) fn product(shape: [usize; 3], left: Matrix<'_>, right: Matrix<'_>) -> Vec<f32> {
-    let [rows, _, columns] = shape;
-    assert!(!shape.contains(&0), "there is something to multiply");
-    let parallelism = parallelism(shape);
-    let mut product = Vec::with_capacity(rows * columns);
-    // SAFETY: the allocation has room for all values of the product, and nobody else knows it.
-    // All of them are written before they become part of the vector.
-    unsafe {
-        write(shape, left, right, product.as_mut_ptr(), parallelism);
-        product.set_len(rows * columns);
-    }
-    product
-}
-
-fn parallelism([rows, depth, columns]: [usize; 3]) -> Parallelism {
-    if rows * depth * columns > LARGE { Parallelism::Rayon(0) } else { Parallelism::None }
+pub(crate) fn product(
+    shape: [usize; 3],
+    left: Matrix<'_>,
+    right: Matrix<'_>,
+    precision: Precision,
+) -> Vec<f32> {
+    let write = |product: &mut [MaybeUninit<f32>]| {
+        product_into(shape, left, right, product, precision, false);
+    };
+    // SAFETY: all values of a product are written.
+    unsafe { fill(shape[0] * shape[2], write) }
 }
 
 /// The product of [`product`], to where it is wanted; on the calling thread if it is `alone`.
@@ -69,11 +67,17 @@ pub(crate) fn product_into(
     left: Matrix<'_>,
     right: Matrix<'_>,
     product: &mut [MaybeUninit<f32>],
+    precision: Precision,
     alone: bool,
 ) {
     assert!(!shape.contains(&0), "there is something to multiply");
     assert_eq!(product.len(), shape[0] * shape[2], "there is room for the product");
-    let parallelism = if alone { Parallelism::None } else { parallelism(shape) };
+    let alone = alone || shape.iter().product::<usize>() <= LARGE;
+    if precision == Precision::Bf16 && bf16::suits(left, right) {
+        count(shape);
+        return bf16::product_into(shape, left, right, product, alone);
+    }
+    let parallelism = if alone { Parallelism::None } else { Parallelism::Rayon(0) };
     // SAFETY: the slice has room for all values of the product, all of which are written, and is
     // borrowed by nobody else.
     unsafe { write(shape, left, right, product.as_mut_ptr().cast(), parallelism) };
@@ -157,6 +161,7 @@ mod tests {
                         [rows, depth, columns],
                         Matrix { values: &left, strides: left_strides },
                         Matrix { values: &right, strides: right_strides },
+                        Precision::F32,
                     );
                     for row in 0..rows {
                         for column in 0..columns {
@@ -181,6 +186,6 @@ mod tests {
         let (left, right) = (values(5), values(6));
         let left = Matrix { values: &left, strides: [3, 1] };
         let right = Matrix { values: &right, strides: [2, 1] };
-        product([2, 3, 2], left, right);
+        product([2, 3, 2], left, right, Precision::F32);
     }
 }

@@ -28,7 +28,7 @@ use super::{
     transpose::transposed,
     values, values_mut,
 };
-use crate::Activation;
+use crate::{Activation, Precision};
 
 /// Rows whose gradients are summed one by one before the sums are.
 const BLOCK: usize = 128;
@@ -49,7 +49,7 @@ pub(crate) fn linear(
     (fits && !empty && suits(x) && suits(weight) && suits(bias)).then(|| {
         let [x, weight] = [x, weight].map(|tensor| tensor.clone().into_dispatch());
         let bias = bias.clone().into_dispatch();
-        Tensor::from_dispatch(Dispatch::linear(x, weight, bias, activation))
+        Tensor::from_dispatch(Dispatch::linear(x, weight, bias, activation, Precision::current()))
     })
 }
 
@@ -62,6 +62,7 @@ pub(crate) trait Linear: Backend {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        precision: Precision,
     ) -> FloatTensor<Self>;
 }
 
@@ -88,6 +89,7 @@ fn forward(
     weight: &FlexTensor,
     bias: &FlexTensor,
     activation: Activation,
+    precision: Precision,
 ) -> (FlexTensor, Option<FlexTensor>) {
     let (rows, [inputs, outputs]) = (shape(x)[0], [0, 1].map(|axis| shape(weight)[axis]));
     let (x, weight, bias) = (dense(x), dense(weight), dense(bias));
@@ -96,7 +98,8 @@ fn forward(
     let map = |x: &[f32], y: &mut [MaybeUninit<f32>]| {
         let left = Matrix { values: x, strides: [inputs, 1] };
         let right = Matrix { values: weight, strides: [outputs, 1] };
-        product_into([x.len() / inputs, inputs, outputs], left, right, y, part < rows);
+        let shape = [x.len() / inputs, inputs, outputs];
+        product_into(shape, left, right, y, precision, part < rows);
     };
     let add = |y: &mut [f32]| Arch::new().dispatch(AddBias { y, bias });
     if activation.is_known_by_output() {
@@ -198,8 +201,9 @@ impl Linear for Flex {
         weight: FlexTensor,
         bias: FlexTensor,
         activation: Activation,
+        precision: Precision,
     ) -> FlexTensor {
-        forward(&x, &weight, &bias, activation).0
+        forward(&x, &weight, &bias, activation, precision).0
     }
 }
 
@@ -209,9 +213,11 @@ impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
         activation: Activation,
+        precision: Precision,
     ) -> FloatTensor<Self> {
         let nodes = [x.node(), weight.node(), bias.node()];
-        let (y, before) = forward(x.primitive(), weight.primitive(), bias.primitive(), activation);
+        let (y, before) =
+            forward(x.primitive(), weight.primitive(), bias.primitive(), activation, precision);
         match LinearBackward.prepare::<C>(nodes).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let mut store = |tensor: &Tracked| prep.checkpoint(tensor);
@@ -222,6 +228,7 @@ impl<C: CheckpointStrategy> Linear for Autodiff<Flex, C> {
                     weight: x.is_tracked().then(|| store(&weight)),
                     activation: (activation != Activation::Identity)
                         .then(|| (activation, before.unwrap_or_else(|| y.clone()))),
+                    precision,
                 };
                 prep.finish(state, y)
             }
@@ -237,6 +244,7 @@ struct State {
     weight: Option<NodeId>,
     /// The activation and what tells its derivative: what came out of it, or else what went in.
     activation: Option<(Activation, FlexTensor)>,
+    precision: Precision,
 }
 
 #[derive(Debug)]
@@ -252,7 +260,7 @@ impl Backward<Flex, 3> for LinearBackward {
         checkpointer: &mut Checkpointer,
     ) {
         let [x_node, weight_node, bias_node] = ops.parents.map(|parent| parent.map(|node| node.id));
-        let State { x, weight, activation } = ops.state;
+        let State { x, weight, activation, precision } = ops.state;
         let mut gradient = dense(&gradients.consume::<Flex>(&ops.node));
         let [rows, outputs] = [0, 1].map(|axis| shape(&gradient)[axis]);
         let [x, weight] =
@@ -273,7 +281,7 @@ impl Backward<Flex, 3> for LinearBackward {
                     let left = Matrix { values: gradient, strides: [outputs, 1] };
                     let right = Matrix { values: weight, strides: [*inputs, 1] };
                     let shape = [gradient.len() / outputs, outputs, *inputs];
-                    product_into(shape, left, right, of_x, part < rows);
+                    product_into(shape, left, right, of_x, precision, part < rows);
                 }
             };
         let write = |of_x: &mut [MaybeUninit<f32>]| {
@@ -311,6 +319,7 @@ impl Backward<Flex, 3> for LinearBackward {
                 [inputs, rows, outputs],
                 Matrix { values: values(&x), strides: [1, inputs] },
                 Matrix { values: gradient, strides: [outputs, 1] },
+                precision,
             );
             gradients.register::<Flex>(node, tensor(product, &[inputs, outputs]));
         }
@@ -334,13 +343,17 @@ mod tests {
             let x = tensor(numbers(rows * inputs), &[rows, inputs]);
             let weight = tensor(numbers(inputs * outputs), &[inputs, outputs]);
             let bias = tensor(numbers(outputs), &[outputs]);
-            for activation in [Activation::Relu, Activation::Silu] {
+            let kinds = [Activation::Relu, Activation::Silu];
+            let precisions = [Precision::F32, Precision::Bf16];
+            for (activation, precision) in
+                kinds.into_iter().flat_map(|kind| precisions.map(|precision| (kind, precision)))
+            {
                 let run = |threads| {
                     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
                     let (y, _) = pool
                         .build()
                         .expect("threads start")
-                        .install(|| forward(&x, &weight, &bias, activation));
+                        .install(|| forward(&x, &weight, &bias, activation, precision));
                     values(&y).to_vec()
                 };
                 let one = run(1);

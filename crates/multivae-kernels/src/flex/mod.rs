@@ -6,6 +6,7 @@
 
 pub(crate) mod activation;
 pub(crate) mod adam;
+pub(crate) mod bf16;
 pub(crate) mod conv;
 pub(crate) mod count;
 pub(crate) mod density;

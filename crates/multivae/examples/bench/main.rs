@@ -1,7 +1,7 @@
 //! Measures one model on one workload, when it is asked to.
 //!
-//! `bench MODEL WORKLOAD DEVICE [KEY=VALUE..]`, the last for the model's configuration, reads lines
-//! from its input and answers each with a line of JSON, so that whoever asks can let several
+//! `bench MODEL WORKLOAD DEVICE [KEY=VALUE..]`, the last for the model's configuration, where
+//! `DEVICE:bf16` trains with that precision, reads lines from its input and answers each with a line of JSON, so that whoever asks can let several
 //! programs take turns. The lines are those of [`Measure`]:
 //!
 //! | line | answer, `ms` one entry a repetition |

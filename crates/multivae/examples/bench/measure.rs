@@ -24,7 +24,9 @@ use multivae::{
     data::{MemoryDataset, Storage},
     device::{self, on_workers},
     models::{Model, ModelConfig},
-    train::{Adam, EpochSummary, Observed, Observer, OptimizerConfig, TrainConfig, Trainer},
+    train::{
+        Adam, EpochSummary, Observed, Observer, OptimizerConfig, Precision, TrainConfig, Trainer,
+    },
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,14 +86,22 @@ pub(crate) struct Subject {
     config: ModelConfig,
     workload: Workload,
     device: Device,
+    precision: Precision,
     learners: [Option<Learner>; 2],
     model: Option<Model>,
 }
 
 impl Subject {
     pub(crate) fn new(config: ModelConfig, workload: Workload, device: &str) -> Result<Self> {
+        let (device, precision) = match device.strip_suffix(":bf16") {
+            Some(device) => (device, Precision::Bf16),
+            None => (device, Precision::F32),
+        };
         let device = device::open(Some(device))?;
-        Ok(Self { config, workload, device, learners: [None, None], model: None })
+        if !precision.is_on(&device) {
+            return Err("the device has no such precision".into());
+        }
+        Ok(Self { config, workload, device, precision, learners: [None, None], model: None })
     }
 
     pub(crate) fn measure(&mut self, measure: Measure, count: usize) -> Result<Value> {
@@ -144,9 +154,9 @@ impl Subject {
             let start = Instant::now();
             let Learner { model, batch, mut optimizer } = learner;
             // On workers, as the trainer does it.
-            let (loss, gradients) = on_workers(&self.device, || {
-                model.learner().step(&batch, &mut Noise::of(&batch)).into_gradients(&model)
-            });
+            let made =
+                || model.learner().step(&batch, &mut Noise::of(&batch)).into_gradients(&model);
+            let (loss, gradients) = self.precision.scope(|| on_workers(&self.device, made));
             let middle = start.elapsed();
             let model = on_workers(&self.device, || optimizer.step(1e-3, model, gradients));
             learner = Learner { model, optimizer, batch };
@@ -218,6 +228,7 @@ impl Subject {
             let config = TrainConfig {
                 epochs: model.learner().stages().len(),
                 batch_size: self.workload.batch,
+                precision: self.precision,
                 ..TrainConfig::default()
             };
             if config.epochs > 1 {

@@ -24,7 +24,7 @@ use rayon::prelude::*;
 
 use super::{Convolution, Geometry, Images, sum_channels};
 use crate::{
-    Activation, Order,
+    Activation, Order, Precision,
     flex::{
         self, activation, dense, fill, linear::column_sums, stored, suits, transpose::transpose,
         values, values_mut,
@@ -93,7 +93,8 @@ pub(crate) fn conv2d(
         padding: padding.map(|(start, _)| start),
         end: padding.map(|(_, end)| end),
     };
-    let convolution = Convolution { batch, features, geometry };
+    let precision = Precision::current();
+    let convolution = Convolution { batch, features, geometry, precision };
     call(x, weight, bias, Operation { convolution, transposed: false, activation, order })
 }
 
@@ -119,7 +120,8 @@ pub(crate) fn conv_transpose2d(
         input[axis] = room.checked_sub(2 * padding[axis])?;
     }
     let geometry = Geometry { channels, input, output, kernel, stride, padding, end: padding };
-    let convolution = Convolution { batch, features, geometry };
+    let precision = Precision::current();
+    let convolution = Convolution { batch, features, geometry, precision };
     call(x, weight, bias, Operation { convolution, transposed: true, activation, order })
 }
 
@@ -153,7 +155,7 @@ impl Operation {
     /// Shape of one side of the convolution: `[batch, features, height, width]` behind it, or
     /// `[batch, channels, height, width]` before it.
     fn shape(&self, behind: bool) -> [usize; 4] {
-        let Convolution { batch, features, geometry } = self.convolution;
+        let Convolution { batch, features, geometry, .. } = self.convolution;
         let (channels, [height, width]) =
             if behind { (features, geometry.output) } else { (geometry.channels, geometry.input) };
         [batch, channels, height, width]

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 
 use super::Images;
 use crate::{
-    Activation, Order,
+    Activation, Order, Precision,
     flex::{
         activation::apply,
+        bf16::{self, OuterScratch, PairPanels},
         direct::{self, Panels, Windows},
         fill, room,
         transpose::transpose,
@@ -22,6 +23,8 @@ pub(super) struct Scratch {
     pub(super) framed: Vec<f32>,
     pub(super) pixels: Vec<f32>,
     cells: Vec<f32>,
+    narrow: Vec<u16>,
+    pub(super) outer: OuterScratch,
 }
 
 thread_local! {
@@ -178,14 +181,23 @@ impl Slide {
         bias: Option<&[f32]>,
         activation: Activation,
         order: Order,
+        precision: Precision,
     ) -> Vec<f32> {
         let [channels, pixels] = self.output;
         let image = channels * pixels;
+        let pairs: Option<Vec<_>> =
+            (precision == Precision::Bf16 && bf16::available()).then(|| {
+                let windows = self.windows.iter();
+                windows.map(|(windows, weights)| PairPanels::of_windows(windows, weights)).collect()
+            });
+        let pairs = pairs.as_deref();
         let write = |y: &mut [MaybeUninit<f32>]| {
             y.par_chunks_mut(self.part * image).enumerate().for_each(|(number, y)| {
                 let images = y.len() / image;
                 let range = number * self.part..number * self.part + images;
-                SCRATCH.with_borrow_mut(|scratch| self.write(x, range, bias, order, y, scratch));
+                SCRATCH.with_borrow_mut(|scratch| {
+                    self.write(x, range, pairs, bias, order, y, scratch);
+                });
                 // SAFETY: all pixels of these images are written.
                 apply(unsafe { y.assume_init_mut() }, activation);
             });
@@ -194,24 +206,32 @@ impl Slide {
         unsafe { fill(batch * image, write) }
     }
 
-    /// Writes all pixels of some images.
+    /// Writes all pixels of some images; `pairs` are the matrices for products in `bf16`.
+    #[allow(clippy::too_many_arguments)]
     fn write(
         &self,
         x: Images<'_>,
         images: Range<usize>,
+        pairs: Option<&[PairPanels]>,
         bias: Option<&[f32]>,
         order: Order,
         y: &mut [MaybeUninit<f32>],
-        Scratch { last, framed, pixels: buffer, cells }: &mut Scratch,
+        Scratch { last, framed, pixels: buffer, cells, narrow, .. }: &mut Scratch,
     ) {
         let [channels, pixels] = self.output;
         let image = channels * pixels;
         let source = self.frame.fill(x, images.clone(), last, framed);
+        let narrow = pairs.map(|pairs| (pairs, bf16::narrowed(source, narrow)));
         let multiply = |out: &mut [MaybeUninit<f32>]| {
-            for (windows, weights) in &self.windows {
+            for (number, (windows, weights)) in self.windows.iter().enumerate() {
                 let places = windows.places.len() / self.part * images.len();
                 let places = &windows.places[..places];
-                direct::multiply(windows, places, source, weights, bias, out);
+                match narrow {
+                    Some((pairs, source)) => {
+                        bf16::multiply(windows, places, source, &pairs[number], bias, out);
+                    }
+                    None => direct::multiply(windows, places, source, weights, bias, out),
+                }
             }
         };
         let mut write = |out: &mut [MaybeUninit<f32>]| match &self.cells {
