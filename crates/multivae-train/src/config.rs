@@ -80,7 +80,8 @@ section! {
         /// How the learning rate changes, over the length of a stage: name = "constant",
         /// "cosine", "linear", "exponential" or "step".
         pub schedule: ScheduleConfig = ScheduleConfig::default(),
-        /// What is done about large gradients: name = "none", "norm" or "value".
+        /// What is done about large gradients: name = "none", "norm" or "value". Those that are not
+        /// finite are noticed in any case.
         pub clip: ClipConfig = ClipConfig::default(),
         /// Settings of single phases of models that make several steps with a batch, by name:
         /// phases.critic.optimizer is the optimiser of the phase `critic`, with its own learning
@@ -257,19 +258,18 @@ pub enum ScheduleConfig {
 }
 
 section! {
-    /// Gradients are taken as they are.
+    /// Gradients are taken as they are. Adam makes steps whose length does not depend on theirs.
     pub struct NoClip {}
 }
 
 section! {
-    /// A gradient whose norm over all parameters is too large is scaled down.
+    /// A gradient whose norm over all parameters is too large is scaled down, all of it.
     ///
-    /// The norm is looked at in every step, so a gradient that is not finite is noticed before a
-    /// checkpoint is made of what it did to the weights.
+    /// Under Adam that is no protection: where a few parameters have the large gradient, their steps are
+    /// as long as before, and those of all others shrink. MMVAE on images fails so in its first epoch.
     pub struct ClipNorm {
         /// The largest norm; above 0. Losses are sums over all features, and the gradients of
-        /// healthy runs on images reach norms of some thousands in their first steps: the default
-        /// leaves those alone and takes the edge off an explosion.
+        /// healthy runs on images reach norms of some thousands, those of MMVAE of a million.
         pub max: f64 = 10_000.0,
     }
 }
@@ -282,7 +282,8 @@ section! {
     }
 }
 
-/// What is done about large gradients.
+/// What is done about large gradients. Whatever it is, their norm is looked at in every step, so that one
+/// that is not finite is noticed before a checkpoint is made of what it did to the weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
 pub enum ClipConfig {
@@ -323,7 +324,7 @@ impl Default for ScheduleConfig {
 
 impl Default for ClipConfig {
     fn default() -> Self {
-        Self::Norm(ClipNorm::default())
+        Self::None(NoClip {})
     }
 }
 

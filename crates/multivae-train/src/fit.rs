@@ -247,27 +247,29 @@ impl<M: TrainableModel> Fit<M> {
         if gradients.is_empty() || self.context.failed() || self.context.leaves_out() {
             return self;
         }
-        match &self.context.clip {
-            ClipConfig::None(_) => {}
-            ClipConfig::Value(clip) => {
+        let norm = norm(&self.model, &gradients);
+        let read = if self.context.reads_later(device) {
+            self.context.keep_norm(norm.clone());
+            None
+        } else {
+            let read = self.context.read_norm(norm.clone(), self.context.step());
+            let Some(norm) = read else { return self };
+            Some(norm)
+        };
+        match (&self.context.clip, read) {
+            (ClipConfig::None(_), _) => {}
+            (ClipConfig::Value(clip), _) => {
                 self.model.visit(&mut Bound { gradients: &mut gradients, max: clip.max });
             }
-            ClipConfig::Norm(clip) => {
-                let norm = norm(&self.model, &gradients);
-                if self.context.reads_later(device) {
-                    let factor = norm.clone().div_scalar(clip.max).clamp_min(1.0).recip();
-                    self.model.visit(&mut Shrink { gradients: &mut gradients, factor });
-                    self.context.keep_norm(norm);
-                } else {
-                    let Some(norm) = self.context.read_norm(norm, self.context.step()) else {
-                        return self;
-                    };
-                    if norm > clip.max {
-                        let factor = clip.max / norm;
-                        self.model.visit(&mut Scale { gradients: &mut gradients, factor });
-                    }
-                }
+            (ClipConfig::Norm(clip), None) => {
+                let factor = norm.div_scalar(clip.max).clamp_min(1.0).recip();
+                self.model.visit(&mut Shrink { gradients: &mut gradients, factor });
             }
+            (ClipConfig::Norm(clip), Some(norm)) if norm > clip.max => {
+                let factor = clip.max / norm;
+                self.model.visit(&mut Scale { gradients: &mut gradients, factor });
+            }
+            (ClipConfig::Norm(_), Some(_)) => {}
         }
         self.context.step_made();
         let Self { mut model, context, kept } = self;

@@ -53,7 +53,8 @@ fn gradients_are_clipped_over_all_parameters() {
     let norm = |step: &[f32]| step.iter().map(|d| d * d).sum::<f32>().sqrt();
     let free = step(ClipConfig::None(NoClip {}));
     assert!(norm(&free) > 1.0, "{}", norm(&free));
-    assert_eq!(free, step(ClipConfig::default()), "the default changes an ordinary gradient");
+    // Under Adam a norm over all parameters slows those that do not have it.
+    assert_eq!(ClipConfig::default(), ClipConfig::None(NoClip {}));
     let scaled = step(ClipConfig::Norm(ClipNorm { max: 0.5 }));
     assert!((norm(&scaled) - 0.5).abs() < 1e-5, "{}", norm(&scaled));
     for (free_entry, scaled) in free.iter().zip(&scaled) {
