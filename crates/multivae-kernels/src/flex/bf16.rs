@@ -334,7 +334,9 @@ pub(crate) fn add_outer(
     }
 }
 
+// Loops by index: what iterators hand out by reference does not stay in registers.
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop)]
 mod x86 {
     use std::{arch::x86_64::*, mem, mem::MaybeUninit};
 
@@ -462,7 +464,6 @@ mod x86 {
     /// `step` bytes apart, and as many times `NR` vectors behind `right`.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    #[allow(clippy::needless_range_loop)]
     unsafe fn add_pairs<const MR: usize, const NR: usize>(
         sums: &mut Sums<MR, NR>,
         left: [*const u8; MR],
@@ -533,6 +534,11 @@ mod x86 {
         unsafe { each_block(rows, pairs, left, panel, vectors, out, true) };
     }
 
+    /// Writes the result of some rows and the columns of a panel, or adds to it.
+    ///
+    /// # Safety
+    ///
+    /// As [`part`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn each_block(
         rows: usize,
@@ -554,8 +560,12 @@ mod x86 {
         }
     }
 
+    /// The same by blocks of `MR` rows, of `NR` vectors.
+    ///
+    /// # Safety
+    ///
+    /// As [`part`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    #[allow(clippy::needless_range_loop)]
     unsafe fn blocks<const MR: usize, const NR: usize>(
         rows: usize,
         pairs: usize,
@@ -621,8 +631,12 @@ mod x86 {
         }
     }
 
+    /// The same by blocks of `MR` windows, of `NR` vectors.
+    ///
+    /// # Safety
+    ///
+    /// As [`windows`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    #[allow(clippy::needless_range_loop)]
     unsafe fn each_window<const MR: usize, const NR: usize>(
         seen: &Seen<'_>,
         places: &[[usize; 2]],
@@ -699,6 +713,7 @@ mod x86 {
 
     macro_rules! absent {
         ($($name:ident($($argument:ty),*);)*) => {
+            // SAFETY: nothing is done.
             $(pub(super) unsafe fn $name($(_: $argument),*) {
                 unreachable!("the processor lacks the instructions")
             })*
