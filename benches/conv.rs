@@ -104,7 +104,7 @@ fn conv(c: &mut Criterion) {
     for shape in SHAPES {
         let device = Device::flex();
         let plain = Layer::new(shape, &device);
-        let tracked = Layer::new(shape, &device.autodiff()).require_grad();
+        let tracked = Layer::new(shape, &device.clone().autodiff()).require_grad();
         let sides = [
             ("kernels", true, Precision::F32),
             ("bf16", true, Precision::Bf16),

@@ -22,7 +22,8 @@ const FAMILIES: &str = "mopoe,mmvae,mmvae_plus,jnf,mhvae";
 /// Where Debian's `chromium-common` has a Vulkan driver that needs no GPU, and its loader.
 const DRIVER: &str = "/usr/lib/chromium";
 
-/// How the second build compiles: quickly, since few tests run in it.
+/// How the second build compiles: quickly, since few tests run in it, and next to nothing of the first
+/// one has the features that it needs.
 const QUICK: &str = "--config profile.release.opt-level=1 ";
 
 /// Crates of the workspace whose level the manifest says.
