@@ -9,7 +9,7 @@
 
 #![allow(unsafe_code)]
 
-use std::{cell::Cell, mem::MaybeUninit, thread::LocalKey};
+use std::{cell::Cell, mem::MaybeUninit};
 
 use rayon::prelude::*;
 
@@ -63,10 +63,16 @@ pub(crate) struct PairPanels {
 }
 
 impl PairPanels {
-    /// Of a matrix `[depth, columns]` whose rows lie without gaps; on all threads, unless `alone`.
-    fn of_matrix([depth, columns]: [usize; 2], matrix: Matrix<'_>, alone: bool) -> Self {
+    /// Of a matrix `[depth, columns]` whose rows lie without gaps, in a buffer; on all threads, unless
+    /// `alone`.
+    fn of_matrix(
+        [depth, columns]: [usize; 2],
+        matrix: Matrix<'_>,
+        mut values: Vec<u32>,
+        alone: bool,
+    ) -> Self {
         let pairs = depth.div_ceil(2);
-        let mut values = buffer(&PANELS, pairs * columns.next_multiple_of(LANES));
+        values.resize(pairs * columns.next_multiple_of(LANES), 0);
         let pack = |(number, panel): (usize, &mut [u32])| {
             let first = number * WIDE;
             let wide = (columns - first).min(WIDE);
@@ -92,7 +98,7 @@ impl PairPanels {
             weights.read_row(row, &mut rows[to..to + columns]);
         }
         let matrix = Matrix { values: &rows, strides: [columns, 1] };
-        Self::of_matrix([depth, columns], matrix, true)
+        Self::of_matrix([depth, columns], matrix, Vec::new(), true)
     }
 
     /// Its panels: the first column, how many vectors it has, and its pairs.
@@ -166,8 +172,10 @@ pub(crate) fn product_into(
     assert!(suits(left, right), "a product for these kernels");
     assert_eq!(product.len(), rows * columns, "there is room for the product");
     let pairs = depth.div_ceil(2);
-    let right = PairPanels::of_matrix([depth, columns], right, alone);
-    let mut narrow_left = buffer(&ROWS_OF_PAIRS, rows * pairs);
+    // A product within a product finds no buffers and makes some.
+    let right = PairPanels::of_matrix([depth, columns], right, PANELS.take(), alone);
+    let mut narrow_left = ROWS_OF_PAIRS.take();
+    narrow_left.resize(rows * pairs, 0);
     let narrow_row = |(row, pairs): (usize, &mut [u32])| {
         narrow(&left.values[row * left.strides[0]..][..depth], pairs);
     };
@@ -177,14 +185,14 @@ pub(crate) fn product_into(
         interleave(column(2 * pair), second, pairs);
     };
     // How far rows and pairs of the left factor lie apart.
-    let [apart, step] = if left.strides[1] == 1 { [pairs, 1] } else { [1, rows] };
-    let (by_row, long) = (step == 1, if step == 1 { pairs } else { rows });
+    let by_row = left.strides[1] == 1;
+    let [apart, step] = if by_row { [pairs, 1] } else { [1, rows] };
     match (by_row, alone) {
-        (true, true) => narrow_left.chunks_exact_mut(long).enumerate().for_each(narrow_row),
-        (true, false) => narrow_left.par_chunks_exact_mut(long).enumerate().for_each(narrow_row),
-        (false, true) => narrow_left.chunks_exact_mut(long).enumerate().for_each(narrow_column),
+        (true, true) => narrow_left.chunks_exact_mut(pairs).enumerate().for_each(narrow_row),
+        (true, false) => narrow_left.par_chunks_exact_mut(pairs).enumerate().for_each(narrow_row),
+        (false, true) => narrow_left.chunks_exact_mut(rows).enumerate().for_each(narrow_column),
         (false, false) => {
-            narrow_left.par_chunks_exact_mut(long).enumerate().for_each(narrow_column);
+            narrow_left.par_chunks_exact_mut(rows).enumerate().for_each(narrow_column);
         }
     }
     let panels: Vec<_> = right.each().collect();
@@ -218,13 +226,6 @@ thread_local! {
     /// What a product of this thread has packed its factors into: new memory takes as long as that.
     static PANELS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
     static ROWS_OF_PAIRS: Cell<Vec<u32>> = const { Cell::new(Vec::new()) };
-}
-
-/// A buffer of some pairs, whatever they are; a product within a product finds none and makes one.
-fn buffer(kept: &'static LocalKey<Cell<Vec<u32>>>, count: usize) -> Vec<u32> {
-    let mut buffer = kept.take();
-    buffer.resize(count, 0);
-    buffer
 }
 
 /// Where threads write, each to places of its own.
