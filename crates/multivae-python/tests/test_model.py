@@ -116,12 +116,12 @@ def test_settings():
 
 
 def test_settings_reach_the_run(arrays):
-    model = mv.MVAE(latent=5, beta=0.5, epochs=1, batch_size=16, learning_rate=0.01, settings={"train.clip.max": 1.0})
+    model = mv.MVAE(latent=5, beta=0.5, epochs=1, batch_size=16, learning_rate=0.01, settings={"train.warmup_steps": 5})
     model.fit(arrays)
     again = mv.load(model.run_dir_)
     assert (again.latent, again.beta, again.epochs, again.batch_size, again.learning_rate) == (5, 0.5, 1, 16, 0.01)
     with open(os.path.join(model.run_dir_, "run.toml"), encoding="utf-8") as file:
-        assert "max = 1.0" in file.read()
+        assert "warmup_steps = 5" in file.read()
 
 
 def test_networks_are_data(arrays):

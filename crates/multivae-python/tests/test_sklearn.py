@@ -109,7 +109,7 @@ def test_clones_have_the_settings_and_no_more(model, arrays):
     assert again.get_params() == model.get_params()
     with pytest.raises(mv.NotFittedError):
         again.transform(arrays)
-    networks = clone(mv.MVAE(encoder=[mv.nn.Linear(4)], settings={"train.clip.max": 1.0}))
+    networks = clone(mv.MVAE(encoder=[mv.nn.Linear(4)], settings={"train.warmup_steps": 5}))
     assert networks.encoder == [mv.nn.Linear(4)]
 
 
@@ -153,10 +153,10 @@ def test_tables_of_latent_values():
 
 
 def test_parameters_are_not_touched_by_fit(arrays):
-    settings = {"train.clip.max": 1.0}
+    settings = {"train.warmup_steps": 5}
     encoder = {"a": [mv.nn.Linear(4)]}
     model = mv.MVAE(latent=2, epochs=1, settings=settings, encoder=encoder)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model.fit(arrays)
-    assert model.settings is settings and model.encoder is encoder and settings == {"train.clip.max": 1.0}
+    assert model.settings is settings and model.encoder is encoder and settings == {"train.warmup_steps": 5}

@@ -25,7 +25,7 @@ USER = """
     import multivae_rs as mv
 
     rows: dict[str, NDArray[np.float32]] = {"a": np.zeros((4, 2), np.float32)}
-    model = mv.MVTCAE(latent=3, epochs=2, encoder=[mv.nn.Linear(8), mv.nn.SiLU()], settings={"train.clip.max": 1.0})
+    model = mv.MVTCAE(latent=3, epochs=2, encoder=[mv.nn.Linear(8), mv.nn.SiLU()], settings={"train.warmup_steps": 5})
     assert_type(model.fit(rows, callback=lambda epoch: None), mv.MVTCAE)
     assert_type(model.score(rows), float)
     assert_type(model.encode(rows, given="a"), mv.Rows)
