@@ -14,7 +14,7 @@ use std::{cell::Cell, mem::MaybeUninit};
 use rayon::prelude::*;
 
 use super::{
-    direct::{Panels, Windows},
+    direct::{Panels, Windows, assert_results_fit},
     gemm::Matrix,
 };
 
@@ -209,7 +209,7 @@ pub(crate) fn product_into(
             let left = narrow_left.as_ptr().wrapping_add(first_row * apart);
             let left = x86::Left { pairs: left, apart, step };
             let out = x86::Rows { first: place, apart: columns + column, columns };
-            x86::part(rows.len(), pairs, left, panel, vectors, out);
+            x86::part([rows.len(), pairs], left, panel, vectors, out, false);
         }
     };
     let parts = (0..panels.len())
@@ -262,9 +262,7 @@ pub(crate) fn multiply(
         "the windows and one more lie within the images"
     );
     assert_eq!(windows.taps * pairs, weights.pairs, "a row of weights for each value");
-    assert!(bias.is_none_or(|bias| bias.len() == weights.columns), "a bias for each column");
-    let last = places.iter().map(|[_, to]| to + weights.columns).max().unwrap_or(0);
-    assert!(last <= out.len(), "the results fit");
+    assert_results_fit(places, weights.columns, bias, out.len());
     assert!(available(), "callers ask for it");
     for (column, vectors, panel) in weights.each() {
         let wide = (weights.columns - column).min(WIDE);
@@ -330,7 +328,7 @@ pub(crate) fn add_outer(
             // SAFETY: the processor has the instructions, as `interleave` asserts; there are `pairs`
             // pairs of `depth` values and of the panel's columns, and a row of the gradient for each
             // value.
-            unsafe { x86::add(depth, pairs, left, panel, wide / LANES, out) }
+            unsafe { x86::part([depth, pairs], left, panel, wide / LANES, out, true) }
         }
     }
 }
@@ -366,6 +364,18 @@ mod x86 {
         pub(super) line: usize,
         /// Of a run.
         pub(super) pairs: usize,
+    }
+
+    /// Calls a function with the rows and the vectors of a block, for panels of so many vectors.
+    macro_rules! by_vectors {
+        ($vectors:expr, $function:ident($($argument:expr),*)) => {
+            match $vectors {
+                1 => $function::<12, 1>($($argument),*),
+                2 => $function::<12, 2>($($argument),*),
+                3 => $function::<8, 3>($($argument),*),
+                _ => $function::<ROWS, VECTORS>($($argument),*),
+            }
+        };
     }
 
     type Sums<const MR: usize, const NR: usize> = [[__m512; NR]; MR];
@@ -494,70 +504,27 @@ mod x86 {
         }
     }
 
-    /// The result of some rows and the columns of a panel.
+    /// Writes the result of some rows and the columns of a panel, or adds to it.
     ///
     /// # Safety
     ///
     /// The processor has the instructions; both factors and the result are there.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     pub(super) unsafe fn part(
-        rows: usize,
-        pairs: usize,
-        left: Left,
-        panel: &[u32],
-        vectors: usize,
-        out: Rows,
-    ) {
-        for start in (0..pairs).step_by(PAIRS) {
-            let count = (pairs - start).min(PAIRS);
-            let panel = &panel[start * vectors * LANES..][..count * vectors * LANES];
-            let left = Left { pairs: left.pairs.wrapping_add(start * left.step), ..left };
-            // SAFETY: as the caller says.
-            unsafe { each_block(rows, count, left, panel, vectors, out, start > 0) };
-        }
-    }
-
-    /// Adds to the result of some rows and the columns of a panel.
-    ///
-    /// # Safety
-    ///
-    /// As [`part`].
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    pub(super) unsafe fn add(
-        rows: usize,
-        pairs: usize,
-        left: Left,
-        panel: &[u32],
-        vectors: usize,
-        out: Rows,
-    ) {
-        // SAFETY: as the caller says.
-        unsafe { each_block(rows, pairs, left, panel, vectors, out, true) };
-    }
-
-    /// Writes the result of some rows and the columns of a panel, or adds to it.
-    ///
-    /// # Safety
-    ///
-    /// As [`part`].
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-    unsafe fn each_block(
-        rows: usize,
-        pairs: usize,
+        [rows, pairs]: [usize; 2],
         left: Left,
         panel: &[u32],
         vectors: usize,
         out: Rows,
         add: bool,
     ) {
-        // SAFETY: as the caller says.
-        unsafe {
-            match vectors {
-                1 => blocks::<12, 1>(rows, pairs, left, panel, out, add),
-                2 => blocks::<12, 2>(rows, pairs, left, panel, out, add),
-                3 => blocks::<8, 3>(rows, pairs, left, panel, out, add),
-                _ => blocks::<ROWS, VECTORS>(rows, pairs, left, panel, out, add),
-            }
+        for start in (0..pairs).step_by(PAIRS) {
+            let count = (pairs - start).min(PAIRS);
+            let panel = &panel[start * vectors * LANES..][..count * vectors * LANES];
+            let left = Left { pairs: left.pairs.wrapping_add(start * left.step), ..left };
+            let add = add || start > 0;
+            // SAFETY: as the caller says.
+            unsafe { by_vectors!(vectors, blocks([rows, count], left, panel, out, add)) }
         }
     }
 
@@ -568,8 +535,7 @@ mod x86 {
     /// As [`part`].
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
     unsafe fn blocks<const MR: usize, const NR: usize>(
-        rows: usize,
-        pairs: usize,
+        [rows, pairs]: [usize; 2],
         left: Left,
         panel: &[u32],
         out: Rows,
@@ -622,14 +588,7 @@ mod x86 {
         columns: [usize; 2],
     ) {
         // SAFETY: as the caller says.
-        unsafe {
-            match vectors {
-                1 => each_window::<12, 1>(seen, places, panel, bias, out, columns),
-                2 => each_window::<12, 2>(seen, places, panel, bias, out, columns),
-                3 => each_window::<8, 3>(seen, places, panel, bias, out, columns),
-                _ => each_window::<ROWS, VECTORS>(seen, places, panel, bias, out, columns),
-            }
-        }
+        unsafe { by_vectors!(vectors, each_window(seen, places, panel, bias, out, columns)) }
     }
 
     /// The same by blocks of `MR` windows, of `NR` vectors.
@@ -725,8 +684,7 @@ mod x86 {
         interleave(&[f32], Option<&[f32]>, &mut [u32]);
         pack([usize; 2], &[f32], usize, &mut [u32]);
         narrow(&[f32], *mut u16, usize);
-        part(usize, usize, Left, &[u32], usize, Rows);
-        add(usize, usize, Left, &[u32], usize, Rows);
+        part([usize; 2], Left, &[u32], usize, Rows, bool);
         windows(&Seen<'_>, &[[usize; 2]], &[u32], usize, Option<&[f32]>, &mut [MaybeUninit<f32>], [usize; 2]);
     }
 }

@@ -138,6 +138,19 @@ pub(crate) struct Panel<'a> {
     pub(crate) values: &'a mut [f32],
 }
 
+/// Asserts that results of so many columns, from their places on, lie within `len` values, and that the bias
+/// is theirs.
+pub(crate) fn assert_results_fit(
+    places: &[[usize; 2]],
+    columns: usize,
+    bias: Option<&[f32]>,
+    len: usize,
+) {
+    assert!(bias.is_none_or(|bias| bias.len() == columns), "a bias for each column");
+    let last = places.iter().map(|[_, to]| to + columns).max().unwrap_or(0);
+    assert!(last <= len, "the results fit");
+}
+
 /// Writes for each window what it sees, times a matrix, plus a bias: as many values as the matrix
 /// has columns, from the place on.
 ///
@@ -154,9 +167,7 @@ pub(crate) fn multiply(
 ) {
     assert!(windows.extent(places) <= source.len(), "the windows lie within the images");
     assert_eq!(windows.depth(), weights.depth, "a row of weights for each value");
-    assert!(bias.is_none_or(|bias| bias.len() == weights.columns), "a bias for each column");
-    let last = places.iter().map(|[_, to]| to + weights.columns).max().unwrap_or(0);
-    assert!(last <= out.len(), "the results fit");
+    assert_results_fit(places, weights.columns, bias, out.len());
     Arch::new().dispatch(Multiply { windows, places, source, weights, bias, out });
 }
 
