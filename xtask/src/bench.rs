@@ -36,6 +36,10 @@ enum Bench {
     Generate,
     Sample,
     JointNll,
+    Coherence,
+    Reconstruction,
+    Frechet,
+    Clustering,
     Memory,
 }
 
@@ -56,6 +60,10 @@ impl Bench {
             Self::Generate => vec![("generate", 1)],
             Self::Sample => vec![("sample", 1)],
             Self::JointNll => vec![("joint_nll", 1)],
+            Self::Coherence => vec![("coherence", 1)],
+            Self::Reconstruction => vec![("reconstruction", 1)],
+            Self::Frechet => vec![("frechet", 1)],
+            Self::Clustering => vec![("clustering", 1)],
         }
     }
 }

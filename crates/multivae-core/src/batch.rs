@@ -1,8 +1,16 @@
 //! A batch: values of several modalities, and which of them are observed.
 
-use std::sync::Arc;
+use std::{
+    any::Any,
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::{
+    module::{Module, ParamId, list_param_ids},
+    tensor::{Device, Int, Tensor, TensorData},
+};
 
 use crate::{Error, Result, modality::ModalitySpec, subset::Subset};
 
@@ -213,6 +221,16 @@ impl From<Values> for Target {
     }
 }
 
+/// What networks made of the modalities of a batch, by the first parameter of the network.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<HashMap<(ParamId, usize), Box<dyn Any + Send>>>>);
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Kept")
+    }
+}
+
 /// Values of all modalities for some rows, which of them are observed, and the batch's place in a
 /// run.
 ///
@@ -246,6 +264,8 @@ pub struct Batch {
     labels: Option<Vec<i64>>,
     /// The observed modalities of all rows of the step, where this batch is a share of it.
     step: Option<Arc<[Subset]>>,
+    /// What networks made of it; `None` unless it is to be kept.
+    kept: Option<Kept>,
     /// Where the run stands.
     pub progress: Progress,
     /// What the objective is evaluated for.
@@ -279,6 +299,7 @@ impl Batch {
             covariates: Vec::new(),
             labels: None,
             step: None,
+            kept: None,
             progress: Progress::DONE,
             purpose: Purpose::Evaluate,
             key: NoiseKey { seed: 0, epoch: 0, step: 0, first_row: 0 },
@@ -327,7 +348,7 @@ impl Batch {
             }
         }
         self.cells = cells;
-        Ok(self)
+        Ok(self.changed())
     }
 
     /// The same with offsets per modality, `[batch]`: what is added to the logarithm of a mean of
@@ -407,7 +428,7 @@ impl Batch {
             return Err(shape(modality, self.rows(), values.rows(), "rows"));
         }
         self.values[modality] = values;
-        Ok(self)
+        Ok(self.changed())
     }
 
     /// The same rows with fewer observed modalities.
@@ -423,7 +444,60 @@ impl Batch {
             return Err(shape("all", self.rows(), presence.rows().len(), "rows"));
         }
         self.presence = presence;
-        Ok(self)
+        Ok(self.changed())
+    }
+
+    /// The same, which keeps what networks make of single modalities, as long as it or a clone of it is
+    /// there: who asks a model for several subsets of them has each encoder run once. It is for models
+    /// whose weights stay as they are meanwhile; a batch with other values, cells or presence begins
+    /// anew.
+    ///
+    /// ```
+    /// use burn::{module::Module, nn::LinearConfig, tensor::{Device, Tensor}};
+    /// use multivae_core::batch::Batch;
+    ///
+    /// let device = Device::flex();
+    /// let net = LinearConfig::new(3, 2).init(&device);
+    /// let batch = Batch::complete(vec![Tensor::<2>::ones([4, 3], &device)])?.keeping();
+    /// let mut calls = 0;
+    /// for _ in 0..2 {
+    ///     let values = batch.values()[0].dense().expect("numbers").clone();
+    ///     let code: Tensor<2> = batch.once(&net, 0, || {
+    ///         calls += 1;
+    ///         net.forward(values)
+    ///     });
+    ///     assert_eq!(code.dims(), [4, 2]);
+    /// }
+    /// assert_eq!(calls, 1);
+    /// # Ok::<(), multivae_core::Error>(())
+    /// ```
+    pub fn keeping(self) -> Self {
+        Self { kept: Some(Kept::default()), ..self }
+    }
+
+    /// What a network makes of a modality: made here, or kept since it was made before; see
+    /// [`keeping`](Self::keeping). It may depend on the network and on what is observed of the
+    /// modality, and on nothing else. Nothing is kept of a network without parameters.
+    pub fn once<T: Clone + Send + 'static>(
+        &self,
+        network: &impl Module,
+        modality: usize,
+        make: impl FnOnce() -> T,
+    ) -> T {
+        let Some(Kept(kept)) = &self.kept else { return make() };
+        let Some(&id) = list_param_ids(network).first() else { return make() };
+        let lock = || kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = lock().get(&(id, modality)).and_then(|any| any.downcast_ref::<T>()).cloned();
+        found.unwrap_or_else(|| {
+            let made = make();
+            lock().insert((id, modality), Box::new(made.clone()));
+            made
+        })
+    }
+
+    /// What was kept belongs to other values.
+    fn changed(self) -> Self {
+        Self { kept: self.kept.map(|_| Kept::default()), ..self }
     }
 
     /// The values of all modalities in the model's order, with any filler where they are missing.

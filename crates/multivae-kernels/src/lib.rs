@@ -11,6 +11,7 @@
 //! | [`sum_pairs`] | sums of blocks of rows of two matrices and what follows them | copies of both for all pairs, and an operation each |
 //! | [`product_of_experts`] | precisions of experts, their sums, and those of weighted means, by set | some ten arrays of all experts |
 //! | [`FlowProduct`] | densities seen through flows, with their gradient: all blocks forth and back | several operations for each layer of each block, and a graph of them |
+//! | [`structural_similarity`] | images under a window, and how alike they are, one by one | some forty arrays of all pixels |
 //! | [`sum_of_squares`] | squares and their sum, for norms of gradients | an array of all squares |
 //! | [`Adam`] | weights and both moments, in place | some ten passes over each |
 //!
@@ -87,9 +88,9 @@
 //!
 //! # Map
 //!
-//! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `pairs`, `experts`, `flow`, `squares` and `adam` are the
-//! functions with Burn's composition, but for `flow` and `count`, which are composed by who calls
-//! them; `flex` has a file for each with the kernel on slices and its place in the backend, and products
+//! `conv`, `linear`, `activation`, `density`, `count`, `normal`, `pairs`, `experts`, `flow`, `squares`,
+//! `similarity` and `adam` are the functions with Burn's composition, but for `flow`, `count` and
+//! `similarity`, which are composed by who calls them; `flex` has a file for each with the kernel on slices and its place in the backend, and products
 //! in `gemm`, `direct` (windows of images) and `bf16` (both, of rounded operands).
 
 mod activation;
@@ -107,6 +108,7 @@ mod near;
 mod normal;
 mod pairs;
 mod precision;
+mod similarity;
 mod squares;
 #[cfg(feature = "flex")]
 mod subnormal;
@@ -125,6 +127,7 @@ pub use linear::linear;
 pub use normal::{normal_kl, rsample};
 pub use pairs::sum_pairs;
 pub use precision::Precision;
+pub use similarity::{Similarity, structural_similarity};
 pub use squares::sum_of_squares;
 pub use workers::{is_eager, on_workers};
 

@@ -280,7 +280,8 @@ pub fn coherence(
     }
     let pass = Pass { batch_size: config.batch_size, seed: config.seed };
     for batch in pass.batches(data, device) {
-        let (range, mut batch) = batch?;
+        let (range, batch) = batch?;
+        let mut batch = batch.keeping();
         for (number, &(given, wanted, start)) in starts.iter().enumerate() {
             batch.key.step = number as u64;
             let draws = Draws::Samples(config.draws);

@@ -176,7 +176,8 @@ pub fn evaluate(
     let mut sums = Sums::new(specs.len(), targets, model.conditions());
     let pass = Pass { batch_size: config.batch_size, seed: config.seed };
     for batch in pass.batches(data, device) {
-        let (Range { start, .. }, mut batch) = batch?;
+        let (Range { start, .. }, batch) = batch?;
+        let mut batch = batch.keeping();
         for (number, given) in sums.given.clone().into_iter().enumerate() {
             batch.key.step = number as u64;
             let bound = model.bound(&batch, given, &mut Noise::of(&batch));

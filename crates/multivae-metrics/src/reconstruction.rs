@@ -21,7 +21,7 @@ use crate::{
     evaluate::{check, given_with},
     mean::{Mean, Running},
     rows::{at_least, rows_that_observe, squared_errors},
-    ssim::{ms_ssim, psnr, scales, ssim},
+    ssim::{psnr, scales, similarities},
 };
 
 /// Which value of a posterior is decoded.
@@ -173,7 +173,8 @@ pub fn reconstruction(
         .collect();
     let pass = Pass { batch_size: config.batch_size, seed: config.seed };
     for batch in pass.batches(data, device) {
-        let (Range { start, .. }, mut batch) = batch?;
+        let (Range { start, .. }, batch) = batch?;
+        let mut batch = batch.keeping();
         for (number, &given) in all_given.iter().enumerate() {
             let rows: Vec<Vec<usize>> = (0..specs.len())
                 .map(|m| rows_that_observe(&batch, given.union(Subset::single(m))))
@@ -185,7 +186,7 @@ pub fn reconstruction(
             let draws = config.posterior.draws();
             let latent = model.encode(&batch, given, draws, &mut Noise::of(&batch));
             for (m, output) in targets.iter().zip(model.decode(&latent, targets)) {
-                let log_prob = model.log_prob(&batch, &latent, m);
+                let log_prob = model.log_prob_of(&batch, output.clone(), m);
                 let mean = model.mean(output, m, batch.offset(m));
                 let values = measure(&specs[m], &batch, m, mean, log_prob, config)?;
                 let measures = if comparable[m] { MEASURES.len() } else { OF_ANY };
@@ -281,16 +282,12 @@ fn measure(
         let rows = values.dims()[0];
         values.reshape([rows, channels, height, width])
     };
-    let (mean, values) = (images(mean), images(values.clone()));
-    let similarity = match scales {
-        0 => None,
-        _ => Some(column(ssim(mean.clone(), values.clone(), range), 3)?),
-    };
-    let over_scales = match scales {
-        0 | 1 => None,
-        _ => Some(column(ms_ssim(mean, values, range), 4)?),
-    };
-    Ok([Some(cross_entropy), Some(error), Some(ratio), similarity, over_scales])
+    if scales == 0 {
+        return Ok([Some(cross_entropy), Some(error), Some(ratio), None, None]);
+    }
+    let [single, over_scales] = similarities(images(mean), images(values.clone()), range);
+    let over_scales = (scales > 1).then(|| column(over_scales, 4)).transpose()?;
+    Ok([Some(cross_entropy), Some(error), Some(ratio), Some(column(single, 3)?), over_scales])
 }
 
 #[cfg(test)]

@@ -536,6 +536,7 @@ impl Study<'_> {
         let mut shapes = vec![Shape::default(); places.len()];
         for batch in self.pass().batches(data, self.device) {
             let (range, batch) = batch?;
+            let batch = batch.keeping();
             let mut noise = self.noise(&batch, Part::Spaces);
             let mut moments = |given: Subset| {
                 let mean = model.encode(&batch, given, Draws::Mean, &mut noise).named();
@@ -606,6 +607,7 @@ impl Study<'_> {
         let mut sums: Vec<[Running; 3]> = vec![Default::default(); parts.len()];
         for batch in self.pass().batches(data, self.device) {
             let (range, batch) = batch?;
+            let batch = batch.keeping();
             let noise = || self.noise(&batch, Part::Contributions);
             let mean = |given| joined(model.encode(&batch, given, Draws::Mean, &mut noise()));
             let bound = |given| model.bound(&batch, given, &mut noise()).elbo();

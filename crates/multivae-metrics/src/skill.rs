@@ -153,6 +153,7 @@ pub fn skill(
     let mut sums = vec![[Running::default(); 3]; wanted.len()];
     for batch in pass.batches(&chosen, device) {
         let (Range { start, .. }, batch) = batch?;
+        let batch = batch.keeping();
         for (Wanted { given, target, .. }, sums) in wanted.iter().zip(&mut sums) {
             let target = *target;
             let rows = countable(&batch, *given, target, model.conditions());

@@ -1,8 +1,11 @@
 //! Similarity of images: signal to noise, and structure at one scale and at several.
 
+use std::array;
+
 use burn::tensor::{
     Device, Tensor, TensorData, activation::relu, module::avg_pool2d, ops::AvgPoolOptions,
 };
+use multivae_kernels::{Similarity, structural_similarity};
 
 /// Pixels on each side of the window's centre: 11 by 11 in all.
 const RADIUS: usize = 5;
@@ -43,7 +46,7 @@ pub fn psnr(mean_squared_error: f64, data_range: f64) -> f64 {
 ///
 /// If the shapes differ, or a side has fewer than 6 pixels.
 pub fn ssim(images: Tensor<4>, references: Tensor<4>, data_range: f64) -> Tensor<1> {
-    mean(Similarity::new(images, references, data_range).map)
+    compare(images, references, data_range, 1).swap_remove(0).whole
 }
 
 /// The map of which [`ssim`] is the mean, `[batch, channels, height, width]`.
@@ -52,7 +55,7 @@ pub fn ssim(images: Tensor<4>, references: Tensor<4>, data_range: f64) -> Tensor
 ///
 /// As [`ssim`].
 pub fn ssim_map(images: Tensor<4>, references: Tensor<4>, data_range: f64) -> Tensor<4> {
-    Similarity::new(images, references, data_range).map.swap_dims(2, 3)
+    Maps::new(images, references, data_range).similarity.swap_dims(2, 3)
 }
 
 /// At how many scales images of a size can be compared by [`ms_ssim`]: up to 5, which take more
@@ -82,42 +85,79 @@ pub fn scales(height: usize, width: usize) -> usize {
 ///
 /// If the shapes differ, or a side has fewer than 6 pixels.
 pub fn ms_ssim(images: Tensor<4>, references: Tensor<4>, data_range: f64) -> Tensor<1> {
+    let [_, over_scales] = similarities(images, references, data_range);
+    over_scales
+}
+
+/// [`ssim`], which is that of the finest scale, and [`ms_ssim`], `[batch]` each.
+///
+/// # Panics
+///
+/// As [`ssim`].
+pub(crate) fn similarities(
+    images: Tensor<4>,
+    references: Tensor<4>,
+    data_range: f64,
+) -> [Tensor<1>; 2] {
     let [_, _, height, width] = images.dims();
     let count = scales(height, width).max(1);
     // The published weights sum to 1.0001, and are taken as they are.
     let whole = count == WEIGHTS.len();
     let total: f64 = if whole { 1.0 } else { WEIGHTS[..count].iter().sum() };
-    let (mut images, mut references) = (images, references);
-    let mut product = None;
-    for (scale, weight) in WEIGHTS[..count].iter().enumerate() {
-        let similarity = Similarity::new(images.clone(), references.clone(), data_range);
-        let last = scale + 1 == count;
-        let factor = mean(if last { similarity.map } else { similarity.inner_contrast() });
-        let factor = relu(factor).powf_scalar(weight / total);
-        product = Some(match product {
-            Some(product) => product * factor,
-            None => factor,
-        });
-        if !last {
-            let halve = || AvgPoolOptions::new([2, 2]).with_stride([2, 2]);
-            (images, references) = (avg_pool2d(images, halve()), avg_pool2d(references, halve()));
+    let mut found = compare(images, references, data_range, count);
+    let single = found[0].whole.clone();
+    let coarsest = found.pop().expect("there is at least one scale").whole;
+    let factors = found.into_iter().map(|finer| finer.contrast).chain([coarsest]);
+    let factors = factors.zip(WEIGHTS).map(|(x, weight)| relu(x).powf_scalar(weight / total));
+    [single, factors.reduce(|product, factor| product * factor).expect("one at each scale")]
+}
+
+/// Both means of each image at each scale, by the kernel where it is for them.
+fn compare(
+    images: Tensor<4>,
+    references: Tensor<4>,
+    data_range: f64,
+    scales: usize,
+) -> Vec<Similarity> {
+    let [_, _, height, width] = images.dims();
+    let least = height.min(width);
+    assert!(least > RADIUS, "a side has at least {} pixels, not {least}", RADIUS + 1);
+    let taps = taps().map(|tap| tap as f32);
+    let constants = constants(data_range).map(|constant| constant as f32);
+    structural_similarity(&images, &references, &taps, constants, scales)
+        .unwrap_or_else(|| composed(images, references, data_range, scales))
+}
+
+/// The same from maps of all pixels.
+fn composed(
+    mut images: Tensor<4>,
+    mut references: Tensor<4>,
+    data_range: f64,
+    scales: usize,
+) -> Vec<Similarity> {
+    let halve = || AvgPoolOptions::new([2, 2]).with_stride([2, 2]);
+    let of = |scale: usize| {
+        if scale > 0 {
+            images = avg_pool2d(images.clone(), halve());
+            references = avg_pool2d(references.clone(), halve());
         }
-    }
-    product.expect("there is at least one scale")
+        Maps::new(images.clone(), references.clone(), data_range).means()
+    };
+    (0..scales).map(of).collect()
 }
 
 /// The map of similarities and its contrast term, `[batch, channels, width, height]`.
-struct Similarity {
-    map: Tensor<4>,
+struct Maps {
+    similarity: Tensor<4>,
     contrast: Tensor<4>,
 }
 
-impl Similarity {
+impl Maps {
     fn new(images: Tensor<4>, references: Tensor<4>, data_range: f64) -> Self {
         let dims = images.dims();
         assert_eq!(dims, references.dims(), "images and references have the same shape");
         let [batch, channels, height, width] = dims;
-        let (c1, c2) = ((K1 * data_range).powi(2), (K2 * data_range).powi(2));
+        let [c1, c2] = constants(data_range);
         // Variances do not change when an image loses a constant, and lose fewer digits.
         let centre = |images: &Tensor<4>| -> Tensor<4> {
             let pixels = channels * height * width;
@@ -137,15 +177,34 @@ impl Similarity {
         let [of_x, of_y] = centres;
         let (x, y) = (x + of_x, y + of_y);
         let luminance = (x.clone() * y.clone() * 2.0 + c1) / (x.square() + y.square() + c1);
-        Self { map: luminance * contrast.clone(), contrast }
+        Self { similarity: luminance * contrast.clone(), contrast }
     }
 
-    /// The contrast of the pixels whose window lies within the image.
-    fn inner_contrast(self) -> Tensor<4> {
-        let [_, _, width, height] = self.contrast.dims();
-        let inner = self.contrast.narrow(2, RADIUS, width - 2 * RADIUS);
-        inner.narrow(3, RADIUS, height - 2 * RADIUS)
+    /// The means of each image, of contrasts over the pixels whose window lies within it.
+    fn means(self) -> Similarity {
+        let [batch, _, width, height] = self.contrast.dims();
+        let inner = [width, height].map(|side| side.saturating_sub(2 * RADIUS));
+        let contrast = match inner {
+            [0, _] | [_, 0] => Tensor::full([batch], f32::NAN, &self.contrast.device()),
+            [width, height] => {
+                mean(self.contrast.narrow(2, RADIUS, width).narrow(3, RADIUS, height))
+            }
+        };
+        Similarity { whole: mean(self.similarity), contrast }
     }
+}
+
+/// `c1` and `c2`.
+fn constants(data_range: f64) -> [f64; 2] {
+    [K1, K2].map(|k| (k * data_range).powi(2))
+}
+
+/// The weights of the window along an axis, which add up to 1.
+fn taps() -> [f64; 2 * RADIUS + 1] {
+    let taps: [f64; 2 * RADIUS + 1] =
+        array::from_fn(|tap| (-0.5 * ((tap as f64 - RADIUS as f64) / SIGMA).powi(2)).exp());
+    let total: f64 = taps.iter().sum();
+    taps.map(|tap| tap / total)
 }
 
 /// The mean of each row, `[batch]`.
@@ -169,16 +228,13 @@ fn blur(images: Tensor<4>) -> Tensor<4> {
 /// Column `i` holds the weights of all pixels of an axis at pixel `i`, `[size, size]`.
 fn window(size: usize, device: &Device) -> Tensor<2> {
     assert!(size > RADIUS, "a side has at least 6 pixels, not {size}");
-    let taps: Vec<f64> = (0..=2 * RADIUS)
-        .map(|tap| (-0.5 * ((tap as f64 - RADIUS as f64) / SIGMA).powi(2)).exp())
-        .collect();
-    let total: f64 = taps.iter().sum();
+    let taps = taps();
     let mut weights = vec![0.0; size * size];
     for pixel in 0..size {
         for (tap, weight) in taps.iter().enumerate() {
             let at = (pixel + tap).abs_diff(RADIUS);
             let at = if at < size { at } else { 2 * (size - 1) - at };
-            weights[at * size + pixel] += weight / total;
+            weights[at * size + pixel] += weight;
         }
     }
     Tensor::from_data(TensorData::new(weights, [size, size]).convert::<f32>(), device)
@@ -186,6 +242,8 @@ fn window(size: usize, device: &Device) -> Tensor<2> {
 
 #[cfg(test)]
 mod tests {
+    use multivae_core::noise::Noise;
+
     use super::*;
 
     fn image(side: usize, at: impl Fn(usize, usize) -> f32) -> Tensor<4> {
@@ -217,6 +275,32 @@ mod tests {
             (image(8, |row, _| row as f32 / 8.0), image(8, |_, column| column as f32 / 8.0));
         let of = |range| ssim(a.clone(), b.clone(), range).into_scalar::<f32>();
         assert!(of(255.0) > of(1.0) + 0.1);
+    }
+
+    #[test]
+    fn the_kernel_finds_what_maps_of_all_pixels_say() {
+        for (shape, scales) in [([2, 3, 28, 28], 2), ([1, 1, 6, 50], 1), ([3, 2, 47, 61], 3)] {
+            let images = |seed: u64| {
+                let mut noise = Noise::seeded(seed);
+                noise.uniform(shape, 0, &Device::flex())
+            };
+            let (x, noise) = (images(0), images(1));
+            let y: Tensor<4> = x.clone() * 0.7 + noise * 0.3;
+            let kernel = compare(x.clone(), y.clone(), 1.0, scales);
+            let maps = composed(x, y, 1.0, scales);
+            assert_eq!((kernel.len(), maps.len()), (scales, scales));
+            for (kernel, maps) in kernel.into_iter().zip(maps) {
+                for (found, expected) in
+                    [(kernel.whole, maps.whole), (kernel.contrast, maps.contrast)]
+                {
+                    let of = |means: Tensor<1>| -> Vec<f32> { means.into_data().iter().collect() };
+                    for (found, expected) in of(found).into_iter().zip(of(expected)) {
+                        let neither = found.is_nan() && expected.is_nan();
+                        assert!(neither || (found - expected).abs() < 1e-5, "{found}, {expected}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

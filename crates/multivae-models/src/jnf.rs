@@ -318,10 +318,6 @@ impl Generate for Jnf {
 }
 
 impl Density for Jnf {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
-    }
-
     /// Given several modalities but not all, the posterior is the mixture of theirs.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let Proposal { mixture, served, of_all } = self.proposal(batch, given);

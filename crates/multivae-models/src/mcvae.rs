@@ -315,10 +315,6 @@ impl Generate for Channels {
 }
 
 impl Density for Channels {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
-    }
-
     /// One sample a given modality.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (mixture, samples) = (self.mixture(batch, given), given.len());

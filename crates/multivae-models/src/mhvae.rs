@@ -515,16 +515,18 @@ impl Mhvae {
         let members: Vec<usize> = which.iter().filter(|&m| m < self.modalities.len()).collect();
         let (mut skips, mut mean, mut log_var, mut presence) = (vec![], vec![], vec![], vec![]);
         for &m in &members {
-            let values = batch.input(m, &self.modalities[m]);
-            let mut levels =
-                vec![self.hierarchy.encoders.at(m).forward_observed(&values, batch, m)];
-            for block in self.hierarchy.bottom_up.at(m) {
+            let encoder = self.hierarchy.encoders.at(m);
+            let (levels, top) = batch.once(encoder, m, || {
+                let values = batch.input(m, &self.modalities[m]);
+                let mut levels = vec![encoder.forward_observed(&values, batch, m)];
+                for block in self.hierarchy.bottom_up.at(m) {
+                    let below = Values::Dense(levels[levels.len() - 1].clone());
+                    levels.push(block.forward_observed(&below, batch, m));
+                }
                 let below = Values::Dense(levels[levels.len() - 1].clone());
-                levels.push(block.forward_observed(&below, batch, m));
-            }
-            let below = Values::Dense(levels[levels.len() - 1].clone());
-            let top = self.hierarchy.top.at(m).encode_observed(&below, batch, m);
-            let top = top.shared.bounded();
+                let top = self.hierarchy.top.at(m).encode_observed(&below, batch, m);
+                (levels, top.shared.bounded())
+            });
             mean.push(top.mean);
             log_var.push(top.log_var);
             presence.push(batch.presence().of(m));
@@ -1080,11 +1082,6 @@ impl Generate for Mhvae {
 }
 
 impl Density for Mhvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let z = latent.z();
-        blocks::log_likelihood(&self.hierarchy.decoders, batch, modality, z)
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let levels = self.sample(&self.bottom_up(batch, given), 1, noise);
         let likelihoods = (0..self.modalities.len())

@@ -264,10 +264,6 @@ impl Generate for Mmhvae {
 }
 
 impl Density for Mmhvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        self.model.log_prob(batch, latent, modality)
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         self.model.bound(batch, given, noise)
     }

@@ -248,10 +248,6 @@ impl Generate for Mmvae {
 }
 
 impl Density for Mmvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
-    }
-
     /// One sample a given modality.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let samples = given.len();

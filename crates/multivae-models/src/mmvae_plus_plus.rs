@@ -209,11 +209,6 @@ impl Encode for MmvaePlusPlus {
 blocks::posterior::decoded_spaces!(MmvaePlusPlus);
 
 impl Density for MmvaePlusPlus {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let input = blocks::input(latent, &self.modalities[modality]);
-        blocks::log_likelihood(&self.decoders, batch, modality, input)
-    }
-
     /// One sample a given modality.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let (mixture, spaces) = self.posterior(batch, given);

@@ -315,10 +315,6 @@ impl Generate for Mvae {
 }
 
 impl Density for Mvae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let posterior = self.posterior(batch, given);
         blocks::shared_bound(&self.decoders, batch, &posterior, noise)

@@ -552,11 +552,6 @@ impl Generate for Mvp {
 }
 
 impl Density for Mvp {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let input = blocks::input(latent, &self.modalities[modality]);
-        blocks::log_likelihood(&self.decoders, batch, modality, input)
-    }
-
     /// Of one sample a given modality.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         let ((sources, _), samples) = (self.sources(batch, given), given.len());

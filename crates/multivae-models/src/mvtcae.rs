@@ -189,10 +189,6 @@ impl Generate for Mvtcae {
 }
 
 impl Density for Mvtcae {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, latent.z())
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         blocks::shared_bound(&self.decoders, batch, &self.posterior(batch, given), noise)
     }

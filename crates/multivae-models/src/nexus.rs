@@ -284,8 +284,11 @@ impl Nexus {
     /// numbers.
     fn posteriors(&self, batch: &Batch, given: Subset) -> Vec<(usize, Normal<2>)> {
         let encode = |m: usize| {
-            let values = batch.input(m, &self.modalities[m]);
-            self.encoders.at(m).encode_observed(&values, batch, m).shared.bounded()
+            let encoder = self.encoders.at(m);
+            let encoding = batch.once(encoder, m, || {
+                encoder.encode_observed(&batch.input(m, &self.modalities[m]), batch, m)
+            });
+            encoding.shared.bounded()
         };
         given.iter().map(|m| (m, encode(m))).collect()
     }
@@ -529,10 +532,6 @@ impl Generate for Nexus {
 }
 
 impl Density for Nexus {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        blocks::log_likelihood(&self.decoders, batch, modality, self.input(latent, modality))
-    }
-
     /// Divergences of codes are those of one sample, `log q(c_m | x_m) - log p(c_m | z)`; codes
     /// that are not given are drawn from `p(c_m | z)` and have none.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {

@@ -82,10 +82,6 @@ impl Generate for Layered {
 }
 
 impl Density for Layered {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        self.model.log_prob(batch, &Self::inner(latent), modality)
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
         self.model.bound(batch, given, noise)
     }

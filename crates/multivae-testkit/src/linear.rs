@@ -119,15 +119,6 @@ impl Generate for LinearGaussian {
 }
 
 impl Density for LinearGaussian {
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-        let (values, _) = self.observed(batch, Subset::single(modality));
-        let values = values.narrow(1, modality, 1).transpose();
-        let [samples, rows, _] = latent.z().dims();
-        let mean = latent.z() * self.slope.val().reshape([1, 1, 1]);
-        let distance = (values - mean.reshape([samples, rows])).square();
-        (distance + TAU.ln()) * -0.5 * batch.presence().of(modality).unsqueeze_dim(0)
-    }
-
     fn bound(&self, batch: &Batch, given: Subset, _noise: &mut Noise) -> Bound {
         let (mean, variance) = self.posterior(batch, given);
         let (values, _) = self.observed(batch, given);

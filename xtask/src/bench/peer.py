@@ -4,6 +4,7 @@ Speaks as `crates/multivae/examples/bench` does: a line `MEASURE N` in, a line o
 Settings are those of the library's examples where it has one for the model, else its defaults.
 """
 
+import itertools
 import json
 import logging
 import os
@@ -28,6 +29,10 @@ os.dup2(2, 1)
 
 import multivae.models as models
 from multivae.data.datasets.base import MultimodalBaseDataset
+from multivae.metrics import (
+    ClassifierPolyMNIST, Clustering, ClusteringConfig, CoherenceEvaluator, CoherenceEvaluatorConfig, FIDEvaluator, FIDEvaluatorConfig,
+    Reconstruction, ReconstructionConfig,
+)
 from multivae.models.base import BaseAEConfig, BaseDecoder, BaseEncoder, ModelOutput
 from multivae.models.nn.default_architectures import MultipleHeadJointEncoder
 from multivae.models.nn.mmnist import DecoderConvMMNIST, EncoderConvMMNIST_adapted, EncoderConvMMNIST_multilatents
@@ -35,6 +40,7 @@ from multivae.trainers import BaseTrainer, BaseTrainerConfig
 
 EPOCH, ROWS, SAMPLES, WARM_UP = 4096, 1024, 1000, 4
 ESTIMATED = 256, 4
+EVALUATED = 1000
 CLASSES = {
     "jmvae": "JMVAE", "telbo": "TELBO", "jnf": "JNF", "mvae": "MVAE", "mmvae": "MMVAE", "mopoe": "MoPoE", "mvtcae": "MVTCAE",
     "crmvae": "CRMVAE", "dmvae": "DMVAE", "mmvae_plus": "MMVAEPlus", "cmvae": "CMVAE", "nexus": "Nexus", "mhvae": "MHVAE", "cvae": "CVAE",
@@ -283,6 +289,47 @@ def likelihoods(count):
     return dict(ms=times, rows=rows)
 
 
+def evaluations(measure):
+    """An evaluator of the library with its defaults, on rows that show one of ten classes to classifiers that have learned nothing."""
+
+    def run(count):
+        if not images or name == "cvae":
+            raise ValueError("classifiers are there for PolyMNIST")
+        if not fixed:
+            fixed.append(build().eval())
+        model, rows = fixed[0], MultimodalBaseDataset(data(EVALUATED).data, labels=torch.arange(EVALUATED) % 10)
+        looks = {key: ClassifierPolyMNIST().eval() for key in shapes}
+        sizes = dict(batch_size=batch_size)
+
+        def coherence():
+            CoherenceEvaluator(model, looks, rows, eval_config=CoherenceEvaluatorConfig(num_classes=10, **sizes)).cross_coherences()
+
+        def reconstruction():
+            evaluator = Reconstruction(model, rows, eval_config=ReconstructionConfig(**sizes))
+            for given in range(1, len(shapes) + 1):
+                for subset in itertools.combinations(shapes, given):
+                    evaluator.reconstruction_from_subset(list(subset))
+
+        def frechet():
+            # What its classifiers see before their last layer.
+            features = {key: look.encoder[:-1] for key, look in looks.items()}
+            evaluator = FIDEvaluator(model, rows, eval_config=FIDEvaluatorConfig(**sizes), custom_encoders=features)
+            for key in shapes:
+                evaluator.compute_all_conditional_fids(key)
+
+        def clustering():
+            Clustering(model, rows, rows, eval_config=ClusteringConfig(**sizes)).eval()
+
+        evaluate, times = dict(coherence=coherence, reconstruction=reconstruction, frechet=frechet, clustering=clustering)[measure], []
+        for _ in range(count):
+            start = time.perf_counter()
+            evaluate()
+            times.append((time.perf_counter() - start) * 1e3)
+        return dict(ms=times, rows=EVALUATED)
+
+    return run
+
+
 MEASURES = {
     "ready": lambda count: {},
     "train_step": lambda count: steps(1, count),
@@ -293,6 +340,7 @@ MEASURES = {
     "generate": lambda count: passes(count, generate),
     "sample": samples,
     "joint_nll": likelihoods,
+    **{measure: evaluations(measure) for measure in ("coherence", "reconstruction", "frechet", "clustering")},
 }
 for line in sys.stdin:
     measure, count = line.split()

@@ -15,10 +15,7 @@ const RESULTS: &str = "benches/results";
 
 /// What the figures depend on.
 pub(super) fn machine(threads: usize, python: Option<&Path>) -> Result<Value> {
-    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
+    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| processor(&text));
     let said = |program: &mut Command| -> Option<String> {
         let output = program.output().ok().filter(|output| output.status.success())?;
         Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
@@ -43,6 +40,21 @@ pub(super) fn machine(threads: usize, python: Option<&Path>) -> Result<Value> {
         machine["peer"] = json!(said(Command::new(python).args(["-c", ask])));
     }
     Ok(machine)
+}
+
+/// The processor's name with the widest instructions that kernels use, from what Linux says of it.
+fn processor(text: &str) -> Option<String> {
+    let line = |key: &str| {
+        let line = text.lines().find(|line| line.starts_with(key))?;
+        Some(line.split_once(':')?.1.trim())
+    };
+    let has = |flag: &str| line("flags").is_some_and(|flags| flags.split(' ').any(|f| f == flag));
+    let widest = [("avx512_bf16", "AVX-512 with BF16"), ("avx512f", "AVX-512"), ("avx2", "AVX2")];
+    let name = line("model name")?;
+    Some(match widest.into_iter().find(|(flag, _)| has(flag)) {
+        Some((_, instructions)) => format!("{name}, {instructions}"),
+        None => name.to_owned(),
+    })
 }
 
 /// The machine in words.

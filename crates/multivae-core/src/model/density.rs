@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 use super::{Draws, Generate, Latent};
 use crate::{
     batch::Batch,
+    distribution::Output,
     noise::Noise,
     objective::{Budget, Estimate, importance_estimate},
     subset::Subset,
@@ -58,7 +59,25 @@ pub enum Given {
 pub trait Density: Generate {
     /// `log p(x_m | z)` of one modality, `[samples, batch]`: nats, summed over observed features,
     /// 0 where the modality is missing. Not rescaled.
-    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2>;
+    fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
+        let mut decoded = self.decode(latent, Subset::single(modality));
+        self.log_prob_of(batch, decoded.swap_remove(0), modality)
+    }
+
+    /// The same from the parameters that [`decode`](Generate::decode) gives of the modality, so that
+    /// who has decoded need not do it again.
+    fn log_prob_of(&self, batch: &Batch, parameters: Tensor<3>, modality: usize) -> Tensor<2> {
+        let target = batch.target(modality);
+        let log_prob = match self.decoder(modality) {
+            Some(decoder) => decoder.log_prob(parameters, &target),
+            None => {
+                let spec = &self.modalities()[modality];
+                let output = Output::new(parameters, &spec.shape, &[]);
+                spec.likelihood.family().log_prob(&output, &target)
+            }
+        };
+        log_prob * batch.presence().of(modality).unsqueeze_dim(0)
+    }
 
     /// The evidence lower bound with `q(z | x_S)` as the posterior, on all observed modalities.
     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound;

@@ -77,13 +77,6 @@
 //! }
 //!
 //! impl Density for Numbers {
-//!     fn log_prob(&self, batch: &Batch, latent: &Latent, m: usize) -> Tensor<2> {
-//!         let x = batch.observed(m).dense().expect("numbers").clone().unsqueeze_dim::<3>(0);
-//!         let z = latent.z();
-//!         let log_prob: Tensor<2> = Normal::new(z.clone(), z.zeros_like()).log_prob(x.expand(z.dims()));
-//!         log_prob * batch.presence().of(m).unsqueeze_dim(0)
-//!     }
-//!
 //!     fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
 //!         let posterior = self.posterior(batch, given);
 //!         let latent = Latent::shared(self.draw(&posterior, 1, noise));

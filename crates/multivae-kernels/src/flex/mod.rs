@@ -18,6 +18,7 @@ pub(crate) mod linear;
 mod math;
 pub(crate) mod normal;
 pub(crate) mod pairs;
+pub(crate) mod similarity;
 pub(crate) mod squares;
 mod transpose;
 

@@ -57,10 +57,10 @@ impl CodeNet {
     /// Codes of what is read of a modality of a batch, `[batch, latent]`; rows that lack it have no
     /// influence on others, see [`EncoderNet::encode_observed`].
     pub fn encode(&self, values: &Values, batch: &Batch, modality: usize) -> Tensor<2> {
-        match self {
+        batch.once(self, modality, || match self {
             Self::Layers(layers) => layers.forward_observed(values, batch, modality),
             Self::Encoder(encoder) => encoder.encode_observed(values, batch, modality).shared.mean,
-        }
+        })
     }
 }
 

@@ -663,10 +663,6 @@ macro_rules! private_experts {
             }
 
             impl Density for $model {
-                fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-                    self.experts().log_prob(batch, latent, modality)
-                }
-
                 fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
                     self.experts().bound(batch, given, noise)
                 }

@@ -280,7 +280,9 @@ pub fn encode(
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
-        let encoding = encoders.at(m).encode_observed(&batch.input(m, &specs[m]), batch, m);
+        let encoder = encoders.at(m);
+        let encoding = batch
+            .once(encoder, m, || encoder.encode_observed(&batch.input(m, &specs[m]), batch, m));
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);

@@ -54,11 +54,6 @@ macro_rules! normal_posterior {
             $crate::blocks::posterior::decoded_spaces!($model);
 
             impl Density for $model {
-                fn log_prob(&self, batch: &Batch, latent: &Latent, modality: usize) -> Tensor<2> {
-                    let input = blocks::input(latent, &self.modalities[modality]);
-                    blocks::log_likelihood(&self.decoders, batch, modality, input)
-                }
-
                 fn bound(&self, batch: &Batch, given: Subset, noise: &mut Noise) -> Bound {
                     let (shared, spaces) = self.posterior(batch, given);
                     let (decoders, modalities) = (&self.decoders, &self.modalities);

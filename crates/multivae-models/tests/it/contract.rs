@@ -800,3 +800,47 @@ fn every_public_type_can_cross_threads() {
     send_and_sync::<Model>();
     send_and_sync::<ModelConfig>();
 }
+
+#[test]
+fn what_a_batch_keeps_of_encoders_changes_nothing() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let given: Vec<Subset> = match encoder(&model).conditions() {
+            Some(conditions) => vec![conditions, Subset::full(specs.len())],
+            None => Subsets::all(specs.len()).iter().collect(),
+        };
+        let batch = incomplete(specs, 0.3);
+        let keeping = batch.clone().keeping();
+        let same = |plain: &Batch, keeping: &Batch| {
+            for &given in &given {
+                let of = |batch: &Batch| {
+                    codes(&model, batch, given, Draws::Samples(2), &mut Noise::seeded(3))
+                };
+                assert_eq!(of(plain), of(keeping), "{name} given {given:?}");
+            }
+        };
+        same(&batch, &keeping);
+        // Of other rows nothing is known yet, whatever was kept.
+        let rows = batch.presence().rows().iter().map(|_| Subset::full(specs.len())).collect();
+        let presence = Presence::new(rows, specs.len(), &batch.device());
+        let all = |batch: Batch| batch.with_presence(presence.clone()).expect("as many rows");
+        same(&all(batch), &all(keeping));
+    });
+}
+
+#[test]
+fn decoded_values_have_the_density_of_the_latent_values_that_they_are_decoded_from() {
+    each(|name, specs| {
+        let model = model(&config(name, specs));
+        let Ok(vae) = model.density() else { return };
+        let batch = incomplete(specs, 0.3);
+        let given = vae.conditions().unwrap_or(Subset::single(0));
+        let latent = vae.encode(&batch, given, Draws::Samples(2), &mut Noise::seeded(3));
+        let targets = vae.generated();
+        for (m, parameters) in targets.iter().zip(vae.decode(&latent, targets)) {
+            let found = vae.log_prob_of(&batch, parameters, m);
+            assert_eq!(found.dims(), [2, ROWS], "{name}");
+            assert_eq!(floats(found), floats(vae.log_prob(&batch, &latent, m)), "{name}");
+        }
+    });
+}

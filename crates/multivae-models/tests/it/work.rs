@@ -21,7 +21,7 @@ use multivae_core::{
         NetworkConfig, Networks, PosteriorConfig,
     },
     noise::Noise,
-    subset::Subset,
+    subset::{Subset, Subsets},
 };
 use multivae_models::{
     ModalityConfig, Model, ModelConfig, ae::AeConfig, blocks::experts::Estimator,
@@ -575,6 +575,31 @@ fn mhvae_runs_each_block_once() {
                     ("decoder", m, m * all),
                 ],
             );
+        }
+    }
+}
+
+#[test]
+fn all_subsets_of_a_batch_that_keeps_what_encoders_make_cost_one_call_of_each() {
+    for m in [2, 3] {
+        let mopoe = MopoeConfig { modalities: modalities(m), ..Default::default() };
+        let plus = MmvaePlusConfig { modalities: modalities(m), ..Default::default() };
+        let ae = AeConfig { modalities: modalities(m), ..Default::default() };
+        let all = Subsets::all(m);
+        let encode = |model: &Model, batch: &Batch| {
+            for given in all.iter() {
+                let draws = Draws::Samples(1);
+                let encoder = model.encoder().expect("it encodes");
+                encoder.encode(batch, given, draws, &mut Noise::seeded(0));
+            }
+        };
+        let calls: usize = all.iter().map(Subset::len).sum();
+        for config in [ModelConfig::from(mopoe), plus.into(), ae.into()] {
+            let plain = [("encoder", calls, calls)];
+            counted(config.clone(), m, &plain, |model, batch| encode(model, batch));
+            counted(config, m, &[("encoder", m, m)], |model, batch| {
+                encode(model, &batch.clone().keeping());
+            });
         }
     }
 }

@@ -16,10 +16,15 @@
 //! | `generate N` | N times 1024 rows of the first modality to all others |
 //! | `sample N` | N times a draw from the posterior of a batch given the first two modalities |
 //! | `joint_nll N` | N times the joint likelihood of 256 rows, K = 1000 |
+//! | `coherence N` | N times the coherence of 1000 rows of `polymnist`, from all subsets to all others |
+//! | `reconstruction N` | N times how close they are decoded, from all subsets to all modalities: likelihood, squared error, PSNR, SSIM and MS-SSIM |
+//! | `frechet N` | N times Fréchet and kernel distances, precision and recall, from all subsets to all others, of 128 features |
+//! | `clustering N` | N times twenty fits of ten clusters |
 //!
 //! `peak_mb` is the largest memory of the program so far. `skipped` says why there is no answer.
 //! `cargo xtask bench` is what asks.
 
+mod looks;
 mod measure;
 mod workloads;
 

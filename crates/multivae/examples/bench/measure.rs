@@ -14,6 +14,7 @@ use multivae::{
     core::{
         batch::{Batch, Progress, Purpose},
         dataset::Dataset,
+        modality::ModalityName,
         model::{Draws, Given, LikelihoodQuery, MultimodalModel},
         module::{freeze, init_parameters},
         nn::Networks,
@@ -23,6 +24,10 @@ use multivae::{
     },
     data::{MemoryDataset, Storage},
     device::{self, on_workers},
+    metrics::{
+        Classifiers, Classify, ClusteringConfig, CoherenceConfig, Features, FidConfig,
+        ReconstructionConfig, clustering, coherence, fid, reconstruction,
+    },
     models::{Model, ModelConfig},
     train::{
         Adam, EpochSummary, Observed, Observer, OptimizerConfig, Precision, TrainConfig, Trainer,
@@ -31,7 +36,7 @@ use multivae::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::{Result, workloads::Workload};
+use crate::{Result, looks::Looks, workloads::Workload};
 
 /// Rows of an epoch.
 const EPOCH: usize = 4096;
@@ -43,6 +48,8 @@ const ESTIMATED: [usize; 2] = [256, 4];
 const SAMPLES: usize = 1000;
 /// Latent rows that are decoded at once in a likelihood.
 const DECODED: usize = 6400;
+/// Rows that a model is evaluated on.
+const EVALUATED: usize = 1000;
 /// Steps before the first one that is timed.
 const WARM_UP: usize = 4;
 
@@ -60,6 +67,10 @@ pub(crate) enum Measure {
     Generate,
     Sample,
     JointNll,
+    Coherence,
+    Reconstruction,
+    Frechet,
+    Clustering,
 }
 
 /// What learns in a stage.
@@ -116,6 +127,10 @@ impl Subject {
             Measure::Generate => self.passes(count, Self::generate),
             Measure::Sample => self.samples(count),
             Measure::JointNll => self.likelihoods(count),
+            Measure::Coherence
+            | Measure::Reconstruction
+            | Measure::Frechet
+            | Measure::Clustering => self.evaluations(measure, count),
         }
     }
 
@@ -363,5 +378,57 @@ impl Subject {
         estimate(&self.batch(&model, few, &self.device)?)?;
         let ms = (0..count).map(|_| estimate(&batch)).collect::<Result<Vec<_>>>()?;
         Ok(json!({ "ms": ms, "rows": rows }))
+    }
+
+    /// The measures of `evaluate`, from all subsets of the modalities, of which each shows one of ten
+    /// classes to a classifier that has learned nothing.
+    fn evaluations(&mut self, measure: Measure, count: usize) -> Result<Value> {
+        if self.workload.name != "polymnist" {
+            return Err("classifiers are there for PolyMNIST".into());
+        }
+        let (model, device) = (self.model()?, self.device.clone());
+        let labels = |rows: usize| (0..rows as i64).map(|row| row % 10).collect::<Vec<_>>();
+        let data = self.data(&model, EVALUATED)?.with_labels(labels(EVALUATED))?;
+        let looks = model
+            .modalities()
+            .iter()
+            .map(|spec| Ok((spec.name.clone(), Looks::new(spec, &device)?)));
+        let looks: Vec<(ModalityName, Looks)> = looks.collect::<Result<_>>()?;
+        let batch_size = self.workload.batch;
+        let evaluate = || -> Result<()> {
+            let (density, quiet) = (model.density()?, |_: f64| {});
+            match measure {
+                Measure::Coherence => {
+                    let list =
+                        looks.iter().map(|(name, look)| (name.as_str(), look as &dyn Classify));
+                    let classifiers = Classifiers::new(list)?;
+                    let config = CoherenceConfig { batch_size, ..CoherenceConfig::default() };
+                    coherence(density, &data, &classifiers, &config, &device, &quiet)?;
+                }
+                Measure::Reconstruction => {
+                    let config = ReconstructionConfig { batch_size, ..Default::default() };
+                    reconstruction(density, &data, &config, &device)?;
+                }
+                Measure::Frechet => {
+                    let list =
+                        looks.iter().map(|(name, look)| (name.clone(), look as &dyn Features));
+                    let (list, config) =
+                        (list.collect::<Vec<_>>(), FidConfig { batch_size, ..Default::default() });
+                    fid(density, &data, std::iter::empty(), &list, &config, &device, &quiet)?;
+                }
+                _ => {
+                    let config = ClusteringConfig { batch_size, ..ClusteringConfig::default() };
+                    clustering(density, &data, &data, &config, &device)?;
+                }
+            }
+            Ok(())
+        };
+        let mut ms = Vec::new();
+        for _ in 0..count {
+            let start = Instant::now();
+            on_workers(&device, || evaluate().map_err(|error| error.to_string()))?;
+            ms.push(start.elapsed().as_secs_f64() * 1e3);
+        }
+        Ok(json!({ "ms": ms, "rows": EVALUATED }))
     }
 }
