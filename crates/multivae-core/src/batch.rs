@@ -221,9 +221,12 @@ impl From<Values> for Target {
     }
 }
 
-/// What networks made of the modalities of a batch, by the first parameter of the network.
+/// What a network made of a modality, by the first parameter of the network.
+type Made = HashMap<(ParamId, usize), Box<dyn Any + Send>>;
+
+/// What networks made of the modalities of a batch.
 #[derive(Clone, Default)]
-struct Kept(Arc<Mutex<HashMap<(ParamId, usize), Box<dyn Any + Send>>>>);
+struct Kept(Arc<Mutex<Made>>);
 
 impl fmt::Debug for Kept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
