@@ -13,7 +13,7 @@ use crate::Precision;
 /// (`RAYON_NUM_THREADS`), on which subnormal numbers are zero, as operands and as results. They are
 /// zero on all of them, so that results do not depend on how many there are; what Flex and the
 /// matrix products of the `gemm` crate start from there runs on the same threads. The thread that
-/// calls keeps its mode, and so does Rayon's global pool. The [`Precision`] of the caller is that of
+/// calls keeps its mode, and so does Rayon's global pool. The [`Precision`](crate::Precision) of the caller is that of
 /// the function.
 ///
 /// The function must not wait for another thread that needs the same ones.

@@ -100,9 +100,9 @@ pub struct Reconstructed {
     /// See [`psnr`], of each row; `None` but for images, and for those with values beyond 0 to 1, as
     /// scans have, unless their `data_range` is said.
     pub psnr: Option<Mean>,
-    /// See [`ssim`]; `None` but for such images of at least 6 pixels a side.
+    /// See [`ssim`](crate::ssim()); `None` but for such images of at least 6 pixels a side.
     pub ssim: Option<Mean>,
-    /// See [`ms_ssim`]; `None` but for such images of at least 2 scales.
+    /// See [`ms_ssim`](crate::ms_ssim); `None` but for such images of at least 2 scales.
     pub ms_ssim: Option<Mean>,
     /// At how many scales images were compared; 0 but for such images.
     pub scales: usize,
