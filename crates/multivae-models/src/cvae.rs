@@ -274,8 +274,7 @@ impl Cvae {
     /// `log p(y | z, c)`, `[samples, batch]`, 0 where `y` is missing.
     fn log_likelihood(&self, batch: &Batch, latent: &Latent) -> Tensor<2> {
         let output = self.decoder.decode(Self::input(latent));
-        self.decoder.log_prob(output, &batch.target(self.main))
-            * batch.presence().of(self.main).unsqueeze_dim(0)
+        self.log_prob_of(batch, output, self.main)
     }
 }
 

@@ -184,7 +184,7 @@ impl Dvcca {
         for m in given.iter() {
             let spec = &self.modalities[m];
             let Some(encoder) = self.encoders.get(spec.name.as_str()) else { continue };
-            let encoding = encoder.encode_observed(&batch.input(m, spec), batch, m);
+            let encoding = blocks::encoding(encoder, spec, batch, m);
             // A standard normal has mean and log-variance zero.
             let presence = batch.presence().of(m).unsqueeze_dim::<2>(1);
             let observed = |q: Normal<2>| q.bounded().map(|x| x * presence.clone());

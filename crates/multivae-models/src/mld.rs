@@ -62,7 +62,7 @@ use burn::{
 };
 use multivae_core::{
     Result,
-    batch::{Batch, Progress, Values},
+    batch::{Batch, Progress},
     distribution::Normal,
     modality::ModalitySpec,
     model::{
@@ -146,11 +146,13 @@ enum Code {
 }
 
 impl CodeEncoder {
-    fn encode(&self, values: &Values, batch: &Batch, modality: usize) -> Code {
+    fn encode(&self, spec: &ModalitySpec, batch: &Batch, modality: usize) -> Code {
         match self {
-            Self::Deterministic(net) => Code::Value(net.encode(values, batch, modality)),
+            Self::Deterministic(net) => {
+                Code::Value(net.encode(&batch.input(modality, spec), batch, modality))
+            }
             Self::Variational(net) => {
-                Code::Posterior(net.encode_observed(values, batch, modality).shared.bounded())
+                Code::Posterior(blocks::encoding(net, spec, batch, modality).shared.bounded())
             }
         }
     }
@@ -314,8 +316,7 @@ impl Mld {
     }
 
     fn code(&self, batch: &Batch, modality: usize) -> Code {
-        let input = batch.input(modality, &self.modalities[modality]);
-        self.encoders.at(modality).encode(&input, batch, modality)
+        self.encoders.at(modality).encode(&self.modalities[modality], batch, modality)
     }
 
     /// The objective of the autoencoders.
@@ -523,7 +524,7 @@ mod tests {
         tensor::TensorData,
     };
     use multivae_core::{
-        batch::{NoiseKey, Presence},
+        batch::{NoiseKey, Presence, Values},
         module::{freeze, init_parameters},
         nn::{Encoder, EncoderConfig, Encoding, Network},
     };

@@ -284,11 +284,8 @@ impl Nexus {
     /// numbers.
     fn posteriors(&self, batch: &Batch, given: Subset) -> Vec<(usize, Normal<2>)> {
         let encode = |m: usize| {
-            let encoder = self.encoders.at(m);
-            let encoding = batch.once(encoder, m, || {
-                encoder.encode_observed(&batch.input(m, &self.modalities[m]), batch, m)
-            });
-            encoding.shared.bounded()
+            let (encoder, spec) = (self.encoders.at(m), &self.modalities[m]);
+            blocks::encoding(encoder, spec, batch, m).shared.bounded()
         };
         given.iter().map(|m| (m, encode(m))).collect()
     }

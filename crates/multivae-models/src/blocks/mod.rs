@@ -50,7 +50,7 @@ use multivae_core::{
     modality::{ModalityName, ModalitySpec, check_all},
     model::{Bound, Draws, Latent, Loss},
     module::Named,
-    nn::{Decoder, EncoderConfig, EncoderNet, NetworkConfig, Networks},
+    nn::{Decoder, EncoderConfig, EncoderNet, Encoding, NetworkConfig, Networks},
     noise::Noise,
     objective::{Budget, Estimate, importance_estimate, log_prior_ratio},
     subset::{Subset, Subsets},
@@ -268,6 +268,12 @@ pub struct Unimodal {
     pub private: Vec<Option<Normal<2>>>,
 }
 
+/// What an encoder says of a modality of a batch; once for all subsets where the batch
+/// [keeps](Batch::keeping) it. See [`EncoderNet::encode_observed`].
+pub fn encoding(encoder: &EncoderNet, spec: &ModalitySpec, batch: &Batch, m: usize) -> Encoding {
+    batch.once(encoder, m, || encoder.encode_observed(&batch.input(m, spec), batch, m))
+}
+
 /// Runs the encoders of the modalities in `which`, each once. Rows that lack a modality have no
 /// influence on others; see [`EncoderNet::encode_observed`].
 pub fn encode(
@@ -280,9 +286,7 @@ pub fn encode(
     let (mut mean, mut log_var, mut presence) = (Vec::new(), Vec::new(), Vec::new());
     let mut private = vec![None; n];
     for m in which.iter().filter(|&m| m < n) {
-        let encoder = encoders.at(m);
-        let encoding = batch
-            .once(encoder, m, || encoder.encode_observed(&batch.input(m, &specs[m]), batch, m));
+        let encoding = encoding(encoders.at(m), &specs[m], batch, m);
         let shared = encoding.shared.bounded();
         mean.push(shared.mean);
         log_var.push(shared.log_var);
