@@ -1,6 +1,6 @@
 //! What is done in one pass, against the operations of Burn that do the same: an affine map with
 //! its activation, activations alone, samples and divergences, log-densities, densities seen through
-//! flows, sums of squares, and a step of Adam. Forward and backward.
+//! flows, sums of squares, a step of Adam, forward and backward; and the similarity of images.
 
 use std::hint::black_box;
 
@@ -9,7 +9,10 @@ use burn::{
     tensor::{Device, Tensor, activation, module},
 };
 use criterion::Criterion;
-use multivae_core::{distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig};
+use multivae::metrics::{ssim, ssim_map};
+use multivae_core::{
+    distribution::Family, hmc::LogDensity, mixture::Mixture, nn::FlowConfig, noise::Noise,
+};
 use multivae_kernels::{
     Activation, AdamSettings, Decay, Density, Precision, activate, linear, log_density, normal_kl,
     on_workers, rsample, sum_of_squares,
@@ -190,11 +193,34 @@ fn squares(c: &mut Criterion) {
     group.finish();
 }
 
+/// Images as PolyMNIST has them.
+fn similarity(c: &mut Criterion) {
+    let device = Device::flex();
+    let mut noise = Noise::seeded(0);
+    let mut images = || -> Tensor<4> { noise.normal([256, 3, 28, 28], 0, &device) };
+    let (images, references) = (images(), images());
+    let mut group = c.benchmark_group("similarity/256x3x28x28");
+    let both = || (images.clone(), references.clone());
+    group.bench_function("one pass", |b| {
+        b.iter(|| {
+            let (images, references) = both();
+            black_box(ssim(images, references, 1.0))
+        });
+    });
+    group.bench_function("maps", |b| {
+        b.iter(|| {
+            let (images, references) = both();
+            black_box(ssim_map(images, references, 1.0).mean())
+        });
+    });
+    group.finish();
+}
+
 /// On the threads that kernels share, as training is.
 fn main() {
     on_workers(&Device::flex(), || {
         let mut criterion = Criterion::default().configure_from_args();
-        for measure in [maps, values, normals, densities, flows, squares, adam] {
+        for measure in [maps, values, normals, densities, flows, squares, adam, similarity] {
             measure(&mut criterion);
         }
         criterion.final_summary();

@@ -166,13 +166,14 @@ impl Maps {
         let centres = [centre(&images), centre(&references)];
         let x = images - centres[0].clone();
         let y = references - centres[1].clone();
-        let moments = vec![x.clone().square(), y.clone().square(), x.clone() * y.clone(), x, y];
-        let blurred = blur(Tensor::cat(moments, 0)).chunk(5, 0);
-        let [xx, yy, xy, x, y]: [Tensor<4>; 5] =
-            blurred.try_into().expect("five parts of equal length");
-        let variances =
-            (xx - x.clone().square()).clamp_min(0.0) + (yy - y.clone().square()).clamp_min(0.0);
-        let covariance = xy - x.clone() * y.clone();
+        // Of the variances only their sum is asked for.
+        let squares = x.clone().square() + y.clone().square();
+        let moments = vec![squares, x.clone() * y.clone(), x, y];
+        let blurred = blur(Tensor::cat(moments, 0)).chunk(4, 0);
+        let [squares, products, x, y]: [Tensor<4>; 4] =
+            blurred.try_into().expect("four parts of equal length");
+        let variances = (squares - (x.clone().square() + y.clone().square())).clamp_min(0.0);
+        let covariance = products - x.clone() * y.clone();
         let contrast = (covariance * 2.0 + c2) / (variances + c2);
         let [of_x, of_y] = centres;
         let (x, y) = (x + of_x, y + of_y);

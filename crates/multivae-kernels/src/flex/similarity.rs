@@ -10,8 +10,8 @@ use rayon::prelude::*;
 use super::{dense, suits, tensor, values};
 use crate::similarity::Similarity;
 
-/// Both images, their squares, and their product.
-const MOMENTS: usize = 5;
+/// Both images, the sum of their squares, which is all that is asked of these, and their product.
+const MOMENTS: usize = 4;
 /// Pixels side by side, whose moments stay in registers while the window passes over them.
 const SIDE: usize = 16;
 
@@ -227,7 +227,7 @@ fn moments(
     [x, y]: [&[f32]; 2],
     [of_x, of_y]: [f32; 2],
     reach: usize,
-    [xx, yy, xy, line_x, line_y]: &mut [Vec<f32>; MOMENTS],
+    [squares, products, line_x, line_y]: &mut [Vec<f32>; MOMENTS],
 ) {
     for (source, centre, line) in [(x, of_x, &mut *line_x), (y, of_y, &mut *line_y)] {
         let width = source.len();
@@ -239,16 +239,16 @@ fn moments(
             line[reach + width - 1 + far] = line[reach + width - 1 - far];
         }
     }
-    let products = xx.iter_mut().zip(yy).zip(xy).zip(line_x.iter().zip(&*line_y));
-    for (((xx, yy), xy), (x, y)) in products {
-        (*xx, *yy, *xy) = (x * x, y * y, x * y);
+    let both = squares.iter_mut().zip(products).zip(line_x.iter().zip(&*line_y));
+    for ((square, product), (x, y)) in both {
+        (*square, *product) = (x * x + y * y, x * y);
     }
 }
 
 /// Adds the similarities of a block of a row, and its contrasts if its windows lie within the image's rows.
 #[inline(always)]
 fn combine(
-    [xx, yy, xy, x, y]: &[[f32; SIDE]; MOMENTS],
+    [squares, products, x, y]: &[[f32; SIDE]; MOMENTS],
     [of_x, of_y]: [f32; 2],
     [c1, c2]: [f32; 2],
     whole: bool,
@@ -259,8 +259,8 @@ fn combine(
     let sums = similarities[at..][..SIDE].iter_mut().zip(&mut contrasts[at..][..SIDE]);
     for (i, (similarity, contrasts)) in sums.enumerate() {
         let (x, y) = (x[i], y[i]);
-        let variances = (xx[i] - x * x).max(0.0) + (yy[i] - y * y).max(0.0);
-        let contrast = (2.0 * (xy[i] - x * y) + c2) / (variances + c2);
+        let variances = (squares[i] - (x * x + y * y)).max(0.0);
+        let contrast = (2.0 * (products[i] - x * y) + c2) / (variances + c2);
         let (x, y) = (x + of_x, y + of_y);
         let luminance = (2.0 * x * y + c1) / (x * x + y * y + c1);
         *similarity += luminance * contrast;
