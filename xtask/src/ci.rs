@@ -1,6 +1,7 @@
 //! What a change must pass, cheapest first.
 
 use std::{
+    fs,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant},
@@ -26,8 +27,8 @@ const DRIVER: &str = "/usr/lib/chromium";
 /// one has the features that it needs.
 const QUICK: &str = "--config profile.release.opt-level=1 ";
 
-/// Crates of the workspace whose level the manifest says.
-const LEVELLED: &[&str] = &["models", "report", "run", "samplers"];
+/// A backend that the second build has and hardly uses, and which takes longest to build of all.
+const IDLE: &str = "burn-flex";
 
 /// One command with its environment.
 struct Step {
@@ -55,7 +56,10 @@ pub(crate) fn run(root: &Path, quick: bool) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     let mut steps = steps(root, scratch.path());
     if !quick {
-        steps.extend(backends(root));
+        let manifest = root.join("Cargo.toml");
+        let text = fs::read_to_string(&manifest)
+            .with_context(|| format!("{} is not read", manifest.display()))?;
+        steps.extend(backends(root, &quickly(&text)?));
     }
     for step in steps {
         println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
@@ -134,8 +138,21 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
     steps
 }
 
+/// The options of the second build. What the manifest compiles for size waits for disks and people, and is
+/// not worth any time of the compiler there.
+fn quickly(manifest: &str) -> Result<String> {
+    let manifest: toml::Table = toml::from_str(manifest).context("the manifest is not read")?;
+    let packages = ["profile", "release", "package"]
+        .iter()
+        .try_fold(&manifest, |table, key| table.get(*key)?.as_table())
+        .context("the manifest has packages with levels of their own")?;
+    let plain = packages.keys().map(String::as_str).chain([IDLE]);
+    let options = plain.map(|name| format!("--config profile.release.package.{name}.opt-level=0 "));
+    Ok(QUICK.to_owned() + &options.collect::<String>())
+}
+
 /// Short training on each backend, and recorded cases where there are some.
-fn backends(root: &Path) -> Vec<Step> {
+fn backends(root: &Path, quick: &str) -> Vec<Step> {
     let driver = Path::new(DRIVER).join("vk_swiftshader_icd.json");
     let environment = match driver.is_file() {
         true => vec![
@@ -147,8 +164,6 @@ fn backends(root: &Path) -> Vec<Step> {
             vec![]
         }
     };
-    let of = |name| format!("--config profile.release.package.multivae-{name}.opt-level=1 ");
-    let quick = QUICK.to_owned() + &LEVELLED.iter().map(of).collect::<String>();
     let test = format!("test {quick}--release --test backends --features {BACKENDS}");
     let mut steps = vec![Step::new("backends", &test).with(&environment)];
     let devices = [("parity ndarray", "ndarray", true), ("parity wgpu", "wgpu", driver.is_file())];
@@ -191,6 +206,18 @@ mod tests {
     fn without_cases_there_is_no_parity_step() {
         let steps = steps(Path::new("nowhere"), Path::new("scratch"));
         assert!(steps.iter().all(|step| step.name != "parity"));
+    }
+
+    #[test]
+    fn what_the_manifest_compiles_for_size_is_compiled_as_it_is_in_the_second_build() {
+        let manifest =
+            "[profile.release]\ndebug = 0\n[profile.release.package.a-b]\nopt-level = \"s\"\n";
+        let expected = "--config profile.release.opt-level=1 \
+                        --config profile.release.package.a-b.opt-level=0 \
+                        --config profile.release.package.burn-flex.opt-level=0 ";
+        assert_eq!(quickly(manifest).expect("it is read"), expected);
+        assert!(quickly("[profile.release]\n").is_err());
+        assert!(quickly(include_str!("../../Cargo.toml")).is_ok());
     }
 
     #[test]
