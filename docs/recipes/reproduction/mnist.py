@@ -4,7 +4,8 @@
 
 writes OUT.toml and OUT/: the 60,000 training images, all of which are learned from as in the papers;
 5,000 of them once more for validation; the 10,000 test images. Images are grey: `data.binarise` in the
-recipes draws their pixels, for each epoch anew.
+recipes draws their pixels, for each epoch anew. OUT-train.toml has the training images alone, of which
+others measured likelihoods.
 """
 import gzip
 import os
@@ -38,17 +39,27 @@ np.save(f"{out}/digit.npy", classes.astype(np.int64))
 ends = np.cumsum([0, len(train), len(held), len(test)])
 rows = {name: list(range(*ends[i : i + 2])) for i, name in enumerate(["train", "valid", "test"])}
 folder = os.path.basename(out)
-with open(f"{out}.toml", "w") as file:
-    file.write(
-        f"""[[modality]]
+np.save(f"{out}/train-image.npy", train)
+np.save(f"{out}/train-label.npy", np.eye(10, dtype=np.float32)[digits])
+
+
+def modalities(prefix):
+    return f"""[[modality]]
 name = "image"
-file = "{folder}/image.npy"
+file = "{folder}/{prefix}image.npy"
 
 [[modality]]
 name = "label"
-file = "{folder}/label.npy"
+file = "{folder}/{prefix}label.npy"
 likelihood = {{ kind = "categorical" }}
+"""
 
+
+with open(f"{out}-train.toml", "w") as file:
+    file.write(modalities("train-"))
+with open(f"{out}.toml", "w") as file:
+    file.write(
+        f"""{modalities("")}
 [labels]
 file = "{folder}/digit.npy"
 
