@@ -59,7 +59,7 @@ pub(crate) fn run(root: &Path, quick: bool) -> Result<ExitCode> {
         let manifest = root.join("Cargo.toml");
         let text = fs::read_to_string(&manifest)
             .with_context(|| format!("{} is not read", manifest.display()))?;
-        steps.extend(backends(root, &quickly(&text)?));
+        steps.extend(backends(root, &second_build(&text)?));
     }
     for step in steps {
         println!("\n== {}: cargo {}", step.name, step.arguments.join(" "));
@@ -140,7 +140,7 @@ fn steps(root: &Path, scratch: &Path) -> Vec<Step> {
 
 /// The options of the second build. What the manifest compiles for size waits for disks and people, and is
 /// not worth any time of the compiler there.
-fn quickly(manifest: &str) -> Result<String> {
+fn second_build(manifest: &str) -> Result<String> {
     let manifest: toml::Table = toml::from_str(manifest).context("the manifest is not read")?;
     let packages = ["profile", "release", "package"]
         .iter()
@@ -209,15 +209,15 @@ mod tests {
     }
 
     #[test]
-    fn what_the_manifest_compiles_for_size_is_compiled_as_it_is_in_the_second_build() {
+    fn what_the_manifest_compiles_for_size_has_level_0_in_the_second_build() {
         let manifest =
             "[profile.release]\ndebug = 0\n[profile.release.package.a-b]\nopt-level = \"s\"\n";
         let expected = "--config profile.release.opt-level=1 \
                         --config profile.release.package.a-b.opt-level=0 \
                         --config profile.release.package.burn-flex.opt-level=0 ";
-        assert_eq!(quickly(manifest).expect("it is read"), expected);
-        assert!(quickly("[profile.release]\n").is_err());
-        assert!(quickly(include_str!("../../Cargo.toml")).is_ok());
+        assert_eq!(second_build(manifest).expect("it is read"), expected);
+        assert!(second_build("[profile.release]\n").is_err());
+        assert!(second_build(include_str!("../../Cargo.toml")).is_ok());
     }
 
     #[test]
